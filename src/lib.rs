@@ -1,0 +1,7 @@
+//! rejoin moves files and trees between machines over WebRTC data channels, and never starts over.
+
+pub mod link;
+pub mod signal;
+pub mod store;
+pub mod transfer;
+pub mod wire;

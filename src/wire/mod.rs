@@ -1,0 +1,12 @@
+//! What two members say to each other over a link, and the identifiers both sides share.
+//!
+//! Pure: no I/O, no clock. [`Message`] is a decoded value, [`frame`] its bytes on a channel. Every limit
+//! is a constant of ours and is checked when encoding and when decoding (design: limits are never taken from the peer).
+
+mod ids;
+
+pub use ids::{MemberId, SessionId, SessionSecret};
+
+/// Version of everything below: wire messages, sealed signaling and the host's protocol. A peer or host that speaks
+/// a higher one is refused with an error that names both (F-04).
+pub const PROTOCOL_VERSION: u16 = 1;
