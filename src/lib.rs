@@ -1,5 +1,7 @@
 //! rejoin moves files and trees between machines over WebRTC data channels, and never starts over.
 
+pub mod error;
+pub mod event;
 pub mod link;
 pub mod signal;
 pub mod store;

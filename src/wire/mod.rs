@@ -3,8 +3,11 @@
 //! Pure: no I/O, no clock. [`Message`] is a decoded value, [`frame`] its bytes on a channel. Every limit
 //! is a constant of ours and is checked when encoding and when decoding (design: limits are never taken from the peer).
 
+pub mod codec;
+pub mod frame;
 mod ids;
 
+pub use codec::CodecError;
 pub use ids::{MemberId, SessionId, SessionSecret};
 
 /// Version of everything below: wire messages, sealed signaling and the host's protocol. A peer or host that speaks

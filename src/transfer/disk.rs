@@ -1,0 +1,465 @@
+//! Disk work by value: what the machines ask of the store, and what comes back.
+//!
+//! Requests of one side are carried out in the order they are given, one at a time, so that the order of durability
+//! (design §6) is the order of the requests.
+
+use super::manifest::{Chain, EntryIndex, ModifiedTime, RelativePath, Totals};
+use super::merge::Value;
+use super::ranges::Ranges;
+use bytes::Bytes;
+use thiserror::Error;
+
+/// What a failed disk operation means for the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskErrorKind {
+    /// No space or quota left: exit 8, kept, continues after space.
+    Full,
+    /// Not allowed, or a read-only file system.
+    Permission,
+    /// The path is too long, is taken by another kind of file, or left the root.
+    Path,
+    /// The device failed (`EIO`), or a failed fsync: what was not yet durable is not trusted any more.
+    Device,
+    /// Any other.
+    Other,
+}
+
+/// A failed disk operation, with what it was about.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{operation} {path}: {message}")]
+pub struct DiskError {
+    /// What it means.
+    pub kind: DiskErrorKind,
+    /// What was tried: "write", "rename", …
+    pub operation: &'static str,
+    /// Where, escaped for a terminal.
+    pub path: String,
+    /// What the operating system said.
+    pub message: String,
+}
+
+/// What identifies a version of a source file: any change of it means that the content may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Modification time.
+    pub modified: ModifiedTime,
+    /// Time of the last change of the inode: cannot be set back by a user.
+    pub changed: ModifiedTime,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// A file to read from the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its entry.
+    pub entry: EntryIndex,
+    /// Its path below the source root.
+    pub path: RelativePath,
+    /// What it was when its page was made; a read of anything else fails with [`ReadError::Changed`].
+    pub stamp: Stamp,
+}
+
+/// Work for the sender's store. Reads may be in flight several at a time and come back in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceRequest {
+    /// One unit of a large file.
+    ReadPart {
+        /// The unit.
+        unit: u64,
+        /// Its file.
+        file: SourceFile,
+        /// First byte.
+        offset: u64,
+        /// Bytes of it, at most [`super::UNIT_BYTES`].
+        bytes: u64,
+    },
+    /// One unit of small files, whole.
+    ReadPack {
+        /// The unit.
+        unit: u64,
+        /// Its files, in entry order.
+        files: Vec<SourceFile>,
+    },
+    /// A page that was stored before, with its stamps: the next of a resumed session, or one that was sent long ago.
+    LoadPage {
+        /// Its number.
+        number: u64,
+    },
+    /// The values of `units` as far as they are known from earlier reads.
+    LoadValues {
+        /// The file they belong to.
+        entry: EntryIndex,
+        /// The units.
+        units: std::ops::Range<u64>,
+    },
+}
+
+/// Why a file could not be read as promised.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// It is not what it was when it was scanned, or changed while it was read.
+    #[error("changed while it was being sent")]
+    Changed,
+    /// It is gone.
+    #[error("vanished before it was sent")]
+    Vanished,
+    /// It could not be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// What comes back from the sender's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceReply {
+    /// A unit of a large file.
+    Part {
+        /// The unit.
+        unit: u64,
+        /// Its file.
+        entry: EntryIndex,
+        /// Its content as frames ready to send (a byte of frame kind before each payload), or why there is none.
+        content: Result<(Vec<Bytes>, Value), ReadError>,
+    },
+    /// A unit of small files.
+    Pack {
+        /// The unit.
+        unit: u64,
+        /// Each file with its root, or why it is not in the unit.
+        files: Vec<(EntryIndex, Result<PackedFile, ReadError>)>,
+        /// The content of the files that could be read, one after the other, as frames ready to send.
+        frames: Vec<Bytes>,
+    },
+    /// A stored page.
+    Page {
+        /// The page's bytes and one stamp for each entry that is a file.
+        page: Result<StoredPage, DiskError>,
+    },
+    /// Values of units: `None` for each one that is not known.
+    Values {
+        /// The file.
+        entry: EntryIndex,
+        /// First unit.
+        first_unit: u64,
+        /// One for each unit asked for.
+        values: Vec<Option<Value>>,
+    },
+}
+
+/// A small file inside a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct PackedFile {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its root.
+    pub root: Value,
+}
+
+/// A page as the sender keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPage {
+    /// [`super::manifest::Page::encode`].
+    pub encoded: Bytes,
+    /// One for each entry, in order; `None` for directories and symlinks.
+    pub stamps: Vec<Option<Stamp>>,
+}
+
+/// What the sender's scan of its paths reports, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScanReport {
+    /// The next page, already stored with the session.
+    Page(StoredPage),
+    /// An entry that is left out (not a regular file, a bad name, a symlink out of the tree, unreadable), and why.
+    Skipped {
+        /// Its path, escaped for a terminal.
+        path: String,
+        /// Why, as a sentence fragment.
+        reason: String,
+        /// Whether the user lost something that they asked for (exit 6) or merely gets a notice.
+        is_failure: bool,
+    },
+    /// The scan is complete.
+    End {
+        /// Number of pages.
+        pages: u64,
+        /// All they hold.
+        totals: Totals,
+        /// The digest over them.
+        chain: Chain,
+    },
+    /// The scan cannot go on.
+    Failed(DiskError),
+}
+
+/// What an existing file in the target means for an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing there.
+    Absent,
+    /// A file of the same size and mtime, or the same symlink, or a directory where one is wanted.
+    Same,
+    /// A file or symlink that differs.
+    Differs,
+    /// Something of another kind: cannot be replaced by any policy.
+    OtherKind,
+}
+
+/// What to do about an existing, different file (`--on-conflict`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Leave it, list it, exit 7.
+    Fail,
+    /// Leave it, list it, exit 0.
+    Skip,
+    /// Replace it atomically once the new content is complete and verified.
+    Overwrite,
+    /// Keep both: the new one becomes `name (1)`.
+    Rename,
+}
+
+/// What the receiver looks for in the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The entry.
+    pub entry: EntryIndex,
+    /// Where it belongs.
+    pub path: RelativePath,
+    /// What it is to be.
+    pub kind: WantedKind,
+}
+
+/// What an entry is to be in the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Size in bytes.
+        bytes: u64,
+        /// Modification time.
+        modified: ModifiedTime,
+    },
+    /// A symlink.
+    Symlink {
+        /// Its target.
+        target: Vec<u8>,
+    },
+}
+
+/// A verified or to-be-verified unit on its way to the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnitContent {
+    /// A unit of a large file.
+    Part {
+        /// The file.
+        entry: EntryIndex,
+        /// First byte.
+        offset: u64,
+        /// Size of the whole file.
+        file_bytes: u64,
+        /// The value promised.
+        value: Value,
+    },
+    /// Small files, whole, in order.
+    Pack {
+        /// Each with its size and the root promised.
+        files: Vec<(EntryIndex, PackedFile)>,
+    },
+}
+
+/// A file or symlink that is complete and shall get its final name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The entry.
+    pub entry: EntryIndex,
+    /// Its final path.
+    pub path: RelativePath,
+    /// What it is.
+    pub kind: PublishKind,
+    /// Permission bits (`0o777`, less the process's umask).
+    pub mode: u32,
+    /// Modification time.
+    pub modified: ModifiedTime,
+    /// If something is there by now.
+    pub on_conflict: OnConflict,
+}
+
+/// What is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishKind {
+    /// A partial file whose units are all verified.
+    File {
+        /// Its size in bytes.
+        bytes: u64,
+        /// Its root.
+        root: Value,
+        /// Units that an earlier run wrote: (offset, value), read back and compared before the rename (D-09).
+        recheck: Vec<(u64, Value)>,
+    },
+    /// A symlink.
+    Symlink {
+        /// Its target.
+        target: Vec<u8>,
+    },
+}
+
+/// What became of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It has its final name, which may differ from the one asked for under [`OnConflict::Rename`].
+    Done {
+        /// Where it is now.
+        path: RelativePath,
+    },
+    /// Something else has that name; it is untouched. The partial is removed for [`OnConflict::Skip`] and [`OnConflict::Fail`].
+    Conflict,
+    /// Offsets of rechecked units whose bytes are not what was journalled: fetch them again.
+    Rotten {
+        /// Their offsets in the file.
+        offsets: Vec<u64>,
+    },
+    /// This file alone failed (a directory in the way, a permission).
+    Failed(DiskError),
+}
+
+/// A directory whose mode and mtime are set when everything below it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryMetadata {
+    /// Where.
+    pub path: RelativePath,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time.
+    pub modified: ModifiedTime,
+}
+
+/// Work for the receiver's store, carried out in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetRequest {
+    /// Keep a checked page.
+    KeepPage {
+        /// Its number.
+        number: u64,
+        /// Its bytes.
+        encoded: Bytes,
+    },
+    /// Look what is there.
+    Survey {
+        /// The page.
+        page: u64,
+        /// Its entries that were not refused.
+        wanted: Vec<Wanted>,
+    },
+    /// Journal which entries of a page shall not be received (there already, refused, in conflict).
+    Decide {
+        /// The page.
+        page: u64,
+        /// The entries.
+        unwanted: Ranges,
+    },
+    /// Make directories, parents first; those that exist are left as they are.
+    CreateDirectories {
+        /// Each with its entry.
+        directories: Vec<(EntryIndex, RelativePath)>,
+    },
+    /// Verify a unit against its promised values, write it into its partial files (runs of zeros become holes), and
+    /// journal it as written.
+    Write {
+        /// The unit.
+        unit: u64,
+        /// What it holds.
+        content: UnitContent,
+        /// Its bytes, in order, without frame headers.
+        payload: Vec<Bytes>,
+    },
+    /// Make everything written so far durable, journal the barrier, then publish: metadata, rename, sync the
+    /// directories, journal the completion with its root.
+    Barrier {
+        /// What is complete.
+        publish: Vec<Publish>,
+    },
+    /// Drop the partial file of an entry and forget its units: it changed at the source, or was refused.
+    Discard {
+        /// The entry.
+        entry: EntryIndex,
+        /// Its units.
+        units: std::ops::Range<u64>,
+    },
+    /// Set the directories' metadata (children before parents), sync, and journal that the session is complete.
+    Finish {
+        /// Every directory that this session made.
+        directories: Vec<DirectoryMetadata>,
+    },
+    /// Load a page kept earlier.
+    LoadPage {
+        /// Its number.
+        number: u64,
+    },
+}
+
+/// What comes back from the receiver's store, in the order of the requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetReply {
+    /// For `Survey`.
+    Surveyed {
+        /// The page.
+        page: u64,
+        /// One for each entry asked for, in order.
+        existing: Vec<(EntryIndex, Existing)>,
+    },
+    /// For `CreateDirectories`: those that could not be made.
+    DirectoriesCreated {
+        /// Each with its error.
+        failed: Vec<(EntryIndex, DiskError)>,
+    },
+    /// For `Write`: it is written, not yet durable.
+    Written {
+        /// The unit.
+        unit: u64,
+    },
+    /// For `Write`: its bytes are not what was promised; nothing was written.
+    Corrupt {
+        /// The unit.
+        unit: u64,
+    },
+    /// For `Barrier`: every unit written before it is durable.
+    BarrierDone {
+        /// What became of each publication.
+        published: Vec<(EntryIndex, Published)>,
+    },
+    /// For `LoadPage`.
+    Page {
+        /// Its number.
+        number: u64,
+        /// Its bytes.
+        encoded: Bytes,
+    },
+    /// For `Finish`.
+    Finished,
+    /// The store stops here: nothing after this request was or will be carried out.
+    Failed(DiskError),
+}
+
+/// What the receiver's store found when it opened the session: an empty journal is the special case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetState {
+    /// Pages kept: their bytes, in order.
+    pub pages: u64,
+    /// Entries not to be received.
+    pub unwanted: Ranges,
+    /// Units written and to be trusted (same boot, or covered by a barrier).
+    pub units: Ranges,
+    /// Of those, the values of units of large files that are not complete: (unit, value), in order of units.
+    pub part_values: Vec<(u64, Value)>,
+    /// Small files whose unit is written but which have no final name yet, with their roots.
+    pub unpublished: Vec<(EntryIndex, PackedFile)>,
+    /// Entries with their final name.
+    pub complete: Ranges,
+    /// Bytes of the trusted units and complete files.
+    pub kept_bytes: u64,
+    /// Everything is there, and `Finish` was done.
+    pub is_finished: bool,
+}

@@ -1,0 +1,171 @@
+//! Which names a manifest may carry: the one place that decides, held by the frozen corpus in `fixtures/names/`.
+//!
+//! A name is one path component, as bytes. Paths are never on the wire: an entry names its parent by index, so a path
+//! that climbs cannot even be written down; what is checked here is that a component is one (A-01, I-01).
+
+use thiserror::Error;
+
+/// Longest name in bytes: what every common file system takes.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Longest symlink target in bytes (`PATH_MAX` of Linux, less its NUL).
+pub const SYMLINK_TARGET_BYTES_MAX: usize = 4_095;
+
+/// Deepest directory nesting of a manifest.
+pub const DEPTH_MAX: usize = 1_000;
+
+/// The directory in the target root that holds journals and partial files; no entry may be called that there.
+pub const RESERVED_ROOT_NAME: &[u8] = b".rejoin";
+
+/// Why a name or a symlink target is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("the name is empty")]
+    Empty,
+    /// `.` or `..`.
+    #[error("the name is . or ..")]
+    Dots,
+    /// Over [`NAME_BYTES_MAX`] or [`SYMLINK_TARGET_BYTES_MAX`].
+    #[error("the name is too long")]
+    TooLong,
+    /// A slash: more than one component.
+    #[error("the name holds a path separator")]
+    Separator,
+    /// A NUL byte.
+    #[error("the name holds a NUL byte")]
+    Nul,
+    /// `C:…`, `\\…` or a `..` between backslashes: a path on another platform.
+    #[error("the name is a Windows path")]
+    WindowsPath,
+    /// [`RESERVED_ROOT_NAME`] in the root.
+    #[error("the name .rejoin is reserved in the target directory")]
+    Reserved,
+    /// A symlink that leaves the tree, or whose target climbs after it has descended.
+    #[error("the symlink points out of the tree")]
+    SymlinkEscapes,
+}
+
+/// Checks one path component; `in_root` says that its parent is the target root.
+///
+/// # Errors
+/// The first rule that the name breaks.
+pub fn check_name(name: &[u8], in_root: bool) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name == b"." || name == b".." {
+        return Err(NameError::Dots);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong);
+    }
+    if name.contains(&b'/') {
+        return Err(NameError::Separator);
+    }
+    if name.contains(&0) {
+        return Err(NameError::Nul);
+    }
+    if is_windows_path(name) {
+        return Err(NameError::WindowsPath);
+    }
+    if in_root && name.eq_ignore_ascii_case(RESERVED_ROOT_NAME) {
+        return Err(NameError::Reserved);
+    }
+    Ok(())
+}
+
+/// Checks a symlink's target: relative, `..` only in front and at most `depth` of them, where `depth` counts the
+/// directories between the root and the link (0: the link lies in the root).
+///
+/// A `..` after a name is refused even where it looks harmless: the name may itself be a symlink, and then `name/..`
+/// is not where it reads. With `..` in front only, and every link of the tree held to this rule, no chain of links
+/// leaves the tree.
+///
+/// # Errors
+/// The rule that the target breaks.
+pub fn check_symlink_target(target: &[u8], depth: usize) -> Result<(), NameError> {
+    if target.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if target.len() > SYMLINK_TARGET_BYTES_MAX {
+        return Err(NameError::TooLong);
+    }
+    if target.contains(&0) {
+        return Err(NameError::Nul);
+    }
+    if target[0] == b'/' {
+        return Err(NameError::SymlinkEscapes);
+    }
+    if is_windows_path(target) {
+        return Err(NameError::WindowsPath);
+    }
+    let mut climbs = 0;
+    let mut descended = false;
+    for component in target.split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." if descended || climbs == depth => return Err(NameError::SymlinkEscapes),
+            b".." => climbs += 1,
+            _ => descended = true,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a Windows system would read more than a name in it: a drive prefix, a leading backslash, or a climb.
+fn is_windows_path(name: &[u8]) -> bool {
+    let has_drive = name.len() >= 2 && name[0].is_ascii_alphabetic() && name[1] == b':';
+    let climbs =
+        name.contains(&b'\\') && name.split(|&byte| byte == b'\\').any(|part| part == b"..");
+    has_drive || name[0] == b'\\' || climbs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_only_look_bad_are_taken() {
+        for name in [
+            &b"a..b"[..],
+            b"...",
+            b"..a",
+            b" ",
+            b"a\nb",
+            b"\xff\xfe",
+            b"x2d\\x2d",
+            "\u{1f980}".as_bytes(),
+            b"-rf",
+        ] {
+            assert_eq!(check_name(name, true), Ok(()), "{name:?}");
+        }
+        assert_eq!(check_name(b".rejoin", false), Ok(()));
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        for (target, depth) in [
+            (&b"a"[..], 0),
+            (b"../a", 1),
+            (b"./a/b", 0),
+            (b"../../x/y", 2),
+            (b".", 0),
+        ] {
+            assert_eq!(check_symlink_target(target, depth), Ok(()), "{target:?}");
+        }
+        for (target, depth) in [
+            (&b"/etc"[..], 3),
+            (b"..", 0),
+            (b"../..", 1),
+            (b"a/../b", 2),
+            (b"up/..", 3),
+        ] {
+            assert_eq!(
+                check_symlink_target(target, depth),
+                Err(NameError::SymlinkEscapes),
+                "{target:?}"
+            );
+        }
+    }
+}
