@@ -7,8 +7,12 @@ pub mod disk;
 pub mod layout;
 pub mod manifest;
 pub mod merge;
+pub mod message;
 pub mod name;
+pub mod progress;
 pub mod ranges;
+pub mod receiver;
+pub mod sender;
 
 /// Largest content of a unit, in bytes: 1 MiB, a power of two of BLAKE3 chunks, so that the subtree values of aligned
 /// units merge to the root of their file (design §5).

@@ -81,3 +81,11 @@ const fn check_size(bytes: usize, what: &'static str, limit: usize) -> Result<()
         Ok(())
     }
 }
+
+/// The error for bytes that break a rule above the encoding.
+pub(crate) fn malformed(what: &'static str, detail: &str) -> CodecError {
+    CodecError::Malformed {
+        what,
+        detail: detail.to_owned(),
+    }
+}

@@ -1,12 +1,14 @@
 //! What two members say to each other over a link, and the identifiers both sides share.
 //!
-//! Pure: no I/O, no clock. [`Message`] is a decoded value, [`frame`] its bytes on a channel. Every limit
+//! Pure: no I/O, no clock; imports nothing of the crate. Messages themselves live with the machines that speak them. Every limit
 //! is a constant of ours and is checked when encoding and when decoding (design: limits are never taken from the peer).
 
+mod channel;
 pub mod codec;
 pub mod frame;
 mod ids;
 
+pub use channel::Channel;
 pub use codec::CodecError;
 pub use ids::{MemberId, SessionId, SessionSecret};
 

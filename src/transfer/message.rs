@@ -1,0 +1,247 @@
+//! What the two ends of a link say to each other: decoded; [`crate::wire::frame`] has their bytes on a channel.
+//!
+//! Append only: bincode writes an enum's variant by its position.
+
+use super::disk::PackedFile;
+use super::manifest::{Chain, EntryIndex, Totals};
+use super::merge::Value;
+use super::ranges::Ranges;
+use crate::wire::frame::{self, MESSAGE_BYTES_MAX};
+use crate::wire::{CodecError, SessionId, codec};
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+
+/// Longest text that a peer may send for a person to read, in bytes.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+
+/// A set of indices on the wire: gap and length of each range, in turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WireRanges(Vec<(u64, u64)>);
+
+impl From<&Ranges> for WireRanges {
+    fn from(ranges: &Ranges) -> Self {
+        let mut at = 0;
+        Self(
+            ranges
+                .as_slice()
+                .iter()
+                .map(|range| {
+                    let gap = range.start - at;
+                    at = range.end;
+                    (gap, range.end - range.start)
+                })
+                .collect(),
+        )
+    }
+}
+
+impl WireRanges {
+    /// The set; `None` where it is not one.
+    #[must_use]
+    pub fn to_ranges(&self) -> Option<Ranges> {
+        let mut at = 0_u64;
+        let mut ranges = Vec::with_capacity(self.0.len());
+        for (gap, length) in &self.0 {
+            let start = at.checked_add(*gap)?;
+            at = start.checked_add(*length)?;
+            ranges.push(start..at);
+        }
+        Ranges::from_sorted(ranges)
+    }
+}
+
+/// What the receiver has, at the start of every link: an ordinary first run has nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RecoveryRequest {
+    /// The session, which both know from their join.
+    pub session: SessionId,
+    /// The link's epoch.
+    pub epoch: u64,
+    /// Manifest pages received.
+    pub pages: u64,
+    /// Chain value over them.
+    pub chain: Chain,
+    /// Of those, the pages for which a [`Message::Want`] is still to come.
+    pub undecided: WireRanges,
+    /// Entries of the other pages that shall not be sent.
+    pub unwanted: WireRanges,
+    /// Units that are verified and written.
+    pub units: WireRanges,
+    /// One digest over the (index, root) pairs of completed files for every 4,096 indices that have any.
+    pub digests: Vec<(u64, Value)>,
+}
+
+/// The head of a unit; its content follows in body frames.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum UnitHead {
+    /// A unit of a large file.
+    Part {
+        /// The file.
+        entry: EntryIndex,
+        /// The unit's value.
+        value: Value,
+    },
+    /// Small files, whole.
+    Pack {
+        /// Each with size and root, in entry order.
+        files: Vec<(EntryIndex, PackedFile)>,
+    },
+}
+
+/// Why a side says goodbye.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum ByeReason {
+    /// Stopped by its user; it may come back.
+    Stopped,
+    /// Its user, or a limit of its user's, refuses the transfer.
+    Refused,
+    /// The other side broke the protocol.
+    Protocol,
+    /// Its disk is full or fails.
+    Disk,
+    /// Content could not be verified.
+    Integrity,
+    /// The session is unknown, over, or of another manifest.
+    NoSession,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Message {
+    /// Receiver, control: the first message of every link.
+    RecoveryRequest(RecoveryRequest),
+    /// Sender, control: accepts it; pages from here on follow.
+    RecoveryAnswer {
+        /// Pages that both have.
+        pages: u64,
+    },
+    /// Sender, control: how much the scan has found.
+    Estimate {
+        /// So far.
+        totals: Totals,
+        /// Whether the scan is done.
+        is_complete: bool,
+    },
+    /// Sender, data: the next manifest page.
+    Page {
+        /// Its bytes.
+        encoded: Vec<u8>,
+    },
+    /// Sender, data: no more pages.
+    End {
+        /// Their number.
+        pages: u64,
+        /// What they hold.
+        totals: Totals,
+        /// Chain value over them.
+        chain: Chain,
+    },
+    /// Receiver, control: what it wants of a page: all but these.
+    Want {
+        /// The page.
+        page: u64,
+        /// Entries not to be sent.
+        unwanted: WireRanges,
+        /// Units not to be sent.
+        units: WireRanges,
+    },
+    /// Sender, data: a unit; its bodies follow.
+    Unit {
+        /// Its number.
+        unit: u64,
+        /// What it holds.
+        head: UnitHead,
+    },
+    /// Sender, data: all units of a large file were sent; its root.
+    FileRoot {
+        /// The file.
+        entry: EntryIndex,
+        /// Its root.
+        root: Value,
+    },
+    /// Sender, data: a file that cannot be sent after all.
+    EntryFailed {
+        /// The file.
+        entry: EntryIndex,
+        /// Whether it changed or vanished while it was being sent (else: unreadable).
+        is_changed: bool,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Receiver, control: this unit did not verify, or rotted; send it again.
+    Resend {
+        /// The unit.
+        unit: u64,
+        /// Entries of it not to be sent.
+        unwanted: WireRanges,
+    },
+    /// Receiver, pulse: these units are durable.
+    Ack {
+        /// The units.
+        units: WireRanges,
+    },
+    /// Receiver, control: everything is resolved, verified and durable.
+    Complete {
+        /// Files that did not arrive.
+        failed_files: u64,
+        /// Files left alone because they exist and differ.
+        conflicts: u64,
+    },
+    /// Sender, control: it knows; both may close.
+    CompleteAck,
+    /// Both, pulse: are you there?
+    Ping {
+        /// Numbered (X12).
+        number: u64,
+    },
+    /// Both, pulse: yes.
+    Pong {
+        /// The ping's number.
+        number: u64,
+    },
+    /// Both, control: this link ends on purpose.
+    Bye {
+        /// Why.
+        reason: ByeReason,
+        /// For a person; at most [`TEXT_BYTES_MAX`] bytes.
+        text: String,
+    },
+}
+
+impl Message {
+    /// The message's frames, in order.
+    ///
+    /// # Errors
+    /// Over [`MESSAGE_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<Bytes>, CodecError> {
+        Ok(frame::split(&codec::encode(
+            self,
+            "message",
+            MESSAGE_BYTES_MAX,
+        )?))
+    }
+
+    /// A message from bytes; texts and counts are within our limits afterwards.
+    ///
+    /// # Errors
+    /// Anything that is not exactly one message within the limits.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let message: Self = codec::decode(bytes, "message", MESSAGE_BYTES_MAX)?;
+        if let Self::Bye { text, .. } | Self::EntryFailed { reason: text, .. } = &message
+            && text.len() > TEXT_BYTES_MAX
+        {
+            return Err(CodecError::TooLarge {
+                what: "text",
+                bytes: text.len(),
+                limit: TEXT_BYTES_MAX,
+            });
+        }
+        Ok(message)
+    }
+}
+
+/// Cuts a text for a person to what a message may carry, at a character boundary.
+#[must_use]
+pub fn bounded_text(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+}

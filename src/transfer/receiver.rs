@@ -1,0 +1,611 @@
+//! The receiver: wants what it misses, believes nothing unverified, acknowledges what is durable, publishes what is
+//! whole.
+//!
+//! ```text
+//!   Loading ──pages of earlier runs──▶ Ready ──link up──▶ Recovering ──answer──▶ Receiving ──▶ Finishing ──▶ Complete
+//!                                        ▲─────────────────link down──────────────┘
+//! ```
+//!
+//! A page goes Surveying → Creating → (Asking) → Decided; then its units arrive, are written, become durable at a
+//! barrier, and its files get their names there. A page whose every entry is settled leaves memory.
+//!
+//! Disk requests are carried out in order, so a barrier covers every write that was asked for before it.
+
+mod pages;
+mod units;
+
+use super::disk::{OnConflict, Publish, TargetReply, TargetRequest, TargetState, UnitContent};
+use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
+use super::message::{ByeReason, Message, RecoveryRequest, WireRanges, bounded_text};
+use super::progress::Progress;
+use super::ranges::Ranges;
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::wire::{Channel, SessionId};
+use bytes::Bytes;
+use pages::PageState;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+use units::{FileState, Incoming};
+
+/// Bytes written after which a barrier makes them durable.
+const BARRIER_BYTES: u64 = 64 << 20;
+
+/// Files waiting to be published after which a barrier comes.
+const BARRIER_FILES: usize = 4_096;
+
+/// Time after which a barrier comes, if anything is waiting for one.
+const BARRIER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes handed to the disk and not yet written, at most; beyond, the data channel is not read.
+const BACKLOG_BYTES_MAX: u64 = 16 << 20;
+
+/// Pages that a sender may have open at once; ours keeps eight.
+const PAGES_OPEN_MAX: usize = 64;
+
+/// How long a question waits for the scan to end, so that it can name the whole.
+const ASK_DELAY: Duration = Duration::from_secs(2);
+
+/// What the user allows.
+#[derive(Clone, Debug)]
+pub struct ReceiverConfig {
+    /// What happens to existing, different files; `None`: ask.
+    pub on_conflict: Option<OnConflict>,
+    /// Whether the transfer is accepted without asking.
+    pub is_accepted: bool,
+    /// Most bytes to take.
+    pub bytes_max: u64,
+    /// Most files to take.
+    pub files_max: u64,
+}
+
+/// A question only the user can answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Take the transfer?
+    Accept {
+        /// What it holds.
+        totals: Totals,
+        /// Whether that is all.
+        is_complete: bool,
+    },
+    /// This file exists and differs.
+    Conflict {
+        /// Its path.
+        path: super::manifest::RelativePath,
+    },
+}
+
+/// What the user says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Ask::Accept`].
+    Accept(bool),
+    /// To [`Ask::Conflict`]; `for_all` settles the rest likewise.
+    Conflict {
+        /// What to do.
+        policy: OnConflict,
+        /// Whether to ask again.
+        for_all: bool,
+    },
+}
+
+/// What the receiver asks of its surroundings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceiverOutput {
+    /// Disk work, in order.
+    Disk(TargetRequest),
+    /// A message.
+    Send(Channel, Message),
+    /// A fact to show.
+    Event(Event),
+    /// A question; one at a time.
+    Ask(Ask),
+    /// Everything is verified, durable and settled here. The sender may not know yet.
+    Finished,
+    /// The sender knows.
+    Done,
+    /// The session cannot go on.
+    Failed(Error),
+}
+
+/// How far the user's consent goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consent {
+    /// Not asked yet; the instant at which to ask with what is known then.
+    Pending(Option<Instant>),
+    /// Asked, for this much.
+    Asked(Totals),
+    /// Given, for at most this much.
+    Given(Totals),
+}
+
+/// Where a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkPhase {
+    Down,
+    /// Open with this epoch; the request is still to be sent (pages are being loaded).
+    Up(u64),
+    /// The request is out.
+    Recovering,
+    /// The answer came.
+    Receiving,
+}
+
+/// The receiver's machine.
+#[derive(Debug)]
+pub struct Receiver {
+    session: SessionId,
+    config: ReceiverConfig,
+    link: LinkPhase,
+    consent: Consent,
+    check: PageCheck,
+    directories: DirectoryTable,
+    chain: Chain,
+    next_unit: u64,
+    /// Pages checked.
+    pages: u64,
+    /// Pages of earlier runs, all to be loaded before a link is used.
+    kept: TargetState,
+    window: BTreeMap<u64, PageState>,
+    /// Entries that are not received, ever.
+    unwanted: Ranges,
+    /// Units written, or handed to the disk.
+    units: Ranges,
+    /// Entries with their final name.
+    complete: Ranges,
+    files: BTreeMap<EntryIndex, FileState>,
+    incoming: Option<Incoming>,
+    backlog_bytes: u64,
+    /// Units handed to the disk and not yet acknowledged.
+    unacked: Ranges,
+    unacked_bytes: u64,
+    unacked_since: Option<Instant>,
+    barrier: Option<Ranges>,
+    ready: Vec<Publish>,
+    /// Units handed to the disk and not yet written.
+    writing: BTreeMap<u64, (UnitContent, u64)>,
+    /// Sizes of units written and not yet durable.
+    written_bytes: BTreeMap<u64, u64>,
+    /// What the user said about single files.
+    policies: BTreeMap<EntryIndex, OnConflict>,
+    /// Whether content arrived that could not be repaired.
+    is_corrupt: bool,
+    corrupt_counts: BTreeMap<u64, u32>,
+    /// Directories that could not be made, or are not directories.
+    blocked: BTreeSet<EntryIndex>,
+    directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
+    questions: VecDeque<(u64, EntryIndex)>,
+    end: Option<Totals>,
+    is_finishing: bool,
+    is_finished: bool,
+    is_over: bool,
+    progress: Progress,
+    outputs: VecDeque<ReceiverOutput>,
+}
+
+impl Receiver {
+    /// A receiver that goes on from what its store found: nothing, in the ordinary case.
+    #[must_use]
+    pub fn new(session: SessionId, config: ReceiverConfig, kept: TargetState) -> Self {
+        let everything = Totals {
+            entries: u64::MAX,
+            files: config.files_max,
+            bytes: config.bytes_max,
+        };
+        let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
+        let progress = Progress {
+            kept_bytes: kept.kept_bytes,
+            ..Progress::default()
+        };
+        let mut receiver = Self {
+            session,
+            link: LinkPhase::Down,
+            consent: if is_accepted {
+                Consent::Given(everything)
+            } else {
+                Consent::Pending(None)
+            },
+            config,
+            check: PageCheck::new(),
+            directories: DirectoryTable::new(),
+            chain: Chain::start(session),
+            next_unit: 0,
+            pages: 0,
+            window: BTreeMap::new(),
+            unwanted: kept.unwanted.clone(),
+            units: kept.units.clone(),
+            complete: kept.complete.clone(),
+            files: BTreeMap::new(),
+            incoming: None,
+            backlog_bytes: 0,
+            unacked: Ranges::new(),
+            unacked_bytes: 0,
+            unacked_since: None,
+            barrier: None,
+            ready: Vec::new(),
+            writing: BTreeMap::new(),
+            written_bytes: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            is_corrupt: false,
+            corrupt_counts: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            directories_made: Vec::new(),
+            questions: VecDeque::new(),
+            end: None,
+            is_finishing: false,
+            is_finished: kept.is_finished,
+            is_over: false,
+            progress,
+            outputs: VecDeque::new(),
+            kept,
+        };
+        receiver.load_next_page();
+        receiver
+    }
+
+    /// The channels of a link are open.
+    pub fn handle_link_up(&mut self, epoch: u64, now: Instant) {
+        self.link = LinkPhase::Up(epoch);
+        self.incoming = None;
+        self.recover();
+        self.advance(now);
+    }
+
+    /// The link is gone. What was written stays; what was half received is forgotten.
+    pub fn handle_link_down(&mut self) {
+        self.link = LinkPhase::Down;
+        self.incoming = None;
+    }
+
+    /// The peer said something.
+    pub fn handle_message(&mut self, message: Message, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        let is_early = matches!(self.link, LinkPhase::Up(_) | LinkPhase::Recovering);
+        if self.link == LinkPhase::Down {
+            return;
+        }
+        match message {
+            Message::RecoveryAnswer { pages } => self.on_recovery_answer(pages),
+            Message::Estimate {
+                totals,
+                is_complete,
+            } => self.on_estimate(totals, is_complete, now),
+            Message::Page { .. } | Message::Unit { .. } | Message::End { .. } if is_early => {
+                self.protocol("it spoke before it was asked");
+            }
+            Message::Page { encoded } => self.on_page(Bytes::from(encoded)),
+            Message::End {
+                pages,
+                totals,
+                chain,
+            } => self.on_end(pages, totals, chain),
+            Message::Unit { unit, head } => self.on_unit_head(unit, head, now),
+            Message::FileRoot { entry, root } => self.on_file_root(entry, root),
+            Message::EntryFailed {
+                entry,
+                is_changed,
+                reason,
+            } => self.on_entry_failed(entry, is_changed, &reason),
+            Message::CompleteAck if self.is_finished => {
+                self.is_over = true;
+                self.outputs.push_back(ReceiverOutput::Done);
+            }
+            Message::Bye { reason, text } => self.on_bye(reason, &text),
+            Message::RecoveryRequest(_)
+            | Message::Want { .. }
+            | Message::Resend { .. }
+            | Message::Ack { .. }
+            | Message::Complete { .. }
+            | Message::CompleteAck => self.protocol("a message that only a receiver sends"),
+            Message::Ping { .. } | Message::Pong { .. } => {}
+        }
+        self.advance(now);
+    }
+
+    /// Content of the unit whose head came last.
+    pub fn handle_body(&mut self, body: Bytes, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        self.on_body(body, now);
+        self.advance(now);
+    }
+
+    /// The disk did something.
+    pub fn handle_disk(&mut self, reply: TargetReply, now: Instant) {
+        match reply {
+            TargetReply::Surveyed { page, existing } => self.on_surveyed(page, existing),
+            TargetReply::DirectoriesCreated { failed } => self.on_directories_created(failed),
+            TargetReply::Written { unit } => self.on_written(unit),
+            TargetReply::Corrupt { unit } => self.on_corrupt(unit),
+            TargetReply::BarrierDone { published } => self.on_barrier_done(published),
+            TargetReply::Page { number, encoded } => self.on_kept_page(number, &encoded),
+            TargetReply::Finished => {
+                self.is_finished = true;
+                self.outputs.push_back(ReceiverOutput::Finished);
+                self.send_complete();
+            }
+            TargetReply::Failed(error) => {
+                let text = bounded_text(&error.to_string());
+                self.send(Message::Bye {
+                    reason: ByeReason::Disk,
+                    text,
+                });
+                self.fail(Error::new(ErrorKind::Disk, error.to_string()));
+            }
+        }
+        self.advance(now);
+    }
+
+    /// The user answered the question that was asked.
+    pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
+        match answer {
+            Answer::Accept(is_accepted) => self.on_consent(is_accepted),
+            Answer::Conflict { policy, for_all } => self.on_conflict_answer(policy, for_all),
+        }
+        self.advance(now);
+    }
+
+    /// A deadline of [`Self::poll_timeout`] passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let barrier = self
+            .unacked_since
+            .filter(|_| self.barrier.is_none())
+            .map(|since| (since + BARRIER_INTERVAL, "barrier"));
+        let ask = match self.consent {
+            Consent::Pending(Some(at)) => Some((at, "consent")),
+            Consent::Pending(None) | Consent::Asked(_) | Consent::Given(_) => None,
+        };
+        barrier.into_iter().chain(ask).min()
+    }
+
+    /// What the surroundings shall do next.
+    pub fn poll_output(&mut self) -> Option<ReceiverOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether the disk is behind: then the data channel is not read.
+    #[must_use]
+    pub const fn is_backlogged(&self) -> bool {
+        self.backlog_bytes >= BACKLOG_BYTES_MAX
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Whether everything is there and durable, whether or not the sender knows.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Whether content arrived that could not be repaired (exit 9).
+    #[must_use]
+    pub const fn is_corrupt(&self) -> bool {
+        self.is_corrupt
+    }
+
+    /// Whether units are due from the sender (for the stall watchdog).
+    #[must_use]
+    pub fn is_expecting(&self) -> bool {
+        self.link == LinkPhase::Receiving && self.window.values().any(PageState::is_expecting)
+    }
+
+    /// Sends the request of a link once the pages of earlier runs are loaded.
+    fn recover(&mut self) {
+        let LinkPhase::Up(epoch) = self.link else {
+            return;
+        };
+        if self.pages < self.kept.pages {
+            return;
+        }
+        let mut unwanted = self.unwanted.clone();
+        let mut undecided = Ranges::new();
+        let has_consent = matches!(self.consent, Consent::Given(_));
+        for (number, page) in &mut self.window {
+            if has_consent && page.want() {
+                page.resolved().for_each(|entry| unwanted.insert(entry));
+            } else {
+                undecided.insert(*number);
+            }
+        }
+        self.link = LinkPhase::Recovering;
+        self.send(Message::RecoveryRequest(RecoveryRequest {
+            session: self.session,
+            epoch,
+            pages: self.pages,
+            chain: self.chain,
+            undecided: WireRanges::from(&undecided),
+            unwanted: WireRanges::from(&unwanted),
+            units: WireRanges::from(&self.units),
+            digests: Vec::new(),
+        }));
+        let open: Vec<u64> = self.window.keys().copied().collect();
+        open.into_iter().for_each(|number| self.settle_page(number));
+    }
+
+    fn on_recovery_answer(&mut self, pages: u64) {
+        if self.link != LinkPhase::Recovering || pages != self.pages {
+            return self.protocol("its recovery answer does not fit");
+        }
+        self.link = LinkPhase::Receiving;
+    }
+
+    fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {
+        self.progress.totals = totals;
+        self.progress.is_complete = is_complete;
+        let Totals { files, bytes, .. } = totals;
+        self.event(Event::Manifest {
+            files,
+            bytes,
+            complete: is_complete,
+        });
+        if self.consent == Consent::Pending(None) {
+            self.consent = Consent::Pending(Some(now + ASK_DELAY));
+        }
+    }
+
+    fn on_end(&mut self, pages: u64, totals: Totals, chain: Chain) {
+        if (pages, totals, chain) != (self.pages, self.check.totals(), self.chain) {
+            return self.protocol("its manifest's end does not match its pages");
+        }
+        self.end = Some(totals);
+        self.progress.totals = totals;
+        self.progress.is_complete = true;
+        if self.is_finished {
+            self.send_complete();
+        }
+    }
+
+    /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.
+    fn ask_consent(&mut self, now: Instant) {
+        let known = self.progress.totals;
+        let is_complete = self.progress.is_complete;
+        let is_due = match self.consent {
+            Consent::Pending(Some(at)) => is_complete || now >= at,
+            Consent::Given(most) => {
+                let seen = self.check.totals();
+                seen.files > most.files || seen.bytes > most.bytes
+            }
+            Consent::Pending(None) | Consent::Asked(_) => false,
+        };
+        if known.files > self.config.files_max || known.bytes > self.config.bytes_max {
+            let text = format!(
+                "{} files, {} bytes are more than --max-files or --max-size allow",
+                known.files, known.bytes
+            );
+            return self.refuse(&text);
+        }
+        if is_due {
+            self.consent = Consent::Asked(known);
+            self.outputs.push_back(ReceiverOutput::Ask(Ask::Accept {
+                totals: known,
+                is_complete,
+            }));
+        }
+    }
+
+    fn on_consent(&mut self, is_accepted: bool) {
+        match self.consent {
+            Consent::Asked(totals) if is_accepted => self.consent = Consent::Given(totals),
+            Consent::Asked(_) => self.refuse("the transfer was declined"),
+            Consent::Pending(_) | Consent::Given(_) => {}
+        }
+    }
+
+    fn refuse(&mut self, text: &str) {
+        self.send(Message::Bye {
+            reason: ByeReason::Refused,
+            text: bounded_text(text),
+        });
+        self.fail(Error::new(ErrorKind::Refused, text));
+    }
+
+    /// Does everything that can be done without waiting.
+    fn advance(&mut self, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        self.ask_consent(now);
+        self.send_wants();
+        self.start_barrier(now);
+        let is_settled = self.window.is_empty() && self.ready.is_empty() && self.barrier.is_none();
+        if self.end.is_some()
+            && is_settled
+            && self.unacked.is_empty()
+            && !self.is_finishing
+            && !self.is_finished
+        {
+            self.is_finishing = true;
+            self.finish();
+        }
+    }
+
+    fn send_complete(&mut self) {
+        if self.link == LinkPhase::Receiving && self.end.is_some() {
+            let Progress {
+                failed_files,
+                conflicts,
+                ..
+            } = self.progress;
+            self.send(Message::Complete {
+                failed_files,
+                conflicts,
+            });
+        }
+    }
+
+    fn on_bye(&mut self, reason: ByeReason, text: &str) {
+        let text = bounded_text(text);
+        let error = match reason {
+            // The sender may come back with the same command; the link's owner waits for it.
+            ByeReason::Stopped | ByeReason::Disk => return,
+            ByeReason::Refused => {
+                Error::new(ErrorKind::Refused, format!("the sender refused: {text}"))
+            }
+            ByeReason::Protocol => Error::new(
+                ErrorKind::Failure,
+                format!("the sender could not go on: {text}"),
+            ),
+            ByeReason::Integrity => Error::new(
+                ErrorKind::Integrity,
+                format!("the sender could not verify: {text}"),
+            ),
+            ByeReason::NoSession => Error::new(
+                ErrorKind::Failure,
+                format!("the sender cannot continue: {text}"),
+            ),
+        };
+        self.fail(error);
+    }
+
+    fn protocol(&mut self, what: &str) {
+        self.send(Message::Bye {
+            reason: ByeReason::Protocol,
+            text: bounded_text(what),
+        });
+        self.fail(Error::new(
+            ErrorKind::Failure,
+            format!("the sender broke the protocol: {what}"),
+        ));
+    }
+
+    fn fail(&mut self, error: Error) {
+        if !self.is_over {
+            self.is_over = true;
+            self.outputs.push_back(ReceiverOutput::Failed(error));
+        }
+    }
+
+    fn disk(&mut self, request: TargetRequest) {
+        self.outputs.push_back(ReceiverOutput::Disk(request));
+    }
+
+    fn send(&mut self, message: Message) {
+        if !matches!(self.link, LinkPhase::Down | LinkPhase::Up(_)) {
+            let channel = if matches!(message, Message::Ack { .. }) {
+                Channel::Pulse
+            } else {
+                Channel::Control
+            };
+            self.outputs
+                .push_back(ReceiverOutput::Send(channel, message));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(ReceiverOutput::Event(event));
+    }
+}

@@ -1,0 +1,628 @@
+//! From a page's arrival to the want that answers it.
+
+use super::{Ask, PAGES_OPEN_MAX, Receiver, ReceiverOutput};
+use crate::event::{Event, FileStatus, PathText};
+use crate::transfer::disk::{
+    DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
+    Wanted, WantedKind,
+};
+use crate::transfer::layout::{Layout, Segment};
+use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page, Verdict};
+use crate::transfer::message::{Message, WireRanges};
+use crate::transfer::ranges::Ranges;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// Where a page is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The disk looks what is there.
+    Surveying,
+    /// Directories are being made; then the files of the survey are decided.
+    Creating(Vec<(EntryIndex, Existing)>),
+    /// The user is asked about these entries.
+    Asking(BTreeSet<EntryIndex>),
+    /// Decided, its want not sent (no consent yet, or no link).
+    Decided,
+    /// Its want is out.
+    Wanted,
+}
+
+/// A page that is not settled.
+#[derive(Debug)]
+pub(super) struct PageState {
+    page: Page,
+    verdicts: Vec<Verdict>,
+    pub(super) layout: Layout,
+    phase: Phase,
+    /// Whether an earlier run decided it already.
+    is_kept: bool,
+    /// Files and symlinks that are not settled; empty once the page is done.
+    open: BTreeSet<EntryIndex>,
+    /// Entries that are there already or that the user skips: journalled, so that a later run knows. What failed is
+    /// not: a later run tries it again.
+    unwanted: Ranges,
+}
+
+impl PageState {
+    pub(super) const fn is_decided(&self) -> bool {
+        matches!(self.phase, Phase::Decided | Phase::Wanted)
+    }
+
+    /// Whether its want is out, in a message of its own or in a link's request.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.phase == Phase::Wanted
+    }
+
+    /// A link that begins asks for it, if it is decided.
+    pub(super) fn want(&mut self) -> bool {
+        if self.is_decided() {
+            self.phase = Phase::Wanted;
+        }
+        self.is_decided()
+    }
+
+    /// Whether units of it are due.
+    pub(super) fn is_expecting(&self) -> bool {
+        self.phase == Phase::Wanted && !self.open.is_empty()
+    }
+
+    /// Files and symlinks that shall not be sent any more.
+    pub(super) fn resolved(&self) -> impl Iterator<Item = EntryIndex> + '_ {
+        self.page
+            .iter()
+            .map(|(index, _)| index)
+            .filter(|index| !self.open.contains(index))
+    }
+
+    pub(super) fn is_open(&self, entry: EntryIndex) -> bool {
+        self.open.contains(&entry)
+    }
+
+    pub(super) fn entry(&self, index: EntryIndex) -> Option<&Entry> {
+        self.page.entry(index)
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = (EntryIndex, &Entry)> {
+        self.page
+            .iter()
+            .zip(&self.verdicts)
+            .filter(|(_, verdict)| verdict.is_ok())
+            .map(|(entry, _)| entry)
+    }
+}
+
+impl Receiver {
+    /// Asks the store for the next page of an earlier run.
+    pub(super) fn load_next_page(&mut self) {
+        if self.pages < self.kept.pages {
+            self.disk(TargetRequest::LoadPage { number: self.pages });
+        }
+    }
+
+    pub(super) fn on_kept_page(&mut self, number: u64, encoded: &Bytes) {
+        if number == self.pages {
+            self.take_page(encoded, true);
+            self.load_next_page();
+            self.recover();
+        }
+    }
+
+    /// A page from the sender.
+    pub(super) fn on_page(&mut self, encoded: Bytes) {
+        if self.end.is_some() || self.window.len() >= PAGES_OPEN_MAX {
+            return self.protocol("more manifest pages than may be open, or after the last one");
+        }
+        let number = self.pages;
+        if self.take_page(&encoded, false) {
+            self.disk(TargetRequest::KeepPage { number, encoded });
+        }
+    }
+
+    /// Checks a page and starts its survey; `false` where it is refused.
+    fn take_page(&mut self, encoded: &Bytes, is_kept: bool) -> bool {
+        let checked = Page::decode(encoded)
+            .map_err(|error| error.to_string())
+            .and_then(|page| {
+                let verdicts = self.check.check(&page).map_err(|error| error.to_string())?;
+                Ok((page, verdicts))
+            });
+        let (page, verdicts) = match checked {
+            Ok(checked) => checked,
+            Err(error) => {
+                self.protocol(&error);
+                return false;
+            }
+        };
+        let layout = Layout::new(&page, &verdicts, self.next_unit);
+        self.next_unit = layout.end_unit;
+        self.chain = self.chain.extend(encoded);
+        self.pages += 1;
+        self.directories.add_page(&page);
+        let number = page.number;
+        let mut open = BTreeSet::new();
+        let unwanted = Ranges::new();
+        for ((index, entry), verdict) in page.iter().zip(&verdicts) {
+            let is_directory = entry.kind == EntryKind::Directory;
+            match verdict {
+                Ok(())
+                    if is_directory
+                        || self.complete.contains(index)
+                        || self.unwanted.contains(index) => {}
+                Ok(()) => {
+                    open.insert(index);
+                }
+                Err(refusal) => {
+                    self.unwanted.insert(index);
+                    self.progress.failed_files += u64::from(!is_directory);
+                    self.outputs.push_back(ReceiverOutput::Event(Event::File {
+                        path: PathText::new(&entry.name),
+                        bytes: 0,
+                        status: FileStatus::Failed,
+                        error: Some(refusal.to_string()),
+                    }));
+                }
+            }
+        }
+        for segment in &layout.segments {
+            if let Segment::File { entry, .. } = segment
+                && self.complete.contains(*entry)
+            {
+                self.units.insert_range(segment.units());
+            }
+        }
+        let state = PageState {
+            page,
+            verdicts,
+            layout,
+            phase: Phase::Surveying,
+            is_kept,
+            open,
+            unwanted,
+        };
+        let mut wanted = Vec::new();
+        for (entry, content) in state.accepted() {
+            let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
+            if is_open && let Some(path) = self.directories.path(content) {
+                wanted.push(Wanted {
+                    entry,
+                    path,
+                    kind: wanted_kind(content),
+                });
+            }
+        }
+        self.window.insert(number, state);
+        self.disk(TargetRequest::Survey {
+            page: number,
+            wanted,
+        });
+        true
+    }
+
+    /// What is there: directories first.
+    pub(super) fn on_surveyed(&mut self, number: u64, existing: Vec<(EntryIndex, Existing)>) {
+        let Some(state) = self.window.get_mut(&number) else {
+            return;
+        };
+        let mut directories = Vec::new();
+        let mut blocked = Vec::new();
+        for (entry, found) in &existing {
+            let Some(content) = state
+                .page
+                .entry(*entry)
+                .filter(|content| content.kind == EntryKind::Directory)
+            else {
+                continue;
+            };
+            match found {
+                Existing::Absent => {
+                    if let Some(path) = self.directories.path(content) {
+                        directories.push((*entry, path));
+                    }
+                }
+                // Directories that were there before are left as they are: an earlier run of ours has not journalled them.
+                Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
+                Existing::Same => {}
+                Existing::Differs | Existing::OtherKind => blocked.push(*entry),
+            }
+        }
+        state.phase = Phase::Creating(existing);
+        for entry in blocked {
+            self.block_directory(number, entry, "something else has its name");
+        }
+        if directories.is_empty() {
+            return self.decide(number);
+        }
+        self.disk(TargetRequest::CreateDirectories { directories });
+    }
+
+    pub(super) fn on_directories_created(&mut self, failed: Vec<(EntryIndex, DiskError)>) {
+        // Requests are carried out in order, so this is the oldest page that waits for it.
+        let creating = self
+            .window
+            .iter()
+            .find(|(_, state)| matches!(state.phase, Phase::Creating(_)));
+        let Some(number) = creating.map(|(number, _)| *number) else {
+            return;
+        };
+        for (entry, error) in failed {
+            self.block_directory(number, entry, &error.message);
+        }
+        self.decide(number);
+    }
+
+    fn block_directory(&mut self, number: u64, entry: EntryIndex, why: &str) {
+        self.blocked.insert(entry);
+        self.fail_entry(number, entry, FileStatus::Failed, why);
+    }
+
+    /// Settles what needs no question.
+    fn decide(&mut self, number: u64) {
+        let Some(state) = self.window.get_mut(&number) else {
+            return;
+        };
+        let Phase::Creating(existing) =
+            std::mem::replace(&mut state.phase, Phase::Asking(BTreeSet::new()))
+        else {
+            return;
+        };
+        let orphans: Vec<EntryIndex> = state
+            .accepted()
+            .filter(|(_, entry)| {
+                entry
+                    .parent
+                    .is_some_and(|parent| self.blocked.contains(&parent))
+            })
+            .map(|(index, _)| index)
+            .collect();
+        for entry in orphans {
+            if !self.blocked.contains(&entry) {
+                self.block_directory(number, entry, "its directory could not be made");
+            }
+        }
+        for (entry, found) in existing {
+            let Some(state) = self.window.get_mut(&number) else {
+                return;
+            };
+            if !state.open.contains(&entry) {
+                continue;
+            }
+            match (found, self.config.on_conflict) {
+                (Existing::Absent, _)
+                | (Existing::Differs, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
+                (Existing::Same, _) => self.on_unchanged(number, entry),
+                (Existing::Differs, Some(policy)) => self.on_conflict(number, entry, policy),
+                (Existing::Differs, None) => {
+                    if let Phase::Asking(asking) = &mut state.phase {
+                        asking.insert(entry);
+                    }
+                    self.questions.push_back((number, entry));
+                    if self.questions.len() == 1 {
+                        self.ask();
+                    }
+                }
+                (Existing::OtherKind, _) => {
+                    self.fail_entry(
+                        number,
+                        entry,
+                        FileStatus::Failed,
+                        "something that is not a file has its name",
+                    );
+                }
+            }
+        }
+        self.end_decision(number);
+    }
+
+    fn ask(&mut self) {
+        let Some((number, entry)) = self.questions.front() else {
+            return;
+        };
+        let path = self
+            .window
+            .get(number)
+            .and_then(|state| self.directories.path(state.page.entry(*entry)?));
+        if let Some(path) = path {
+            self.outputs
+                .push_back(ReceiverOutput::Ask(Ask::Conflict { path }));
+        }
+    }
+
+    pub(super) fn on_conflict_answer(&mut self, policy: OnConflict, for_all: bool) {
+        let answered = if for_all { self.questions.len() } else { 1 };
+        if for_all {
+            self.config.on_conflict = Some(policy);
+        }
+        for (number, entry) in self
+            .questions
+            .drain(..answered.min(self.questions.len()))
+            .collect::<Vec<_>>()
+        {
+            if let Some(Phase::Asking(asking)) =
+                self.window.get_mut(&number).map(|state| &mut state.phase)
+            {
+                asking.remove(&entry);
+            }
+            match policy {
+                OnConflict::Fail | OnConflict::Skip => self.on_conflict(number, entry, policy),
+                OnConflict::Overwrite | OnConflict::Rename => {
+                    self.policies.insert(entry, policy);
+                }
+            }
+            self.end_decision(number);
+        }
+        self.ask();
+    }
+
+    /// Once nothing is asked any more: journals the decision, lays out what comes, and wants it.
+    fn end_decision(&mut self, number: u64) {
+        let Some(state) = self.window.get_mut(&number) else {
+            return;
+        };
+        if !matches!(&state.phase, Phase::Asking(asking) if asking.is_empty()) {
+            return;
+        }
+        state.phase = Phase::Decided;
+        state
+            .unwanted
+            .as_slice()
+            .iter()
+            .for_each(|range| self.unwanted.insert_range(range.clone()));
+        let unwanted = state.unwanted.clone();
+        let made: Vec<_> = state
+            .accepted()
+            .filter(|(index, entry)| {
+                entry.kind == EntryKind::Directory && !self.unwanted.contains(*index)
+            })
+            .filter_map(|(_, entry)| {
+                Some((self.directories.path(entry)?, entry.mode, entry.modified))
+            })
+            .collect();
+        let symlinks: Vec<EntryIndex> = state
+            .accepted()
+            .filter(|(index, entry)| {
+                matches!(entry.kind, EntryKind::Symlink { .. }) && state.open.contains(index)
+            })
+            .map(|(index, _)| index)
+            .collect();
+        self.directories_made.extend(made);
+        self.disk(TargetRequest::Decide {
+            page: number,
+            unwanted,
+        });
+        self.start_files(number);
+        for entry in symlinks {
+            self.publish_symlink(number, entry);
+        }
+        self.settle_page(number);
+    }
+
+    fn publish_symlink(&mut self, number: u64, entry: EntryIndex) {
+        let Some(content) = self
+            .window
+            .get(&number)
+            .and_then(|state| state.page.entry(entry))
+        else {
+            return;
+        };
+        let (EntryKind::Symlink { target }, Some(path)) =
+            (&content.kind, self.directories.path(content))
+        else {
+            return;
+        };
+        let publish = Publish {
+            entry,
+            path,
+            kind: PublishKind::Symlink {
+                target: target.clone(),
+            },
+            mode: content.mode,
+            modified: content.modified,
+            on_conflict: self.policy(entry),
+        };
+        self.ready.push(publish);
+    }
+
+    /// Sends the wants of decided pages, as far as the consent goes. A link that begins says it in its request instead.
+    pub(super) fn send_wants(&mut self) {
+        if self.link != super::LinkPhase::Receiving
+            || !matches!(self.consent, super::Consent::Given(_))
+        {
+            return;
+        }
+        let decided: Vec<u64> = self
+            .window
+            .iter()
+            .filter(|(_, state)| state.phase == Phase::Decided)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in decided {
+            let Some(state) = self.window.get_mut(&number) else {
+                continue;
+            };
+            state.want();
+            let unwanted: Ranges = state.resolved().collect();
+            let page_units = state.layout.first_unit..state.layout.end_unit;
+            let units: Ranges = page_units
+                .filter(|unit| self.units.contains(*unit))
+                .collect();
+            let is_asked = std::mem::take(&mut state.is_kept);
+            if !is_asked {
+                let (unwanted, units) = (WireRanges::from(&unwanted), WireRanges::from(&units));
+                self.send(Message::Want {
+                    page: number,
+                    unwanted,
+                    units,
+                });
+            }
+            self.settle_page(number);
+        }
+    }
+
+    fn on_unchanged(&mut self, number: u64, entry: EntryIndex) {
+        self.progress.unchanged_files += 1;
+        self.close_entry(number, entry, FileStatus::Unchanged, None);
+    }
+
+    pub(super) fn on_conflict(&mut self, number: u64, entry: EntryIndex, policy: OnConflict) {
+        if policy == OnConflict::Skip {
+            return self.close_entry(
+                number,
+                entry,
+                FileStatus::Skipped,
+                Some("another version is there".to_owned()),
+            );
+        }
+        self.progress.conflicts += 1;
+        let why = "another version is there, left untouched (--on-conflict decides)".to_owned();
+        self.close_entry(number, entry, FileStatus::Failed, Some(why));
+    }
+
+    /// An entry that will not arrive.
+    pub(super) fn fail_entry(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        status: FileStatus,
+        why: &str,
+    ) {
+        self.progress.failed_files += 1;
+        self.close_entry(number, entry, status, Some(why.to_owned()));
+    }
+
+    /// An entry is settled without arriving now.
+    fn close_entry(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        status: FileStatus,
+        why: Option<String>,
+    ) {
+        let Some(state) = self.window.get_mut(&number) else {
+            return;
+        };
+        state.open.remove(&entry);
+        state.unwanted.insert(entry);
+        let is_late = state.is_decided();
+        if is_late {
+            self.unwanted.insert(entry);
+        }
+        self.entry_event(number, entry, status, why);
+        if is_late {
+            let unwanted: Ranges = std::iter::once(entry).collect();
+            self.disk(TargetRequest::Decide {
+                page: number,
+                unwanted,
+            });
+        }
+    }
+
+    pub(super) fn entry_event(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        status: FileStatus,
+        error: Option<String>,
+    ) {
+        let Some(content) = self
+            .window
+            .get(&number)
+            .and_then(|state| state.page.entry(entry))
+        else {
+            return;
+        };
+        let bytes = if let EntryKind::File { bytes } = content.kind {
+            bytes
+        } else {
+            0
+        };
+        let path = self.directories.path(content).unwrap_or_default();
+        let path = PathText::new(path.as_bytes());
+        if status != FileStatus::Received {
+            self.progress.bytes += bytes;
+        }
+        self.progress.files += 1;
+        self.event(Event::File {
+            path,
+            bytes,
+            status,
+            error,
+        });
+    }
+
+    /// An entry has its final name.
+    pub(super) fn complete_entry(&mut self, number: u64, entry: EntryIndex) {
+        self.complete.insert(entry);
+        if let Some(state) = self.window.get_mut(&number) {
+            state.open.remove(&entry);
+        }
+        self.entry_event(number, entry, FileStatus::Received, None);
+        self.settle_page(number);
+    }
+
+    /// Lets a page go whose every entry is settled.
+    pub(super) fn settle_page(&mut self, number: u64) {
+        let is_settled = |state: &PageState| state.phase == Phase::Wanted && state.open.is_empty();
+        if self.window.get(&number).is_some_and(is_settled) {
+            self.window.remove(&number);
+        }
+    }
+
+    /// The page that holds an entry of the window.
+    pub(super) fn page_of_entry(&self, entry: EntryIndex) -> Option<u64> {
+        let found = self
+            .window
+            .iter()
+            .find(|(_, state)| state.page.entry(entry).is_some());
+        found.map(|(number, _)| *number)
+    }
+
+    /// The page that holds a unit of the window.
+    pub(super) fn page_of_unit(&self, unit: u64) -> Option<u64> {
+        let found = self
+            .window
+            .iter()
+            .find(|(_, state)| (state.layout.first_unit..state.layout.end_unit).contains(&unit));
+        found.map(|(number, _)| *number)
+    }
+
+    pub(super) fn segment_of(&self, unit: u64) -> Option<(u64, &Segment)> {
+        let number = self.page_of_unit(unit)?;
+        Some((number, self.window.get(&number)?.layout.segment(unit)?))
+    }
+
+    /// What to do if something has the entry's name by the time it is published.
+    pub(super) fn policy(&self, entry: EntryIndex) -> OnConflict {
+        self.policies
+            .get(&entry)
+            .copied()
+            .or(self.config.on_conflict)
+            .unwrap_or(OnConflict::Fail)
+    }
+
+    /// Sets the directories' metadata and ends the session on disk.
+    pub(super) fn finish(&mut self) {
+        let directories = std::mem::take(&mut self.directories_made)
+            .into_iter()
+            .map(|(path, mode, modified)| DirectoryMetadata {
+                path,
+                mode,
+                modified,
+            })
+            .collect();
+        self.disk(TargetRequest::Finish { directories });
+    }
+}
+
+fn wanted_kind(entry: &Entry) -> WantedKind {
+    match &entry.kind {
+        EntryKind::Directory => WantedKind::Directory,
+        EntryKind::File { bytes } => WantedKind::File {
+            bytes: *bytes,
+            modified: entry.modified,
+        },
+        EntryKind::Symlink { target } => WantedKind::Symlink {
+            target: target.clone(),
+        },
+    }
+}

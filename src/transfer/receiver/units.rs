@@ -1,0 +1,563 @@
+//! From a unit's head to a file with its final name.
+
+use super::{BARRIER_BYTES, BARRIER_FILES, BARRIER_INTERVAL, LinkPhase, Receiver};
+use crate::error::{Error, ErrorKind};
+use crate::event::FileStatus;
+use crate::transfer::UNIT_BYTES;
+use crate::transfer::disk::{
+    OnConflict, PackedFile, Publish, PublishKind, Published, TargetRequest, UnitContent,
+};
+use crate::transfer::layout::Segment;
+use crate::transfer::manifest::EntryIndex;
+use crate::transfer::merge::{self, Value};
+use crate::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
+use crate::transfer::ranges::Ranges;
+use bytes::Bytes;
+use std::time::Instant;
+
+/// How often a unit may fail to verify before its sender is given up.
+const CORRUPT_MAX: u32 = 3;
+
+/// A unit whose head came, and so much of its content.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    unit: u64,
+    content: UnitContent,
+    payload: Vec<Bytes>,
+    bytes_left: u64,
+    bytes: u64,
+}
+
+/// A large file that is not complete.
+#[derive(Debug)]
+pub(super) struct FileState {
+    page: u64,
+    first_unit: u64,
+    bytes: u64,
+    values: Vec<Option<Value>>,
+    known: usize,
+    /// Units written by an earlier run: read back once before the file is published.
+    old: Vec<(u64, Value)>,
+    root: Option<Value>,
+    /// Whether a root must come: some unit arrives in this run.
+    needs_root: bool,
+    is_publishing: bool,
+}
+
+impl FileState {
+    fn set(&mut self, unit: u64, value: Option<Value>) {
+        let at = usize::try_from(unit.wrapping_sub(self.first_unit)).unwrap_or(usize::MAX);
+        if let Some(slot) = self.values.get_mut(at) {
+            self.known = self.known + usize::from(value.is_some()) - usize::from(slot.is_some());
+            *slot = value;
+        }
+    }
+}
+
+impl Receiver {
+    /// Sets up the large files of a decided page, with what earlier runs have of them, and publishes what is whole.
+    pub(super) fn start_files(&mut self, number: u64) {
+        let Some(state) = self.window.get(&number) else {
+            return;
+        };
+        let segments = state.layout.segments.clone();
+        let mut have_bytes = 0;
+        for segment in segments {
+            match segment {
+                Segment::File {
+                    entry,
+                    bytes,
+                    first_unit,
+                } if self.is_open(number, entry) => {
+                    let units = first_unit..first_unit + bytes.div_ceil(UNIT_BYTES);
+                    let count = usize::try_from(units.end - units.start).unwrap_or(usize::MAX);
+                    let from = self
+                        .kept
+                        .part_values
+                        .partition_point(|(unit, _)| *unit < units.start);
+                    let to = self
+                        .kept
+                        .part_values
+                        .partition_point(|(unit, _)| *unit < units.end);
+                    let kept: Vec<(u64, Value)> = self.kept.part_values[from..to].to_vec();
+                    let mut file = FileState {
+                        page: number,
+                        first_unit,
+                        bytes,
+                        values: vec![None; count],
+                        known: 0,
+                        old: kept
+                            .iter()
+                            .map(|(unit, value)| ((unit - first_unit) * UNIT_BYTES, *value))
+                            .collect(),
+                        root: None,
+                        needs_root: kept.len() < count,
+                        is_publishing: false,
+                    };
+                    for (unit, value) in kept {
+                        file.set(unit, Some(value));
+                        have_bytes += UNIT_BYTES.min(bytes - (unit - first_unit) * UNIT_BYTES);
+                    }
+                    self.files.insert(entry, file);
+                    self.publish_if_whole(entry);
+                }
+                Segment::Pack { unit, files } if self.units.contains(unit) => {
+                    for (entry, bytes) in files {
+                        let at = self
+                            .kept
+                            .unpublished
+                            .partition_point(|(index, _)| *index < entry);
+                        let kept = self
+                            .kept
+                            .unpublished
+                            .get(at)
+                            .filter(|(index, _)| *index == entry)
+                            .copied();
+                        if let Some((_, file)) = kept.filter(|_| self.is_open(number, entry)) {
+                            have_bytes += bytes;
+                            self.publish_small(number, entry, file, vec![(0, file.root)]);
+                        }
+                    }
+                }
+                Segment::File { .. } | Segment::Pack { .. } => {}
+            }
+        }
+        self.progress.bytes += have_bytes;
+    }
+
+    fn is_open(&self, number: u64, entry: EntryIndex) -> bool {
+        self.window
+            .get(&number)
+            .is_some_and(|state| state.is_open(entry))
+    }
+
+    pub(super) fn on_unit_head(&mut self, unit: u64, head: UnitHead, now: Instant) {
+        if self.incoming.is_some() {
+            return self.protocol("a unit begins before the last one ends");
+        }
+        let wanted = self.segment_of(unit).filter(|(number, _)| {
+            !self.units.contains(unit)
+                && self
+                    .window
+                    .get(number)
+                    .is_some_and(super::PageState::is_wanted)
+        });
+        let Some((number, segment)) = wanted else {
+            return self.protocol("a unit that was not asked for");
+        };
+        let content = match (segment, head) {
+            (
+                Segment::File {
+                    entry,
+                    bytes,
+                    first_unit,
+                },
+                UnitHead::Part {
+                    entry: named,
+                    value,
+                },
+            ) if *entry == named && self.is_open(number, named) => {
+                let offset = (unit - first_unit) * UNIT_BYTES;
+                Some(UnitContent::Part {
+                    entry: named,
+                    offset,
+                    file_bytes: *bytes,
+                    value,
+                })
+            }
+            (Segment::Pack { files, .. }, UnitHead::Pack { files: named })
+                if is_subset(&named, files)
+                    && named.iter().all(|(entry, _)| self.is_open(number, *entry)) =>
+            {
+                Some(UnitContent::Pack { files: named })
+            }
+            (Segment::File { .. } | Segment::Pack { .. }, _) => None,
+        };
+        let Some(content) = content else {
+            return self.protocol("a unit that is not what its page says");
+        };
+        let bytes = content_bytes(&content);
+        self.incoming = Some(Incoming {
+            unit,
+            content,
+            payload: Vec::new(),
+            bytes_left: bytes,
+            bytes,
+        });
+        self.end_unit(now);
+    }
+
+    pub(super) fn on_body(&mut self, body: Bytes, now: Instant) {
+        let Some(incoming) = &mut self.incoming else {
+            return self.protocol("content without a unit");
+        };
+        let bytes = body.len() as u64;
+        if bytes == 0 || bytes > incoming.bytes_left {
+            return self.protocol("more content than its unit holds");
+        }
+        incoming.bytes_left -= bytes;
+        incoming.payload.push(body);
+        self.progress.wire_bytes += bytes;
+        self.end_unit(now);
+    }
+
+    /// Hands a whole unit to the disk.
+    fn end_unit(&mut self, now: Instant) {
+        let Some(Incoming {
+            unit,
+            content,
+            payload,
+            bytes,
+            ..
+        }) = self.incoming.take_if(|unit| unit.bytes_left == 0)
+        else {
+            return;
+        };
+        self.units.insert(unit);
+        self.unacked.insert(unit);
+        self.backlog_bytes += bytes;
+        self.unacked_bytes += bytes;
+        self.unacked_since.get_or_insert(now);
+        self.writing.insert(unit, (content.clone(), bytes));
+        self.disk(TargetRequest::Write {
+            unit,
+            content,
+            payload,
+        });
+    }
+
+    pub(super) fn on_written(&mut self, unit: u64) {
+        let Some((content, bytes)) = self.writing.remove(&unit) else {
+            return;
+        };
+        self.backlog_bytes -= bytes;
+        self.written_bytes.insert(unit, bytes);
+        match content {
+            UnitContent::Part { entry, value, .. } => {
+                if let Some(file) = self.files.get_mut(&entry) {
+                    file.set(unit, Some(value));
+                }
+                self.publish_if_whole(entry);
+            }
+            UnitContent::Pack { files } => {
+                let Some(number) = self.page_of_unit(unit) else {
+                    return;
+                };
+                for (entry, file) in files {
+                    if self.is_open(number, entry) {
+                        self.publish_small(number, entry, file, Vec::new());
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_corrupt(&mut self, unit: u64) {
+        let Some((content, bytes)) = self.writing.remove(&unit) else {
+            return;
+        };
+        self.backlog_bytes -= bytes;
+        self.unacked_bytes -= bytes;
+        self.unacked.remove(unit);
+        if let Some(barrier) = &mut self.barrier {
+            barrier.remove(unit);
+        }
+        let count = self.corrupt_counts.entry(unit).or_default();
+        *count += 1;
+        if *count > CORRUPT_MAX {
+            let text = format!("unit {unit} did not verify {count} times");
+            self.send(Message::Bye {
+                reason: ByeReason::Integrity,
+                text: text.clone(),
+            });
+            return self.fail(Error::new(ErrorKind::Integrity, text));
+        }
+        let wanted = match content {
+            UnitContent::Part { entry, .. } => vec![entry],
+            UnitContent::Pack { files } => files.into_iter().map(|(entry, _)| entry).collect(),
+        };
+        self.ask_again(unit, &wanted);
+    }
+
+    /// Wants a unit once more, for these entries of it. Without a link the next request says it.
+    fn ask_again(&mut self, unit: u64, wanted: &[EntryIndex]) {
+        self.units.remove(unit);
+        let unwanted: Ranges = match self.segment_of(unit) {
+            Some((_, Segment::Pack { files, .. })) => files
+                .iter()
+                .map(|(entry, _)| *entry)
+                .filter(|entry| !wanted.contains(entry))
+                .collect(),
+            Some((_, Segment::File { .. })) | None => Ranges::new(),
+        };
+        if self.link == LinkPhase::Receiving {
+            self.send(Message::Resend {
+                unit,
+                unwanted: WireRanges::from(&unwanted),
+            });
+        }
+    }
+
+    pub(super) fn on_file_root(&mut self, entry: EntryIndex, root: Value) {
+        if let Some(file) = self.files.get_mut(&entry) {
+            file.root = Some(root);
+            self.publish_if_whole(entry);
+        }
+    }
+
+    /// Publishes a large file whose units are all written and whose merged root is the one promised.
+    fn publish_if_whole(&mut self, entry: EntryIndex) {
+        let policy = self.policy(entry);
+        let Some(file) = self.files.get_mut(&entry) else {
+            return;
+        };
+        if file.known < file.values.len()
+            || file.is_publishing
+            || (file.needs_root && file.root.is_none())
+        {
+            return;
+        }
+        let values: Vec<Value> = file.values.iter().flatten().copied().collect();
+        let Some(merged) = merge::root(&values) else {
+            return;
+        };
+        let (number, bytes, first_unit) = (file.page, file.bytes, file.first_unit);
+        if file.root.is_some_and(|promised| promised != merged) {
+            let units = first_unit..first_unit + values.len() as u64;
+            self.disk(TargetRequest::Discard { entry, units });
+            self.files.remove(&entry);
+            self.fail_entry(
+                number,
+                entry,
+                FileStatus::Failed,
+                "its content is not what the sender promised",
+            );
+            self.is_corrupt = true;
+            return self.settle_page(number);
+        }
+        file.is_publishing = true;
+        let recheck = file.old.clone();
+        let content = self
+            .window
+            .get(&number)
+            .and_then(|state| state.entry(entry));
+        let Some((path, mode, modified)) = content
+            .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
+        else {
+            return;
+        };
+        let kind = PublishKind::File {
+            bytes,
+            root: merged,
+            recheck,
+        };
+        self.ready.push(Publish {
+            entry,
+            path,
+            kind,
+            mode,
+            modified,
+            on_conflict: policy,
+        });
+    }
+
+    fn publish_small(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        file: PackedFile,
+        recheck: Vec<(u64, Value)>,
+    ) {
+        let content = self
+            .window
+            .get(&number)
+            .and_then(|state| state.entry(entry));
+        let Some((path, mode, modified)) = content
+            .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
+        else {
+            return;
+        };
+        let kind = PublishKind::File {
+            bytes: file.bytes,
+            root: file.root,
+            recheck,
+        };
+        self.ready.push(Publish {
+            entry,
+            path,
+            kind,
+            mode,
+            modified,
+            on_conflict: self.policy(entry),
+        });
+    }
+
+    /// A file that its sender cannot send after all.
+    pub(super) fn on_entry_failed(&mut self, entry: EntryIndex, is_changed: bool, reason: &str) {
+        let Some(number) = self
+            .page_of_entry(entry)
+            .filter(|number| self.is_open(*number, entry))
+        else {
+            return self.protocol("it fails an entry that is not open");
+        };
+        if let Some(file) = self.files.remove(&entry) {
+            let units = file.first_unit..file.first_unit + file.values.len() as u64;
+            self.disk(TargetRequest::Discard { entry, units });
+        }
+        self.ready.retain(|publish| publish.entry != entry);
+        let status = if is_changed {
+            FileStatus::Changed
+        } else {
+            FileStatus::Failed
+        };
+        self.fail_entry(number, entry, status, reason);
+        self.settle_page(number);
+    }
+
+    /// Starts a barrier when one is due.
+    pub(super) fn start_barrier(&mut self, now: Instant) {
+        if self.barrier.is_some() || (self.unacked.is_empty() && self.ready.is_empty()) {
+            return;
+        }
+        let is_old = self
+            .unacked_since
+            .is_some_and(|since| now >= since + BARRIER_INTERVAL);
+        let is_last = self.end.is_some() && self.incoming.is_none() && !self.misses_units();
+        let is_due = self.unacked_bytes >= BARRIER_BYTES
+            || self.ready.len() >= BARRIER_FILES
+            || is_old
+            || is_last;
+        // Symlinks and files of earlier runs are ready without a unit to wait for.
+        let is_idle = self.unacked.is_empty()
+            && self.incoming.is_none()
+            && self.ready.len() >= BARRIER_FILES / 4;
+        if !is_due && !is_idle {
+            if self.unacked_since.is_none() {
+                self.unacked_since = Some(now);
+            }
+            return;
+        }
+        let covered = std::mem::take(&mut self.unacked);
+        self.unacked_bytes = 0;
+        self.unacked_since = None;
+        self.barrier = Some(covered);
+        let publish = std::mem::take(&mut self.ready);
+        self.disk(TargetRequest::Barrier { publish });
+    }
+
+    /// Whether any unit that is wanted is neither written nor on its way to the disk.
+    fn misses_units(&self) -> bool {
+        !self.writing.is_empty()
+            || self.window.values().any(|state| !state.is_decided())
+            || self.window_misses_units()
+    }
+
+    fn window_misses_units(&self) -> bool {
+        self.window.values().any(|state| {
+            state.layout.segments.iter().any(|segment| match segment {
+                Segment::File { entry, .. } => {
+                    state.is_open(*entry)
+                        && self.files.get(entry).is_none_or(|file| !file.is_publishing)
+                }
+                Segment::Pack { unit, files } => {
+                    !self.units.contains(*unit)
+                        && files.iter().any(|(entry, _)| state.is_open(*entry))
+                }
+            })
+        })
+    }
+
+    pub(super) fn on_barrier_done(&mut self, published: Vec<(EntryIndex, Published)>) {
+        let covered = self.barrier.take().unwrap_or_default();
+        for unit in covered.iter() {
+            self.progress.bytes += self.written_bytes.remove(&unit).unwrap_or_default();
+        }
+        if !covered.is_empty() {
+            self.send(Message::Ack {
+                units: WireRanges::from(&covered),
+            });
+        }
+        for (entry, outcome) in published {
+            let Some(number) = self.page_of_entry(entry) else {
+                continue;
+            };
+            match outcome {
+                Published::Done { .. } => {
+                    self.files.remove(&entry);
+                    self.complete_entry(number, entry);
+                }
+                Published::Conflict => {
+                    self.files.remove(&entry);
+                    let policy = self.policy(entry);
+                    let policy = if policy == OnConflict::Skip {
+                        policy
+                    } else {
+                        OnConflict::Fail
+                    };
+                    self.on_conflict(number, entry, policy);
+                    self.settle_page(number);
+                }
+                Published::Rotten { offsets } => self.on_rotten(number, entry, &offsets),
+                Published::Failed(error) => {
+                    self.files.remove(&entry);
+                    self.fail_entry(number, entry, FileStatus::Failed, &error.message);
+                    self.settle_page(number);
+                }
+            }
+        }
+    }
+
+    /// Bytes of an earlier run are not what its journal says: those units are fetched again.
+    fn on_rotten(&mut self, number: u64, entry: EntryIndex, offsets: &[u64]) {
+        if let Some(file) = self.files.get_mut(&entry) {
+            file.is_publishing = false;
+            let first_unit = file.first_unit;
+            let mut units = Vec::new();
+            for offset in offsets {
+                let unit = first_unit + offset / UNIT_BYTES;
+                file.set(unit, None);
+                file.old.retain(|(old, _)| old != offset);
+                units.push(unit);
+            }
+            for unit in units {
+                self.ask_again(unit, &[entry]);
+            }
+            return;
+        }
+        let pack = self.window.get(&number).and_then(|state| {
+            state
+                .layout
+                .segments
+                .iter()
+                .find_map(|segment| match segment {
+                    Segment::Pack { unit, files }
+                        if files.iter().any(|(file, _)| *file == entry) =>
+                    {
+                        Some(*unit)
+                    }
+                    Segment::Pack { .. } | Segment::File { .. } => None,
+                })
+        });
+        if let Some(unit) = pack {
+            self.ask_again(unit, &[entry]);
+        }
+    }
+}
+
+/// Whether the files of a pack as sent are files of the pack as laid out, in order and of the same sizes.
+fn is_subset(named: &[(EntryIndex, PackedFile)], files: &[(EntryIndex, u64)]) -> bool {
+    let mut files = files.iter();
+    !named.is_empty()
+        && named
+            .iter()
+            .all(|(entry, file)| files.any(|(index, bytes)| index == entry && *bytes == file.bytes))
+}
+
+fn content_bytes(content: &UnitContent) -> u64 {
+    match content {
+        UnitContent::Part {
+            offset, file_bytes, ..
+        } => UNIT_BYTES.min(file_bytes - offset),
+        UnitContent::Pack { files } => files.iter().map(|(_, file)| file.bytes).sum(),
+    }
+}

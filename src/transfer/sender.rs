@@ -1,0 +1,419 @@
+//! The sender: pages and units to whoever may have them, in order, as far as the receiver does not have them yet.
+//!
+//! ```text
+//!            link up                 request fits              End sent, everything settled
+//!   Idle ───────────────▶ Waiting ────────────────▶ Sending ──────────────────────────────▶ Done
+//!     ◀──────────────────────┴─────────────────────────┘   link down: forget what was in flight
+//! ```
+//!
+//! A new link starts like the first one: nothing that happened on an earlier link is assumed, all of it is in the
+//! [`RecoveryRequest`]. Reads come back in the order they were asked for, so a queue of what is in flight says what
+//! each one is for.
+
+mod plan;
+mod sending;
+
+use super::disk::{ScanReport, SourceReply, SourceRequest, StoredPage};
+use super::layout::Layout;
+use super::manifest::{Chain, DirectoryTable, EntryIndex, ManifestError, Page, PageCheck, Totals};
+use super::message::{ByeReason, Message, RecoveryRequest, bounded_text};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, FileStatus, PathText};
+use crate::transfer::progress::Progress;
+use crate::wire::{Channel, SessionId};
+use bytes::Bytes;
+use plan::Plan;
+use sending::LinkRun;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What the sender asks of its surroundings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SenderOutput {
+    /// Disk work.
+    Disk(SourceRequest),
+    /// A message on a channel other than [`Channel::Data`].
+    Send(Channel, Message),
+    /// A fact to show.
+    Event(Event),
+    /// Everything is settled and the receiver knows that we know.
+    Done,
+    /// The session cannot go on with this peer.
+    Failed(Error),
+}
+
+/// Where a page lies: what is kept of every page.
+#[derive(Clone, Copy, Debug)]
+struct PageSpan {
+    first_unit: u64,
+    end_unit: u64,
+    bytes: u64,
+    files: u64,
+    /// Chain value before this page.
+    chain: Chain,
+}
+
+/// The sender's machine.
+#[derive(Debug)]
+pub struct Sender {
+    session: SessionId,
+    check: PageCheck,
+    spans: Vec<PageSpan>,
+    directories: DirectoryTable,
+    chain: Chain,
+    end: Option<(u64, Totals, Chain)>,
+    run: Option<LinkRun>,
+    /// Replies still to come for reads of links that are gone.
+    stale_replies: usize,
+    /// Units that went out on any link of this run.
+    sent_units: super::ranges::Ranges,
+    /// Entries that could not be read as promised: whether they changed, and why.
+    failed_entries: BTreeMap<EntryIndex, (bool, String)>,
+    skipped: u64,
+    progress: Progress,
+    outputs: VecDeque<SenderOutput>,
+    is_done: bool,
+}
+
+impl Sender {
+    /// A sender with nothing scanned yet.
+    #[must_use]
+    pub fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            check: PageCheck::new(),
+            spans: Vec::new(),
+            directories: DirectoryTable::new(),
+            chain: Chain::start(session),
+            end: None,
+            run: None,
+            stale_replies: 0,
+            sent_units: super::ranges::Ranges::new(),
+            failed_entries: BTreeMap::new(),
+            skipped: 0,
+            progress: Progress::default(),
+            outputs: VecDeque::new(),
+            is_done: false,
+        }
+    }
+
+    /// The scan found something.
+    pub fn handle_scan(&mut self, report: ScanReport) {
+        match report {
+            ScanReport::Page(stored) => {
+                if let Err(error) = self.add_page(&stored) {
+                    self.fail(Error::new(
+                        ErrorKind::Failure,
+                        format!("the scan made a bad manifest page: {error}"),
+                    ));
+                }
+            }
+            ScanReport::Skipped {
+                path,
+                reason,
+                is_failure,
+            } => self.on_skipped(path, reason, is_failure),
+            ScanReport::End {
+                pages,
+                totals,
+                chain,
+            } => {
+                self.end = Some((pages, totals, chain));
+                self.progress.totals = totals;
+                self.progress.is_complete = true;
+                self.on_estimate(true);
+            }
+            ScanReport::Failed(error) => self.fail(Error::new(ErrorKind::Disk, error.to_string())),
+        }
+        self.advance();
+    }
+
+    /// The channels of a link are open.
+    pub fn handle_link_up(&mut self) {
+        self.handle_link_down();
+        self.run = Some(LinkRun::default());
+        self.progress.bytes = 0;
+        self.progress.files = 0;
+        self.on_estimate(self.end.is_some());
+    }
+
+    /// The link is gone: what was in flight is forgotten.
+    pub fn handle_link_down(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.stale_replies += run.in_flight.len();
+        }
+    }
+
+    /// The peer said something.
+    pub fn handle_message(&mut self, message: Message) {
+        match message {
+            Message::RecoveryRequest(request) => self.on_recovery_request(&request),
+            Message::Want {
+                page,
+                unwanted,
+                units,
+            } => match (unwanted.to_ranges(), units.to_ranges()) {
+                (Some(unwanted), Some(units)) => self.on_want(page, &Plan { unwanted, units }),
+                _ => self.protocol("a want is not made of ranges"),
+            },
+            Message::Resend { unit, unwanted } => match unwanted.to_ranges() {
+                Some(unwanted) => self.on_resend(unit, unwanted),
+                None => self.protocol("a resend is not made of ranges"),
+            },
+            Message::Ack { units } => match units.to_ranges() {
+                Some(units) => self.on_ack(&units),
+                None => self.protocol("an acknowledgement is not made of ranges"),
+            },
+            Message::Complete {
+                failed_files,
+                conflicts,
+            } => self.on_complete(failed_files, conflicts),
+            Message::Bye { reason, text } => self.on_bye(reason, &text),
+            Message::RecoveryAnswer { .. }
+            | Message::Estimate { .. }
+            | Message::Page { .. }
+            | Message::End { .. }
+            | Message::Unit { .. }
+            | Message::FileRoot { .. }
+            | Message::EntryFailed { .. }
+            | Message::CompleteAck => self.protocol("a message that only a sender sends"),
+            Message::Ping { .. } | Message::Pong { .. } => {}
+        }
+        self.advance();
+    }
+
+    /// Content arrived: receivers send none.
+    pub fn handle_body(&mut self) {
+        self.protocol("content from a receiver");
+    }
+
+    /// The disk did something.
+    pub fn handle_disk(&mut self, reply: SourceReply) {
+        if self.stale_replies > 0 {
+            self.stale_replies -= 1;
+        } else {
+            self.on_disk(reply);
+        }
+        self.advance();
+    }
+
+    /// What the surroundings shall do next.
+    pub fn poll_output(&mut self) -> Option<SenderOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// The next frame for [`Channel::Data`]; asked for only while the channel takes more.
+    pub fn poll_frame(&mut self) -> Option<Bytes> {
+        let frame = self.run.as_mut()?.frames.pop_front();
+        if frame.is_some() {
+            self.advance();
+        }
+        frame
+    }
+
+    /// Whether a frame waits for [`Channel::Data`].
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| !run.frames.is_empty())
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Whether the receiver is waited for with data under way (for a watchdog).
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        self.run
+            .as_ref()
+            .is_some_and(|run| !run.unacked.is_empty() || !run.frames.is_empty())
+    }
+
+    /// Whether files failed here or arrived in part there.
+    #[must_use]
+    pub const fn failures(&self) -> (u64, u64) {
+        (
+            self.progress.failed_files + self.skipped,
+            self.progress.conflicts,
+        )
+    }
+
+    fn add_page(&mut self, stored: &StoredPage) -> Result<(), String> {
+        let page = Page::decode(&stored.encoded).map_err(|error| error.to_string())?;
+        let verdicts = self
+            .check
+            .check(&page)
+            .map_err(|error: ManifestError| error.to_string())?;
+        let first_unit = self.spans.last().map_or(0, |span| span.end_unit);
+        let layout = Layout::new(&page, &verdicts, first_unit);
+        let mut totals = Totals::default();
+        page.entries.iter().for_each(|entry| totals.add(entry));
+        let Totals { files, bytes, .. } = totals;
+        self.spans.push(PageSpan {
+            first_unit,
+            end_unit: layout.end_unit,
+            bytes,
+            files,
+            chain: self.chain,
+        });
+        self.chain = self.chain.extend(&stored.encoded);
+        self.directories.add_page(&page);
+        self.progress.totals = self.check.totals();
+        self.on_estimate(false);
+        Ok(())
+    }
+
+    fn on_skipped(&mut self, path: String, reason: String, is_failure: bool) {
+        if is_failure {
+            self.skipped += 1;
+        }
+        let status = if is_failure {
+            FileStatus::Failed
+        } else {
+            FileStatus::Skipped
+        };
+        let path = PathText {
+            path,
+            path_escaped: false,
+        };
+        self.event(Event::File {
+            path,
+            bytes: 0,
+            status,
+            error: Some(reason),
+        });
+    }
+
+    /// Tells user and peer how much there is, so far or in all.
+    fn on_estimate(&mut self, is_complete: bool) {
+        let totals = self.progress.totals;
+        self.event(Event::Manifest {
+            files: totals.files,
+            bytes: totals.bytes,
+            complete: is_complete,
+        });
+        if self.run.is_some() {
+            self.send(Message::Estimate {
+                totals,
+                is_complete,
+            });
+        }
+    }
+
+    fn on_complete(&mut self, failed_files: u64, conflicts: u64) {
+        let Some(run) = &self.run else { return };
+        let Some((pages, ..)) = self.end.filter(|_| run.end_sent) else {
+            return self.protocol("it completed a manifest that is not complete");
+        };
+        if run.next_page < pages {
+            return self.protocol("it completed pages that it never got");
+        }
+        self.progress.conflicts = conflicts;
+        self.progress.failed_files = self.progress.failed_files.max(failed_files);
+        self.send(Message::CompleteAck);
+        self.is_done = true;
+        self.outputs.push_back(SenderOutput::Done);
+    }
+
+    fn on_bye(&mut self, reason: ByeReason, text: &str) {
+        let text = bounded_text(text);
+        let error = match reason {
+            // It may come back with the same command; we wait for it.
+            ByeReason::Stopped | ByeReason::Disk => return,
+            ByeReason::Refused => {
+                Error::new(ErrorKind::Refused, format!("the receiver refused: {text}"))
+            }
+            ByeReason::Protocol => Error::new(
+                ErrorKind::Failure,
+                format!("the receiver could not go on: {text}"),
+            ),
+            ByeReason::Integrity => Error::new(
+                ErrorKind::Integrity,
+                format!("the receiver could not verify: {text}"),
+            ),
+            ByeReason::NoSession => Error::new(
+                ErrorKind::Failure,
+                format!("the receiver lost the session: {text}"),
+            ),
+        };
+        self.fail(error);
+    }
+
+    fn protocol(&mut self, what: &str) {
+        let text = format!("the receiver broke the protocol: {what}");
+        self.send(Message::Bye {
+            reason: ByeReason::Protocol,
+            text: bounded_text(what),
+        });
+        self.fail(Error::new(ErrorKind::Failure, text));
+    }
+
+    fn fail(&mut self, error: Error) {
+        if !self.is_done {
+            self.is_done = true;
+            self.outputs.push_back(SenderOutput::Failed(error));
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        self.outputs
+            .push_back(SenderOutput::Send(Channel::Control, message));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(SenderOutput::Event(event));
+    }
+
+    fn on_recovery_request(&mut self, request: &RecoveryRequest) {
+        if request.session != self.session {
+            self.send(Message::Bye {
+                reason: ByeReason::NoSession,
+                text: "another session".to_owned(),
+            });
+            return self.fail(Error::new(
+                ErrorKind::Failure,
+                "the receiver asks for another session",
+            ));
+        }
+        let Some(run) = &mut self.run else { return };
+        match Plan::from_request(request) {
+            Some(recovery) if run.recovery.is_none() => run.recovery = Some(recovery),
+            _ => self.protocol("its recovery request is malformed or repeated"),
+        }
+    }
+
+    /// Answers the recovery request once the scan has come as far as it.
+    fn answer(&mut self) {
+        let Some(recovery) = self.run.as_mut().and_then(|run| run.recovery.as_mut()) else {
+            return;
+        };
+        let known = self.spans.len() as u64;
+        if recovery.is_answered || (recovery.pages > known && self.end.is_none()) {
+            return;
+        }
+        let span = usize::try_from(recovery.pages)
+            .ok()
+            .and_then(|pages| self.spans.get(pages));
+        let ours = span
+            .map(|span| span.chain)
+            .or((recovery.pages == known).then_some(self.chain));
+        if ours != Some(recovery.chain) {
+            let text = "the manifest is not the one that this session began with";
+            self.send(Message::Bye {
+                reason: ByeReason::NoSession,
+                text: text.to_owned(),
+            });
+            let error = Error::new(
+                ErrorKind::Failure,
+                "the receiver's manifest is not the one of this session",
+            );
+            return self.fail(
+                error.with_hint("what was sent has changed since: send with --new to start afresh"),
+            );
+        }
+        recovery.is_answered = true;
+        let pages = recovery.pages;
+        self.send(Message::RecoveryAnswer { pages });
+    }
+}

@@ -1,0 +1,45 @@
+//! What the receiver does not need.
+
+use crate::transfer::manifest::Chain;
+use crate::transfer::message::RecoveryRequest;
+use crate::transfer::ranges::Ranges;
+
+/// What a receiver wants of a page: all but these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Entries not to be sent.
+    pub(super) unwanted: Ranges,
+    /// Units not to be sent.
+    pub(super) units: Ranges,
+}
+
+/// A checked [`RecoveryRequest`].
+#[derive(Clone, Debug)]
+pub(super) struct Recovery {
+    /// Pages the receiver has.
+    pub(super) pages: u64,
+    /// Chain value over them.
+    pub(super) chain: Chain,
+    /// Of those, the pages whose want is still to come.
+    pub(super) undecided: Ranges,
+    /// What it does not need of the others.
+    pub(super) plan: Plan,
+    /// Whether the answer was given.
+    pub(super) is_answered: bool,
+}
+
+impl Plan {
+    /// The request's sets; `None` where one is not a set.
+    pub(super) fn from_request(request: &RecoveryRequest) -> Option<Recovery> {
+        Some(Recovery {
+            pages: request.pages,
+            chain: request.chain,
+            undecided: request.undecided.to_ranges()?,
+            plan: Self {
+                unwanted: request.unwanted.to_ranges()?,
+                units: request.units.to_ranges()?,
+            },
+            is_answered: false,
+        })
+    }
+}

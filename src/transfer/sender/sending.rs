@@ -1,0 +1,879 @@
+//! The sender's work on one link: from pages to jobs to reads to frames, a bounded step at a time.
+
+use super::plan::{Plan, Recovery};
+use super::{Sender, SenderOutput};
+use crate::event::{Event, FileStatus, PathText};
+use crate::transfer::UNIT_BYTES;
+use crate::transfer::disk::{
+    PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, Stamp, StoredPage,
+};
+use crate::transfer::layout::{Layout, Segment};
+use crate::transfer::manifest::{EntryIndex, EntryKind, Page};
+use crate::transfer::merge::{self, Value};
+use crate::transfer::message::{Message, UnitHead, bounded_text};
+use crate::transfer::ranges::Ranges;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Reads in flight: enough to keep disk and channel busy together.
+const READS_MAX: usize = 3;
+
+/// Frames waiting for the channel before nothing more is read: two units of them.
+const FRAMES_AHEAD: usize = 36;
+
+/// Pages sent whose units are not all read yet: the receiver surveys the next while the units of one arrive.
+const PAGES_AHEAD: usize = 8;
+
+/// Bytes sent and not acknowledged at most: beyond, the receiver's disk is what is waited for.
+const UNACKED_BYTES_MAX: u64 = 256 << 20;
+
+/// Wants heard before their page is loaded; a receiver has 64 pages open at most.
+const EARLY_WANTS_MAX: usize = 64;
+
+/// Units sent and not acknowledged at most.
+const UNACKED_UNITS_MAX: usize = 4_096;
+
+/// A page in memory.
+#[derive(Debug)]
+pub(super) struct LoadedPage {
+    page: Page,
+    layout: Layout,
+    stamps: Vec<Option<Stamp>>,
+}
+
+/// Units to be read and sent, in order.
+#[derive(Debug)]
+enum Job {
+    /// Units of a large file.
+    File {
+        page: Arc<LoadedPage>,
+        entry: EntryIndex,
+        first_unit: u64,
+        bytes: u64,
+        missing: Ranges,
+    },
+    /// One unit of small files.
+    Pack {
+        page: Arc<LoadedPage>,
+        unit: u64,
+        files: Vec<EntryIndex>,
+    },
+}
+
+impl Job {
+    const fn page(&self) -> &Arc<LoadedPage> {
+        match self {
+            Self::File { page, .. } | Self::Pack { page, .. } => page,
+        }
+    }
+}
+
+/// What a read in flight is for.
+#[derive(Debug)]
+pub(super) enum InFlight {
+    /// A page to be sent, or to be continued.
+    Page { number: u64 },
+    /// A page of which one unit shall be sent again.
+    Again { unit: u64, unwanted: Ranges },
+    /// A unit of a large file; not sent where only its value is missing.
+    Part {
+        page: Arc<LoadedPage>,
+        unit: u64,
+        entry: EntryIndex,
+        is_sent: bool,
+    },
+    /// A unit of small files.
+    Pack { page: Arc<LoadedPage>, unit: u64 },
+    /// Values of a large file's units from earlier runs.
+    Values {
+        page: Arc<LoadedPage>,
+        entry: EntryIndex,
+    },
+}
+
+/// A large file whose root is still to be sent.
+#[derive(Debug)]
+struct FileRun {
+    entry: EntryIndex,
+    first_unit: u64,
+    values: Vec<Option<Value>>,
+    known: usize,
+    /// Units whose value must be read from the source, because an earlier run that knew it is gone.
+    rehash: Ranges,
+    page: Arc<LoadedPage>,
+}
+
+impl FileRun {
+    fn set(&mut self, unit: u64, value: Value) {
+        let at = unit
+            .checked_sub(self.first_unit)
+            .and_then(|at| usize::try_from(at).ok());
+        if let Some(slot) = at.and_then(|at| self.values.get_mut(at)) {
+            self.known += usize::from(slot.is_none());
+            *slot = Some(value);
+        }
+    }
+}
+
+/// What is known of a unit that is sent and not acknowledged.
+#[derive(Debug)]
+pub(super) struct Mark {
+    page: Arc<LoadedPage>,
+    bytes: u64,
+    /// Files that are settled with it: those of a pack, or the large file whose last unit it is.
+    files: Vec<EntryIndex>,
+}
+
+/// State that lives as long as a link.
+#[derive(Debug, Default)]
+pub(super) struct LinkRun {
+    pub(super) recovery: Option<Recovery>,
+    /// The next page to load.
+    pub(super) next_page: u64,
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Pages sent, their want not yet heard.
+    waiting: BTreeMap<u64, Arc<LoadedPage>>,
+    early_wants: BTreeMap<u64, Plan>,
+    jobs: VecDeque<Job>,
+    files: Vec<FileRun>,
+    pub(super) frames: VecDeque<Bytes>,
+    pub(super) unacked: BTreeMap<u64, Mark>,
+    unacked_bytes: u64,
+    /// Units of large files that are not acknowledged, by file: at zero the file is sent.
+    open_units: BTreeMap<EntryIndex, u64>,
+    pub(super) end_sent: bool,
+    /// Bytes that earlier links or runs had moved.
+    pub(super) kept_bytes: u64,
+}
+
+impl LinkRun {
+    fn may_read(&self) -> bool {
+        self.in_flight.len() < READS_MAX
+            && self.frames.len() < FRAMES_AHEAD
+            && self.unacked_bytes < UNACKED_BYTES_MAX
+            && self.unacked.len() < UNACKED_UNITS_MAX
+    }
+
+    /// Pages in memory, or on their way there.
+    fn pages_ahead(&self) -> usize {
+        let loading = self
+            .in_flight
+            .iter()
+            .filter(|read| matches!(read, InFlight::Page { .. }))
+            .count();
+        let mut numbers: Vec<u64> = self.jobs.iter().map(|job| job.page().page.number).collect();
+        numbers.dedup();
+        loading + self.waiting.len() + numbers.len()
+    }
+}
+
+impl Sender {
+    /// Does everything that can be done without waiting.
+    pub(super) fn advance(&mut self) {
+        if self.is_done {
+            return;
+        }
+        self.answer();
+        self.load_pages();
+        while self.run.as_ref().is_some_and(LinkRun::may_read) && self.read_next() {}
+        self.end_pages();
+    }
+
+    /// Loads the pages that are to be sent next, or that the receiver has and misses units of.
+    fn load_pages(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        let Some(recovery) = run
+            .recovery
+            .as_ref()
+            .filter(|recovery| recovery.is_answered)
+        else {
+            return;
+        };
+        if run.pages_ahead() >= PAGES_AHEAD {
+            return;
+        }
+        let mut room = PAGES_AHEAD - run.pages_ahead();
+        while room > 0
+            && let Some(span) = usize::try_from(run.next_page)
+                .ok()
+                .and_then(|at| self.spans.get(at))
+        {
+            let number = run.next_page;
+            run.next_page += 1;
+            let units = span.first_unit..span.end_unit;
+            let is_decided = number < recovery.pages && !recovery.undecided.contains(number);
+            if is_decided && recovery.plan.units.count_in(units.clone()) == units.end - units.start
+            {
+                self.progress.bytes += span.bytes;
+                self.progress.files += span.files;
+                run.kept_bytes += span.bytes;
+                continue;
+            }
+            run.in_flight.push_back(InFlight::Page { number });
+            self.outputs
+                .push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+            room -= 1;
+        }
+    }
+
+    /// Sends the end of the manifest after its last page.
+    fn end_pages(&mut self) {
+        let (Some(run), Some((pages, totals, chain))) = (&mut self.run, self.end) else {
+            return;
+        };
+        let is_loading = run
+            .in_flight
+            .iter()
+            .any(|read| matches!(read, InFlight::Page { .. }));
+        let is_answered = run
+            .recovery
+            .as_ref()
+            .is_some_and(|recovery| recovery.is_answered);
+        if run.end_sent || run.next_page < pages || is_loading || !is_answered {
+            return;
+        }
+        run.end_sent = true;
+        self.send_data(&Message::End {
+            pages,
+            totals,
+            chain,
+        });
+    }
+
+    /// Asks for one more read; `false` where there is nothing to read.
+    fn read_next(&mut self) -> bool {
+        let Some(run) = &mut self.run else {
+            return false;
+        };
+        if let Some(file) = run.files.iter_mut().find(|file| !file.rehash.is_empty()) {
+            let unit = file.rehash.as_slice()[0].start;
+            file.rehash.remove(unit);
+            let (page, entry) = (Arc::clone(&file.page), file.entry);
+            return self.read_part(page, entry, unit, false);
+        }
+        let Some(job) = run.jobs.front_mut() else {
+            return false;
+        };
+        match job {
+            Job::File {
+                page,
+                entry,
+                missing,
+                ..
+            } => {
+                let (page, entry) = (Arc::clone(page), *entry);
+                let Some(unit) = missing.as_slice().first().map(|range| range.start) else {
+                    run.jobs.pop_front();
+                    self.load_pages();
+                    return self.run.as_ref().is_some_and(|run| !run.jobs.is_empty());
+                };
+                missing.remove(unit);
+                self.read_part(page, entry, unit, true)
+            }
+            Job::Pack { .. } => {
+                let Some(Job::Pack { page, unit, files }) = run.jobs.pop_front() else {
+                    return false;
+                };
+                let files: Vec<_> = files
+                    .into_iter()
+                    .filter(|entry| !self.failed_entries.contains_key(entry))
+                    .filter_map(|entry| self.source_file(&page, entry))
+                    .collect();
+                self.load_pages();
+                if let Some(run) = self.run.as_mut().filter(|_| !files.is_empty()) {
+                    run.in_flight.push_back(InFlight::Pack { page, unit });
+                    self.outputs
+                        .push_back(SenderOutput::Disk(SourceRequest::ReadPack { unit, files }));
+                }
+                true
+            }
+        }
+    }
+
+    fn read_part(
+        &mut self,
+        page: Arc<LoadedPage>,
+        entry: EntryIndex,
+        unit: u64,
+        is_sent: bool,
+    ) -> bool {
+        let Some(Segment::File {
+            bytes, first_unit, ..
+        }) = page.layout.segment(unit)
+        else {
+            return false;
+        };
+        let offset = (unit - first_unit) * UNIT_BYTES;
+        let bytes = UNIT_BYTES.min(bytes - offset);
+        let Some(file) = self.source_file(&page, entry) else {
+            return false;
+        };
+        let Some(run) = &mut self.run else {
+            return false;
+        };
+        run.in_flight.push_back(InFlight::Part {
+            page,
+            unit,
+            entry,
+            is_sent,
+        });
+        self.outputs
+            .push_back(SenderOutput::Disk(SourceRequest::ReadPart {
+                unit,
+                file,
+                offset,
+                bytes,
+            }));
+        true
+    }
+
+    fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
+        let at = usize::try_from(entry.checked_sub(page.page.first_entry)?).ok()?;
+        let stamp = (*page.stamps.get(at)?)?;
+        let path = self.directories.path(page.page.entry(entry)?)?;
+        Some(SourceFile { entry, path, stamp })
+    }
+
+    /// A want came: of a page that waits for it.
+    pub(super) fn on_want(&mut self, number: u64, plan: &Plan) {
+        let Some(page) = self
+            .run
+            .as_mut()
+            .and_then(|run| run.waiting.remove(&number))
+        else {
+            return self.protocol("it wants a page that does not wait for it");
+        };
+        self.start_page(&page, plan, false);
+    }
+
+    /// A unit shall go out once more.
+    pub(super) fn on_resend(&mut self, unit: u64, unwanted: Ranges) {
+        let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
+        let Some(run) = &mut self.run else { return };
+        if number >= run.next_page {
+            return self.protocol("it asks for a unit that was never sent");
+        }
+        run.in_flight.push_back(InFlight::Again { unit, unwanted });
+        self.outputs
+            .push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+    }
+
+    /// Makes jobs of what the receiver misses of a page.
+    fn start_page(&mut self, page: &Arc<LoadedPage>, plan: &Plan, is_kept: bool) {
+        let Some(run) = &mut self.run else { return };
+        let (mut bytes_settled, mut files_settled) = (0, 0);
+        let mut again = Vec::new();
+        for (_, entry) in page.page.iter() {
+            files_settled += u64::from(matches!(entry.kind, EntryKind::Symlink { .. }));
+        }
+        for segment in &page.layout.segments {
+            let units = segment.units();
+            match segment {
+                Segment::File {
+                    entry,
+                    bytes,
+                    first_unit,
+                } => {
+                    let mut missing = Ranges::new();
+                    units
+                        .filter(|unit| !plan.units.contains(*unit))
+                        .for_each(|unit| missing.insert(unit));
+                    if plan.unwanted.contains(*entry)
+                        || missing.is_empty()
+                        || self.failed_entries.contains_key(entry)
+                    {
+                        bytes_settled += bytes;
+                        files_settled += 1;
+                        continue;
+                    }
+                    let count = segment.units().end - first_unit;
+                    let wanted: u64 = missing
+                        .iter()
+                        .map(|unit| unit_bytes(*bytes, unit - first_unit))
+                        .sum();
+                    bytes_settled += bytes - wanted;
+                    run.open_units.insert(*entry, missing.len());
+                    run.files.push(FileRun {
+                        entry: *entry,
+                        first_unit: *first_unit,
+                        values: vec![None; usize::try_from(count).unwrap_or(usize::MAX)],
+                        known: 0,
+                        rehash: Ranges::new(),
+                        page: Arc::clone(page),
+                    });
+                    if missing.len() < count {
+                        run.in_flight.push_back(InFlight::Values {
+                            page: Arc::clone(page),
+                            entry: *entry,
+                        });
+                        let units = segment.units();
+                        let request = SourceRequest::LoadValues {
+                            entry: *entry,
+                            units,
+                        };
+                        self.outputs.push_back(SenderOutput::Disk(request));
+                    }
+                    let (entry, first_unit, bytes, page) =
+                        (*entry, *first_unit, *bytes, Arc::clone(page));
+                    run.jobs.push_back(Job::File {
+                        page,
+                        entry,
+                        first_unit,
+                        bytes,
+                        missing,
+                    });
+                }
+                Segment::Pack { unit, files } => {
+                    let has_unit = plan.units.contains(*unit);
+                    let (wanted, settled): (Vec<_>, Vec<_>) = files
+                        .iter()
+                        .partition(|(entry, _)| !has_unit && !plan.unwanted.contains(*entry));
+                    bytes_settled += settled.iter().map(|(_, bytes)| bytes).sum::<u64>();
+                    files_settled += settled.len() as u64;
+                    if !wanted.is_empty() {
+                        let files = wanted.iter().map(|(entry, _)| *entry).collect();
+                        run.jobs.push_back(Job::Pack {
+                            page: Arc::clone(page),
+                            unit: *unit,
+                            files,
+                        });
+                    }
+                }
+            }
+        }
+        // Said again on every link, since the last one may not have carried it.
+        for entry in page
+            .page
+            .iter()
+            .map(|(index, _)| index)
+            .filter(|index| !plan.unwanted.contains(*index))
+        {
+            if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned() {
+                again.push(Message::EntryFailed {
+                    entry,
+                    is_changed,
+                    reason,
+                });
+            }
+        }
+        again.iter().for_each(|message| self.send_data(message));
+        let Some(run) = &mut self.run else { return };
+        self.progress.bytes += bytes_settled;
+        self.progress.files += files_settled;
+        if is_kept {
+            run.kept_bytes += bytes_settled;
+        } else {
+            self.progress.unchanged_files += plan.unwanted.len();
+        }
+    }
+
+    /// A reply of the store, in the order of the reads in flight.
+    pub(super) fn on_disk(&mut self, reply: SourceReply) {
+        let Some(read) = self.run.as_mut().and_then(|run| run.in_flight.pop_front()) else {
+            return;
+        };
+        match (read, reply) {
+            (InFlight::Page { number }, SourceReply::Page { page }) => {
+                if let Some(page) = self.parse_page(number, page) {
+                    self.on_page(number, page);
+                }
+            }
+            (InFlight::Again { unit, unwanted }, SourceReply::Page { page }) => {
+                let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
+                if let Some(page) = self.parse_page(number, page) {
+                    self.on_again(&Arc::new(page), unit, &unwanted);
+                }
+            }
+            (
+                InFlight::Part {
+                    page,
+                    unit,
+                    entry,
+                    is_sent,
+                },
+                SourceReply::Part { content, .. },
+            ) => match content {
+                Ok((frames, value)) => {
+                    self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
+                }
+                Err(error) => self.on_read_failed(&page, entry, &error),
+            },
+            (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
+                self.on_pack(&page, unit, files, frames);
+            }
+            (InFlight::Values { page, entry }, SourceReply::Values { values, .. }) => {
+                self.on_values(&page, entry, &values);
+            }
+            (read, reply) => {
+                let text = format!("the source store answered {read:?} with {reply:?}");
+                self.fail(crate::error::Error::new(
+                    crate::error::ErrorKind::Failure,
+                    text,
+                ));
+            }
+        }
+    }
+
+    fn parse_page(
+        &mut self,
+        number: u64,
+        stored: Result<StoredPage, crate::transfer::disk::DiskError>,
+    ) -> Option<LoadedPage> {
+        let loaded = stored
+            .map_err(|error| error.to_string())
+            .and_then(|stored| {
+                let page = Page::decode(&stored.encoded).map_err(|error| error.to_string())?;
+                let span = usize::try_from(number)
+                    .ok()
+                    .and_then(|at| self.spans.get(at))
+                    .ok_or("no such page")?;
+                let verdicts = vec![Ok(()); page.entries.len()];
+                Ok(LoadedPage {
+                    layout: Layout::new(&page, &verdicts, span.first_unit),
+                    page,
+                    stamps: stored.stamps,
+                })
+            });
+        match loaded {
+            Ok(page) => Some(page),
+            Err(error) => {
+                let text = format!("a stored manifest page cannot be read: {error}");
+                self.fail(crate::error::Error::new(
+                    crate::error::ErrorKind::Disk,
+                    text,
+                ));
+                None
+            }
+        }
+    }
+
+    /// A page is there: it is sent, or the receiver has it and only its units are.
+    fn on_page(&mut self, number: u64, page: LoadedPage) {
+        let page = Arc::new(page);
+        let Some(run) = &mut self.run else { return };
+        let Some(recovery) = &run.recovery else {
+            return;
+        };
+        if number < recovery.pages {
+            if let Some(plan) = run.early_wants.remove(&number) {
+                self.start_page(&page, &plan, false);
+            } else if recovery.undecided.contains(number) {
+                run.waiting.insert(number, page);
+            } else {
+                let plan = recovery.plan.clone();
+                self.start_page(&page, &plan, true);
+            }
+            return;
+        }
+        match page.page.encode() {
+            Ok(encoded) => {
+                run.waiting.insert(number, page);
+                self.send_data(&Message::Page { encoded });
+            }
+            Err(error) => self.fail(crate::error::Error::new(
+                crate::error::ErrorKind::Failure,
+                error.to_string(),
+            )),
+        }
+    }
+
+    fn on_again(&mut self, page: &Arc<LoadedPage>, unit: u64, unwanted: &Ranges) {
+        let Some(run) = &mut self.run else { return };
+        match page.layout.segment(unit) {
+            Some(Segment::File {
+                entry,
+                bytes,
+                first_unit,
+            }) => {
+                let (entry, bytes, first_unit, page) =
+                    (*entry, *bytes, *first_unit, Arc::clone(page));
+                *run.open_units.entry(entry).or_default() += 1;
+                run.jobs.push_front(Job::File {
+                    page,
+                    entry,
+                    first_unit,
+                    bytes,
+                    missing: Ranges::from_iter([unit]),
+                });
+            }
+            Some(Segment::Pack { files, .. }) => {
+                let files = files
+                    .iter()
+                    .map(|(entry, _)| *entry)
+                    .filter(|entry| !unwanted.contains(*entry))
+                    .collect();
+                run.jobs.push_front(Job::Pack {
+                    page: Arc::clone(page),
+                    unit,
+                    files,
+                });
+            }
+            None => self.protocol("it asks for a unit that does not exist"),
+        }
+    }
+
+    fn on_part(
+        &mut self,
+        page: &Arc<LoadedPage>,
+        unit: u64,
+        entry: EntryIndex,
+        frames: Option<Vec<Bytes>>,
+        value: Value,
+    ) {
+        if self.failed_entries.contains_key(&entry) {
+            return;
+        }
+        if let Some(frames) = frames {
+            let bytes = frames.iter().map(|frame| frame.len() as u64 - 1).sum();
+            self.send_unit(
+                page,
+                unit,
+                UnitHead::Part { entry, value },
+                frames,
+                bytes,
+                Vec::new(),
+            );
+        }
+        let Some(run) = &mut self.run else { return };
+        if let Some(file) = run.files.iter_mut().find(|file| file.entry == entry) {
+            file.set(unit, value);
+        }
+        self.send_root(entry);
+    }
+
+    /// Sends the root of a file whose values are all known.
+    fn send_root(&mut self, entry: EntryIndex) {
+        let Some(run) = &mut self.run else { return };
+        let Some(at) = run
+            .files
+            .iter()
+            .position(|file| file.entry == entry && file.known == file.values.len())
+        else {
+            return;
+        };
+        let values: Vec<Value> = run
+            .files
+            .swap_remove(at)
+            .values
+            .into_iter()
+            .flatten()
+            .collect();
+        if let Some(root) = merge::root(&values) {
+            self.send_data(&Message::FileRoot { entry, root });
+        }
+    }
+
+    fn on_values(&mut self, page: &Arc<LoadedPage>, entry: EntryIndex, values: &[Option<Value>]) {
+        let Some(run) = &mut self.run else { return };
+        let to_send = run.jobs.iter().find_map(|job| match job {
+            Job::File {
+                entry: of, missing, ..
+            } if *of == entry => Some(missing.clone()),
+            Job::File { .. } | Job::Pack { .. } => None,
+        });
+        let in_flight: Vec<u64> = run.in_flight.iter().filter_map(InFlight::unit).collect();
+        let Some(file) = run.files.iter_mut().find(|file| file.entry == entry) else {
+            return;
+        };
+        file.page = Arc::clone(page);
+        for (unit, value) in (file.first_unit..).zip(values) {
+            let will_be_read = to_send
+                .as_ref()
+                .is_some_and(|missing| missing.contains(unit))
+                || in_flight.contains(&unit);
+            let at = usize::try_from(unit - file.first_unit).unwrap_or(usize::MAX);
+            let is_known = file.values.get(at).is_none_or(Option::is_some);
+            match value {
+                _ if will_be_read || is_known => {}
+                Some(value) => file.set(unit, *value),
+                None => file.rehash.insert(unit),
+            }
+        }
+        self.send_root(entry);
+    }
+
+    fn on_pack(
+        &mut self,
+        page: &Arc<LoadedPage>,
+        unit: u64,
+        files: Vec<(EntryIndex, Result<PackedFile, ReadError>)>,
+        frames: Vec<Bytes>,
+    ) {
+        let mut read = Vec::with_capacity(files.len());
+        for (entry, file) in files {
+            match file {
+                Ok(file) => read.push((entry, file)),
+                Err(error) => self.on_read_failed(page, entry, &error),
+            }
+        }
+        if read.is_empty() {
+            return;
+        }
+        let bytes = read.iter().map(|(_, file)| file.bytes).sum();
+        let entries = read.iter().map(|(entry, _)| *entry).collect();
+        self.send_unit(
+            page,
+            unit,
+            UnitHead::Pack { files: read },
+            frames,
+            bytes,
+            entries,
+        );
+    }
+
+    /// A file turned out not to be what its page promised.
+    fn on_read_failed(&mut self, page: &LoadedPage, entry: EntryIndex, error: &ReadError) {
+        if self.failed_entries.contains_key(&entry) {
+            return;
+        }
+        let is_changed = !matches!(error, ReadError::Disk(_));
+        let reason = bounded_text(&error.to_string());
+        self.failed_entries
+            .insert(entry, (is_changed, reason.clone()));
+        let status = if is_changed {
+            FileStatus::Changed
+        } else {
+            FileStatus::Failed
+        };
+        self.progress.failed_files += 1;
+        self.file_event(page, entry, status, Some(error.to_string()));
+        if let Some(run) = &mut self.run {
+            run.files.retain(|file| file.entry != entry);
+            run.jobs
+                .retain(|job| !matches!(job, Job::File { entry: of, .. } if *of == entry));
+        }
+        let reason = bounded_text(&error.to_string());
+        self.send_data(&Message::EntryFailed {
+            entry,
+            is_changed,
+            reason,
+        });
+    }
+
+    fn send_unit(
+        &mut self,
+        page: &Arc<LoadedPage>,
+        unit: u64,
+        head: UnitHead,
+        frames: Vec<Bytes>,
+        bytes: u64,
+        files: Vec<EntryIndex>,
+    ) {
+        self.send_data(&Message::Unit { unit, head });
+        let Some(run) = &mut self.run else { return };
+        run.frames.extend(frames);
+        run.unacked_bytes += bytes;
+        run.unacked.insert(
+            unit,
+            Mark {
+                page: Arc::clone(page),
+                bytes,
+                files,
+            },
+        );
+        self.progress.wire_bytes += bytes;
+        if self.sent_units.contains(unit) {
+            self.progress.resent_bytes += bytes;
+        }
+        self.sent_units.insert(unit);
+    }
+
+    /// Units are durable at the receiver.
+    pub(super) fn on_ack(&mut self, units: &Ranges) {
+        for unit in units
+            .as_slice()
+            .iter()
+            .cloned()
+            .flat_map(|range| self.unacked_in(range))
+            .collect::<Vec<_>>()
+        {
+            let Some(run) = &mut self.run else { return };
+            let Some(mark) = run.unacked.remove(&unit) else {
+                continue;
+            };
+            run.unacked_bytes -= mark.bytes;
+            self.progress.bytes += mark.bytes;
+            let mut files = mark.files;
+            if let Some(Segment::File { entry, .. }) = mark.page.layout.segment(unit)
+                && let Some(open) = run.open_units.get_mut(entry)
+            {
+                *open = open.saturating_sub(1);
+                if *open == 0 {
+                    run.open_units.remove(entry);
+                    files.push(*entry);
+                }
+            }
+            self.progress.files += files.len() as u64;
+            for entry in files {
+                self.file_event(&mark.page, entry, FileStatus::Sent, None);
+            }
+        }
+    }
+
+    /// The sent units of a range: a peer's range may be far larger than what was sent.
+    fn unacked_in(&self, range: std::ops::Range<u64>) -> Vec<u64> {
+        self.run
+            .as_ref()
+            .map(|run| run.unacked.range(range).map(|(unit, _)| *unit).collect())
+            .unwrap_or_default()
+    }
+
+    fn file_event(
+        &mut self,
+        page: &LoadedPage,
+        entry: EntryIndex,
+        status: FileStatus,
+        error: Option<String>,
+    ) {
+        let Some(content) = page.page.entry(entry) else {
+            return;
+        };
+        let Some(path) = self.directories.path(content) else {
+            return;
+        };
+        let bytes = if let EntryKind::File { bytes } = content.kind {
+            bytes
+        } else {
+            0
+        };
+        self.event(Event::File {
+            path: PathText::new(path.as_bytes()),
+            bytes,
+            status,
+            error,
+        });
+    }
+
+    /// Queues a message on the data channel, in order with the units.
+    fn send_data(&mut self, message: &Message) {
+        match message.encode() {
+            Ok(frames) => {
+                if let Some(run) = &mut self.run {
+                    run.frames.extend(frames);
+                }
+            }
+            Err(error) => self.fail(crate::error::Error::new(
+                crate::error::ErrorKind::Failure,
+                error.to_string(),
+            )),
+        }
+    }
+}
+
+impl InFlight {
+    const fn unit(&self) -> Option<u64> {
+        match self {
+            Self::Part { unit, .. } | Self::Pack { unit, .. } | Self::Again { unit, .. } => {
+                Some(*unit)
+            }
+            Self::Page { .. } | Self::Values { .. } => None,
+        }
+    }
+}
+
+/// Bytes of the `index`-th unit of a file of `bytes`.
+const fn unit_bytes(bytes: u64, index: u64) -> u64 {
+    let left = bytes - index * UNIT_BYTES;
+    if left < UNIT_BYTES { left } else { UNIT_BYTES }
+}
