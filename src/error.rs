@@ -107,12 +107,7 @@ impl Error {
     /// An error without a hint.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            hint: String::new(),
-            resume_command: None,
-        }
+        Self { kind, message: message.into(), hint: String::new(), resume_command: None }
     }
 
     /// The same error with advice.

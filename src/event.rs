@@ -17,23 +17,14 @@ impl PathText {
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         if let Ok(text) = std::str::from_utf8(bytes) {
-            return Self {
-                path: text.to_owned(),
-                path_escaped: false,
-            };
+            return Self { path: text.to_owned(), path_escaped: false };
         }
         let mut path = String::new();
         for chunk in bytes.utf8_chunks() {
             path.push_str(&chunk.valid().replace('\\', "\\\\"));
-            chunk
-                .invalid()
-                .iter()
-                .for_each(|byte| path.push_str(&format!("\\x{byte:02x}")));
+            chunk.invalid().iter().for_each(|byte| path.push_str(&format!("\\x{byte:02x}")));
         }
-        Self {
-            path,
-            path_escaped: true,
-        }
+        Self { path, path_escaped: true }
     }
 }
 

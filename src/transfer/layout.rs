@@ -36,9 +36,9 @@ impl Segment {
     #[must_use]
     pub const fn units(&self) -> std::ops::Range<u64> {
         match self {
-            Self::File {
-                bytes, first_unit, ..
-            } => *first_unit..*first_unit + bytes.div_ceil(UNIT_BYTES),
+            Self::File { bytes, first_unit, .. } => {
+                *first_unit..*first_unit + bytes.div_ceil(UNIT_BYTES)
+            }
             Self::Pack { unit, .. } => *unit..*unit + 1,
         }
     }
@@ -71,11 +71,7 @@ impl Layout {
                 continue;
             }
             if bytes > UNIT_BYTES {
-                let segment = Segment::File {
-                    entry,
-                    bytes,
-                    first_unit: end_unit,
-                };
+                let segment = Segment::File { entry, bytes, first_unit: end_unit };
                 end_unit = segment.units().end;
                 segments.push(segment);
                 continue;
@@ -90,27 +86,16 @@ impl Layout {
                 continue;
             }
             open = Some((segments.len(), bytes));
-            segments.push(Segment::Pack {
-                unit: end_unit,
-                files: vec![(entry, bytes)],
-            });
+            segments.push(Segment::Pack { unit: end_unit, files: vec![(entry, bytes)] });
             end_unit += 1;
         }
-        Self {
-            segments,
-            first_unit,
-            end_unit,
-        }
+        Self { segments, first_unit, end_unit }
     }
 
     /// The segment that holds `unit`.
     #[must_use]
     pub fn segment(&self, unit: u64) -> Option<&Segment> {
-        let at = self
-            .segments
-            .partition_point(|segment| segment.units().end <= unit);
-        self.segments
-            .get(at)
-            .filter(|segment| segment.units().contains(&unit))
+        let at = self.segments.partition_point(|segment| segment.units().end <= unit);
+        self.segments.get(at).filter(|segment| segment.units().contains(&unit))
     }
 }

@@ -109,10 +109,7 @@ impl Page {
 
     /// Its entries with their indices.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (EntryIndex, &Entry)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| (self.first_entry + at as u64, entry))
+        self.entries.iter().enumerate().map(|(at, entry)| (self.first_entry + at as u64, entry))
     }
 
     /// Index after its last entry.
@@ -137,10 +134,7 @@ impl Chain {
     /// The value before the first page.
     #[must_use]
     pub fn start(session: SessionId) -> Self {
-        Self(blake3::derive_key(
-            "rejoin 2026 manifest chain v1",
-            &session.0,
-        ))
+        Self(blake3::derive_key("rejoin 2026 manifest chain v1", &session.0))
     }
 
     /// The value after one more page.

@@ -81,9 +81,7 @@ mod tests {
     #[test]
     fn merged_roots_are_blake3() {
         let unit = usize::try_from(UNIT_BYTES).expect("fits");
-        let content: Vec<u8> = (0..9 * unit + 17)
-            .map(|index| (index * 7 % 251) as u8)
-            .collect();
+        let content: Vec<u8> = (0..9 * unit + 17).map(|index| (index * 7 % 251) as u8).collect();
         let mut lengths = vec![0, 1, unit - 1, unit, unit + 1];
         lengths.extend(
             (1..9).flat_map(|units| [units * unit, units * unit + 1024, units * unit + 17]),
@@ -99,11 +97,7 @@ mod tests {
             if values.is_empty() {
                 values.push(unit_value([], 0, 0));
             }
-            assert_eq!(
-                root(&values),
-                Some(*blake3::hash(file).as_bytes()),
-                "{length} bytes"
-            );
+            assert_eq!(root(&values), Some(*blake3::hash(file).as_bytes()), "{length} bytes");
         }
     }
 }

@@ -214,11 +214,7 @@ impl Message {
     /// # Errors
     /// Over [`MESSAGE_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<Bytes>, CodecError> {
-        Ok(frame::split(&codec::encode(
-            self,
-            "message",
-            MESSAGE_BYTES_MAX,
-        )?))
+        Ok(frame::split(&codec::encode(self, "message", MESSAGE_BYTES_MAX)?))
     }
 
     /// A message from bytes; texts and counts are within our limits afterwards.

@@ -53,8 +53,7 @@ impl Ranges {
             return;
         }
         let halves = [kept.start..index, index + 1..kept.end];
-        self.ranges
-            .splice(at..=at, halves.into_iter().filter(|half| !half.is_empty()));
+        self.ranges.splice(at..=at, halves.into_iter().filter(|half| !half.is_empty()));
     }
 
     /// Whether `index` is in the set.
@@ -84,10 +83,7 @@ impl Ranges {
     /// How many indices there are.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.ranges
-            .iter()
-            .map(|range| range.end - range.start)
-            .sum()
+        self.ranges.iter().map(|range| range.end - range.start).sum()
     }
 
     /// Whether the set is empty.
@@ -140,18 +136,9 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::single_range_in_vec_init,
-        reason = "sets of one range are meant"
-    )]
+    #[expect(clippy::single_range_in_vec_init, reason = "sets of one range are meant")]
     fn a_peer_cannot_send_what_is_not_a_set() {
-        for bad in [
-            vec![3..3],
-            vec![4..2],
-            vec![0..2, 2..3],
-            vec![5..6, 1..2],
-            vec![0..4, 3..9],
-        ] {
+        for bad in [vec![3..3], vec![4..2], vec![0..2, 2..3], vec![5..6, 1..2], vec![0..4, 3..9]] {
             assert_eq!(Ranges::from_sorted(bad.clone()), None, "{bad:?}");
         }
     }

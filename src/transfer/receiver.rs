@@ -188,24 +188,14 @@ impl Receiver {
     /// A receiver that goes on from what its store found: nothing, in the ordinary case.
     #[must_use]
     pub fn new(session: SessionId, config: ReceiverConfig, kept: TargetState) -> Self {
-        let everything = Totals {
-            entries: u64::MAX,
-            files: config.files_max,
-            bytes: config.bytes_max,
-        };
+        let everything =
+            Totals { entries: u64::MAX, files: config.files_max, bytes: config.bytes_max };
         let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
-        let progress = Progress {
-            kept_bytes: kept.kept_bytes,
-            ..Progress::default()
-        };
+        let progress = Progress { kept_bytes: kept.kept_bytes, ..Progress::default() };
         let mut receiver = Self {
             session,
             link: LinkPhase::Down,
-            consent: if is_accepted {
-                Consent::Given(everything)
-            } else {
-                Consent::Pending(None)
-            },
+            consent: if is_accepted { Consent::Given(everything) } else { Consent::Pending(None) },
             config,
             check: PageCheck::new(),
             directories: DirectoryTable::new(),
@@ -269,26 +259,17 @@ impl Receiver {
         }
         match message {
             Message::RecoveryAnswer { pages } => self.on_recovery_answer(pages),
-            Message::Estimate {
-                totals,
-                is_complete,
-            } => self.on_estimate(totals, is_complete, now),
+            Message::Estimate { totals, is_complete } => self.on_estimate(totals, is_complete, now),
             Message::Page { .. } | Message::Unit { .. } | Message::End { .. } if is_early => {
                 self.protocol("it spoke before it was asked");
             }
             Message::Page { encoded } => self.on_page(Bytes::from(encoded)),
-            Message::End {
-                pages,
-                totals,
-                chain,
-            } => self.on_end(pages, totals, chain),
+            Message::End { pages, totals, chain } => self.on_end(pages, totals, chain),
             Message::Unit { unit, head } => self.on_unit_head(unit, head, now),
             Message::FileRoot { entry, root } => self.on_file_root(entry, root),
-            Message::EntryFailed {
-                entry,
-                is_changed,
-                reason,
-            } => self.on_entry_failed(entry, is_changed, &reason),
+            Message::EntryFailed { entry, is_changed, reason } => {
+                self.on_entry_failed(entry, is_changed, &reason)
+            }
             Message::CompleteAck if self.is_finished => {
                 self.is_over = true;
                 self.outputs.push_back(ReceiverOutput::Done);
@@ -330,10 +311,7 @@ impl Receiver {
             }
             TargetReply::Failed(error) => {
                 let text = bounded_text(&error.to_string());
-                self.send(Message::Bye {
-                    reason: ByeReason::Disk,
-                    text,
-                });
+                self.send(Message::Bye { reason: ByeReason::Disk, text });
                 self.fail(Error::new(ErrorKind::Disk, error.to_string()));
             }
         }
@@ -447,11 +425,7 @@ impl Receiver {
         self.progress.totals = totals;
         self.progress.is_complete = is_complete;
         let Totals { files, bytes, .. } = totals;
-        self.event(Event::Manifest {
-            files,
-            bytes,
-            complete: is_complete,
-        });
+        self.event(Event::Manifest { files, bytes, complete: is_complete });
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now + ASK_DELAY));
         }
@@ -490,10 +464,7 @@ impl Receiver {
         }
         if is_due {
             self.consent = Consent::Asked(known);
-            self.outputs.push_back(ReceiverOutput::Ask(Ask::Accept {
-                totals: known,
-                is_complete,
-            }));
+            self.outputs.push_back(ReceiverOutput::Ask(Ask::Accept { totals: known, is_complete }));
         }
     }
 
@@ -506,10 +477,7 @@ impl Receiver {
     }
 
     fn refuse(&mut self, text: &str) {
-        self.send(Message::Bye {
-            reason: ByeReason::Refused,
-            text: bounded_text(text),
-        });
+        self.send(Message::Bye { reason: ByeReason::Refused, text: bounded_text(text) });
         self.fail(Error::new(ErrorKind::Refused, text));
     }
 
@@ -535,15 +503,8 @@ impl Receiver {
 
     fn send_complete(&mut self) {
         if self.link == LinkPhase::Receiving && self.end.is_some() {
-            let Progress {
-                failed_files,
-                conflicts,
-                ..
-            } = self.progress;
-            self.send(Message::Complete {
-                failed_files,
-                conflicts,
-            });
+            let Progress { failed_files, conflicts, .. } = self.progress;
+            self.send(Message::Complete { failed_files, conflicts });
         }
     }
 
@@ -555,31 +516,22 @@ impl Receiver {
             ByeReason::Refused => {
                 Error::new(ErrorKind::Refused, format!("the sender refused: {text}"))
             }
-            ByeReason::Protocol => Error::new(
-                ErrorKind::Failure,
-                format!("the sender could not go on: {text}"),
-            ),
-            ByeReason::Integrity => Error::new(
-                ErrorKind::Integrity,
-                format!("the sender could not verify: {text}"),
-            ),
-            ByeReason::NoSession => Error::new(
-                ErrorKind::Failure,
-                format!("the sender cannot continue: {text}"),
-            ),
+            ByeReason::Protocol => {
+                Error::new(ErrorKind::Failure, format!("the sender could not go on: {text}"))
+            }
+            ByeReason::Integrity => {
+                Error::new(ErrorKind::Integrity, format!("the sender could not verify: {text}"))
+            }
+            ByeReason::NoSession => {
+                Error::new(ErrorKind::Failure, format!("the sender cannot continue: {text}"))
+            }
         };
         self.fail(error);
     }
 
     fn protocol(&mut self, what: &str) {
-        self.send(Message::Bye {
-            reason: ByeReason::Protocol,
-            text: bounded_text(what),
-        });
-        self.fail(Error::new(
-            ErrorKind::Failure,
-            format!("the sender broke the protocol: {what}"),
-        ));
+        self.send(Message::Bye { reason: ByeReason::Protocol, text: bounded_text(what) });
+        self.fail(Error::new(ErrorKind::Failure, format!("the sender broke the protocol: {what}")));
     }
 
     fn fail(&mut self, error: Error) {
@@ -600,8 +552,7 @@ impl Receiver {
             } else {
                 Channel::Control
             };
-            self.outputs
-                .push_back(ReceiverOutput::Send(channel, message));
+            self.outputs.push_back(ReceiverOutput::Send(channel, message));
         }
     }
 

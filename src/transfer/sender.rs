@@ -107,16 +107,10 @@ impl Sender {
                     ));
                 }
             }
-            ScanReport::Skipped {
-                path,
-                reason,
-                is_failure,
-            } => self.on_skipped(path, reason, is_failure),
-            ScanReport::End {
-                pages,
-                totals,
-                chain,
-            } => {
+            ScanReport::Skipped { path, reason, is_failure } => {
+                self.on_skipped(path, reason, is_failure)
+            }
+            ScanReport::End { pages, totals, chain } => {
                 self.end = Some((pages, totals, chain));
                 self.progress.totals = totals;
                 self.progress.is_complete = true;
@@ -147,14 +141,12 @@ impl Sender {
     pub fn handle_message(&mut self, message: Message) {
         match message {
             Message::RecoveryRequest(request) => self.on_recovery_request(&request),
-            Message::Want {
-                page,
-                unwanted,
-                units,
-            } => match (unwanted.to_ranges(), units.to_ranges()) {
-                (Some(unwanted), Some(units)) => self.on_want(page, &Plan { unwanted, units }),
-                _ => self.protocol("a want is not made of ranges"),
-            },
+            Message::Want { page, unwanted, units } => {
+                match (unwanted.to_ranges(), units.to_ranges()) {
+                    (Some(unwanted), Some(units)) => self.on_want(page, &Plan { unwanted, units }),
+                    _ => self.protocol("a want is not made of ranges"),
+                }
+            }
             Message::Resend { unit, unwanted } => match unwanted.to_ranges() {
                 Some(unwanted) => self.on_resend(unit, unwanted),
                 None => self.protocol("a resend is not made of ranges"),
@@ -163,10 +155,9 @@ impl Sender {
                 Some(units) => self.on_ack(&units),
                 None => self.protocol("an acknowledgement is not made of ranges"),
             },
-            Message::Complete {
-                failed_files,
-                conflicts,
-            } => self.on_complete(failed_files, conflicts),
+            Message::Complete { failed_files, conflicts } => {
+                self.on_complete(failed_files, conflicts)
+            }
             Message::Bye { reason, text } => self.on_bye(reason, &text),
             Message::RecoveryAnswer { .. }
             | Message::Estimate { .. }
@@ -225,26 +216,18 @@ impl Sender {
     /// Whether the receiver is waited for with data under way (for a watchdog).
     #[must_use]
     pub fn is_sending(&self) -> bool {
-        self.run
-            .as_ref()
-            .is_some_and(|run| !run.unacked.is_empty() || !run.frames.is_empty())
+        self.run.as_ref().is_some_and(|run| !run.unacked.is_empty() || !run.frames.is_empty())
     }
 
     /// Whether files failed here or arrived in part there.
     #[must_use]
     pub const fn failures(&self) -> (u64, u64) {
-        (
-            self.progress.failed_files + self.skipped,
-            self.progress.conflicts,
-        )
+        (self.progress.failed_files + self.skipped, self.progress.conflicts)
     }
 
     fn add_page(&mut self, stored: &StoredPage) -> Result<(), String> {
         let page = Page::decode(&stored.encoded).map_err(|error| error.to_string())?;
-        let verdicts = self
-            .check
-            .check(&page)
-            .map_err(|error: ManifestError| error.to_string())?;
+        let verdicts = self.check.check(&page).map_err(|error: ManifestError| error.to_string())?;
         let first_unit = self.spans.last().map_or(0, |span| span.end_unit);
         let layout = Layout::new(&page, &verdicts, first_unit);
         let mut totals = Totals::default();
@@ -268,21 +251,9 @@ impl Sender {
         if is_failure {
             self.skipped += 1;
         }
-        let status = if is_failure {
-            FileStatus::Failed
-        } else {
-            FileStatus::Skipped
-        };
-        let path = PathText {
-            path,
-            path_escaped: false,
-        };
-        self.event(Event::File {
-            path,
-            bytes: 0,
-            status,
-            error: Some(reason),
-        });
+        let status = if is_failure { FileStatus::Failed } else { FileStatus::Skipped };
+        let path = PathText { path, path_escaped: false };
+        self.event(Event::File { path, bytes: 0, status, error: Some(reason) });
     }
 
     /// Tells user and peer how much there is, so far or in all.
@@ -294,10 +265,7 @@ impl Sender {
             complete: is_complete,
         });
         if self.run.is_some() {
-            self.send(Message::Estimate {
-                totals,
-                is_complete,
-            });
+            self.send(Message::Estimate { totals, is_complete });
         }
     }
 
@@ -324,28 +292,22 @@ impl Sender {
             ByeReason::Refused => {
                 Error::new(ErrorKind::Refused, format!("the receiver refused: {text}"))
             }
-            ByeReason::Protocol => Error::new(
-                ErrorKind::Failure,
-                format!("the receiver could not go on: {text}"),
-            ),
-            ByeReason::Integrity => Error::new(
-                ErrorKind::Integrity,
-                format!("the receiver could not verify: {text}"),
-            ),
-            ByeReason::NoSession => Error::new(
-                ErrorKind::Failure,
-                format!("the receiver lost the session: {text}"),
-            ),
+            ByeReason::Protocol => {
+                Error::new(ErrorKind::Failure, format!("the receiver could not go on: {text}"))
+            }
+            ByeReason::Integrity => {
+                Error::new(ErrorKind::Integrity, format!("the receiver could not verify: {text}"))
+            }
+            ByeReason::NoSession => {
+                Error::new(ErrorKind::Failure, format!("the receiver lost the session: {text}"))
+            }
         };
         self.fail(error);
     }
 
     fn protocol(&mut self, what: &str) {
         let text = format!("the receiver broke the protocol: {what}");
-        self.send(Message::Bye {
-            reason: ByeReason::Protocol,
-            text: bounded_text(what),
-        });
+        self.send(Message::Bye { reason: ByeReason::Protocol, text: bounded_text(what) });
         self.fail(Error::new(ErrorKind::Failure, text));
     }
 
@@ -357,8 +319,7 @@ impl Sender {
     }
 
     fn send(&mut self, message: Message) {
-        self.outputs
-            .push_back(SenderOutput::Send(Channel::Control, message));
+        self.outputs.push_back(SenderOutput::Send(Channel::Control, message));
     }
 
     fn event(&mut self, event: Event) {
@@ -371,10 +332,8 @@ impl Sender {
                 reason: ByeReason::NoSession,
                 text: "another session".to_owned(),
             });
-            return self.fail(Error::new(
-                ErrorKind::Failure,
-                "the receiver asks for another session",
-            ));
+            return self
+                .fail(Error::new(ErrorKind::Failure, "the receiver asks for another session"));
         }
         let Some(run) = &mut self.run else { return };
         match Plan::from_request(request) {
@@ -392,18 +351,11 @@ impl Sender {
         if recovery.is_answered || (recovery.pages > known && self.end.is_none()) {
             return;
         }
-        let span = usize::try_from(recovery.pages)
-            .ok()
-            .and_then(|pages| self.spans.get(pages));
-        let ours = span
-            .map(|span| span.chain)
-            .or((recovery.pages == known).then_some(self.chain));
+        let span = usize::try_from(recovery.pages).ok().and_then(|pages| self.spans.get(pages));
+        let ours = span.map(|span| span.chain).or((recovery.pages == known).then_some(self.chain));
         if ours != Some(recovery.chain) {
             let text = "the manifest is not the one that this session began with";
-            self.send(Message::Bye {
-                reason: ByeReason::NoSession,
-                text: text.to_owned(),
-            });
+            self.send(Message::Bye { reason: ByeReason::NoSession, text: text.to_owned() });
             let error = Error::new(
                 ErrorKind::Failure,
                 "the receiver's manifest is not the one of this session",

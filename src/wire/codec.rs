@@ -42,10 +42,8 @@ pub fn encode<T: Encode>(
     what: &'static str,
     limit: usize,
 ) -> Result<Vec<u8>, CodecError> {
-    let bytes = bincode::encode_to_vec(value, CONFIG).map_err(|error| CodecError::Malformed {
-        what,
-        detail: error.to_string(),
-    })?;
+    let bytes = bincode::encode_to_vec(value, CONFIG)
+        .map_err(|error| CodecError::Malformed { what, detail: error.to_string() })?;
     check_size(bytes.len(), what, limit)?;
     Ok(bytes)
 }
@@ -60,11 +58,8 @@ pub fn decode<T: Decode<()>>(
     limit: usize,
 ) -> Result<T, CodecError> {
     check_size(bytes.len(), what, limit)?;
-    let (value, read) =
-        bincode::decode_from_slice(bytes, CONFIG).map_err(|error| CodecError::Malformed {
-            what,
-            detail: error.to_string(),
-        })?;
+    let (value, read) = bincode::decode_from_slice(bytes, CONFIG)
+        .map_err(|error| CodecError::Malformed { what, detail: error.to_string() })?;
     if read != bytes.len() {
         return Err(CodecError::Malformed {
             what,
@@ -75,17 +70,10 @@ pub fn decode<T: Decode<()>>(
 }
 
 const fn check_size(bytes: usize, what: &'static str, limit: usize) -> Result<(), CodecError> {
-    if bytes > limit {
-        Err(CodecError::TooLarge { what, bytes, limit })
-    } else {
-        Ok(())
-    }
+    if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }
 }
 
 /// The error for bytes that break a rule above the encoding.
 pub(crate) fn malformed(what: &'static str, detail: &str) -> CodecError {
-    CodecError::Malformed {
-        what,
-        detail: detail.to_owned(),
-    }
+    CodecError::Malformed { what, detail: detail.to_owned() }
 }

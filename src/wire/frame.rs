@@ -30,11 +30,7 @@ pub fn split(message: &[u8]) -> Vec<Bytes> {
     let mut pieces = message.chunks(FRAME_BYTES_MAX - 1).peekable();
     let mut frames = Vec::with_capacity(1);
     while let Some(piece) = pieces.next() {
-        let kind = if pieces.peek().is_some() {
-            KIND_FRAGMENT
-        } else {
-            KIND_MESSAGE
-        };
+        let kind = if pieces.peek().is_some() { KIND_FRAGMENT } else { KIND_MESSAGE };
         let mut frame = Vec::with_capacity(1 + piece.len());
         frame.push(kind);
         frame.extend_from_slice(piece);
@@ -62,9 +58,7 @@ impl Assembler {
     /// With nothing pending.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            partial: Vec::new(),
-        }
+        Self { partial: Vec::new() }
     }
 
     /// Takes the next frame of the channel; `None` while a message is incomplete.
@@ -93,9 +87,7 @@ impl Assembler {
             }
             Some(KIND_MESSAGE) => {
                 self.partial.extend_from_slice(&frame[1..]);
-                Ok(Some(Frame::Message(Bytes::from(std::mem::take(
-                    &mut self.partial,
-                )))))
+                Ok(Some(Frame::Message(Bytes::from(std::mem::take(&mut self.partial)))))
             }
             // A fragment carries bytes, or a peer could send them for ever.
             Some(KIND_FRAGMENT) if frame.len() > 1 => {

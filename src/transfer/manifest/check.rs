@@ -93,12 +93,7 @@ struct OpenDirectory {
 
 impl OpenDirectory {
     fn new(index: Option<EntryIndex>, refused: bool) -> Self {
-        Self {
-            index,
-            refused,
-            last_name: None,
-            folded: HashSet::new(),
-        }
+        Self { index, refused, last_name: None, folded: HashSet::new() }
     }
 }
 
@@ -157,22 +152,14 @@ impl PageCheck {
             }
             return Ok(own_verdict(entry, self.open.len() - 1));
         }
-        while self
-            .open
-            .last()
-            .is_some_and(|directory| directory.index != entry.parent)
-        {
+        while self.open.last().is_some_and(|directory| directory.index != entry.parent) {
             self.open.pop();
         }
         let depth = self.open.len().saturating_sub(1);
         let Some(directory) = self.open.last_mut() else {
             return Err(ManifestError::NoSuchParent { index });
         };
-        if directory
-            .last_name
-            .as_ref()
-            .is_some_and(|last| *last >= entry.name)
-        {
+        if directory.last_name.as_ref().is_some_and(|last| *last >= entry.name) {
             return Err(ManifestError::Duplicate {
                 index,
                 name: entry.name.escape_ascii().to_string(),
@@ -180,23 +167,16 @@ impl PageCheck {
         }
         directory.last_name = Some(entry.name.clone());
         if !directory.folded.insert(fold(&entry.name)) {
-            return Err(ManifestError::Twin {
-                index,
-                name: entry.name.escape_ascii().to_string(),
-            });
+            return Err(ManifestError::Twin { index, name: entry.name.escape_ascii().to_string() });
         }
-        let verdict = if directory.refused {
-            Err(Refusal::Parent)
-        } else {
-            own_verdict(entry, depth)
-        };
+        let verdict =
+            if directory.refused { Err(Refusal::Parent) } else { own_verdict(entry, depth) };
         if entry.kind == EntryKind::Directory {
             // Children of a directory that is too deep are not followed further: the stack stays bounded.
             if self.open.len() > DEPTH_MAX + 1 {
                 return Err(ManifestError::NoSuchParent { index });
             }
-            self.open
-                .push(OpenDirectory::new(Some(index), verdict.is_err()));
+            self.open.push(OpenDirectory::new(Some(index), verdict.is_err()));
         }
         Ok(verdict)
     }

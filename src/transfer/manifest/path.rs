@@ -29,9 +29,7 @@ impl RelativePath {
 
     /// Its components, outermost first.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
-        self.0
-            .split(|&byte| byte == b'/')
-            .filter(|component| !component.is_empty())
+        self.0.split(|&byte| byte == b'/').filter(|component| !component.is_empty())
     }
 
     /// Its directory and its last component; `None` for the root.
@@ -69,9 +67,7 @@ impl DirectoryTable {
     /// An empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            directories: BTreeMap::new(),
-        }
+        Self { directories: BTreeMap::new() }
     }
 
     /// Takes in the directories of a page.
@@ -91,10 +87,8 @@ impl DirectoryTable {
         let mut parent = entry.parent;
         while let Some(index) = parent {
             // A parent's index is smaller than its child's, so this ends; the bound is for tables made from hostile pages.
-            let (above, name) = self
-                .directories
-                .get(&index)
-                .filter(|(above, _)| *above < Some(index))?;
+            let (above, name) =
+                self.directories.get(&index).filter(|(above, _)| *above < Some(index))?;
             names.push(name);
             parent = *above;
         }

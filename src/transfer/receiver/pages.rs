@@ -69,10 +69,7 @@ impl PageState {
 
     /// Files and symlinks that shall not be sent any more.
     pub(super) fn resolved(&self) -> impl Iterator<Item = EntryIndex> + '_ {
-        self.page
-            .iter()
-            .map(|(index, _)| index)
-            .filter(|index| !self.open.contains(index))
+        self.page.iter().map(|(index, _)| index).filter(|index| !self.open.contains(index))
     }
 
     pub(super) fn is_open(&self, entry: EntryIndex) -> bool {
@@ -121,12 +118,10 @@ impl Receiver {
 
     /// Checks a page and starts its survey; `false` where it is refused.
     fn take_page(&mut self, encoded: &Bytes, is_kept: bool) -> bool {
-        let checked = Page::decode(encoded)
-            .map_err(|error| error.to_string())
-            .and_then(|page| {
-                let verdicts = self.check.check(&page).map_err(|error| error.to_string())?;
-                Ok((page, verdicts))
-            });
+        let checked = Page::decode(encoded).map_err(|error| error.to_string()).and_then(|page| {
+            let verdicts = self.check.check(&page).map_err(|error| error.to_string())?;
+            Ok((page, verdicts))
+        });
         let (page, verdicts) = match checked {
             Ok(checked) => checked,
             Err(error) => {
@@ -171,31 +166,17 @@ impl Receiver {
                 self.units.insert_range(segment.units());
             }
         }
-        let state = PageState {
-            page,
-            verdicts,
-            layout,
-            phase: Phase::Surveying,
-            is_kept,
-            open,
-            unwanted,
-        };
+        let state =
+            PageState { page, verdicts, layout, phase: Phase::Surveying, is_kept, open, unwanted };
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
             let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
             if is_open && let Some(path) = self.directories.path(content) {
-                wanted.push(Wanted {
-                    entry,
-                    path,
-                    kind: wanted_kind(content),
-                });
+                wanted.push(Wanted { entry, path, kind: wanted_kind(content) });
             }
         }
         self.window.insert(number, state);
-        self.disk(TargetRequest::Survey {
-            page: number,
-            wanted,
-        });
+        self.disk(TargetRequest::Survey { page: number, wanted });
         true
     }
 
@@ -207,10 +188,8 @@ impl Receiver {
         let mut directories = Vec::new();
         let mut blocked = Vec::new();
         for (entry, found) in &existing {
-            let Some(content) = state
-                .page
-                .entry(*entry)
-                .filter(|content| content.kind == EntryKind::Directory)
+            let Some(content) =
+                state.page.entry(*entry).filter(|content| content.kind == EntryKind::Directory)
             else {
                 continue;
             };
@@ -238,10 +217,8 @@ impl Receiver {
 
     pub(super) fn on_directories_created(&mut self, failed: Vec<(EntryIndex, DiskError)>) {
         // Requests are carried out in order, so this is the oldest page that waits for it.
-        let creating = self
-            .window
-            .iter()
-            .find(|(_, state)| matches!(state.phase, Phase::Creating(_)));
+        let creating =
+            self.window.iter().find(|(_, state)| matches!(state.phase, Phase::Creating(_)));
         let Some(number) = creating.map(|(number, _)| *number) else {
             return;
         };
@@ -268,11 +245,7 @@ impl Receiver {
         };
         let orphans: Vec<EntryIndex> = state
             .accepted()
-            .filter(|(_, entry)| {
-                entry
-                    .parent
-                    .is_some_and(|parent| self.blocked.contains(&parent))
-            })
+            .filter(|(_, entry)| entry.parent.is_some_and(|parent| self.blocked.contains(&parent)))
             .map(|(index, _)| index)
             .collect();
         for entry in orphans {
@@ -323,8 +296,7 @@ impl Receiver {
             .get(number)
             .and_then(|state| self.directories.path(state.page.entry(*entry)?));
         if let Some(path) = path {
-            self.outputs
-                .push_back(ReceiverOutput::Ask(Ask::Conflict { path }));
+            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict { path }));
         }
     }
 
@@ -333,10 +305,8 @@ impl Receiver {
         if for_all {
             self.config.on_conflict = Some(policy);
         }
-        for (number, entry) in self
-            .questions
-            .drain(..answered.min(self.questions.len()))
-            .collect::<Vec<_>>()
+        for (number, entry) in
+            self.questions.drain(..answered.min(self.questions.len())).collect::<Vec<_>>()
         {
             if let Some(Phase::Asking(asking)) =
                 self.window.get_mut(&number).map(|state| &mut state.phase)
@@ -386,10 +356,7 @@ impl Receiver {
             .map(|(index, _)| index)
             .collect();
         self.directories_made.extend(made);
-        self.disk(TargetRequest::Decide {
-            page: number,
-            unwanted,
-        });
+        self.disk(TargetRequest::Decide { page: number, unwanted });
         self.start_files(number);
         for entry in symlinks {
             self.publish_symlink(number, entry);
@@ -398,10 +365,7 @@ impl Receiver {
     }
 
     fn publish_symlink(&mut self, number: u64, entry: EntryIndex) {
-        let Some(content) = self
-            .window
-            .get(&number)
-            .and_then(|state| state.page.entry(entry))
+        let Some(content) = self.window.get(&number).and_then(|state| state.page.entry(entry))
         else {
             return;
         };
@@ -413,9 +377,7 @@ impl Receiver {
         let publish = Publish {
             entry,
             path,
-            kind: PublishKind::Symlink {
-                target: target.clone(),
-            },
+            kind: PublishKind::Symlink { target: target.clone() },
             mode: content.mode,
             modified: content.modified,
             on_conflict: self.policy(entry),
@@ -443,17 +405,11 @@ impl Receiver {
             state.want();
             let unwanted: Ranges = state.resolved().collect();
             let page_units = state.layout.first_unit..state.layout.end_unit;
-            let units: Ranges = page_units
-                .filter(|unit| self.units.contains(*unit))
-                .collect();
+            let units: Ranges = page_units.filter(|unit| self.units.contains(*unit)).collect();
             let is_asked = std::mem::take(&mut state.is_kept);
             if !is_asked {
                 let (unwanted, units) = (WireRanges::from(&unwanted), WireRanges::from(&units));
-                self.send(Message::Want {
-                    page: number,
-                    unwanted,
-                    units,
-                });
+                self.send(Message::Want { page: number, unwanted, units });
             }
             self.settle_page(number);
         }
@@ -510,10 +466,7 @@ impl Receiver {
         self.entry_event(number, entry, status, why);
         if is_late {
             let unwanted: Ranges = std::iter::once(entry).collect();
-            self.disk(TargetRequest::Decide {
-                page: number,
-                unwanted,
-            });
+            self.disk(TargetRequest::Decide { page: number, unwanted });
         }
     }
 
@@ -524,30 +477,18 @@ impl Receiver {
         status: FileStatus,
         error: Option<String>,
     ) {
-        let Some(content) = self
-            .window
-            .get(&number)
-            .and_then(|state| state.page.entry(entry))
+        let Some(content) = self.window.get(&number).and_then(|state| state.page.entry(entry))
         else {
             return;
         };
-        let bytes = if let EntryKind::File { bytes } = content.kind {
-            bytes
-        } else {
-            0
-        };
+        let bytes = if let EntryKind::File { bytes } = content.kind { bytes } else { 0 };
         let path = self.directories.path(content).unwrap_or_default();
         let path = PathText::new(path.as_bytes());
         if status != FileStatus::Received {
             self.progress.bytes += bytes;
         }
         self.progress.files += 1;
-        self.event(Event::File {
-            path,
-            bytes,
-            status,
-            error,
-        });
+        self.event(Event::File { path, bytes, status, error });
     }
 
     /// An entry has its final name.
@@ -570,10 +511,7 @@ impl Receiver {
 
     /// The page that holds an entry of the window.
     pub(super) fn page_of_entry(&self, entry: EntryIndex) -> Option<u64> {
-        let found = self
-            .window
-            .iter()
-            .find(|(_, state)| state.page.entry(entry).is_some());
+        let found = self.window.iter().find(|(_, state)| state.page.entry(entry).is_some());
         found.map(|(number, _)| *number)
     }
 
@@ -593,22 +531,14 @@ impl Receiver {
 
     /// What to do if something has the entry's name by the time it is published.
     pub(super) fn policy(&self, entry: EntryIndex) -> OnConflict {
-        self.policies
-            .get(&entry)
-            .copied()
-            .or(self.config.on_conflict)
-            .unwrap_or(OnConflict::Fail)
+        self.policies.get(&entry).copied().or(self.config.on_conflict).unwrap_or(OnConflict::Fail)
     }
 
     /// Sets the directories' metadata and ends the session on disk.
     pub(super) fn finish(&mut self) {
         let directories = std::mem::take(&mut self.directories_made)
             .into_iter()
-            .map(|(path, mode, modified)| DirectoryMetadata {
-                path,
-                mode,
-                modified,
-            })
+            .map(|(path, mode, modified)| DirectoryMetadata { path, mode, modified })
             .collect();
         self.disk(TargetRequest::Finish { directories });
     }
@@ -617,12 +547,7 @@ impl Receiver {
 fn wanted_kind(entry: &Entry) -> WantedKind {
     match &entry.kind {
         EntryKind::Directory => WantedKind::Directory,
-        EntryKind::File { bytes } => WantedKind::File {
-            bytes: *bytes,
-            modified: entry.modified,
-        },
-        EntryKind::Symlink { target } => WantedKind::Symlink {
-            target: target.clone(),
-        },
+        EntryKind::File { bytes } => WantedKind::File { bytes: *bytes, modified: entry.modified },
+        EntryKind::Symlink { target } => WantedKind::Symlink { target: target.clone() },
     }
 }

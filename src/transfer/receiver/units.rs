@@ -64,21 +64,12 @@ impl Receiver {
         let mut have_bytes = 0;
         for segment in segments {
             match segment {
-                Segment::File {
-                    entry,
-                    bytes,
-                    first_unit,
-                } if self.is_open(number, entry) => {
+                Segment::File { entry, bytes, first_unit } if self.is_open(number, entry) => {
                     let units = first_unit..first_unit + bytes.div_ceil(UNIT_BYTES);
                     let count = usize::try_from(units.end - units.start).unwrap_or(usize::MAX);
-                    let from = self
-                        .kept
-                        .part_values
-                        .partition_point(|(unit, _)| *unit < units.start);
-                    let to = self
-                        .kept
-                        .part_values
-                        .partition_point(|(unit, _)| *unit < units.end);
+                    let from =
+                        self.kept.part_values.partition_point(|(unit, _)| *unit < units.start);
+                    let to = self.kept.part_values.partition_point(|(unit, _)| *unit < units.end);
                     let kept: Vec<(u64, Value)> = self.kept.part_values[from..to].to_vec();
                     let mut file = FileState {
                         page: number,
@@ -103,10 +94,7 @@ impl Receiver {
                 }
                 Segment::Pack { unit, files } if self.units.contains(unit) => {
                     for (entry, bytes) in files {
-                        let at = self
-                            .kept
-                            .unpublished
-                            .partition_point(|(index, _)| *index < entry);
+                        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
                         let kept = self
                             .kept
                             .unpublished
@@ -126,9 +114,7 @@ impl Receiver {
     }
 
     fn is_open(&self, number: u64, entry: EntryIndex) -> bool {
-        self.window
-            .get(&number)
-            .is_some_and(|state| state.is_open(entry))
+        self.window.get(&number).is_some_and(|state| state.is_open(entry))
     }
 
     pub(super) fn on_unit_head(&mut self, unit: u64, head: UnitHead, now: Instant) {
@@ -137,33 +123,18 @@ impl Receiver {
         }
         let wanted = self.segment_of(unit).filter(|(number, _)| {
             !self.units.contains(unit)
-                && self
-                    .window
-                    .get(number)
-                    .is_some_and(super::PageState::is_wanted)
+                && self.window.get(number).is_some_and(super::PageState::is_wanted)
         });
         let Some((number, segment)) = wanted else {
             return self.protocol("a unit that was not asked for");
         };
         let content = match (segment, head) {
             (
-                Segment::File {
-                    entry,
-                    bytes,
-                    first_unit,
-                },
-                UnitHead::Part {
-                    entry: named,
-                    value,
-                },
+                Segment::File { entry, bytes, first_unit },
+                UnitHead::Part { entry: named, value },
             ) if *entry == named && self.is_open(number, named) => {
                 let offset = (unit - first_unit) * UNIT_BYTES;
-                Some(UnitContent::Part {
-                    entry: named,
-                    offset,
-                    file_bytes: *bytes,
-                    value,
-                })
+                Some(UnitContent::Part { entry: named, offset, file_bytes: *bytes, value })
             }
             (Segment::Pack { files, .. }, UnitHead::Pack { files: named })
                 if is_subset(&named, files)
@@ -177,13 +148,8 @@ impl Receiver {
             return self.protocol("a unit that is not what its page says");
         };
         let bytes = content_bytes(&content);
-        self.incoming = Some(Incoming {
-            unit,
-            content,
-            payload: Vec::new(),
-            bytes_left: bytes,
-            bytes,
-        });
+        self.incoming =
+            Some(Incoming { unit, content, payload: Vec::new(), bytes_left: bytes, bytes });
         self.end_unit(now);
     }
 
@@ -203,13 +169,8 @@ impl Receiver {
 
     /// Hands a whole unit to the disk.
     fn end_unit(&mut self, now: Instant) {
-        let Some(Incoming {
-            unit,
-            content,
-            payload,
-            bytes,
-            ..
-        }) = self.incoming.take_if(|unit| unit.bytes_left == 0)
+        let Some(Incoming { unit, content, payload, bytes, .. }) =
+            self.incoming.take_if(|unit| unit.bytes_left == 0)
         else {
             return;
         };
@@ -219,11 +180,7 @@ impl Receiver {
         self.unacked_bytes += bytes;
         self.unacked_since.get_or_insert(now);
         self.writing.insert(unit, (content.clone(), bytes));
-        self.disk(TargetRequest::Write {
-            unit,
-            content,
-            payload,
-        });
+        self.disk(TargetRequest::Write { unit, content, payload });
     }
 
     pub(super) fn on_written(&mut self, unit: u64) {
@@ -266,10 +223,7 @@ impl Receiver {
         *count += 1;
         if *count > CORRUPT_MAX {
             let text = format!("unit {unit} did not verify {count} times");
-            self.send(Message::Bye {
-                reason: ByeReason::Integrity,
-                text: text.clone(),
-            });
+            self.send(Message::Bye { reason: ByeReason::Integrity, text: text.clone() });
             return self.fail(Error::new(ErrorKind::Integrity, text));
         }
         let wanted = match content {
@@ -291,10 +245,7 @@ impl Receiver {
             Some((_, Segment::File { .. })) | None => Ranges::new(),
         };
         if self.link == LinkPhase::Receiving {
-            self.send(Message::Resend {
-                unit,
-                unwanted: WireRanges::from(&unwanted),
-            });
+            self.send(Message::Resend { unit, unwanted: WireRanges::from(&unwanted) });
         }
     }
 
@@ -337,28 +288,14 @@ impl Receiver {
         }
         file.is_publishing = true;
         let recheck = file.old.clone();
-        let content = self
-            .window
-            .get(&number)
-            .and_then(|state| state.entry(entry));
+        let content = self.window.get(&number).and_then(|state| state.entry(entry));
         let Some((path, mode, modified)) = content
             .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
         else {
             return;
         };
-        let kind = PublishKind::File {
-            bytes,
-            root: merged,
-            recheck,
-        };
-        self.ready.push(Publish {
-            entry,
-            path,
-            kind,
-            mode,
-            modified,
-            on_conflict: policy,
-        });
+        let kind = PublishKind::File { bytes, root: merged, recheck };
+        self.ready.push(Publish { entry, path, kind, mode, modified, on_conflict: policy });
     }
 
     fn publish_small(
@@ -368,20 +305,13 @@ impl Receiver {
         file: PackedFile,
         recheck: Vec<(u64, Value)>,
     ) {
-        let content = self
-            .window
-            .get(&number)
-            .and_then(|state| state.entry(entry));
+        let content = self.window.get(&number).and_then(|state| state.entry(entry));
         let Some((path, mode, modified)) = content
             .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
         else {
             return;
         };
-        let kind = PublishKind::File {
-            bytes: file.bytes,
-            root: file.root,
-            recheck,
-        };
+        let kind = PublishKind::File { bytes: file.bytes, root: file.root, recheck };
         self.ready.push(Publish {
             entry,
             path,
@@ -394,9 +324,7 @@ impl Receiver {
 
     /// A file that its sender cannot send after all.
     pub(super) fn on_entry_failed(&mut self, entry: EntryIndex, is_changed: bool, reason: &str) {
-        let Some(number) = self
-            .page_of_entry(entry)
-            .filter(|number| self.is_open(*number, entry))
+        let Some(number) = self.page_of_entry(entry).filter(|number| self.is_open(*number, entry))
         else {
             return self.protocol("it fails an entry that is not open");
         };
@@ -405,11 +333,7 @@ impl Receiver {
             self.disk(TargetRequest::Discard { entry, units });
         }
         self.ready.retain(|publish| publish.entry != entry);
-        let status = if is_changed {
-            FileStatus::Changed
-        } else {
-            FileStatus::Failed
-        };
+        let status = if is_changed { FileStatus::Changed } else { FileStatus::Failed };
         self.fail_entry(number, entry, status, reason);
         self.settle_page(number);
     }
@@ -419,9 +343,7 @@ impl Receiver {
         if self.barrier.is_some() || (self.unacked.is_empty() && self.ready.is_empty()) {
             return;
         }
-        let is_old = self
-            .unacked_since
-            .is_some_and(|since| now >= since + BARRIER_INTERVAL);
+        let is_old = self.unacked_since.is_some_and(|since| now >= since + BARRIER_INTERVAL);
         let is_last = self.end.is_some() && self.incoming.is_none() && !self.misses_units();
         let is_due = self.unacked_bytes >= BARRIER_BYTES
             || self.ready.len() >= BARRIER_FILES
@@ -473,9 +395,7 @@ impl Receiver {
             self.progress.bytes += self.written_bytes.remove(&unit).unwrap_or_default();
         }
         if !covered.is_empty() {
-            self.send(Message::Ack {
-                units: WireRanges::from(&covered),
-            });
+            self.send(Message::Ack { units: WireRanges::from(&covered) });
         }
         for (entry, outcome) in published {
             let Some(number) = self.page_of_entry(entry) else {
@@ -489,11 +409,7 @@ impl Receiver {
                 Published::Conflict => {
                     self.files.remove(&entry);
                     let policy = self.policy(entry);
-                    let policy = if policy == OnConflict::Skip {
-                        policy
-                    } else {
-                        OnConflict::Fail
-                    };
+                    let policy = if policy == OnConflict::Skip { policy } else { OnConflict::Fail };
                     self.on_conflict(number, entry, policy);
                     self.settle_page(number);
                 }
@@ -525,18 +441,12 @@ impl Receiver {
             return;
         }
         let pack = self.window.get(&number).and_then(|state| {
-            state
-                .layout
-                .segments
-                .iter()
-                .find_map(|segment| match segment {
-                    Segment::Pack { unit, files }
-                        if files.iter().any(|(file, _)| *file == entry) =>
-                    {
-                        Some(*unit)
-                    }
-                    Segment::Pack { .. } | Segment::File { .. } => None,
-                })
+            state.layout.segments.iter().find_map(|segment| match segment {
+                Segment::Pack { unit, files } if files.iter().any(|(file, _)| *file == entry) => {
+                    Some(*unit)
+                }
+                Segment::Pack { .. } | Segment::File { .. } => None,
+            })
         });
         if let Some(unit) = pack {
             self.ask_again(unit, &[entry]);
@@ -555,9 +465,7 @@ fn is_subset(named: &[(EntryIndex, PackedFile)], files: &[(EntryIndex, u64)]) ->
 
 fn content_bytes(content: &UnitContent) -> u64 {
     match content {
-        UnitContent::Part {
-            offset, file_bytes, ..
-        } => UNIT_BYTES.min(file_bytes - offset),
+        UnitContent::Part { offset, file_bytes, .. } => UNIT_BYTES.min(file_bytes - offset),
         UnitContent::Pack { files } => files.iter().map(|(_, file)| file.bytes).sum(),
     }
 }

@@ -46,19 +46,9 @@ pub(super) struct LoadedPage {
 #[derive(Debug)]
 enum Job {
     /// Units of a large file.
-    File {
-        page: Arc<LoadedPage>,
-        entry: EntryIndex,
-        first_unit: u64,
-        bytes: u64,
-        missing: Ranges,
-    },
+    File { page: Arc<LoadedPage>, entry: EntryIndex, missing: Ranges },
     /// One unit of small files.
-    Pack {
-        page: Arc<LoadedPage>,
-        unit: u64,
-        files: Vec<EntryIndex>,
-    },
+    Pack { page: Arc<LoadedPage>, unit: u64, files: Vec<EntryIndex> },
 }
 
 impl Job {
@@ -77,19 +67,11 @@ pub(super) enum InFlight {
     /// A page of which one unit shall be sent again.
     Again { unit: u64, unwanted: Ranges },
     /// A unit of a large file; not sent where only its value is missing.
-    Part {
-        page: Arc<LoadedPage>,
-        unit: u64,
-        entry: EntryIndex,
-        is_sent: bool,
-    },
+    Part { page: Arc<LoadedPage>, unit: u64, entry: EntryIndex, is_sent: bool },
     /// A unit of small files.
     Pack { page: Arc<LoadedPage>, unit: u64 },
     /// Values of a large file's units from earlier runs.
-    Values {
-        page: Arc<LoadedPage>,
-        entry: EntryIndex,
-    },
+    Values { page: Arc<LoadedPage>, entry: EntryIndex },
 }
 
 /// A large file whose root is still to be sent.
@@ -106,9 +88,7 @@ struct FileRun {
 
 impl FileRun {
     fn set(&mut self, unit: u64, value: Value) {
-        let at = unit
-            .checked_sub(self.first_unit)
-            .and_then(|at| usize::try_from(at).ok());
+        let at = unit.checked_sub(self.first_unit).and_then(|at| usize::try_from(at).ok());
         if let Some(slot) = at.and_then(|at| self.values.get_mut(at)) {
             self.known += usize::from(slot.is_none());
             *slot = Some(value);
@@ -157,11 +137,8 @@ impl LinkRun {
 
     /// Pages in memory, or on their way there.
     fn pages_ahead(&self) -> usize {
-        let loading = self
-            .in_flight
-            .iter()
-            .filter(|read| matches!(read, InFlight::Page { .. }))
-            .count();
+        let loading =
+            self.in_flight.iter().filter(|read| matches!(read, InFlight::Page { .. })).count();
         let mut numbers: Vec<u64> = self.jobs.iter().map(|job| job.page().page.number).collect();
         numbers.dedup();
         loading + self.waiting.len() + numbers.len()
@@ -183,11 +160,7 @@ impl Sender {
     /// Loads the pages that are to be sent next, or that the receiver has and misses units of.
     fn load_pages(&mut self) {
         let Some(run) = &mut self.run else { return };
-        let Some(recovery) = run
-            .recovery
-            .as_ref()
-            .filter(|recovery| recovery.is_answered)
-        else {
+        let Some(recovery) = run.recovery.as_ref().filter(|recovery| recovery.is_answered) else {
             return;
         };
         if run.pages_ahead() >= PAGES_AHEAD {
@@ -195,9 +168,8 @@ impl Sender {
         }
         let mut room = PAGES_AHEAD - run.pages_ahead();
         while room > 0
-            && let Some(span) = usize::try_from(run.next_page)
-                .ok()
-                .and_then(|at| self.spans.get(at))
+            && let Some(span) =
+                usize::try_from(run.next_page).ok().and_then(|at| self.spans.get(at))
         {
             let number = run.next_page;
             run.next_page += 1;
@@ -211,8 +183,7 @@ impl Sender {
                 continue;
             }
             run.in_flight.push_back(InFlight::Page { number });
-            self.outputs
-                .push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+            self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
             room -= 1;
         }
     }
@@ -222,23 +193,13 @@ impl Sender {
         let (Some(run), Some((pages, totals, chain))) = (&mut self.run, self.end) else {
             return;
         };
-        let is_loading = run
-            .in_flight
-            .iter()
-            .any(|read| matches!(read, InFlight::Page { .. }));
-        let is_answered = run
-            .recovery
-            .as_ref()
-            .is_some_and(|recovery| recovery.is_answered);
+        let is_loading = run.in_flight.iter().any(|read| matches!(read, InFlight::Page { .. }));
+        let is_answered = run.recovery.as_ref().is_some_and(|recovery| recovery.is_answered);
         if run.end_sent || run.next_page < pages || is_loading || !is_answered {
             return;
         }
         run.end_sent = true;
-        self.send_data(&Message::End {
-            pages,
-            totals,
-            chain,
-        });
+        self.send_data(&Message::End { pages, totals, chain });
     }
 
     /// Asks for one more read; `false` where there is nothing to read.
@@ -256,12 +217,7 @@ impl Sender {
             return false;
         };
         match job {
-            Job::File {
-                page,
-                entry,
-                missing,
-                ..
-            } => {
+            Job::File { page, entry, missing, .. } => {
                 let (page, entry) = (Arc::clone(page), *entry);
                 let Some(unit) = missing.as_slice().first().map(|range| range.start) else {
                     run.jobs.pop_front();
@@ -298,10 +254,7 @@ impl Sender {
         unit: u64,
         is_sent: bool,
     ) -> bool {
-        let Some(Segment::File {
-            bytes, first_unit, ..
-        }) = page.layout.segment(unit)
-        else {
+        let Some(Segment::File { bytes, first_unit, .. }) = page.layout.segment(unit) else {
             return false;
         };
         let offset = (unit - first_unit) * UNIT_BYTES;
@@ -312,19 +265,13 @@ impl Sender {
         let Some(run) = &mut self.run else {
             return false;
         };
-        run.in_flight.push_back(InFlight::Part {
-            page,
+        run.in_flight.push_back(InFlight::Part { page, unit, entry, is_sent });
+        self.outputs.push_back(SenderOutput::Disk(SourceRequest::ReadPart {
             unit,
-            entry,
-            is_sent,
-        });
-        self.outputs
-            .push_back(SenderOutput::Disk(SourceRequest::ReadPart {
-                unit,
-                file,
-                offset,
-                bytes,
-            }));
+            file,
+            offset,
+            bytes,
+        }));
         true
     }
 
@@ -337,14 +284,17 @@ impl Sender {
 
     /// A want came: of a page that waits for it.
     pub(super) fn on_want(&mut self, number: u64, plan: &Plan) {
-        let Some(page) = self
-            .run
-            .as_mut()
-            .and_then(|run| run.waiting.remove(&number))
-        else {
-            return self.protocol("it wants a page that does not wait for it");
-        };
-        self.start_page(&page, plan, false);
+        let Some(run) = &mut self.run else { return };
+        if let Some(page) = run.waiting.remove(&number) {
+            return self.start_page(&page, plan, false);
+        }
+        // A page that the receiver had before this link may still be on its way from our disk.
+        let recovery = run.recovery.as_ref();
+        let is_early = recovery.is_some_and(|recovery| recovery.undecided.contains(number))
+            && run.early_wants.len() < EARLY_WANTS_MAX;
+        if !is_early || run.early_wants.insert(number, plan.clone()).is_some() {
+            self.protocol("it wants a page that does not wait for it");
+        }
     }
 
     /// A unit shall go out once more.
@@ -355,8 +305,7 @@ impl Sender {
             return self.protocol("it asks for a unit that was never sent");
         }
         run.in_flight.push_back(InFlight::Again { unit, unwanted });
-        self.outputs
-            .push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+        self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
     }
 
     /// Makes jobs of what the receiver misses of a page.
@@ -370,11 +319,7 @@ impl Sender {
         for segment in &page.layout.segments {
             let units = segment.units();
             match segment {
-                Segment::File {
-                    entry,
-                    bytes,
-                    first_unit,
-                } => {
+                Segment::File { entry, bytes, first_unit } => {
                     let mut missing = Ranges::new();
                     units
                         .filter(|unit| !plan.units.contains(*unit))
@@ -388,10 +333,8 @@ impl Sender {
                         continue;
                     }
                     let count = segment.units().end - first_unit;
-                    let wanted: u64 = missing
-                        .iter()
-                        .map(|unit| unit_bytes(*bytes, unit - first_unit))
-                        .sum();
+                    let wanted: u64 =
+                        missing.iter().map(|unit| unit_bytes(*bytes, unit - first_unit)).sum();
                     bytes_settled += bytes - wanted;
                     run.open_units.insert(*entry, missing.len());
                     run.files.push(FileRun {
@@ -403,26 +346,14 @@ impl Sender {
                         page: Arc::clone(page),
                     });
                     if missing.len() < count {
-                        run.in_flight.push_back(InFlight::Values {
-                            page: Arc::clone(page),
-                            entry: *entry,
-                        });
+                        run.in_flight
+                            .push_back(InFlight::Values { page: Arc::clone(page), entry: *entry });
                         let units = segment.units();
-                        let request = SourceRequest::LoadValues {
-                            entry: *entry,
-                            units,
-                        };
+                        let request = SourceRequest::LoadValues { entry: *entry, units };
                         self.outputs.push_back(SenderOutput::Disk(request));
                     }
-                    let (entry, first_unit, bytes, page) =
-                        (*entry, *first_unit, *bytes, Arc::clone(page));
-                    run.jobs.push_back(Job::File {
-                        page,
-                        entry,
-                        first_unit,
-                        bytes,
-                        missing,
-                    });
+                    let (page, entry) = (Arc::clone(page), *entry);
+                    run.jobs.push_back(Job::File { page, entry, missing });
                 }
                 Segment::Pack { unit, files } => {
                     let has_unit = plan.units.contains(*unit);
@@ -443,18 +374,11 @@ impl Sender {
             }
         }
         // Said again on every link, since the last one may not have carried it.
-        for entry in page
-            .page
-            .iter()
-            .map(|(index, _)| index)
-            .filter(|index| !plan.unwanted.contains(*index))
+        for entry in
+            page.page.iter().map(|(index, _)| index).filter(|index| !plan.unwanted.contains(*index))
         {
             if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned() {
-                again.push(Message::EntryFailed {
-                    entry,
-                    is_changed,
-                    reason,
-                });
+                again.push(Message::EntryFailed { entry, is_changed, reason });
             }
         }
         again.iter().for_each(|message| self.send_data(message));
@@ -485,20 +409,14 @@ impl Sender {
                     self.on_again(&Arc::new(page), unit, &unwanted);
                 }
             }
-            (
-                InFlight::Part {
-                    page,
-                    unit,
-                    entry,
-                    is_sent,
-                },
-                SourceReply::Part { content, .. },
-            ) => match content {
-                Ok((frames, value)) => {
-                    self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
+            (InFlight::Part { page, unit, entry, is_sent }, SourceReply::Part { content, .. }) => {
+                match content {
+                    Ok((frames, value)) => {
+                        self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
+                    }
+                    Err(error) => self.on_read_failed(&page, entry, &error),
                 }
-                Err(error) => self.on_read_failed(&page, entry, &error),
-            },
+            }
             (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
                 self.on_pack(&page, unit, files, frames);
             }
@@ -507,10 +425,7 @@ impl Sender {
             }
             (read, reply) => {
                 let text = format!("the source store answered {read:?} with {reply:?}");
-                self.fail(crate::error::Error::new(
-                    crate::error::ErrorKind::Failure,
-                    text,
-                ));
+                self.fail(crate::error::Error::new(crate::error::ErrorKind::Failure, text));
             }
         }
     }
@@ -520,29 +435,24 @@ impl Sender {
         number: u64,
         stored: Result<StoredPage, crate::transfer::disk::DiskError>,
     ) -> Option<LoadedPage> {
-        let loaded = stored
-            .map_err(|error| error.to_string())
-            .and_then(|stored| {
-                let page = Page::decode(&stored.encoded).map_err(|error| error.to_string())?;
-                let span = usize::try_from(number)
-                    .ok()
-                    .and_then(|at| self.spans.get(at))
-                    .ok_or("no such page")?;
-                let verdicts = vec![Ok(()); page.entries.len()];
-                Ok(LoadedPage {
-                    layout: Layout::new(&page, &verdicts, span.first_unit),
-                    page,
-                    stamps: stored.stamps,
-                })
-            });
+        let loaded = stored.map_err(|error| error.to_string()).and_then(|stored| {
+            let page = Page::decode(&stored.encoded).map_err(|error| error.to_string())?;
+            let span = usize::try_from(number)
+                .ok()
+                .and_then(|at| self.spans.get(at))
+                .ok_or("no such page")?;
+            let verdicts = vec![Ok(()); page.entries.len()];
+            Ok(LoadedPage {
+                layout: Layout::new(&page, &verdicts, span.first_unit),
+                page,
+                stamps: stored.stamps,
+            })
+        });
         match loaded {
             Ok(page) => Some(page),
             Err(error) => {
                 let text = format!("a stored manifest page cannot be read: {error}");
-                self.fail(crate::error::Error::new(
-                    crate::error::ErrorKind::Disk,
-                    text,
-                ));
+                self.fail(crate::error::Error::new(crate::error::ErrorKind::Disk, text));
                 None
             }
         }
@@ -581,21 +491,13 @@ impl Sender {
     fn on_again(&mut self, page: &Arc<LoadedPage>, unit: u64, unwanted: &Ranges) {
         let Some(run) = &mut self.run else { return };
         match page.layout.segment(unit) {
-            Some(Segment::File {
-                entry,
-                bytes,
-                first_unit,
-            }) => {
-                let (entry, bytes, first_unit, page) =
-                    (*entry, *bytes, *first_unit, Arc::clone(page));
-                *run.open_units.entry(entry).or_default() += 1;
-                run.jobs.push_front(Job::File {
-                    page,
-                    entry,
-                    first_unit,
-                    bytes,
-                    missing: Ranges::from_iter([unit]),
-                });
+            Some(Segment::File { entry, .. }) => {
+                let (page, entry) = (Arc::clone(page), *entry);
+                // A unit that rotted between runs was not counted when this link began.
+                if !run.unacked.contains_key(&unit) {
+                    *run.open_units.entry(entry).or_default() += 1;
+                }
+                run.jobs.push_front(Job::File { page, entry, missing: Ranges::from_iter([unit]) });
             }
             Some(Segment::Pack { files, .. }) => {
                 let files = files
@@ -603,11 +505,7 @@ impl Sender {
                     .map(|(entry, _)| *entry)
                     .filter(|entry| !unwanted.contains(*entry))
                     .collect();
-                run.jobs.push_front(Job::Pack {
-                    page: Arc::clone(page),
-                    unit,
-                    files,
-                });
+                run.jobs.push_front(Job::Pack { page: Arc::clone(page), unit, files });
             }
             None => self.protocol("it asks for a unit that does not exist"),
         }
@@ -626,14 +524,7 @@ impl Sender {
         }
         if let Some(frames) = frames {
             let bytes = frames.iter().map(|frame| frame.len() as u64 - 1).sum();
-            self.send_unit(
-                page,
-                unit,
-                UnitHead::Part { entry, value },
-                frames,
-                bytes,
-                Vec::new(),
-            );
+            self.send_unit(page, unit, UnitHead::Part { entry, value }, frames, bytes, Vec::new());
         }
         let Some(run) = &mut self.run else { return };
         if let Some(file) = run.files.iter_mut().find(|file| file.entry == entry) {
@@ -652,13 +543,7 @@ impl Sender {
         else {
             return;
         };
-        let values: Vec<Value> = run
-            .files
-            .swap_remove(at)
-            .values
-            .into_iter()
-            .flatten()
-            .collect();
+        let values: Vec<Value> = run.files.swap_remove(at).values.into_iter().flatten().collect();
         if let Some(root) = merge::root(&values) {
             self.send_data(&Message::FileRoot { entry, root });
         }
@@ -667,9 +552,7 @@ impl Sender {
     fn on_values(&mut self, page: &Arc<LoadedPage>, entry: EntryIndex, values: &[Option<Value>]) {
         let Some(run) = &mut self.run else { return };
         let to_send = run.jobs.iter().find_map(|job| match job {
-            Job::File {
-                entry: of, missing, ..
-            } if *of == entry => Some(missing.clone()),
+            Job::File { entry: of, missing, .. } if *of == entry => Some(missing.clone()),
             Job::File { .. } | Job::Pack { .. } => None,
         });
         let in_flight: Vec<u64> = run.in_flight.iter().filter_map(InFlight::unit).collect();
@@ -678,9 +561,7 @@ impl Sender {
         };
         file.page = Arc::clone(page);
         for (unit, value) in (file.first_unit..).zip(values) {
-            let will_be_read = to_send
-                .as_ref()
-                .is_some_and(|missing| missing.contains(unit))
+            let will_be_read = to_send.as_ref().is_some_and(|missing| missing.contains(unit))
                 || in_flight.contains(&unit);
             let at = usize::try_from(unit - file.first_unit).unwrap_or(usize::MAX);
             let is_known = file.values.get(at).is_none_or(Option::is_some);
@@ -712,14 +593,7 @@ impl Sender {
         }
         let bytes = read.iter().map(|(_, file)| file.bytes).sum();
         let entries = read.iter().map(|(entry, _)| *entry).collect();
-        self.send_unit(
-            page,
-            unit,
-            UnitHead::Pack { files: read },
-            frames,
-            bytes,
-            entries,
-        );
+        self.send_unit(page, unit, UnitHead::Pack { files: read }, frames, bytes, entries);
     }
 
     /// A file turned out not to be what its page promised.
@@ -729,26 +603,15 @@ impl Sender {
         }
         let is_changed = !matches!(error, ReadError::Disk(_));
         let reason = bounded_text(&error.to_string());
-        self.failed_entries
-            .insert(entry, (is_changed, reason.clone()));
-        let status = if is_changed {
-            FileStatus::Changed
-        } else {
-            FileStatus::Failed
-        };
+        self.failed_entries.insert(entry, (is_changed, reason.clone()));
+        let status = if is_changed { FileStatus::Changed } else { FileStatus::Failed };
         self.progress.failed_files += 1;
         self.file_event(page, entry, status, Some(error.to_string()));
         if let Some(run) = &mut self.run {
             run.files.retain(|file| file.entry != entry);
-            run.jobs
-                .retain(|job| !matches!(job, Job::File { entry: of, .. } if *of == entry));
+            run.jobs.retain(|job| !matches!(job, Job::File { entry: of, .. } if *of == entry));
         }
-        let reason = bounded_text(&error.to_string());
-        self.send_data(&Message::EntryFailed {
-            entry,
-            is_changed,
-            reason,
-        });
+        self.send_data(&Message::EntryFailed { entry, is_changed, reason });
     }
 
     fn send_unit(
@@ -764,14 +627,10 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         run.frames.extend(frames);
         run.unacked_bytes += bytes;
-        run.unacked.insert(
-            unit,
-            Mark {
-                page: Arc::clone(page),
-                bytes,
-                files,
-            },
-        );
+        let mark = Mark { page: Arc::clone(page), bytes, files };
+        if let Some(replaced) = run.unacked.insert(unit, mark) {
+            run.unacked_bytes -= replaced.bytes;
+        }
         self.progress.wire_bytes += bytes;
         if self.sent_units.contains(unit) {
             self.progress.resent_bytes += bytes;
@@ -832,17 +691,8 @@ impl Sender {
         let Some(path) = self.directories.path(content) else {
             return;
         };
-        let bytes = if let EntryKind::File { bytes } = content.kind {
-            bytes
-        } else {
-            0
-        };
-        self.event(Event::File {
-            path: PathText::new(path.as_bytes()),
-            bytes,
-            status,
-            error,
-        });
+        let bytes = if let EntryKind::File { bytes } = content.kind { bytes } else { 0 };
+        self.event(Event::File { path: PathText::new(path.as_bytes()), bytes, status, error });
     }
 
     /// Queues a message on the data channel, in order with the units.
