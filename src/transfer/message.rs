@@ -110,7 +110,7 @@ pub enum ByeReason {
 pub enum Message {
     /// Receiver, control: the first message of every link.
     RecoveryRequest(RecoveryRequest),
-    /// Sender, control: accepts it; pages from here on follow.
+    /// Sender, data: accepts it; pages from here on follow.
     RecoveryAnswer {
         /// Pages that both have.
         pages: u64,

@@ -393,7 +393,7 @@ impl Receiver {
         let mut undecided = Ranges::new();
         let has_consent = matches!(self.consent, Consent::Given(_));
         for (number, page) in &mut self.window {
-            if has_consent && page.want() {
+            if page.begin_link(has_consent) {
                 page.resolved().for_each(|entry| unwanted.insert(entry));
             } else {
                 undecided.insert(*number);
@@ -410,6 +410,7 @@ impl Receiver {
             units: WireRanges::from(&self.units),
             digests: Vec::new(),
         }));
+        self.waive_roots();
         let open: Vec<u64> = self.window.keys().copied().collect();
         open.into_iter().for_each(|number| self.settle_page(number));
     }

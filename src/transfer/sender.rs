@@ -17,6 +17,7 @@ use super::disk::{ScanReport, SourceReply, SourceRequest, StoredPage};
 use super::layout::Layout;
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ManifestError, Page, PageCheck, Totals};
 use super::message::{ByeReason, Message, RecoveryRequest, bounded_text};
+use super::ranges::Ranges;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::progress::Progress;
@@ -65,7 +66,7 @@ pub struct Sender {
     /// Replies still to come for reads of links that are gone.
     stale_replies: usize,
     /// Units that went out on any link of this run.
-    sent_units: super::ranges::Ranges,
+    sent_units: Ranges,
     /// Entries that could not be read as promised: whether they changed, and why.
     failed_entries: BTreeMap<EntryIndex, (bool, String)>,
     skipped: u64,
@@ -87,7 +88,7 @@ impl Sender {
             end: None,
             run: None,
             stale_replies: 0,
-            sent_units: super::ranges::Ranges::new(),
+            sent_units: Ranges::new(),
             failed_entries: BTreeMap::new(),
             skipped: 0,
             progress: Progress::default(),
@@ -277,6 +278,10 @@ impl Sender {
         if run.next_page < pages {
             return self.protocol("it completed pages that it never got");
         }
+        // Acknowledgements travel unordered: the last may still be on its way.
+        let mut everything = Ranges::new();
+        everything.insert_range(0..u64::MAX);
+        self.on_ack(&everything);
         self.progress.conflicts = conflicts;
         self.progress.failed_files = self.progress.failed_files.max(failed_files);
         self.send(Message::CompleteAck);
@@ -366,6 +371,6 @@ impl Sender {
         }
         recovery.is_answered = true;
         let pages = recovery.pages;
-        self.send(Message::RecoveryAnswer { pages });
+        self.send_data(&Message::RecoveryAnswer { pages });
     }
 }

@@ -1,1 +1,4 @@
 //! The one integration binary.
+
+mod support;
+mod transfer;

@@ -22,10 +22,8 @@ enum Phase {
     Creating(Vec<(EntryIndex, Existing)>),
     /// The user is asked about these entries.
     Asking(BTreeSet<EntryIndex>),
-    /// Decided, its want not sent (no consent yet, or no link).
+    /// Every entry is settled, or shall be received.
     Decided,
-    /// Its want is out.
-    Wanted,
 }
 
 /// A page that is not settled.
@@ -35,8 +33,10 @@ pub(super) struct PageState {
     verdicts: Vec<Verdict>,
     pub(super) layout: Layout,
     phase: Phase,
-    /// Whether an earlier run decided it already.
+    /// Whether an earlier run received it.
     is_kept: bool,
+    /// Whether the sender waits for its want. A page of an earlier run needs none where the link's request covers it.
+    owes_want: bool,
     /// Files and symlinks that are not settled; empty once the page is done.
     open: BTreeSet<EntryIndex>,
     /// Entries that are there already or that the user skips: journalled, so that a later run knows. What failed is
@@ -45,26 +45,24 @@ pub(super) struct PageState {
 }
 
 impl PageState {
-    pub(super) const fn is_decided(&self) -> bool {
-        matches!(self.phase, Phase::Decided | Phase::Wanted)
+    pub(super) fn is_decided(&self) -> bool {
+        self.phase == Phase::Decided
     }
 
-    /// Whether its want is out, in a message of its own or in a link's request.
+    /// Whether the sender knows what is wanted of it.
     pub(super) fn is_wanted(&self) -> bool {
-        self.phase == Phase::Wanted
+        self.is_decided() && !self.owes_want
     }
 
-    /// A link that begins asks for it, if it is decided.
-    pub(super) fn want(&mut self) -> bool {
-        if self.is_decided() {
-            self.phase = Phase::Wanted;
-        }
-        self.is_decided()
+    /// A link begins: its request asks for this page, if it is decided and `may_want`; else a want is owed.
+    pub(super) fn begin_link(&mut self, may_want: bool) -> bool {
+        self.owes_want = !(may_want && self.is_decided());
+        !self.owes_want
     }
 
     /// Whether units of it are due.
     pub(super) fn is_expecting(&self) -> bool {
-        self.phase == Phase::Wanted && !self.open.is_empty()
+        self.is_wanted() && !self.open.is_empty()
     }
 
     /// Files and symlinks that shall not be sent any more.
@@ -140,10 +138,12 @@ impl Receiver {
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
             let is_directory = entry.kind == EntryKind::Directory;
             match verdict {
-                Ok(())
-                    if is_directory
-                        || self.complete.contains(index)
-                        || self.unwanted.contains(index) => {}
+                Ok(()) if is_directory => {}
+                Ok(()) if self.complete.contains(index) || self.unwanted.contains(index) => {
+                    let bytes = if let EntryKind::File { bytes } = entry.kind { bytes } else { 0 };
+                    self.progress.files += 1;
+                    self.progress.bytes += bytes;
+                }
                 Ok(()) => {
                     open.insert(index);
                 }
@@ -166,8 +166,16 @@ impl Receiver {
                 self.units.insert_range(segment.units());
             }
         }
-        let state =
-            PageState { page, verdicts, layout, phase: Phase::Surveying, is_kept, open, unwanted };
+        let state = PageState {
+            page,
+            verdicts,
+            layout,
+            phase: Phase::Surveying,
+            is_kept,
+            owes_want: !is_kept,
+            open,
+            unwanted,
+        };
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
             let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
@@ -356,7 +364,9 @@ impl Receiver {
             .map(|(index, _)| index)
             .collect();
         self.directories_made.extend(made);
-        self.disk(TargetRequest::Decide { page: number, unwanted });
+        if !unwanted.is_empty() {
+            self.disk(TargetRequest::Decide { page: number, unwanted });
+        }
         self.start_files(number);
         for entry in symlinks {
             self.publish_symlink(number, entry);
@@ -395,22 +405,19 @@ impl Receiver {
         let decided: Vec<u64> = self
             .window
             .iter()
-            .filter(|(_, state)| state.phase == Phase::Decided)
+            .filter(|(_, state)| state.is_decided() && state.owes_want)
             .map(|(number, _)| *number)
             .collect();
         for number in decided {
             let Some(state) = self.window.get_mut(&number) else {
                 continue;
             };
-            state.want();
+            state.owes_want = false;
             let unwanted: Ranges = state.resolved().collect();
             let page_units = state.layout.first_unit..state.layout.end_unit;
             let units: Ranges = page_units.filter(|unit| self.units.contains(*unit)).collect();
-            let is_asked = std::mem::take(&mut state.is_kept);
-            if !is_asked {
-                let (unwanted, units) = (WireRanges::from(&unwanted), WireRanges::from(&units));
-                self.send(Message::Want { page: number, unwanted, units });
-            }
+            let (unwanted, units) = (WireRanges::from(&unwanted), WireRanges::from(&units));
+            self.send(Message::Want { page: number, unwanted, units });
             self.settle_page(number);
         }
     }
@@ -458,16 +465,15 @@ impl Receiver {
             return;
         };
         state.open.remove(&entry);
-        state.unwanted.insert(entry);
-        let is_late = state.is_decided();
-        if is_late {
-            self.unwanted.insert(entry);
+        self.unwanted.insert(entry);
+        if matches!(status, FileStatus::Unchanged | FileStatus::Skipped) {
+            state.unwanted.insert(entry);
+            if state.is_decided() {
+                let unwanted: Ranges = std::iter::once(entry).collect();
+                self.disk(TargetRequest::Decide { page: number, unwanted });
+            }
         }
         self.entry_event(number, entry, status, why);
-        if is_late {
-            let unwanted: Ranges = std::iter::once(entry).collect();
-            self.disk(TargetRequest::Decide { page: number, unwanted });
-        }
     }
 
     pub(super) fn entry_event(
@@ -503,7 +509,7 @@ impl Receiver {
 
     /// Lets a page go whose every entry is settled.
     pub(super) fn settle_page(&mut self, number: u64) {
-        let is_settled = |state: &PageState| state.phase == Phase::Wanted && state.open.is_empty();
+        let is_settled = |state: &PageState| state.is_wanted() && state.open.is_empty();
         if self.window.get(&number).is_some_and(is_settled) {
             self.window.remove(&number);
         }

@@ -113,6 +113,20 @@ impl Receiver {
         self.progress.bytes += have_bytes;
     }
 
+    /// A link begins whose request asks for no unit of a file: its sender has no reason to say the root again. Every
+    /// unit was verified against a value of the same version of the file.
+    pub(super) fn waive_roots(&mut self) {
+        let mut whole = Vec::new();
+        for (entry, file) in &mut self.files {
+            let units = file.first_unit..file.first_unit + file.values.len() as u64;
+            if self.units.count_in(units.clone()) == units.end - units.start {
+                file.needs_root = false;
+                whole.push(*entry);
+            }
+        }
+        whole.into_iter().for_each(|entry| self.publish_if_whole(entry));
+    }
+
     fn is_open(&self, number: u64, entry: EntryIndex) -> bool {
         self.window.get(&number).is_some_and(|state| state.is_open(entry))
     }

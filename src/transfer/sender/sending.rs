@@ -696,7 +696,7 @@ impl Sender {
     }
 
     /// Queues a message on the data channel, in order with the units.
-    fn send_data(&mut self, message: &Message) {
+    pub(super) fn send_data(&mut self, message: &Message) {
         match message.encode() {
             Ok(frames) => {
                 if let Some(run) = &mut self.run {

@@ -1,0 +1,187 @@
+//! The simplest target that can be right: files in memory, and a journal that is simply state.
+//!
+//! A crash of the process loses nothing here; what it checks is the machines. The store has its own crash tests.
+
+use super::model_source::{Node, Tree};
+use bytes::Bytes;
+use rejoin::transfer::UNIT_BYTES;
+use rejoin::transfer::disk::*;
+use rejoin::transfer::manifest::*;
+use rejoin::transfer::merge::{self, Value};
+use rejoin::transfer::ranges::Ranges;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub struct ModelTarget {
+    pub tree: Tree,
+    /// Files that were there before, which count as different unless the content is what is wanted.
+    pub foreign: Tree,
+    pages: Vec<Bytes>,
+    unwanted: Ranges,
+    units: Ranges,
+    part_values: BTreeMap<u64, Value>,
+    small: BTreeMap<EntryIndex, (u64, PackedFile, Vec<u8>)>,
+    parts: BTreeMap<EntryIndex, Vec<u8>>,
+    complete: Ranges,
+    finished: bool,
+    /// The next write of this unit is told to be corrupt, so often.
+    pub corrupt: BTreeMap<u64, u32>,
+    pub writes: u64,
+    pub bytes_written: u64,
+}
+
+impl ModelTarget {
+    pub fn state(&self) -> TargetState {
+        TargetState {
+            pages: self.pages.len() as u64,
+            unwanted: self.unwanted.clone(),
+            units: self.units.clone(),
+            part_values: self.part_values.iter().map(|(unit, value)| (*unit, *value)).collect(),
+            unpublished: self.small.iter().map(|(entry, (_, file, _))| (*entry, *file)).collect(),
+            complete: self.complete.clone(),
+            kept_bytes: 0,
+            is_finished: self.finished,
+        }
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    pub fn handle(&mut self, request: TargetRequest) -> Option<TargetReply> {
+        match request {
+            TargetRequest::KeepPage { number, encoded } => {
+                assert_eq!(number, self.pages.len() as u64, "pages are kept in order");
+                self.pages.push(encoded);
+                None
+            }
+            TargetRequest::Survey { page, wanted } => {
+                let existing =
+                    wanted.iter().map(|wanted| (wanted.entry, self.survey(wanted))).collect();
+                Some(TargetReply::Surveyed { page, existing })
+            }
+            TargetRequest::Decide { unwanted, .. } => {
+                unwanted.iter().for_each(|entry| self.unwanted.insert(entry));
+                None
+            }
+            TargetRequest::CreateDirectories { directories } => {
+                for (_, path) in directories {
+                    self.tree.insert(path.as_bytes().to_vec(), Node::Directory);
+                }
+                Some(TargetReply::DirectoriesCreated { failed: Vec::new() })
+            }
+            TargetRequest::Write { unit, content, payload } => {
+                Some(self.write(unit, content, &payload))
+            }
+            TargetRequest::Barrier { publish } => {
+                let published = publish
+                    .into_iter()
+                    .map(|publish| (publish.entry, self.publish(publish)))
+                    .collect();
+                Some(TargetReply::BarrierDone { published })
+            }
+            TargetRequest::Discard { entry, units } => {
+                self.parts.remove(&entry);
+                for unit in units {
+                    self.units.remove(unit);
+                    self.part_values.remove(&unit);
+                }
+                None
+            }
+            TargetRequest::Finish { .. } => {
+                self.finished = true;
+                Some(TargetReply::Finished)
+            }
+            TargetRequest::LoadPage { number } => {
+                Some(TargetReply::Page { number, encoded: self.pages[number as usize].clone() })
+            }
+        }
+    }
+
+    fn survey(&self, wanted: &Wanted) -> Existing {
+        let path = wanted.path.as_bytes();
+        match (self.tree.get(path).or_else(|| self.foreign.get(path)), &wanted.kind) {
+            (None, _) => Existing::Absent,
+            (Some(Node::Directory), WantedKind::Directory) => Existing::Same,
+            (Some(Node::Symlink(there)), WantedKind::Symlink { target }) if there == target => {
+                Existing::Same
+            }
+            (Some(Node::File(_)), WantedKind::File { .. }) if self.tree.contains_key(path) => {
+                Existing::Same
+            }
+            (Some(Node::Directory), _) | (_, WantedKind::Directory) => Existing::OtherKind,
+            _ => Existing::Differs,
+        }
+    }
+
+    fn write(&mut self, unit: u64, content: UnitContent, payload: &[Bytes]) -> TargetReply {
+        self.writes += 1;
+        let whole = payload.concat();
+        self.bytes_written += whole.len() as u64;
+        if let Some(left) = self.corrupt.get_mut(&unit).filter(|left| **left > 0) {
+            *left -= 1;
+            return TargetReply::Corrupt { unit };
+        }
+        match content {
+            UnitContent::Part { entry, offset, file_bytes, value } => {
+                assert_eq!(
+                    merge::unit_value([&whole[..]], offset, file_bytes),
+                    value,
+                    "unit {unit}"
+                );
+                let part = self.parts.entry(entry).or_insert_with(|| vec![0; file_bytes as usize]);
+                part[offset as usize..offset as usize + whole.len()].copy_from_slice(&whole);
+                self.part_values.insert(unit, value);
+            }
+            UnitContent::Pack { files } => {
+                let mut at = 0;
+                for (entry, file) in files {
+                    let content = whole[at..at + file.bytes as usize].to_vec();
+                    at += file.bytes as usize;
+                    assert_eq!(*blake3::hash(&content).as_bytes(), file.root, "small file {entry}");
+                    self.small.insert(entry, (unit, file, content));
+                }
+                assert_eq!(at, whole.len(), "pack {unit} is its files");
+            }
+        }
+        self.units.insert(unit);
+        TargetReply::Written { unit }
+    }
+
+    fn publish(&mut self, publish: Publish) -> Published {
+        let path = publish.path.as_bytes().to_vec();
+        if self.foreign.contains_key(&path) && publish.on_conflict != OnConflict::Overwrite {
+            return Published::Conflict;
+        }
+        let node = match publish.kind {
+            PublishKind::Symlink { target } => Node::Symlink(target),
+            PublishKind::File { bytes, root, recheck } => {
+                for (offset, value) in recheck.iter().filter(|_| bytes > UNIT_BYTES) {
+                    let part = &self.parts[&publish.entry];
+                    let end = (offset + UNIT_BYTES).min(bytes) as usize;
+                    assert_eq!(
+                        merge::unit_value([&part[*offset as usize..end]], *offset, bytes),
+                        *value
+                    );
+                }
+                let content = match self.parts.remove(&publish.entry) {
+                    Some(part) => part,
+                    None => {
+                        self.small
+                            .remove(&publish.entry)
+                            .expect("a partial of every file published")
+                            .2
+                    }
+                };
+                assert_eq!(content.len() as u64, bytes);
+                assert_eq!(*blake3::hash(&content).as_bytes(), root, "published content");
+                Node::File(content)
+            }
+        };
+        assert!(!self.complete.contains(publish.entry), "entry {} published twice", publish.entry);
+        self.complete.insert(publish.entry);
+        self.foreign.remove(&path);
+        self.tree.insert(path, node);
+        Published::Done { path: publish.path }
+    }
+}

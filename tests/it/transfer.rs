@@ -1,0 +1,191 @@
+//! The sender's and the receiver's machines against each other: every schedule ends with the right tree.
+
+use crate::support::model_source::{ModelSource, Node, Tree, random_tree};
+use crate::support::random::Random;
+use crate::support::sim::{Ending, SESSION, Sim};
+use rejoin::event::{Event, FileStatus};
+use rejoin::transfer::UNIT_BYTES;
+use rejoin::transfer::disk::OnConflict;
+use rejoin::transfer::receiver::ReceiverConfig;
+use std::time::Duration;
+
+pub fn accept_all() -> ReceiverConfig {
+    ReceiverConfig {
+        on_conflict: Some(OnConflict::Fail),
+        is_accepted: true,
+        bytes_max: u64::MAX,
+        files_max: u64::MAX,
+    }
+}
+
+fn check_done(sim: &Sim, seed: u64) {
+    assert_eq!(sim.sender_end, Some(Ending::Done), "seed {seed}");
+    assert_eq!(sim.receiver_end, Some(Ending::Done), "seed {seed}");
+    assert!(sim.target.tree == sim.source.tree, "seed {seed}: trees differ");
+}
+
+#[test]
+fn a_tree_arrives_whole() {
+    for seed in 0..40 {
+        let tree = random_tree(&mut Random::new(seed), 60, 2);
+        let source = ModelSource::new(tree, SESSION, 1 + seed as usize);
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        sim.run(200_000);
+        check_done(&sim, seed);
+        assert_eq!(sim.receiver.progress().bytes, sim.source.totals.bytes, "seed {seed}");
+        assert_eq!(sim.sender.progress().bytes, sim.source.totals.bytes, "seed {seed}");
+        assert_eq!(sim.sender.progress().files, sim.source.totals.files, "seed {seed}");
+        assert_eq!(sim.receiver.progress().files, sim.source.totals.files, "seed {seed}");
+    }
+}
+
+#[test]
+fn nothing_is_a_tree_too() {
+    let source = ModelSource::new(Tree::new(), SESSION, 10);
+    let mut sim = Sim::new(1, source, accept_all());
+    sim.connect_after(Duration::from_millis(1));
+    sim.run(1_000);
+    check_done(&sim, 1);
+}
+
+/// Cuts, crashes of either side, lost caches, at random moments (N-02, P-01, P-02, F-45).
+#[test]
+fn cuts_and_crashes_end_with_the_right_tree() {
+    for seed in 0..seeds(150) {
+        let mut random = Random::new(seed ^ 0xdead);
+        let tree = random_tree(&mut random, 50, 2);
+        let source = ModelSource::new(tree, SESSION, 1 + random.below(30) as usize);
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        for _ in 0..1 + random.below(6) {
+            for _ in 0..random.below(400) {
+                if sim.is_over() || !sim.step() {
+                    break;
+                }
+            }
+            if sim.is_over() {
+                break;
+            }
+            match random.below(4) {
+                0 => sim.cut(),
+                1 => sim.crash_receiver(),
+                2 => sim.crash_sender(random.chance(50)),
+                _ => {
+                    sim.crash_sender(random.chance(50));
+                    sim.crash_receiver();
+                }
+            }
+            sim.connect_after(Duration::from_millis(1 + random.below(50)));
+        }
+        // One side may know that it is done while the other does not: it is told again.
+        if !sim.is_over() && (sim.sender_end.is_some() || sim.receiver_end.is_some()) {
+            if sim.sender_end.is_some() {
+                assert!(
+                    sim.target.is_finished(),
+                    "seed {seed}: the sender believes what is not so"
+                );
+            }
+            continue;
+        }
+        sim.run(400_000);
+        check_done(&sim, seed);
+    }
+}
+
+/// Ten files, six complete, drop: exactly four are sent (F-49).
+#[test]
+fn six_of_ten_complete_leaves_four() {
+    let mut tree = Tree::new();
+    let mut random = Random::new(10);
+    for index in 0..10 {
+        tree.insert(
+            format!("file-{index}").into_bytes(),
+            Node::File(random.bytes(UNIT_BYTES as usize)),
+        );
+    }
+    let source = ModelSource::new(tree, SESSION, 100);
+    let mut sim = Sim::new(3, source, accept_all());
+    sim.connect_after(Duration::from_millis(1));
+    let received = |sim: &Sim| {
+        let is_received =
+            |event: &&Event| matches!(event, Event::File { status: FileStatus::Received, .. });
+        sim.receiver_events.iter().filter(is_received).count()
+    };
+    sim.target.writes = 0;
+    while sim.target.writes < 6 {
+        assert!(sim.step());
+    }
+    sim.cut();
+    // What was written becomes durable without a link.
+    while received(&sim) < 6 {
+        assert!(sim.step());
+    }
+    assert_eq!(received(&sim), 6);
+    sim.units_sent.clear();
+    sim.connect_after(Duration::from_millis(5));
+    sim.run(100_000);
+    check_done(&sim, 3);
+    assert_eq!(sim.units_sent, [6, 7, 8, 9]);
+    assert_eq!(sim.requests.len(), 2);
+}
+
+/// A unit that does not verify is fetched again; one that never does ends the session with nothing published.
+#[test]
+fn corrupt_units_are_fetched_again_three_times() {
+    for (times, is_fatal) in [(1, false), (3, false), (4, true)] {
+        let tree = random_tree(&mut Random::new(5), 20, 1);
+        let source = ModelSource::new(tree, SESSION, 100);
+        let mut sim = Sim::new(5, source, accept_all());
+        sim.target.corrupt.insert(1, times);
+        sim.connect_after(Duration::from_millis(1));
+        if is_fatal {
+            while sim.receiver_end.is_none() {
+                assert!(sim.step());
+            }
+            let Some(Ending::Failed(error)) = &sim.receiver_end else {
+                panic!("{:?}", sim.receiver_end)
+            };
+            assert_eq!(error.kind.exit_code(), 9);
+        } else {
+            sim.run(100_000);
+            check_done(&sim, 5);
+        }
+    }
+}
+
+/// A source file that changed arrives in no version, the rest does (D-11).
+#[test]
+fn a_changed_file_fails_alone() {
+    for seed in 0..20 {
+        let tree = random_tree(&mut Random::new(seed), 40, 2);
+        let files: Vec<_> = tree
+            .iter()
+            .filter(|(_, node)| matches!(node, Node::File(_)))
+            .map(|(path, _)| path.clone())
+            .collect();
+        let changed = files[Random::new(seed).below(files.len() as u64) as usize].clone();
+        let mut source = ModelSource::new(tree, SESSION, 7);
+        source.changed.push(changed.clone());
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        for _ in 0..seed * 20 {
+            sim.step();
+        }
+        sim.cut();
+        sim.connect_after(Duration::from_millis(1));
+        if !sim.is_over() && sim.receiver_end.is_none() && sim.sender_end.is_none() {
+            sim.run(200_000);
+        }
+        let mut expected = sim.source.tree.clone();
+        expected.remove(&changed);
+        assert!(sim.target.tree == expected, "seed {seed}");
+        assert_eq!(sim.receiver.progress().failed_files, 1, "seed {seed}");
+        assert_eq!(sim.sender.progress().failed_files, 1, "seed {seed}");
+    }
+}
+
+/// How many seeds a random test takes: more where `REJOIN_TEST_SEEDS` says so.
+fn seeds(usual: u64) -> u64 {
+    std::env::var("REJOIN_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)
+}
