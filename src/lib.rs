@@ -3,5 +3,6 @@
 pub mod link;
 pub mod signal;
 pub mod store;
+pub mod time;
 pub mod transfer;
 pub mod wire;
