@@ -5,5 +5,6 @@ pub mod event;
 pub mod link;
 pub mod signal;
 pub mod store;
+pub mod time;
 pub mod transfer;
 pub mod wire;

@@ -1,1 +1,21 @@
-//! TODO
+//! Signaling: how two members find each other, become sure of each other, and agree on a connection.
+//!
+//! A [`code`] leads to a room at a host. A [`join`] there proves the code (or, later, the session's secret) both ways
+//! and yields a [`seal`]ed channel for [`message`]s. The host sees room names, member ids, sizes and times; nothing
+//! else (H-08).
+//!
+//! Pure, without I/O and clock: everything except [`host`], [`client`] and [`local`].
+
+pub mod candidates;
+pub mod capabilities;
+pub mod code;
+mod codec;
+pub mod join;
+mod keys;
+pub mod message;
+mod pake;
+pub mod seal;
+
+pub use codec::CodecError;
+pub use keys::{JoinId, MemberToken, RoomName, Seed, ShortAuthentication};
+pub use pake::PakeError;
