@@ -6,7 +6,7 @@
 //!           commands ── actor ─────────────┴── peer connection ─┴── actor ── EventReceiver
 //! ```
 //!
-//! One actor task owns the negotiation; each channel has one task per direction. Nothing of ours runs on the stack's own
+//! One actor task owns the negotiation; each channel has one task per direction, but data is read by its owner directly. Nothing of ours runs on the stack's own
 //! thread, and nothing of the owner's is ever waited for while a lock is held.
 //!
 //! Copies of a payload byte. Sending: none of ours (a frame held by nobody else becomes the stack's own buffer), then forced
@@ -106,12 +106,14 @@ impl LinkDriver {
                 loopback_only: config.loopback_only,
             }])
             .with_dedicated_reactor_pool_size(REACTOR_THREADS)
+            .with_data_channel_send_buffer_limit(config.send_buffer_bytes)
             .build()
             .await
             .map_err(|error| StartError::Stack(error.to_string()))?;
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
 
         let channels = open_channels(&*connection).await?;
+        quieten(&*channels.frames[usize::from(Channel::Data.stream_id())]).await?;
         let (link, pumps) = pump::start(&config, &channels, &runtime, &stack_sender);
         actor::start(connection, runtime, pumps, stack_events);
         Ok(link)
@@ -146,6 +148,13 @@ async fn open_channels(connection: &dyn PeerConnection) -> Result<Channels, Star
         ],
         credit: open("credit", CREDIT_STREAM, false).await?,
     })
+}
+
+/// Turns off `OnBufferedAmountLow`, which otherwise comes at every time the channel drains. Nobody reads the data channel
+/// of a side that only sends, and 256 unread events on one channel stop the stack's reading on all.
+async fn quieten(channel: &dyn DataChannel) -> Result<(), StartError> {
+    let set = channel.set_buffered_amount_low_threshold(u32::MAX).await;
+    set.map_err(|error| StartError::Stack(error.to_string()))
 }
 
 fn configuration(config: &LinkConfig) -> RTCConfiguration {

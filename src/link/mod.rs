@@ -217,6 +217,16 @@ pub enum LinkError {
     SignalTooLong,
 }
 
+/// A frame that was not taken, given back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unsent {
+    /// Why.
+    pub error: LinkError,
+    /// The frame.
+    pub frame: bytes::Bytes,
+}
+
 /// A link that could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -28,8 +28,8 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(3);
 /// K-41: how long the stack may take to close.
 const CONNECTION_BUDGET: Duration = Duration::from_secs(5);
 
-/// Channels of a link, the one for credit included.
-const CHANNELS: usize = Channel::ALL.len() + 1;
+/// Channels that report their opening. The data channel has no pump, but opens with the others.
+const CHANNELS: usize = 3;
 
 /// Starts the actor.
 pub(super) fn start(
@@ -203,11 +203,11 @@ impl Actor {
             StackEvent::ConnectionFailed => {
                 return Err(CloseReason::Transport("DTLS handshake failed".to_owned()));
             }
-            StackEvent::Opened(channel) => {
-                tracing::trace!(target: "rejoin::link::lifecycle", ?channel, "channel open");
+            StackEvent::Opened => {
                 self.channels_open += 1;
                 if self.channels_open == CHANNELS {
                     self.runtime.set_wake_mode(WakeMode::OnRequest);
+                    self.pumps.shared.opened.send_replace(true);
                     self.emit(LinkEvent::Open);
                     self.report_path().await;
                 }

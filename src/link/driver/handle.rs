@@ -1,17 +1,20 @@
 //! The owner's ends of a link: cheap to clone, never blocking.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use crate::link::credit::ReceiveCredit;
 use crate::link::socket::{LinkRuntime, SocketCounts};
 use crate::link::{
     CANDIDATE_BYTES_MAX, Channel, DESCRIPTION_BYTES_MAX, FRAME_BYTES_MAX, LinkCommand, LinkError,
-    LinkEvent,
+    LinkEvent, Unsent,
 };
 
 /// Bytes that may wait before the stack, per channel, beyond what the stack itself holds: enough to keep it fed.
@@ -96,8 +99,12 @@ pub struct Progress {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) closed: AtomicBool,
+    /// Whether all channels are open.
+    pub(super) opened: watch::Sender<bool>,
     pub(super) outgoing: [Outgoing; 3],
-    /// Bound of what the stack holds per channel, bytes.
+    /// The stack's own bound of what it holds per channel, bytes.
+    pub(super) stack_limit: usize,
+    /// The owner's bound of the same.
     pub(super) send_limit: watch::Sender<usize>,
     pub(super) runtime: Arc<LinkRuntime>,
 }
@@ -159,38 +166,49 @@ impl LinkHandle {
     ///
     /// # Errors
     ///
-    /// [`LinkError::Full`] if 1 MiB or 1,024 frames wait already, [`LinkError::Closed`] if the link has ended,
-    /// [`LinkError::FrameTooLong`] above [`FRAME_BYTES_MAX`].
-    pub fn try_send(&self, channel: Channel, frame: Bytes) -> Result<(), LinkError> {
+    /// [`Unsent`] gives the frame back: [`LinkError::Full`] if 1 MiB or 1,024 frames wait already,
+    /// [`LinkError::Closed`] if the link has ended, [`LinkError::FrameTooLong`] above [`FRAME_BYTES_MAX`].
+    pub fn try_send(&self, channel: Channel, frame: Bytes) -> Result<(), Unsent> {
         let length = frame.len();
         if length > FRAME_BYTES_MAX {
-            return Err(LinkError::FrameTooLong);
+            return Err(Unsent {
+                error: LinkError::FrameTooLong,
+                frame,
+            });
         }
         if self.shared.closed.load(Ordering::Acquire) {
-            return Err(LinkError::Closed);
+            return Err(Unsent {
+                error: LinkError::Closed,
+                frame,
+            });
         }
         let outgoing = self.shared.outgoing(channel);
         // Reserve first: two handles may send at once.
         let before = outgoing.queued.fetch_add(length, Ordering::AcqRel);
-        let refused = if before + length > QUEUE_BYTES_MAX {
-            Some(LinkError::Full)
+        let sent = if before + length > QUEUE_BYTES_MAX {
+            Err(Unsent {
+                error: LinkError::Full,
+                frame,
+            })
         } else {
             outgoing
                 .frames
                 .try_send(frame)
-                .err()
-                .map(|refused| match refused {
-                    mpsc::error::TrySendError::Full(_) => LinkError::Full,
-                    mpsc::error::TrySendError::Closed(_) => LinkError::Closed,
+                .map_err(|refused| match refused {
+                    mpsc::error::TrySendError::Full(frame) => Unsent {
+                        error: LinkError::Full,
+                        frame,
+                    },
+                    mpsc::error::TrySendError::Closed(frame) => Unsent {
+                        error: LinkError::Closed,
+                        frame,
+                    },
                 })
         };
-        match refused {
-            None => Ok(()),
-            Some(error) => {
-                outgoing.queued.fetch_sub(length, Ordering::AcqRel);
-                Err(error)
-            }
+        if sent.is_err() {
+            outgoing.queued.fetch_sub(length, Ordering::AcqRel);
         }
+        sent
     }
 
     /// Waits until `channel`'s queue is at most half full, or the link has ended.
@@ -208,8 +226,7 @@ impl LinkHandle {
         }
     }
 
-    /// How far `channel` has come. `acknowledged` is a lower bound: it is refreshed while the channel is busy, and every
-    /// 50 ms while it waits for room.
+    /// How far `channel` has come. `acknowledged` is a lower bound, at most 50 ms old.
     #[must_use]
     pub fn progress(&self, channel: Channel) -> Progress {
         self.shared.outgoing(channel).progress()
@@ -268,59 +285,63 @@ impl EventReceiver {
     }
 }
 
-/// The receiver's half of [`crate::link::credit`], shared by the pump that receives and the owner that reads.
-#[derive(Debug)]
-pub(super) struct ReceiveGate {
-    pub(super) credit: Mutex<ReceiveCredit>,
-    /// The newest grant; the credit pump sends it.
-    pub(super) grant: watch::Sender<u64>,
-}
-
-impl ReceiveGate {
-    pub(super) fn handle_frame(&self, length: usize) -> bool {
-        self.credit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .handle_frame(length)
-    }
-
-    fn handle_read(&self, length: usize) {
-        let grant = self
-            .credit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .handle_read(length);
-        if let Some(total) = grant {
-            self.grant.send_replace(total);
-        }
-    }
+/// Where the frames of a [`FrameReceiver`] come from.
+pub(super) enum Source {
+    /// A pump, which must go on reading whatever the owner does.
+    Queue(mpsc::Receiver<Bytes>),
+    /// The stack's own queue: no task and no queue in between, because bulk data would pay for both.
+    Stack {
+        channel: Arc<dyn DataChannel>,
+        credit: ReceiveCredit,
+        /// The newest grant; a pump sends it.
+        grant: watch::Sender<u64>,
+        is_ended: bool,
+    },
 }
 
 /// Frames from the peer on one channel. They are kept from before the link opens until they are read (K-40).
-#[derive(Debug)]
 pub struct FrameReceiver {
-    pub(super) frames: mpsc::Receiver<Bytes>,
-    pub(super) gate: Option<Arc<ReceiveGate>>,
+    pub(super) source: Source,
 }
 
 impl FrameReceiver {
     /// The next frame; `None` once the link has ended and all frames were read. Dropping the future loses nothing.
     pub async fn recv(&mut self) -> Option<Bytes> {
-        let frame = self.frames.recv().await?;
-        self.on_read(&frame);
-        Some(frame)
+        match &mut self.source {
+            Source::Queue(frames) => frames.recv().await,
+            Source::Stack {
+                channel,
+                credit,
+                grant,
+                is_ended,
+            } => {
+                while !*is_ended {
+                    match channel.poll().await {
+                        Some(DataChannelEvent::OnMessage(message)) => {
+                            if let Some(total) = credit.handle_read() {
+                                grant.send_replace(total);
+                            }
+                            return Some(message.data.freeze());
+                        }
+                        Some(DataChannelEvent::OnClose) | None => *is_ended = true,
+                        Some(_) => {}
+                    }
+                }
+                None
+            }
+        }
     }
 
     /// The next frame if one is there.
     pub fn try_recv(&mut self) -> Option<Bytes> {
-        let frame = self.frames.try_recv().ok()?;
-        self.on_read(&frame);
-        Some(frame)
+        self.recv().now_or_never().flatten()
     }
+}
 
-    fn on_read(&self, frame: &Bytes) {
-        if let Some(gate) = &self.gate {
-            gate.handle_read(frame.len());
-        }
+impl fmt::Debug for FrameReceiver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FrameReceiver")
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use webrtc::peer_connection::{
     RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
-use crate::link::{Candidate, Channel, CloseReason, IceState};
+use crate::link::{Candidate, CloseReason, IceState};
 
 /// A fact from the stack or from a pump.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) enum StackEvent {
     Secured,
     /// DTLS failed, or ICE did.
     ConnectionFailed,
-    /// A channel opened; `None` is the credit channel.
-    Opened(Option<Channel>),
+    /// A channel that has a pump opened: control, pulse or credit.
+    Opened,
     /// The link cannot go on.
     Ended(CloseReason),
 }

@@ -10,13 +10,13 @@ use tokio::task::AbortHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use super::handle::{
-    COMMANDS_MAX, EventReceiver, FrameReceiver, LinkHandle, Outgoing, QUEUE_FRAMES_MAX,
-    ReceiveGate, Shared,
+    COMMANDS_MAX, EventReceiver, FrameReceiver, LinkHandle, Outgoing, QUEUE_FRAMES_MAX, Shared,
+    Source,
 };
 use super::handler::StackEvent;
 use super::{Channels, Link};
 use crate::link::config::LinkConfig;
-use crate::link::credit::{self, DATA_WINDOW, ReceiveCredit, SendCredit};
+use crate::link::credit::{self, DATA_FRAMES, ReceiveCredit, SendCredit};
 use crate::link::socket::LinkRuntime;
 use crate::link::{Channel, CloseReason, FRAME_BYTES_MAX, LinkCommand, LinkEvent};
 
@@ -26,9 +26,11 @@ const INCOMING_FRAMES_MAX: usize = 1024;
 /// Events that may wait for the owner: a set-up has about 30, and an owner that reads none of them has stopped.
 const EVENTS_MAX: usize = 1024;
 
-/// How long a sender waits for room before it looks again. The stack signals room by an edge of *packetised* bytes,
-/// which is not seen if acknowledgements overtake packetising; the stack's own senders use the same backstop.
-const ROOM_BACKSTOP: Duration = Duration::from_millis(50);
+/// How old the count of acknowledged bytes may get while some are not.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often a sender with a tighter bound than the stack's looks for room.
+const THIN_LINK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What the actor needs of the pumps.
 pub(super) struct Pumps {
@@ -55,45 +57,43 @@ pub(super) fn start(
     let outgoing = std::array::from_fn(|index| Outgoing::new(queues[index].0.clone()));
     let shared = Arc::new(Shared {
         closed: AtomicBool::new(false),
+        opened: watch::Sender::new(false),
+        stack_limit: config.send_buffer_bytes,
         outgoing,
         send_limit: watch::Sender::new(config.send_buffer_bytes),
         runtime: Arc::clone(runtime),
     });
     let send_gate = Arc::new(SendGate::default());
-    let receive_gate = Arc::new(ReceiveGate {
-        credit: Mutex::new(ReceiveCredit::default()),
-        grant: watch::Sender::new(DATA_WINDOW),
-    });
+    let grant = watch::Sender::new(DATA_FRAMES);
+    let grants = grant.subscribe();
 
     let mut tasks = Vec::new();
-    let mut receivers = Vec::new();
-    for (channel, (_, queue)) in Channel::ALL.into_iter().zip(queues) {
+    let [control_queue, pulse_queue, data_queue] = queues.map(|(_, queue)| queue);
+    let mut start_channel = |channel: Channel, queue, gate: Option<Arc<SendGate>>| {
         let wires = Wires {
             channel,
             data_channel: Arc::clone(&channels.frames[usize::from(channel.stream_id())]),
             shared: Arc::clone(&shared),
             stack: stack.clone(),
-            opened: Arc::new(watch::Sender::new(false)),
-            room: Arc::new(Notify::new()),
         };
-        let is_data = channel == Channel::Data;
-        let capacity = if is_data {
-            credit::FRAMES_MAX
+        let source = if channel == Channel::Data {
+            Source::Stack {
+                channel: Arc::clone(&wires.data_channel),
+                credit: ReceiveCredit::default(),
+                grant: grant.clone(),
+                is_ended: false,
+            }
         } else {
-            INCOMING_FRAMES_MAX
+            let (frames, incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
+            tasks.push(tokio::spawn(receive_frames(wires.clone(), frames)).abort_handle());
+            Source::Queue(incoming)
         };
-        let (frames, incoming) = mpsc::channel(capacity);
-        receivers.push(FrameReceiver {
-            frames: incoming,
-            gate: is_data.then(|| Arc::clone(&receive_gate)),
-        });
-        let send_gate = is_data.then(|| Arc::clone(&send_gate));
-        let receive_gate = is_data.then(|| Arc::clone(&receive_gate));
-        tasks
-            .push(tokio::spawn(receive_frames(wires.clone(), frames, receive_gate)).abort_handle());
-        tasks.push(tokio::spawn(send_frames(wires, queue, send_gate)).abort_handle());
-    }
-    let grants = receive_gate.grant.subscribe();
+        tasks.push(tokio::spawn(send_frames(wires, queue, gate)).abort_handle());
+        FrameReceiver { source }
+    };
+    let control = start_channel(Channel::Control, control_queue, None);
+    let pulse = start_channel(Channel::Pulse, pulse_queue, None);
+    let data = start_channel(Channel::Data, data_queue, Some(Arc::clone(&send_gate)));
     tasks.push(tokio::spawn(send_grants(Arc::clone(&channels.credit), grants)).abort_handle());
     let take = receive_grants(Arc::clone(&channels.credit), send_gate, stack.clone());
     tasks.push(tokio::spawn(take).abort_handle());
@@ -103,20 +103,15 @@ pub(super) fn start(
         shared: Arc::clone(&shared),
         done: done_receiver,
     };
-    let mut receivers = receivers.into_iter();
-    let mut next = || {
-        receivers
-            .next()
-            .expect("one receiver was pushed per channel")
+    let events_out = EventReceiver {
+        events: event_receiver,
     };
     let link = Link {
         handle,
-        events: EventReceiver {
-            events: event_receiver,
-        },
-        control: next(),
-        pulse: next(),
-        data: next(),
+        events: events_out,
+        control,
+        pulse,
+        data,
     };
     let channels = Arc::new(channels.frames.clone());
     (
@@ -139,14 +134,18 @@ struct Wires {
     data_channel: Arc<dyn DataChannel>,
     shared: Arc<Shared>,
     stack: mpsc::Sender<StackEvent>,
-    opened: Arc<watch::Sender<bool>>,
-    /// Signalled when the stack has sent enough of what it held.
-    room: Arc<Notify>,
 }
 
 impl Wires {
     fn outgoing(&self) -> &Outgoing {
         self.shared.outgoing(self.channel)
+    }
+
+    /// Learns what the stack still holds.
+    async fn refresh(&self) -> Result<usize, webrtc::error::Error> {
+        let outstanding = self.data_channel.outstanding_bytes().await?;
+        self.outgoing().on_outstanding(outstanding);
+        Ok(outstanding)
     }
 
     async fn end(&self, reason: CloseReason) {
@@ -163,9 +162,9 @@ struct SendGate {
 }
 
 impl SendGate {
-    async fn take(&self, length: usize) {
+    async fn take(&self) {
         // One taker, so `notify_one` and its stored permit suffice.
-        while !self.lock().try_take(length) {
+        while !self.lock().try_take() {
             self.granted.notified().await;
         }
     }
@@ -182,68 +181,80 @@ impl SendGate {
 }
 
 /// Queue to stack.
-async fn send_frames(wires: Wires, mut queue: mpsc::Receiver<Bytes>, gate: Option<Arc<SendGate>>) {
-    let mut opened = wires.opened.subscribe();
+async fn send_frames(wires: Wires, queue: mpsc::Receiver<Bytes>, gate: Option<Arc<SendGate>>) {
+    let mut opened = wires.shared.opened.subscribe();
     if opened.wait_for(|opened| *opened).await.is_err() {
         return;
     }
-    let mut limit = wires.shared.send_limit.subscribe();
-    let mut room = 0;
-    while let Some(frame) = queue.recv().await {
-        let length = frame.len();
-        if let Some(gate) = &gate {
-            gate.take(length).await;
-        }
-        if room < length || limit.has_changed().unwrap_or(false) {
-            room = match wait_for_room(&wires, &mut limit, length).await {
-                Ok(room) => room,
-                Err(error) => return wires.end(CloseReason::Transport(error.to_string())).await,
-            };
-        }
-        // Without a copy if nobody else holds the frame.
-        if let Err(error) = wires.data_channel.send(BytesMut::from(frame)).await {
-            return wires.end(CloseReason::Transport(error.to_string())).await;
-        }
-        room = room.saturating_sub(length);
-        wires.outgoing().on_handed(length);
+    if let Err(error) = send_all(&wires, queue, gate).await {
+        wires.end(CloseReason::Transport(error.to_string())).await;
     }
 }
 
-/// Waits until the stack holds little enough to take `length` more bytes; returns how many it may take in all.
-async fn wait_for_room(
+async fn send_all(
     wires: &Wires,
-    limit: &mut watch::Receiver<usize>,
-    length: usize,
-) -> Result<usize, webrtc::error::Error> {
+    mut queue: mpsc::Receiver<Bytes>,
+    gate: Option<Arc<SendGate>>,
+) -> Result<(), webrtc::error::Error> {
+    let mut outstanding = 0;
     loop {
-        let limit_changed = limit.has_changed().unwrap_or(false);
-        let bound = *limit.borrow_and_update();
-        if limit_changed {
-            set_low_threshold(&*wires.data_channel, bound).await?;
+        let frame = tokio::select! {
+            biased;
+            frame = queue.recv() => frame,
+            () = tokio::time::sleep(REFRESH_INTERVAL), if outstanding > 0 => {
+                outstanding = wires.refresh().await?;
+                continue;
+            }
+        };
+        let Some(frame) = frame else { return Ok(()) };
+        let length = frame.len();
+        let send = async {
+            if let Some(gate) = &gate {
+                gate.take().await;
+            }
+            wait_for_room(wires, length).await?;
+            // Waits for the stack's own bound, and copies only a frame that somebody else holds too.
+            wires.data_channel.send(BytesMut::from(frame)).await
+        };
+        tokio::pin!(send);
+        loop {
+            // Polled side by side, never one inside the other's branch: both take the stack's lock, and a waiter that was
+            // woken for it but is not polled keeps it from everybody.
+            let refresh = async {
+                tokio::time::sleep(REFRESH_INTERVAL).await;
+                wires.refresh().await
+            };
+            tokio::select! {
+                biased;
+                sent = &mut send => break sent?,
+                refreshed = refresh => drop(refreshed?),
+            }
         }
-        let outstanding = wires.data_channel.outstanding_bytes().await?;
-        wires.outgoing().on_outstanding(outstanding);
-        if outstanding == 0 || outstanding + length <= bound {
-            return Ok(bound.saturating_sub(outstanding).max(length));
-        }
-        tokio::select! {
-            () = wires.room.notified() => {}
-            () = tokio::time::sleep(ROOM_BACKSTOP) => {}
-        }
+        wires.outgoing().on_handed(length);
+        outstanding += length;
     }
 }
 
-/// Has the stack signal when a quarter of `bound` has room: wakes few, and never an empty pipe.
-async fn set_low_threshold(
-    channel: &dyn DataChannel,
-    bound: usize,
-) -> Result<(), webrtc::error::Error> {
-    let threshold = u32::try_from(bound / 4 * 3).unwrap_or(u32::MAX);
-    channel.set_buffered_amount_low_threshold(threshold).await
+/// Waits until the stack holds less than the owner's bound, if that is tighter than the stack's own.
+///
+/// By looking again: such a link is thin, and the stack signals room only for its own bound. (Its `OnBufferedAmountLow`
+/// is an edge of *packetised* bytes, which does not come if acknowledgements overtake packetising.)
+async fn wait_for_room(wires: &Wires, length: usize) -> Result<(), webrtc::error::Error> {
+    loop {
+        let bound = *wires.shared.send_limit.borrow();
+        if bound >= wires.shared.stack_limit {
+            return Ok(());
+        }
+        let outstanding = wires.refresh().await?;
+        if outstanding == 0 || outstanding + length <= bound {
+            return Ok(());
+        }
+        tokio::time::sleep(THIN_LINK_INTERVAL).await;
+    }
 }
 
 /// Stack to queue. `frames` is dropped at the end, which ends the owner's [`FrameReceiver`].
-async fn receive_frames(wires: Wires, frames: mpsc::Sender<Bytes>, gate: Option<Arc<ReceiveGate>>) {
+async fn receive_frames(wires: Wires, frames: mpsc::Sender<Bytes>) {
     let reason = loop {
         match wires.data_channel.poll().await {
             Some(DataChannelEvent::OnMessage(message)) => {
@@ -251,27 +262,12 @@ async fn receive_frames(wires: Wires, frames: mpsc::Sender<Bytes>, gate: Option<
                 if frame.len() > FRAME_BYTES_MAX {
                     break CloseReason::Violation("frame too long");
                 }
-                if gate
-                    .as_ref()
-                    .is_some_and(|gate| !gate.handle_frame(frame.len()))
-                {
-                    break CloseReason::Violation("data beyond its credit");
-                }
                 // An owner that dropped its receiver does not want the frames.
                 let _ = frames.send(frame).await;
             }
             Some(DataChannelEvent::OnOpen) => {
-                let bound = *wires.shared.send_limit.borrow();
-                if let Err(error) = set_low_threshold(&*wires.data_channel, bound).await {
-                    break CloseReason::Transport(error.to_string());
-                }
-                wires.opened.send_replace(true);
-                let _ = wires
-                    .stack
-                    .send(StackEvent::Opened(Some(wires.channel)))
-                    .await;
+                let _ = wires.stack.send(StackEvent::Opened).await;
             }
-            Some(DataChannelEvent::OnBufferedAmountLow) => wires.room.notify_one(),
             Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) | None => {
                 break CloseReason::Peer;
             }
@@ -306,7 +302,7 @@ async fn receive_grants(
 ) {
     while let Some(event) = channel.poll().await {
         let event = match event {
-            DataChannelEvent::OnOpen => StackEvent::Opened(None),
+            DataChannelEvent::OnOpen => StackEvent::Opened,
             DataChannelEvent::OnMessage(message) => {
                 let sane = credit::decode_grant(&message.data)
                     .is_some_and(|total| gate.handle_grant(total));
