@@ -1,1 +1,245 @@
-//! TODO
+//! One connection between two members: what it is told ([`LinkCommand`]), what it tells ([`LinkEvent`]), and its limits.
+//!
+//! This file and [`config`], [`candidates`] and [`credit`] are pure. I/O is in two places only: [`driver`], which owns the
+//! peer connection, and [`socket`], the runtime that hands the stack its sockets and timers.
+//!
+//! Invariants:
+//! - The offerer is always the side whose role is receiver, so two offers never cross.
+//! - Nothing here decides when to reconnect: an ICE restart happens only on [`LinkCommand::RestartIce`].
+//! - Bulk data never blocks control: [`Channel::Data`] is bounded by [`credit`], not by SCTP's one window for all channels.
+//! - Every failure is a [`LinkEvent::Closed`] or a [`LinkError`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub mod candidates;
+pub mod config;
+pub mod credit;
+pub mod driver;
+pub mod socket;
+
+#[cfg(feature = "fault-injection")]
+pub mod fault;
+
+pub use config::{LinkConfig, PathPolicy, TurnServer};
+pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};
+
+/// Largest frame on any channel, header included: what every WebRTC stack and browser accepts without negotiation.
+pub const FRAME_BYTES_MAX: usize = 65_536;
+
+/// Largest session description taken from a peer. Ours are about 2 KiB; a browser's data-only one stays below 8 KiB.
+pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest candidate line taken from a peer; RFC 8839 lines are about 120 bytes, extensions included.
+pub const CANDIDATE_BYTES_MAX: usize = 1024;
+
+/// One of the three streams of frames between the ends of a link.
+///
+/// They are negotiated, not announced: both ends open the same fixed stream ids, which saves a round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// Ordered and reliable: requests, manifests, results.
+    Control,
+    /// Reliable but unordered, so that it overtakes queued data: pings, pongs and acknowledgements.
+    Pulse,
+    /// Ordered and reliable: units. It alone may stall without stalling the others.
+    Data,
+}
+
+impl Channel {
+    /// Every channel, in the order of the stream ids.
+    pub const ALL: [Self; 3] = [Self::Control, Self::Pulse, Self::Data];
+
+    /// The SCTP stream both ends use for this channel.
+    #[must_use]
+    pub const fn stream_id(self) -> u16 {
+        match self {
+            Self::Control => 0,
+            Self::Pulse => 1,
+            Self::Data => 2,
+        }
+    }
+
+    /// Whether frames arrive in the order they were sent.
+    #[must_use]
+    pub const fn is_ordered(self) -> bool {
+        match self {
+            Self::Control | Self::Data => true,
+            Self::Pulse => false,
+        }
+    }
+
+    /// The label of the data channel, for logs and statistics only.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Pulse => "pulse",
+            Self::Data => "data",
+        }
+    }
+}
+
+/// An ICE candidate as signaling carries it (RFC 8839 §5.1, W3C `RTCIceCandidateInit`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The candidate attribute, beginning with `candidate:`.
+    pub candidate: String,
+    /// The media section it belongs to, by its `mid`.
+    pub sdp_mid: Option<String>,
+    /// The media section it belongs to, by position.
+    pub sdp_mline_index: Option<u16>,
+}
+
+/// What the owner of a link asks of it. Commands are carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkCommand {
+    /// Make an offer (receiver role only); answered by [`LinkEvent::LocalDescription`].
+    Offer,
+    /// Take the peer's offer and answer it; also how an ICE restart of the offerer is answered.
+    Answer {
+        /// The offer as SDP.
+        offer: String,
+    },
+    /// Take the answer to our last offer.
+    AcceptAnswer {
+        /// The answer as SDP.
+        answer: String,
+    },
+    /// Take a candidate that trickled in; one that comes before its description is kept (V-23).
+    AddCandidate(Candidate),
+    /// Offer new ICE credentials on new sockets. The old path is gone from here on (receiver role only).
+    RestartIce,
+    /// Say goodbye and end the link, bounded in time (K-41).
+    Close,
+}
+
+/// The state of ICE, as RFC 8445 and W3C name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IceState {
+    /// No description exchanged yet.
+    New,
+    /// Pairs are being checked.
+    Checking,
+    /// A pair works.
+    Connected,
+    /// Nothing came in for 5 s; it may come back by itself.
+    Disconnected,
+    /// No pair works; only a restart or a new link helps.
+    Failed,
+    /// The link is closed.
+    Closed,
+}
+
+/// Whether packets go straight to the peer or through a TURN server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    /// Straight to the peer.
+    Direct,
+    /// Through a TURN server on at least one side.
+    Relay,
+}
+
+/// The nominated candidate pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathReport {
+    /// Direct or relayed.
+    pub kind: PathKind,
+    /// Our end of the pair.
+    pub local: SocketAddr,
+    /// The peer's end of the pair.
+    pub remote: SocketAddr,
+    /// The last round trip a connectivity check measured, if one did.
+    pub rtt: Option<Duration>,
+}
+
+/// Why a link ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// Asked for on this side.
+    #[error("closed on this side")]
+    Local,
+    /// The peer closed a channel or the connection.
+    #[error("closed by the peer")]
+    Peer,
+    /// A description or its application failed.
+    #[error("negotiation failed: {0}")]
+    Negotiation(String),
+    /// DTLS or SCTP failed, or the stack stopped.
+    #[error("transport failed: {0}")]
+    Transport(String),
+    /// The peer broke a limit that both ends agreed on.
+    #[error("peer broke the protocol: {0}")]
+    Violation(&'static str),
+}
+
+/// What a link tells its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// To be sent to the peer: an offer or an answer, with the host candidates inside.
+    LocalDescription {
+        /// The description as SDP.
+        sdp: String,
+        /// Whether it replaces the ICE credentials of a link that had some.
+        ice_restart: bool,
+    },
+    /// To be sent to the peer: a candidate found after the description was given out.
+    LocalCandidate(Candidate),
+    /// No more candidates will come for the current description.
+    CandidatesEnd,
+    /// The state of ICE changed.
+    Ice(IceState),
+    /// All channels are open; comes once.
+    Open,
+    /// The path in use; after [`LinkEvent::Open`] and after each later [`IceState::Connected`].
+    Path(PathReport),
+    /// The link ended; nothing comes after this.
+    Closed {
+        /// Why it ended.
+        reason: CloseReason,
+    },
+}
+
+/// A call that a link refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The queue is full; wait for [`LinkHandle::writable`].
+    #[error("send queue is full")]
+    Full,
+    /// The link has ended or is ending.
+    #[error("link is closed")]
+    Closed,
+    /// The frame is longer than [`FRAME_BYTES_MAX`].
+    #[error("frame is longer than {FRAME_BYTES_MAX} bytes")]
+    FrameTooLong,
+    /// The description is longer than [`DESCRIPTION_BYTES_MAX`], or the candidate than [`CANDIDATE_BYTES_MAX`].
+    #[error("description or candidate is too long")]
+    SignalTooLong,
+}
+
+/// A frame that was not taken, given back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unsent {
+    /// Why.
+    pub error: LinkError,
+    /// The frame.
+    pub frame: bytes::Bytes,
+}
+
+/// A link that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No socket could be opened or sized.
+    #[error("cannot open a UDP socket: {0}")]
+    Socket(#[from] std::io::Error),
+    /// The WebRTC stack refused the configuration.
+    #[error("cannot start the connection: {0}")]
+    Stack(String),
+    /// The configuration is out of its bounds.
+    #[error("link configuration: {0}")]
+    Config(&'static str),
+}
+
+#[cfg(test)]
+mod tests;

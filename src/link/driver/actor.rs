@@ -1,0 +1,342 @@
+//! The one task that owns a link's negotiation, from the first command to the goodbye.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtc::peer_connection::configuration::RTCOfferOptions;
+use tokio::sync::mpsc;
+use webrtc::peer_connection::{
+    PeerConnection, RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidateType,
+    RTCSessionDescription, RTCStatsReportEntry, StatsSelector,
+};
+
+use super::handler::StackEvent;
+use super::pump::{self, Pumps};
+use crate::link::candidates::EarlyCandidates;
+use crate::link::socket::{LinkRuntime, WakeMode};
+use crate::link::{
+    Candidate, Channel, CloseReason, IceState, LinkCommand, LinkEvent, PathKind, PathReport,
+};
+
+/// How long a description waits for its host candidates. They need no network, only the names of the servers resolved.
+const HOST_CANDIDATES_WAIT: Duration = Duration::from_secs(2);
+
+/// K-41: how long what is queued on control and pulse may take to arrive before the link closes without it.
+const DRAIN_BUDGET: Duration = Duration::from_secs(3);
+
+/// K-41: how long the stack may take to close.
+const CONNECTION_BUDGET: Duration = Duration::from_secs(5);
+
+/// Channels that report their opening. The data channel has no pump, but opens with the others.
+const CHANNELS: usize = 3;
+
+/// Starts the actor.
+pub(super) fn start(
+    connection: Arc<dyn PeerConnection>,
+    runtime: Arc<LinkRuntime>,
+    pumps: Pumps,
+    stack: mpsc::Receiver<StackEvent>,
+) {
+    let actor = Actor {
+        connection,
+        runtime,
+        pumps,
+        early: EarlyCandidates::default(),
+        has_remote: false,
+        describing: None,
+        channels_open: 0,
+        ice: IceState::New,
+    };
+    tokio::spawn(actor.run(stack));
+}
+
+/// A description that was applied and waits for its host candidates.
+struct Describing {
+    ice_restart: bool,
+    hosts: usize,
+    deadline: tokio::time::Instant,
+}
+
+struct Actor {
+    connection: Arc<dyn PeerConnection>,
+    runtime: Arc<LinkRuntime>,
+    pumps: Pumps,
+    early: EarlyCandidates,
+    has_remote: bool,
+    describing: Option<Describing>,
+    channels_open: usize,
+    ice: IceState,
+}
+
+/// Why the actor stops; carried by `?` out of a command.
+type Step = Result<(), CloseReason>;
+
+impl Actor {
+    async fn run(mut self, mut stack: mpsc::Receiver<StackEvent>) {
+        let reason = loop {
+            let deadline = self
+                .describing
+                .as_ref()
+                .map(|describing| describing.deadline);
+            let step = tokio::select! {
+                command = self.pumps.commands.recv() => {
+                    self.on_command(command.unwrap_or(LinkCommand::Close)).await
+                }
+                event = stack.recv() => match event {
+                    Some(event) => self.on_stack(event).await,
+                    None => Err(CloseReason::Transport("stack stopped".to_owned())),
+                },
+                () = sleep_until(deadline) => self.give_description().await,
+            };
+            if let Err(reason) = step {
+                break reason;
+            }
+        };
+        self.close(reason).await;
+    }
+
+    async fn on_command(&mut self, command: LinkCommand) -> Step {
+        match command {
+            LinkCommand::Offer => self.offer(false).await,
+            LinkCommand::RestartIce => self.offer(true).await,
+            LinkCommand::Answer { offer } => self.answer(offer).await,
+            LinkCommand::AcceptAnswer { answer } => {
+                let answer = RTCSessionDescription::answer(answer).map_err(negotiation)?;
+                self.set_remote(answer).await
+            }
+            LinkCommand::AddCandidate(candidate) => {
+                if self.has_remote {
+                    self.add_candidate(candidate).await;
+                } else {
+                    self.early.handle_candidate(candidate, Instant::now());
+                }
+                Ok(())
+            }
+            LinkCommand::Close => Err(CloseReason::Local),
+        }
+    }
+
+    async fn offer(&mut self, ice_restart: bool) -> Step {
+        self.runtime.set_wake_mode(WakeMode::EveryDatagram);
+        let options = RTCOfferOptions { ice_restart };
+        let offer = self
+            .connection
+            .create_offer(Some(options))
+            .await
+            .map_err(negotiation)?;
+        self.set_local(offer, ice_restart).await
+    }
+
+    async fn answer(&mut self, offer: String) -> Step {
+        self.runtime.set_wake_mode(WakeMode::EveryDatagram);
+        let ice_restart = self.has_remote;
+        let offer = RTCSessionDescription::offer(offer).map_err(negotiation)?;
+        self.set_remote(offer).await?;
+        let answer = self
+            .connection
+            .create_answer(None)
+            .await
+            .map_err(negotiation)?;
+        self.set_local(answer, ice_restart).await
+    }
+
+    async fn set_local(&mut self, description: RTCSessionDescription, ice_restart: bool) -> Step {
+        // Before the call: gathering may be done before it returns.
+        self.describing = Some(Describing {
+            ice_restart,
+            hosts: 0,
+            deadline: tokio::time::Instant::now() + HOST_CANDIDATES_WAIT,
+        });
+        self.connection
+            .set_local_description(description)
+            .await
+            .map_err(negotiation)
+    }
+
+    async fn set_remote(&mut self, description: RTCSessionDescription) -> Step {
+        self.connection
+            .set_remote_description(description)
+            .await
+            .map_err(negotiation)?;
+        self.has_remote = true;
+        for candidate in self.early.take(Instant::now()) {
+            self.add_candidate(candidate).await;
+        }
+        Ok(())
+    }
+
+    /// A candidate that cannot be used is one path less, not the end of the link.
+    async fn add_candidate(&self, candidate: Candidate) {
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_mline_index,
+            ..Default::default()
+        };
+        if let Err(error) = self.connection.add_ice_candidate(init).await {
+            tracing::warn!(target: "rejoin::link::ice", %error, "remote candidate refused");
+        }
+        // The stack does not wake its driver for it.
+        self.runtime.wake();
+    }
+
+    async fn on_stack(&mut self, event: StackEvent) -> Step {
+        match event {
+            StackEvent::Candidate { candidate, is_host } => match &mut self.describing {
+                Some(describing) => {
+                    describing.hosts += usize::from(is_host);
+                    if describing.hosts >= self.runtime.sockets() {
+                        self.give_description().await?;
+                    }
+                }
+                None => self.emit(LinkEvent::LocalCandidate(candidate)),
+            },
+            StackEvent::CandidatesEnd => {
+                self.give_description().await?;
+                self.emit(LinkEvent::CandidatesEnd);
+            }
+            StackEvent::Ice(state) => self.on_ice(state).await,
+            StackEvent::Secured => self.runtime.wake(),
+            // ICE that failed may be restarted; that is the owner's decision.
+            StackEvent::ConnectionFailed if self.ice == IceState::Failed => {}
+            StackEvent::ConnectionFailed => {
+                return Err(CloseReason::Transport("DTLS handshake failed".to_owned()));
+            }
+            StackEvent::Opened => {
+                self.channels_open += 1;
+                if self.channels_open == CHANNELS {
+                    self.runtime.set_wake_mode(WakeMode::OnRequest);
+                    self.pumps.shared.opened.send_replace(true);
+                    self.emit(LinkEvent::Open);
+                    self.report_path().await;
+                }
+            }
+            StackEvent::Ended(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+
+    async fn on_ice(&mut self, state: IceState) {
+        if std::mem::replace(&mut self.ice, state) == state {
+            return;
+        }
+        tracing::debug!(target: "rejoin::link::ice", ?state, "ICE state");
+        self.emit(LinkEvent::Ice(state));
+        if state == IceState::Connected && self.is_open() {
+            self.runtime.set_wake_mode(WakeMode::OnRequest);
+            self.report_path().await;
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.channels_open >= CHANNELS
+    }
+
+    /// Gives out the description that waits, with the candidates found so far inside.
+    async fn give_description(&mut self) -> Step {
+        let Some(describing) = self.describing.take() else {
+            return Ok(());
+        };
+        let Some(description) = self.connection.local_description().await else {
+            return Err(CloseReason::Negotiation("no local description".to_owned()));
+        };
+        self.emit(LinkEvent::LocalDescription {
+            sdp: description.sdp,
+            ice_restart: describing.ice_restart,
+        });
+        Ok(())
+    }
+
+    async fn report_path(&self) {
+        match self.path().await {
+            Some(path) => self.emit(LinkEvent::Path(path)),
+            None => tracing::debug!(target: "rejoin::link::ice", "no nominated pair to report"),
+        }
+    }
+
+    async fn path(&self) -> Option<PathReport> {
+        let sctp = self.connection.sctp().await?;
+        let ice = sctp.transport().ice_transport();
+        let pair = ice.get_selected_candidate_pair().await.ok()??;
+        let is_relay = |candidate: &RTCIceCandidate| candidate.typ == RTCIceCandidateType::Relay;
+        let kind = if is_relay(pair.local()) || is_relay(pair.remote()) {
+            PathKind::Relay
+        } else {
+            PathKind::Direct
+        };
+        let stats = self
+            .connection
+            .get_stats(Instant::now(), StatsSelector::None)
+            .await;
+        let rtt = stats.iter().find_map(|entry| match entry {
+            RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => {
+                Some(pair.current_round_trip_time)
+            }
+            _ => None,
+        });
+        Some(PathReport {
+            kind,
+            local: address(pair.local())?,
+            remote: address(pair.remote())?,
+            rtt: rtt
+                .filter(|seconds| *seconds > 0.0)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        })
+    }
+
+    fn emit(&self, event: LinkEvent) {
+        // An owner that dropped its receiver, or reads none of a thousand events, is not waited for.
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.pumps.events.try_send(event) {
+            tracing::error!(target: "rejoin::link::lifecycle", ?event, "events are not read, one lost");
+        }
+    }
+
+    async fn close(self, reason: CloseReason) {
+        self.pumps.shared.shut();
+        if reason == CloseReason::Local && self.is_open() && self.ice == IceState::Connected {
+            let drain = async {
+                for channel in [Channel::Pulse, Channel::Control] {
+                    let data_channel = &self.pumps.channels[usize::from(channel.stream_id())];
+                    pump::drained(&**data_channel, self.pumps.shared.outgoing(channel)).await;
+                }
+            };
+            if tokio::time::timeout(DRAIN_BUDGET, drain).await.is_err() {
+                tracing::info!(target: "rejoin::link::lifecycle", "closed before everything was delivered");
+            }
+        }
+        // `close()` waits by the same sleep that we wake.
+        self.runtime.set_wake_mode(WakeMode::Never);
+        match tokio::time::timeout(CONNECTION_BUDGET, self.connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(target: "rejoin::link::lifecycle", %error, "connection did not close cleanly");
+            }
+            Err(_) => {
+                tracing::warn!(target: "rejoin::link::lifecycle", "connection did not close in time")
+            }
+        }
+        for task in &self.pumps.tasks {
+            task.abort();
+        }
+        tracing::debug!(target: "rejoin::link::lifecycle", %reason, "link closed");
+        self.emit(LinkEvent::Closed { reason });
+        self.pumps.done.send_replace(true);
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn negotiation(error: webrtc::error::Error) -> CloseReason {
+    CloseReason::Negotiation(error.to_string())
+}
+
+fn address(candidate: &RTCIceCandidate) -> Option<SocketAddr> {
+    let address: IpAddr = candidate.address.parse().ok()?;
+    Some(SocketAddr::new(address, candidate.port))
+}

@@ -1,0 +1,397 @@
+//! The runtime under the WebRTC stack: Tokio, with our own UDP sockets and a timer that can be woken.
+//!
+//! It is the one place where socket buffers are set, datagrams counted, the driver woken during set-up and faults injected.
+//!
+//! Why the wake: the stack's loop writes, then handles events, then sleeps. What an event creates (a DTLS flight, an SCTP
+//! INIT) misses that pass and waits for the next ICE tick, 200 ms later, three times per set-up. So while a link is being
+//! set up every datagram received also ends the loop's sleep, and the next pass sends what was created.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
+    TokioRuntime,
+};
+
+pub mod buffers;
+mod resolve;
+mod udp;
+
+use buffers::BufferRequest;
+use resolve::Resolver;
+
+/// Most local addresses used: pairs grow with the product of both sides', and checks with the pairs.
+const LOCAL_ADDRESSES_MAX: usize = 12;
+
+/// What the sockets of one link have moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SocketCounts {
+    /// Datagrams sent; each segment of a GSO train counts.
+    pub datagrams_sent: u64,
+    /// Bytes sent, without UDP and IP headers.
+    pub bytes_sent: u64,
+    /// Datagrams received; each segment of a GRO train counts.
+    pub datagrams_received: u64,
+    /// Bytes received, without UDP and IP headers.
+    pub bytes_received: u64,
+    /// Sends that the system refused for a reason that passes (no route, no buffer, too long): lost like any packet.
+    pub sends_refused: u64,
+}
+
+/// When the driver's sleep may be cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum WakeMode {
+    /// By every datagram: the link is being set up.
+    EveryDatagram = 0,
+    /// By [`LinkRuntime::wake`] only.
+    OnRequest = 1,
+    /// By nothing: `close()` uses the same sleep as its own timeout.
+    Never = 2,
+}
+
+/// State shared by the runtime, its sockets and its timers.
+#[derive(Debug)]
+struct Shared {
+    wake: Notify,
+    wake_mode: AtomicU8,
+    sockets: AtomicUsize,
+    datagrams_sent: AtomicU64,
+    bytes_sent: AtomicU64,
+    datagrams_received: AtomicU64,
+    bytes_received: AtomicU64,
+    sends_refused: AtomicU64,
+}
+
+impl Shared {
+    fn wakes_on(&self, mode: WakeMode) -> bool {
+        self.wake_mode.load(Ordering::Relaxed) <= mode as u8
+    }
+
+    fn on_received(&self, datagrams: u64, bytes: u64) {
+        self.datagrams_received
+            .fetch_add(datagrams, Ordering::Relaxed);
+        self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+        if self.wakes_on(WakeMode::EveryDatagram) {
+            self.wake.notify_one();
+        }
+    }
+
+    fn on_sent(&self, datagrams: u64, bytes: u64) {
+        self.datagrams_sent.fetch_add(datagrams, Ordering::Relaxed);
+        self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The runtime of one link.
+#[derive(Debug)]
+pub struct LinkRuntime {
+    tokio: TokioRuntime,
+    request: BufferRequest,
+    resolver: Resolver,
+    shared: Arc<Shared>,
+}
+
+impl LinkRuntime {
+    /// A runtime whose sockets get buffers as `request` says. Wakes on every datagram until told otherwise.
+    #[must_use]
+    pub fn new(request: BufferRequest) -> Self {
+        #[cfg(feature = "fault-injection")]
+        super::fault::watch();
+        Self {
+            tokio: TokioRuntime,
+            request,
+            resolver: Resolver::default(),
+            shared: Arc::new(Shared {
+                wake: Notify::new(),
+                wake_mode: AtomicU8::new(WakeMode::EveryDatagram as u8),
+                sockets: AtomicUsize::new(0),
+                datagrams_sent: AtomicU64::new(0),
+                bytes_sent: AtomicU64::new(0),
+                datagrams_received: AtomicU64::new(0),
+                bytes_received: AtomicU64::new(0),
+                sends_refused: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Changes what ends the driver's sleep.
+    pub fn set_wake_mode(&self, mode: WakeMode) {
+        self.shared.wake_mode.store(mode as u8, Ordering::Relaxed);
+    }
+
+    /// Ends the driver's sleep now: for calls into the stack that change what is due without waking it.
+    pub fn wake(&self) {
+        self.shared.wake.notify_one();
+    }
+
+    /// How many UDP sockets are open, which is how many host candidates to expect.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.shared.sockets.load(Ordering::Relaxed)
+    }
+
+    /// What the sockets have moved so far.
+    #[must_use]
+    pub fn counts(&self) -> SocketCounts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SocketCounts {
+            datagrams_sent: load(&self.shared.datagrams_sent),
+            bytes_sent: load(&self.shared.bytes_sent),
+            datagrams_received: load(&self.shared.datagrams_received),
+            bytes_received: load(&self.shared.bytes_received),
+            sends_refused: load(&self.shared.sends_refused),
+        }
+    }
+
+    /// Resolves a server's name ahead of its use, so that gathering does not wait for DNS.
+    pub async fn prefetch(&self, host: &str) {
+        if let Err(error) = self.resolver.resolve(host).await {
+            tracing::debug!(target: "rejoin::link::ice", host, %error, "server name not resolved yet");
+        }
+    }
+}
+
+impl Runtime for LinkRuntime {
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
+        self.tokio.spawn(future)
+    }
+
+    // Delegated explicitly: the trait's default would spawn on the ambient runtime and lose the dedicated thread.
+    fn spawn_reactor(
+        &self,
+        pool_size: usize,
+        future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Box<dyn JoinHandle> {
+        self.tokio.spawn_reactor(pool_size, future)
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let granted = buffers::request(&socket, self.request)?;
+        tracing::debug!(
+            target: "rejoin::link::resource",
+            address = ?socket.local_addr().ok(),
+            receive_bytes = granted.receive_bytes,
+            send_bytes = granted.send_bytes,
+            "socket opened",
+        );
+        Ok(Arc::new(udp::UdpSocket::new(
+            socket,
+            Arc::clone(&self.shared),
+        )?))
+    }
+
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        self.tokio.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(
+        &'a self,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
+        self.tokio.connect_tcp(remote)
+    }
+
+    // The stack resolves inside its driver loop, so an unanswered DNS query would stop the whole link.
+    fn resolve_host<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+        Box::pin(self.resolver.resolve(host))
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        if !self.shared.wakes_on(WakeMode::OnRequest) {
+            return Box::pin(tokio::time::sleep(duration));
+        }
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            tokio::select! {
+                () = shared.wake.notified() => {}
+                () = tokio::time::sleep(duration) => {}
+            }
+        })
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        self.tokio.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.tokio.block_on(future);
+    }
+
+    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        self.tokio.yield_now()
+    }
+
+    fn name(&self) -> &'static str {
+        "rejoin"
+    }
+}
+
+/// The local addresses a link binds: each usable interface address, and loopback, for a peer on the same machine.
+///
+/// The stack resolves this anew for every bind, so an ICE restart binds the addresses of that moment.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalAddresses {
+    /// Only loopback.
+    pub loopback_only: bool,
+}
+
+impl ToSocketAddrs for LocalAddresses {
+    type Iter = std::vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        let mut addresses = Vec::new();
+        if !self.loopback_only {
+            match rtc::shared::ifaces::ifaces() {
+                Ok(interfaces) => {
+                    let usable = interfaces
+                        .into_iter()
+                        .filter_map(|interface| Some(interface.addr?.ip()));
+                    for address in usable.filter(is_usable) {
+                        if !addresses.contains(&address)
+                            && addresses.len() + 1 < LOCAL_ADDRESSES_MAX
+                        {
+                            addresses.push(address);
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(target: "rejoin::link::ice", %error, "cannot list the network interfaces");
+                }
+            }
+        }
+        addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let sockets: Vec<_> = addresses
+            .into_iter()
+            .map(|address| SocketAddr::new(address, 0))
+            .collect();
+        Ok(sockets.into_iter())
+    }
+}
+
+/// Whether a peer could reach an interface address. Link-local ones need a scope that candidates do not carry.
+fn is_usable(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !address.is_loopback() && !address.is_unspecified() && !address.is_link_local()
+        }
+        IpAddr::V6(address) => is_usable_v6(address),
+    }
+}
+
+fn is_usable_v6(address: &Ipv6Addr) -> bool {
+    !address.is_loopback()
+        && !address.is_unspecified()
+        && !address.is_unicast_link_local()
+        && address.to_ipv4_mapped().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn runtime() -> LinkRuntime {
+        LinkRuntime::new(BufferRequest {
+            bytes: 1024 * 1024,
+            force: false,
+        })
+    }
+
+    fn ends_at_once(runtime: &LinkRuntime) -> bool {
+        runtime
+            .sleep(Duration::from_secs(86_400))
+            .now_or_never()
+            .is_some()
+    }
+
+    #[tokio::test]
+    async fn a_wake_ends_one_sleep_unless_closing() {
+        let runtime = runtime();
+        assert!(!ends_at_once(&runtime));
+        runtime.wake();
+        assert!(ends_at_once(&runtime));
+        assert!(!ends_at_once(&runtime));
+
+        runtime.set_wake_mode(WakeMode::Never);
+        runtime.wake();
+        assert!(!ends_at_once(&runtime));
+    }
+
+    #[tokio::test]
+    async fn datagrams_wake_only_during_set_up() {
+        let runtime = runtime();
+        runtime.shared.on_received(1, 100);
+        assert!(ends_at_once(&runtime));
+
+        runtime.set_wake_mode(WakeMode::OnRequest);
+        runtime.shared.on_received(1, 100);
+        assert!(!ends_at_once(&runtime));
+        runtime.wake();
+        assert!(ends_at_once(&runtime));
+        assert_eq!(runtime.counts().datagrams_received, 2);
+    }
+
+    #[tokio::test]
+    async fn datagrams_arrive_and_are_counted() {
+        let (left, right) = (runtime(), runtime());
+        let open = |runtime: &LinkRuntime| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            runtime.wrap_udp_socket(socket).unwrap()
+        };
+        let (from, to) = (open(&left), open(&right));
+        assert_eq!(left.sockets(), 1);
+
+        from.send_to(b"twelve bytes", to.local_addr().unwrap())
+            .await
+            .unwrap();
+        let mut buffer = [0; 64];
+        let (length, source) = to.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"twelve bytes");
+        assert_eq!(source, from.local_addr().unwrap());
+        assert_eq!(
+            (left.counts().datagrams_sent, left.counts().bytes_sent),
+            (1, 12)
+        );
+        assert_eq!(
+            (
+                right.counts().datagrams_received,
+                right.counts().bytes_received
+            ),
+            (1, 12)
+        );
+
+        drop(from);
+        assert_eq!(left.sockets(), 0);
+    }
+
+    #[test]
+    fn loopback_is_always_bound() {
+        for loopback_only in [false, true] {
+            let addresses: Vec<_> = LocalAddresses { loopback_only }
+                .to_socket_addrs()
+                .unwrap()
+                .collect();
+            assert!(addresses.iter().any(|address| address.ip().is_loopback()));
+            assert!(addresses.len() <= LOCAL_ADDRESSES_MAX);
+            assert!(
+                addresses
+                    .iter()
+                    .all(|address| !address.ip().is_unspecified())
+            );
+        }
+    }
+}

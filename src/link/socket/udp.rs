@@ -1,0 +1,179 @@
+//! One UDP socket: batched by GSO and GRO, counted, and fair between reading and writing.
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::Interest;
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+
+use super::Shared;
+
+/// Bytes read in one go before the driver gets to send. It reads up to 64 trains in a row otherwise, a whole window,
+/// before it acknowledges anything, and both sides idle in turns.
+const READ_BURST_BYTES: u64 = 128 * 1024;
+
+/// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
+const GRO_SEGMENTS: usize = 64;
+
+/// A UDP socket of a link.
+pub(super) struct UdpSocket {
+    io: tokio::net::UdpSocket,
+    batch: UdpSocketState,
+    shared: Arc<Shared>,
+    /// Bytes read since the reader was last told to wait.
+    burst: AtomicU64,
+}
+
+impl UdpSocket {
+    pub(super) fn new(socket: std::net::UdpSocket, shared: Arc<Shared>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let io = tokio::net::UdpSocket::from_std(socket)?;
+        let batch = UdpSocketState::new(UdpSockRef::from(&io))?;
+        shared.sockets.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            io,
+            batch,
+            shared,
+            burst: AtomicU64::new(0),
+        })
+    }
+
+    fn on_read(&self, meta: &mut [RecvMeta]) {
+        let (mut datagrams, mut bytes) = (0, 0);
+        for meta in meta {
+            // A zero-length datagram has stride 0, by which the stack would divide.
+            meta.stride = meta.stride.max(1);
+            datagrams += meta.len.div_ceil(meta.stride) as u64;
+            bytes += meta.len as u64;
+        }
+        self.burst.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.on_received(datagrams, bytes);
+    }
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        self.shared.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("UdpSocket")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsyncUdpSocket for UdpSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.batch.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        GRO_SEGMENTS
+    }
+
+    fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        transmit: &Transmit<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let length = transmit.contents.len();
+        #[cfg(feature = "fault-injection")]
+        if crate::link::fault::is_cut() {
+            return Poll::Ready(Ok(length));
+        }
+        loop {
+            std::task::ready!(self.io.poll_send_ready(context))?;
+            // Through `try_io`, or Tokio's cached readiness stays and this loop spins.
+            let sent = self.io.try_io(Interest::WRITABLE, || {
+                self.batch.try_send(UdpSockRef::from(&self.io), transmit)
+            });
+            match sent {
+                Ok(()) => {
+                    let segment = transmit.segment_size.unwrap_or(length).max(1);
+                    self.shared
+                        .on_sent(length.div_ceil(segment) as u64, length as u64);
+                    return Poll::Ready(Ok(length));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // A packet that the system will not send is a packet lost, never the end of a link (C-05).
+                Err(error) => {
+                    if self
+                        .shared
+                        .sends_refused
+                        .fetch_add(1, Ordering::Relaxed)
+                        .is_power_of_two()
+                    {
+                        tracing::debug!(
+                            target: "rejoin::link::ice", %error, destination = %transmit.destination, "send refused",
+                        );
+                    }
+                    return Poll::Ready(Ok(length));
+                }
+            }
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        if self.burst.load(Ordering::Relaxed) >= READ_BURST_BYTES {
+            self.burst.store(0, Ordering::Relaxed);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
+            if self.io.poll_recv_ready(context)?.is_pending() {
+                self.burst.store(0, Ordering::Relaxed);
+                return Poll::Pending;
+            }
+            let read = self.io.try_io(Interest::READABLE, || {
+                // `WouldBlock` is what makes `try_io` forget the readiness.
+                match self.batch.recv(UdpSockRef::from(&self.io), buffers, meta) {
+                    Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                    read => read,
+                }
+            });
+            match read {
+                Ok(count) => {
+                    #[cfg(feature = "fault-injection")]
+                    if crate::link::fault::is_cut() {
+                        continue;
+                    }
+                    self.on_read(&mut meta[..count]);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+/// Errors of a receive that report an earlier send (ICMP) or nothing to read; the stack would drop the socket for some.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::TimedOut
+    )
+}
