@@ -3,7 +3,10 @@
 pub mod error;
 pub mod event;
 pub mod link;
+pub mod options;
+pub mod question;
 pub mod signal;
 pub mod store;
 pub mod transfer;
+pub mod ui;
 pub mod wire;
