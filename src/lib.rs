@@ -3,8 +3,11 @@
 pub mod error;
 pub mod event;
 pub mod link;
+pub mod options;
+pub mod question;
 pub mod signal;
 pub mod store;
 pub mod time;
 pub mod transfer;
+pub mod ui;
 pub mod wire;

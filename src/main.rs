@@ -1,3 +1,7 @@
-//! The `rejoin` command.
+//! The `rejoin` command: everything it does is in the library and, for arguments and printing, in `cli`.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,124 @@
+use clap::CommandFactory as _;
+
+use super::*;
+use crate::cli::Cli;
+
+fn layered(text: &str) -> Result<(Command, Credentials), String> {
+    apply(Cli::command(), parse(text)?, |_| None)
+}
+
+fn matches(text: &str, argv: &[&str]) -> ArgMatches {
+    let (command, _) = layered(text).unwrap();
+    let blind = crate::cli::without_environment(command);
+    blind.try_get_matches_from(argv).unwrap()
+}
+
+fn hosts(matches: &ArgMatches) -> Vec<String> {
+    let (_, matches) = matches.subcommand().unwrap();
+    let hosts = matches.get_many::<String>("hosts");
+    hosts
+        .map(|hosts| hosts.cloned().collect())
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_key_holds_for_every_command_that_has_it_and_a_flag_beats_it() {
+    let text = "host = [\"ws://a\", \"ws://b\"]\n[send]\nwords = 5\n";
+    for command in ["send", "receive"] {
+        let found = hosts(&matches(text, &["rejoin", command, "x"]));
+        assert_eq!(found, ["ws://a", "ws://b"], "{command}");
+    }
+    let typed = matches(text, &["rejoin", "send", "x", "--host", "ws://c"]);
+    assert_eq!(hosts(&typed), ["ws://c"]);
+    let (_, send) = typed.subcommand().unwrap();
+    assert_eq!(send.get_one::<u8>("words"), Some(&5));
+    let host = matches("[host]\nlisten = \"[::]:1\"\n", &["rejoin", "host"]);
+    let (_, host) = host.subcommand().unwrap();
+    assert_eq!(host.get_one::<String>("listen").unwrap(), "[::]:1");
+}
+
+#[test]
+fn flags_and_counts_are_booleans_and_numbers() {
+    let text = "verbose = 2\njson = true\n[receive]\nyes = true\nmax_files = 7\n";
+    let found = matches(text, &["rejoin", "receive"]);
+    let (_, receive) = found.subcommand().unwrap();
+    assert_eq!(receive.get_count("verbose"), 2);
+    assert!(receive.get_flag("yes") && receive.get_flag("json"));
+    assert_eq!(receive.get_one::<u64>("max_files"), Some(&7));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let table = [
+        ("wat = 1", "unknown key `wat`"),
+        ("[send]\nyes = true", "unknown key `send.yes`"),
+        ("[wat]\nx = 1", "unknown key `wat.x`"),
+        ("code = \"7-a-b-c\"", "unknown key `code`"),
+        ("timeout = 5", "`timeout`: invalid value '5'"),
+        ("timeout = 1.5", "`timeout`: a float"),
+        ("timeout = [\"1s\"]", "`timeout`: a array"),
+        ("yes = \"true\"", "`yes`: expected true or false"),
+        ("verbose = 1000", "`verbose`: expected a small number"),
+        ("color = \"red\"", "`color`: invalid value 'red'"),
+        ("host = \"http://a\"", "`host`: invalid value 'http://a'"),
+        ("x =", "TOML parse error"),
+        (
+            "turn-username = \"a\"",
+            "a TURN user name without a password",
+        ),
+    ];
+    for (text, expected) in table {
+        let Err(message) = layered(text) else {
+            panic!("accepted: {text}");
+        };
+        assert!(message.contains(expected), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_key() {
+    assert_eq!(
+        hosts(&matches(
+            "\u{feff}host = \"ws://a\"",
+            &["rejoin", "receive"]
+        )),
+        ["ws://a"]
+    );
+}
+
+#[test]
+fn size_is_bounded_and_absence_is_fine() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    assert_eq!(read(&path), Ok(Table::new()));
+    std::fs::write(&path, "#".repeat(100_000)).unwrap();
+    assert!(read(&path).unwrap_err().contains("larger than 64 KiB"));
+}
+
+#[test]
+fn environment_beats_the_file_for_credentials_too() {
+    let table = parse("turn_username = \"file\"\nturn_password = \"secret\"").unwrap();
+    let environment = |name: &str| (name == TURN_USERNAME.1).then(|| "env".to_owned());
+    let (_, credentials) = apply(Cli::command(), table, environment).unwrap();
+    let turn = credentials.turn.unwrap();
+    assert_eq!(
+        (turn.username.as_str(), turn.password.as_str()),
+        ("env", "secret")
+    );
+}
+
+#[test]
+fn what_is_typed_silences_a_rival_in_the_environment() {
+    let blind = crate::cli::without_environment(Cli::command());
+    let typed = blind
+        .try_get_matches_from(["rejoin", "receive", "--code-file", "f", "-v"])
+        .unwrap();
+    let command = silence_rivals(Cli::command(), &typed);
+    let receive = command.find_subcommand("receive").unwrap();
+    let has_environment = |id: &str| {
+        let arg = receive.get_arguments().find(|arg| arg.get_id() == id);
+        arg.unwrap().get_env().is_some()
+    };
+    assert!(!has_environment("code") && !has_environment("quiet"));
+    assert!(has_environment("code_file") && has_environment("overwrite"));
+}

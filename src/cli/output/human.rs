@@ -1,0 +1,448 @@
+//! What a person reads (cli.md, "Streams"): events in, lines and the bar's text out. No terminal in here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rejoin::error::Error;
+use rejoin::event::{Event, FileStatus, Layer, Path, Summary};
+
+use super::escape::for_person;
+use super::screen::Traits;
+use super::{OutputOptions, Subject, bar, units};
+
+/// Exit code of a run in which conflicts were left alone (cli.md).
+const EXIT_REFUSED: u8 = 7;
+/// Files named on the screen at most; NDJSON has them all.
+const FILES_SHOWN_MAX: u64 = 100;
+
+/// What is to be printed now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lines {
+    pub(super) stdout: Option<String>,
+    pub(super) stderr: Vec<String>,
+}
+
+/// How far the run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) bytes: u64,
+    pub(super) total_bytes: u64,
+    pub(super) rate_bps: u64,
+    pub(super) eta_s: Option<u64>,
+}
+
+pub(super) struct Human {
+    subject: Subject,
+    quiet: bool,
+    json: bool,
+    verbosity: u8,
+    traits: Traits,
+    peer: String,
+    connected: Option<(Path, String)>,
+    progress: Option<Progress>,
+    /// Progress since the last plain line.
+    is_fresh: bool,
+    kept_bytes: u64,
+    total_bytes: u64,
+    /// Shown in the bar's place while the tree is still being read.
+    scanning: Option<String>,
+    is_offer_shown: bool,
+    files_listed: u64,
+}
+
+impl Human {
+    pub(super) fn new(options: &OutputOptions, subject: Subject, traits: Traits) -> Self {
+        Self {
+            subject,
+            quiet: options.quiet || options.json,
+            json: options.json,
+            verbosity: options.verbosity,
+            traits,
+            peer: String::new(),
+            connected: None,
+            progress: None,
+            is_fresh: false,
+            kept_bytes: 0,
+            total_bytes: 0,
+            scanning: None,
+            is_offer_shown: false,
+            files_listed: 0,
+        }
+    }
+
+    /// The bar's line, at most `columns` wide.
+    pub(super) fn bar(&self, columns: usize) -> Option<String> {
+        match (&self.progress, &self.scanning) {
+            (Some(progress), _) => Some(bar::line(self.label(), progress, columns)),
+            (None, Some(scanning)) => Some(bar::truncated(scanning, columns)),
+            (None, None) => None,
+        }
+    }
+
+    /// The line that stands for the bar; none where nothing has moved since the last one.
+    pub(super) fn plain_progress(&mut self) -> Option<String> {
+        let is_fresh = std::mem::take(&mut self.is_fresh);
+        let progress = self.progress.as_ref().filter(|_| is_fresh)?;
+        Some(bar::plain(self.label(), progress))
+    }
+
+    pub(super) fn event(&mut self, event: &Event) -> Lines {
+        self.remember(event);
+        let mut lines = Lines::default();
+        if let Event::Code {
+            code,
+            command,
+            local_only,
+        } = event
+        {
+            self.code(&mut lines, code, command, *local_only);
+            return lines;
+        }
+        lines.stderr = self.message(event);
+        lines
+    }
+
+    /// The last lines.
+    pub(super) fn outcome(&self, outcome: &Result<Summary, Error>) -> Lines {
+        let stderr = match (outcome, &self.subject) {
+            (Ok(_), Subject::Hosting(_) | Subject::Demo) => Vec::new(),
+            (Ok(summary), Subject::Sending(_) | Subject::Receiving) => self.done(summary),
+            (Err(error), _) => self.error(error),
+        };
+        Lines {
+            stdout: None,
+            stderr,
+        }
+    }
+
+    /// Facts that later lines need.
+    fn remember(&mut self, event: &Event) {
+        match event {
+            Event::Session { kept_bytes, .. } => self.kept_bytes = *kept_bytes,
+            Event::Peer { name, .. } => self.peer = for_person(name).into_owned(),
+            Event::Manifest { bytes, .. } => self.total_bytes = *bytes,
+            Event::Progress {
+                bytes,
+                total_bytes,
+                rate_bps,
+                eta_s,
+                ..
+            } => {
+                self.is_fresh = true;
+                self.kept_bytes = *bytes;
+                self.total_bytes = self.total_bytes.max(*total_bytes);
+                self.progress = Some(Progress {
+                    bytes: *bytes,
+                    total_bytes: *total_bytes,
+                    rate_bps: *rate_bps,
+                    eta_s: *eta_s,
+                });
+            }
+            Event::Code { .. }
+            | Event::Connected { .. }
+            | Event::File { .. }
+            | Event::Link { .. }
+            | Event::Reconnecting { .. }
+            | Event::Manual { .. }
+            | Event::Recovered { .. }
+            | Event::Warning { .. }
+            | Event::Error { .. }
+            | Event::Done(_) => {}
+        }
+    }
+
+    /// The code line stands on stdout where that is not a terminal, and on stderr where it is.
+    fn code(&self, lines: &mut Lines, code: &str, command: &str, local_only: bool) {
+        if self.json {
+            return;
+        }
+        if self.traits.is_stdout_terminal {
+            let code = self.traits.style.strong(code);
+            lines.stderr.push(format!("Code: {code}"));
+        } else {
+            lines.stdout = Some(format!("Code: {code}"));
+        }
+        if self.quiet {
+            return;
+        }
+        lines.stderr.extend([
+            "On the other machine, run:".to_owned(),
+            String::new(),
+            format!("    {}", self.traits.style.strong(command)),
+            String::new(),
+        ]);
+        if local_only {
+            lines.stderr.extend([
+                "It has to be on the same network; --host reaches further.".to_owned(),
+                String::new(),
+            ]);
+        }
+    }
+
+    fn message(&mut self, event: &Event) -> Vec<String> {
+        let is_quiet_too = matches!(event, Event::File { .. } | Event::Manual { .. });
+        if self.quiet && !is_quiet_too {
+            return Vec::new();
+        }
+        match event {
+            Event::Session {
+                id,
+                resumed: true,
+                kept_bytes,
+                ..
+            } => vec![format!(
+                "Continuing session {}: {} kept.",
+                for_person(id).chars().take(8).collect::<String>(),
+                units::size(*kept_bytes)
+            )],
+            Event::Manifest {
+                files,
+                bytes,
+                complete,
+            } => self.offer(*files, *bytes, *complete),
+            Event::Connected {
+                path,
+                remote,
+                rtt_ms,
+                ..
+            } => self.connected(*path, remote, *rtt_ms),
+            Event::File {
+                path,
+                status,
+                error,
+                ..
+            } => self.file(&path.path, *status, error.as_deref()),
+            Event::Link {
+                state,
+                previous,
+                reason,
+            } if self.verbosity > 0 => {
+                let reason = for_person(reason);
+                vec![format!("Link: {previous:?} to {state:?} ({reason})")]
+            }
+            Event::Reconnecting {
+                layer,
+                attempt,
+                of,
+                delay_ms,
+            } => reconnecting(*layer, *attempt, *of, *delay_ms),
+            Event::Manual { command } => vec![
+                "To continue by hand, run:".to_owned(),
+                String::new(),
+                format!("    {}", self.traits.style.strong(command)),
+                String::new(),
+            ],
+            Event::Recovered {
+                layer: Layer::Host, ..
+            } => vec!["The host is back.".to_owned()],
+            Event::Recovered {
+                after_ms,
+                kept_bytes,
+                ..
+            } => vec![format!(
+                "Back after {}; {} kept.",
+                units::elapsed(Duration::from_millis(*after_ms)),
+                units::size(*kept_bytes)
+            )],
+            Event::Warning { message, .. } => {
+                let warning = self.traits.style.caution("warning:");
+                vec![format!("{warning} {}", for_person(message))]
+            }
+            Event::Session { resumed: false, .. }
+            | Event::Code { .. }
+            | Event::Peer { .. }
+            | Event::Progress { .. }
+            | Event::Link { .. }
+            | Event::Error { .. }
+            | Event::Done(_) => Vec::new(),
+        }
+    }
+
+    fn offer(&mut self, files: u64, bytes: u64, complete: bool) -> Vec<String> {
+        let size = format!("{}, {}", units::count(files, "file"), units::size(bytes));
+        let verb = match &self.subject {
+            Subject::Sending(label) => format!("Sending {label}: {size}"),
+            Subject::Receiving | Subject::Hosting(_) | Subject::Demo => {
+                format!("Receiving {size}")
+            }
+        };
+        if !complete {
+            self.scanning = Some(format!("{verb} so far …"));
+            return Vec::new();
+        }
+        self.scanning = None;
+        if std::mem::replace(&mut self.is_offer_shown, true) {
+            return Vec::new();
+        }
+        vec![verb, String::new()]
+    }
+
+    fn connected(&mut self, path: Path, remote: &str, rtt_ms: f64) -> Vec<String> {
+        let address = remote.parse::<SocketAddr>().map_or_else(
+            |_| for_person(remote).into_owned(),
+            |remote| remote.ip().to_string(),
+        );
+        let now = (path, address.clone());
+        // Said once, and again where it goes another way.
+        if self.connected.as_ref() == Some(&now) {
+            return Vec::new();
+        }
+        self.connected = Some(now);
+        let peer = if self.peer.is_empty() {
+            "the other side"
+        } else {
+            &self.peer
+        };
+        let path = match path {
+            Path::Direct => "direct",
+            Path::Relay => "relay",
+        };
+        let rtt = if rtt_ms < 1.0 {
+            "< 1 ms".to_owned()
+        } else {
+            format!("{rtt_ms:.0} ms")
+        };
+        vec![format!("Connected to {peer} ({path}, {address}, {rtt})")]
+    }
+
+    fn file(&mut self, path: &str, status: FileStatus, error: Option<&str>) -> Vec<String> {
+        let (word, is_listed) = match status {
+            FileStatus::Failed => ("failed", true),
+            FileStatus::Changed => ("changed while being read", true),
+            FileStatus::Skipped => ("left alone", self.verbosity > 0),
+            FileStatus::Received => ("received", self.verbosity > 0),
+            FileStatus::Sent => ("sent", self.verbosity > 0),
+            FileStatus::Unchanged => ("unchanged", self.verbosity > 0),
+        };
+        if !is_listed {
+            return Vec::new();
+        }
+        self.files_listed += 1;
+        if self.verbosity == 0 && self.files_listed > FILES_SHOWN_MAX {
+            let is_first = self.files_listed == FILES_SHOWN_MAX + 1;
+            return if is_first {
+                vec!["… and more; -v and --json name them all".to_owned()]
+            } else {
+                Vec::new()
+            };
+        }
+        let reason = error.map_or_else(String::new, |error| format!(": {}", for_person(error)));
+        vec![format!("{}: {word}{reason}", for_person(path))]
+    }
+
+    /// `Done: 3 files, 1.2 GiB in 8.1s (151 MiB/s), verified. 1 reconnection, 0 B sent twice.`
+    fn done(&self, summary: &Summary) -> Vec<String> {
+        let mut lines = Vec::new();
+        if summary.exit == EXIT_REFUSED {
+            lines.push(
+                "Existing files that differ were left alone; --on-conflict skip, overwrite or rename settles them."
+                    .to_owned(),
+            );
+        }
+        if self.quiet {
+            return if self.json { Vec::new() } else { lines };
+        }
+        let style = self.traits.style;
+        let word = match summary.exit {
+            0 => style.good("Done:"),
+            _ => style.caution("Done in part:"),
+        };
+        let mut text = format!(
+            "{word} {}, {} in {} ({})",
+            units::count(summary.files, "file"),
+            units::size(summary.bytes),
+            units::elapsed(Duration::from_millis(summary.elapsed_ms)),
+            units::rate(summary.rate_bps),
+        );
+        let figures = [
+            (
+                summary.unchanged_files > 0,
+                format!(", {} unchanged", summary.unchanged_files),
+            ),
+            (
+                summary.failed_files > 0,
+                format!(", {} failed", summary.failed_files),
+            ),
+            (
+                summary.kept_bytes > 0,
+                format!(", {} kept", units::size(summary.kept_bytes)),
+            ),
+            (summary.verified, ", verified".to_owned()),
+        ];
+        for (_, figure) in figures.into_iter().filter(|(applies, _)| *applies) {
+            text.push_str(&figure);
+        }
+        text.push('.');
+        if summary.reconnections > 0 || summary.resent_bytes > 0 {
+            text.push_str(&format!(
+                " {}, {} sent twice.",
+                units::count(summary.reconnections, "reconnection"),
+                units::size(summary.resent_bytes)
+            ));
+        }
+        lines.push(text);
+        lines
+    }
+
+    /// The error, and last, where there is something to continue, what is kept and how.
+    fn error(&self, error: &Error) -> Vec<String> {
+        let style = self.traits.style;
+        let mut lines = vec![format!(
+            "{} {}",
+            style.bad("error:"),
+            for_person(&error.message)
+        )];
+        if !error.hint.is_empty() {
+            lines.push(format!(
+                "{} {}",
+                style.strong("hint:"),
+                for_person(&error.hint)
+            ));
+        }
+        if let Some(command) = &error.resume_command {
+            let of = match self.total_bytes {
+                0 => String::new(),
+                total => format!(" of {}", units::size(total)),
+            };
+            lines.extend([
+                format!(
+                    "{}{of} kept. To continue, run:",
+                    units::size(self.kept_bytes)
+                ),
+                String::new(),
+                format!("    {}", style.strong(command)),
+            ]);
+        }
+        lines
+    }
+
+    fn label(&self) -> &str {
+        match &self.subject {
+            Subject::Sending(label) => label,
+            Subject::Receiving | Subject::Hosting(_) | Subject::Demo => "Receiving",
+        }
+    }
+}
+
+fn reconnecting(layer: Layer, attempt: u32, of: u32, delay_ms: u64) -> Vec<String> {
+    // Beyond the planned tries it goes on at a slow pace, without a word each time.
+    if attempt > of {
+        return if attempt == of.saturating_add(1) {
+            vec!["Still no connection; trying on …".to_owned()]
+        } else {
+            Vec::new()
+        };
+    }
+    let what = match layer {
+        Layer::Ice | Layer::Connection => "Connection lost. Reconnecting",
+        Layer::Host => "Host lost; the transfer goes on. Reconnecting",
+    };
+    vec![format!(
+        "{what} ({attempt}/{of}) in {} …",
+        units::delay(delay_ms)
+    )]
+}
+
+#[cfg(test)]
+#[path = "human_tests.rs"]
+mod tests;

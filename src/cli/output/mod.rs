@@ -1,0 +1,308 @@
+//! The only code that prints: two sinks fed with events, for a person (stderr) and for a program (NDJSON on stdout).
+//!
+//! The printer has a thread of its own, so a pipe that nobody reads blocks nothing but printing (P-14). What it is told
+//! goes through one bounded queue, in order; the outcome comes last, always.
+
+mod bar;
+pub(crate) mod escape;
+mod human;
+mod json;
+mod log;
+mod screen;
+mod shell;
+mod style;
+pub(crate) mod units;
+
+use std::process::ExitCode;
+use std::sync::mpsc as blocking;
+use std::time::{Duration, Instant};
+
+use rejoin::error::Error;
+use rejoin::event::{Event, Summary};
+use tokio::sync::{mpsc, oneshot};
+
+use human::Human;
+use json::Json;
+pub(crate) use log::LogFormat;
+use screen::Screen;
+
+/// Events and lines under way to the printer.
+const ITEMS_MAX: usize = 256;
+/// How long the outcome may take to be read by whoever reads (K-41).
+const FINISH_PATIENCE: Duration = Duration::from_secs(10);
+/// The same after a second Ctrl-C.
+const FINISH_AT_ONCE: Duration = Duration::from_millis(200);
+/// Without a terminal, progress is one plain line this often.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// A run shorter than this shows no bar.
+const BAR_DELAY: Duration = Duration::from_millis(250);
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputOptions {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u8,
+    pub(crate) progress: ProgressStyle,
+    pub(crate) color: ColorWhen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProgressStyle {
+    Auto,
+    Bar,
+    Plain,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What the run is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject {
+    /// What the progress line calls it, escaped.
+    Sending(String),
+    Receiving,
+    Hosting(LogFormat),
+    Demo,
+}
+
+/// What the printer is told.
+pub(crate) enum Item {
+    Event(Box<Event>),
+    /// A line for the person, also when quiet.
+    Line(String),
+    /// A warning of the command line itself.
+    Warning(String),
+    /// A line of the log.
+    Log(String),
+    /// The one line that is the result of a command: stdout.
+    Result(String),
+    Prompt(String),
+    PromptDone,
+}
+
+impl From<Event> for Item {
+    fn from(event: Event) -> Self {
+        Self::Event(Box::new(event))
+    }
+}
+
+type Outcome = Result<Summary, Error>;
+
+/// Owner of the printing thread.
+pub(crate) struct Printer {
+    items: mpsc::Sender<Item>,
+    outcome: oneshot::Sender<Outcome>,
+    is_over: blocking::Receiver<()>,
+}
+
+/// A way to the printer, for tasks.
+#[derive(Clone)]
+pub(crate) struct PrinterHandle {
+    items: mpsc::Sender<Item>,
+}
+
+impl Printer {
+    /// Starts printing, and logging as far as asked for.
+    pub(crate) fn new(options: &OutputOptions, subject: Subject) -> Self {
+        let (items, queue) = mpsc::channel(ITEMS_MAX);
+        let (outcome, outcome_comes) = oneshot::channel();
+        let (over, is_over) = blocking::sync_channel(1);
+        log::start(options, &subject, items.clone());
+        let sinks = Sinks::new(options, subject);
+        std::thread::spawn(move || {
+            sinks.serve(queue, outcome_comes);
+            // Whoever waited has left.
+            let _ = over.send(());
+        });
+        Self {
+            items,
+            outcome,
+            is_over,
+        }
+    }
+
+    pub(crate) fn handle(&self) -> PrinterHandle {
+        PrinterHandle {
+            items: self.items.clone(),
+        }
+    }
+
+    /// Warns, before anything runs.
+    pub(crate) fn warn(&self, message: &str) {
+        // The queue is empty at that time.
+        let _ = self.items.try_send(Item::Warning(message.to_owned()));
+    }
+
+    /// Ends a run that did not start.
+    pub(crate) fn fail(self, error: Error) -> ExitCode {
+        self.finish(Err(error), false)
+    }
+
+    /// Prints the outcome as the last thing, and returns the exit code.
+    pub(crate) fn finish(self, outcome: Outcome, at_once: bool) -> ExitCode {
+        let exit = match &outcome {
+            Ok(summary) => summary.exit,
+            Err(error) => error.kind.exit_code(),
+        };
+        let patience = if at_once {
+            FINISH_AT_ONCE
+        } else {
+            FINISH_PATIENCE
+        };
+        // Where the thread is gone, or stuck in a pipe, the exit code still tells.
+        let _ = self.outcome.send(outcome);
+        let _ = self.is_over.recv_timeout(patience);
+        ExitCode::from(exit)
+    }
+}
+
+impl PrinterHandle {
+    /// Waits for room; none: the printer is gone.
+    pub(crate) async fn room(&self) -> Option<mpsc::Permit<'_, Item>> {
+        self.items.reserve().await.ok()
+    }
+
+    /// A line for the person, also when quiet.
+    pub(crate) async fn line(&self, text: String) {
+        self.tell(Item::Line(text)).await;
+    }
+
+    /// The line that is the result: stdout.
+    pub(crate) async fn result_line(&self, text: String) {
+        self.tell(Item::Result(text)).await;
+    }
+
+    /// Shows a prompt and holds the bar back.
+    pub(crate) async fn prompt(&self, text: String) {
+        self.tell(Item::Prompt(text)).await;
+    }
+
+    /// The prompt is answered.
+    pub(crate) async fn prompt_done(&self) {
+        self.tell(Item::PromptDone).await;
+    }
+
+    async fn tell(&self, item: Item) {
+        // Without a printer there is nobody to tell.
+        let _ = self.items.send(item).await;
+    }
+
+    /// A handle whose printer is gone.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self {
+            items: mpsc::channel(1).0,
+        }
+    }
+}
+
+/// Prints an error where no printer could be made yet.
+pub(crate) fn fail_early(error: Error, json: bool) -> ExitCode {
+    let options = OutputOptions {
+        json,
+        quiet: false,
+        verbosity: 0,
+        progress: ProgressStyle::None,
+        color: ColorWhen::Auto,
+    };
+    Printer::new(&options, Subject::Receiving).fail(error)
+}
+
+/// The NDJSON line of an error that clap has told the person already.
+pub(crate) fn json_error(error: &Error) {
+    Json::new(Instant::now()).outcome(&Err(error.clone()));
+}
+
+struct Sinks {
+    human: Human,
+    json: Option<Json>,
+    screen: Screen,
+    /// Something is stored that a later run continues.
+    has_session: bool,
+}
+
+impl Sinks {
+    fn new(options: &OutputOptions, subject: Subject) -> Self {
+        let start = Instant::now();
+        let screen = Screen::new(options, start);
+        Self {
+            human: Human::new(options, subject, screen.traits()),
+            json: options.json.then(|| Json::new(start)),
+            screen,
+            has_session: false,
+        }
+    }
+
+    fn serve(mut self, mut items: mpsc::Receiver<Item>, mut outcome: oneshot::Receiver<Outcome>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let Ok(runtime) = runtime else {
+            return;
+        };
+        runtime.block_on(async {
+            let mut plain = tokio::time::interval(PLAIN_EVERY);
+            plain.reset();
+            let outcome = loop {
+                tokio::select! {
+                    biased;
+                    Some(item) = items.recv() => self.item(item),
+                    outcome = &mut outcome => break outcome,
+                    _ = plain.tick() => self.screen.plain_progress(&mut self.human),
+                }
+            };
+            // A printer that was dropped has nothing left to say.
+            if let Ok(outcome) = outcome {
+                self.outcome(outcome);
+            }
+        });
+    }
+
+    fn item(&mut self, item: Item) {
+        match item {
+            Item::Event(event) => self.event(&event),
+            Item::Line(text) => self.screen.line(&text),
+            Item::Log(text) => self.screen.line(&text),
+            Item::Result(text) => self.screen.result_line(&text),
+            Item::Prompt(text) => self.screen.prompt(&text),
+            Item::PromptDone => self.screen.prompt_done(),
+            Item::Warning(message) => self.event(&Event::Warning {
+                code: "command_line".to_owned(),
+                message,
+            }),
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.has_session |= matches!(event, Event::Session { .. });
+        if let Some(json) = &mut self.json {
+            json.event(event);
+        }
+        let lines = self.human.event(event);
+        self.screen.show(lines);
+        self.screen.bar(&self.human);
+    }
+
+    fn outcome(&mut self, mut outcome: Outcome) {
+        if let Err(error) = &mut outcome
+            && self.has_session
+            && error.kind.is_retryable()
+        {
+            error.resume_command.get_or_insert_with(shell::command_line);
+        }
+        self.screen.clear();
+        let lines = self.human.outcome(&outcome);
+        self.screen.show(lines);
+        if let Some(json) = &mut self.json {
+            json.outcome(&outcome);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `rejoin receive`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::parser::ValueSource;
+use clap::{Args, ValueEnum};
+use rejoin::error::Error;
+use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions};
+
+use super::args::{ConnectArgs, OutputArgs};
+use super::config::Credentials;
+use super::output::{Printer, Subject};
+use super::prompt::Consenting;
+use super::run::Run;
+use super::{code_file, usage, value};
+
+#[derive(Args, Debug)]
+pub(crate) struct ReceiveArgs {
+    /// The code that the sender shows; none: continue what this directory has begun
+    #[arg(
+        value_name = "CODE",
+        env = "REJOIN_CODE",
+        hide_env_values = true,
+        conflicts_with = "code_file"
+    )]
+    code: Option<String>,
+    /// Read the code from a file (`-`: standard input)
+    #[arg(long, value_name = "FILE", env = "REJOIN_CODE_FILE", value_hint = clap::ValueHint::FilePath)]
+    code_file: Option<PathBuf>,
+    /// Directory to receive into
+    #[arg(short, long, value_name = "DIR", env = "REJOIN_OUT", default_value = ".", value_hint = clap::ValueHint::DirPath)]
+    out: PathBuf,
+    /// Accept without asking; existing files that differ stay, see --on-conflict
+    #[arg(short, long, env = "REJOIN_YES", value_parser = BoolishValueParser::new())]
+    yes: bool,
+    /// What to do about an existing file that differs [default: ask on a terminal without -y, else fail]
+    #[arg(long, value_name = "CHOICE", env = "REJOIN_ON_CONFLICT")]
+    on_conflict: Option<ConflictArg>,
+    /// Short for --on-conflict overwrite
+    #[arg(long, env = "REJOIN_OVERWRITE", value_parser = BoolishValueParser::new(), conflicts_with = "on_conflict")]
+    overwrite: bool,
+    /// Refuse more bytes than this
+    #[arg(long, value_name = "SIZE", env = "REJOIN_MAX_SIZE", value_parser = value::size)]
+    max_size: Option<u64>,
+    /// Refuse more files than this
+    #[arg(long, value_name = "N", env = "REJOIN_MAX_FILES")]
+    max_files: Option<u64>,
+    /// Wait this long for a sender that is not there yet
+    #[arg(long, value_name = "DUR", env = "REJOIN_WAIT", value_parser = value::duration)]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ConflictArg {
+    /// Leave it, and count that as done
+    Skip,
+    /// Replace it
+    Overwrite,
+    /// Leave it, and write the new one under another name
+    Rename,
+    /// Leave it, list it, receive the rest, exit with code 7
+    Fail,
+}
+
+pub(crate) fn run(
+    args: ReceiveArgs,
+    code_source: Option<ValueSource>,
+    credentials: Credentials,
+) -> ExitCode {
+    let printer = Printer::new(&args.output.to_options(), Subject::Receiving);
+    let timeout = args.connect.timeout;
+    let consent = Consenting {
+        yes: args.yes,
+        on_conflict: on_conflict(&args),
+    };
+    match options(args, credentials) {
+        Ok(options) => {
+            if code_source == Some(ValueSource::CommandLine) {
+                printer.warn(super::CODE_ON_ARGV);
+            }
+            let run = Run {
+                printer,
+                timeout,
+                code_out: None,
+                consent,
+            };
+            run.drive(|ui| super::session::receive(options, ui))
+        }
+        Err(error) => printer.fail(error),
+    }
+}
+
+fn options(args: ReceiveArgs, credentials: Credentials) -> Result<ReceiveOptions, Error> {
+    if args.out == Path::new("-") {
+        return Err(usage(
+            "writing to standard output is not possible yet; name a directory",
+        ));
+    }
+    let code = match args.code_file {
+        Some(file) => Some(code_file::read(&file)?),
+        None => args.code,
+    };
+    Ok(ReceiveOptions {
+        common: args.connect.into_options(credentials.turn),
+        code,
+        target: args.out,
+        limits: ReceiveLimits {
+            bytes: args.max_size,
+            files: args.max_files,
+        },
+        wait: args.wait,
+    })
+}
+
+fn on_conflict(args: &ReceiveArgs) -> Option<OnConflict> {
+    let chosen = args.on_conflict.map(|choice| match choice {
+        ConflictArg::Skip => OnConflict::Skip,
+        ConflictArg::Overwrite => OnConflict::Overwrite,
+        ConflictArg::Rename => OnConflict::Rename,
+        ConflictArg::Fail => OnConflict::Fail,
+    });
+    chosen.or(args.overwrite.then_some(OnConflict::Overwrite))
+}

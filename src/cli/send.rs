@@ -1,0 +1,118 @@
+//! `rejoin send`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::parser::ValueSource;
+use rejoin::error::Error;
+use rejoin::options::{CODE_WORDS, SendOptions};
+
+use super::args::{ConnectArgs, OutputArgs};
+use super::config::Credentials;
+use super::output::{Printer, Subject, escape};
+use super::prompt::Consenting;
+use super::run::Run;
+use super::{code_file, usage};
+
+#[derive(Args, Debug)]
+pub(crate) struct SendArgs {
+    /// Files and directories to send
+    #[arg(required = true, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+    /// Use this code instead of a fresh one
+    #[arg(
+        long,
+        value_name = "CODE",
+        env = "REJOIN_CODE",
+        hide_env_values = true,
+        conflicts_with = "code_file"
+    )]
+    code: Option<String>,
+    /// Read the code from a file (`-`: standard input)
+    #[arg(long, value_name = "FILE", env = "REJOIN_CODE_FILE", value_hint = clap::ValueHint::FilePath)]
+    code_file: Option<PathBuf>,
+    /// Write the code to a file, readable by you only, as soon as it is known
+    #[arg(long, value_name = "FILE", env = "REJOIN_CODE_OUT", value_hint = clap::ValueHint::FilePath)]
+    code_out: Option<PathBuf>,
+    /// Words in a fresh code
+    #[arg(long, value_name = "N", env = "REJOIN_WORDS", default_value_t = CODE_WORDS, value_parser = clap::value_parser!(u8).range(2..=12))]
+    words: u8,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+pub(crate) fn run(
+    args: SendArgs,
+    code_source: Option<ValueSource>,
+    credentials: Credentials,
+) -> ExitCode {
+    let subject = Subject::Sending(label(&args.paths));
+    let printer = Printer::new(&args.output.to_options(), subject);
+    let timeout = args.connect.timeout;
+    let code_out = args.code_out.clone();
+    match options(args, credentials) {
+        Ok(options) => {
+            if code_source == Some(ValueSource::CommandLine) {
+                printer.warn(super::CODE_ON_ARGV);
+            }
+            let run = Run {
+                printer,
+                timeout,
+                code_out,
+                consent: Consenting::default(),
+            };
+            run.drive(|ui| super::session::send(options, ui))
+        }
+        Err(error) => printer.fail(error),
+    }
+}
+
+fn options(args: SendArgs, credentials: Credentials) -> Result<SendOptions, Error> {
+    if args.paths.iter().any(|path| path == Path::new("-")) {
+        return Err(usage("standard input cannot be sent yet; name a file"));
+    }
+    let code = match args.code_file {
+        Some(file) => Some(code_file::read(&file)?),
+        None => args.code,
+    };
+    Ok(SendOptions {
+        common: args.connect.into_options(credentials.turn),
+        sources: args.paths,
+        code,
+        code_words: args.words,
+    })
+}
+
+/// What the progress line calls it: `photos/`, `a.iso`, `3 items`.
+fn label(paths: &[PathBuf]) -> String {
+    let [path] = paths else {
+        return format!("{} items", paths.len());
+    };
+    let slash = if path.is_dir() { "/" } else { "" };
+    // `.` and `..` have no name of their own.
+    let real = path.file_name().map_or_else(
+        || path.canonicalize().unwrap_or_else(|_| path.clone()),
+        |_| path.clone(),
+    );
+    let name = real.file_name().unwrap_or(real.as_os_str());
+    format!("{}{slash}", escape::os_for_person(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_is_what_a_person_calls_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let photos = directory.path().join("photos");
+        std::fs::create_dir(&photos).unwrap();
+        assert_eq!(label(std::slice::from_ref(&photos)), "photos/");
+        assert_eq!(label(&[photos.join(".")]), "photos/");
+        assert_eq!(label(&[photos.join("a\u{1b}.iso")]), "a\\u{1b}.iso");
+        assert_eq!(label(&[photos.clone(), photos]), "2 items");
+    }
+}

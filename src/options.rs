@@ -1,0 +1,142 @@
+//! What a run was asked to do: plain values, parsed and checked, that `cli` fills in and a session reads.
+//!
+//! The module knows neither flags nor files; it stands below `session`, which may not import `cli`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Words in a fresh code; three give 33 bits (design §4).
+pub const CODE_WORDS: u8 = 3;
+/// How long a lost connection is looked for before the run ends resumable (cli.md, `--retry-for`).
+pub const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
+/// Where `rejoin host` listens unless told otherwise.
+pub const HOST_LISTEN: &str = "127.0.0.1:9750";
+
+/// Which paths a link may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathPolicy {
+    /// Direct, else through TURN.
+    #[default]
+    Any,
+    /// Never through TURN.
+    DirectOnly,
+    /// Through TURN only.
+    RelayOnly,
+}
+
+/// Credentials for the TURN servers that are named without their own; from environment or configuration, never argv.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TurnCredentials {
+    /// User name.
+    pub username: String,
+    /// Password; kept out of `Debug`.
+    pub password: String,
+}
+
+impl std::fmt::Debug for TurnCredentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("TurnCredentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What sending and receiving have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommonOptions {
+    /// `ws://` and `wss://` URLs of hosts, tried in order; none: the embedded host, or the one inside the code.
+    pub hosts: Vec<String>,
+    /// `stun:` and `stuns:` URLs.
+    pub stun: Vec<String>,
+    /// `turn:` and `turns:` URLs.
+    pub turn: Vec<String>,
+    /// Their credentials.
+    pub turn_credentials: Option<TurnCredentials>,
+    /// Which paths a link may use.
+    pub path_policy: PathPolicy,
+    /// Where sessions live; none: the platform's place.
+    pub state_directory: Option<PathBuf>,
+    /// Reconnection budget.
+    pub retry_for: Duration,
+}
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Shared options.
+    pub common: CommonOptions,
+    /// Files and directories, as typed.
+    pub sources: Vec<PathBuf>,
+    /// A code chosen by the user.
+    pub code: Option<String>,
+    /// Words in a fresh code.
+    pub code_words: u8,
+}
+
+/// What happens to an existing file that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It stays; that is what the user wanted.
+    Skip,
+    /// It is replaced.
+    Overwrite,
+    /// It stays, and the new one takes another name.
+    Rename,
+    /// It stays and is listed; the rest is received; exit code 7.
+    Fail,
+}
+
+/// What the receiver refuses to take more of, whatever it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveLimits {
+    /// Bytes of content in all.
+    pub bytes: Option<u64>,
+    /// Files and symlinks in all.
+    pub files: Option<u64>,
+}
+
+/// What to receive. Consent and conflicts are asked as a `Question`; `cli` knows `-y` and `--on-conflict`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiveOptions {
+    /// Shared options.
+    pub common: CommonOptions,
+    /// The code as given, with the host inside it if there is one; none: the stored session of `target`.
+    pub code: Option<String>,
+    /// The directory to receive into.
+    pub target: PathBuf,
+    /// What to refuse.
+    pub limits: ReceiveLimits,
+    /// How long to wait for a sender or room that is not there yet; none: not at all.
+    pub wait: Option<Duration>,
+}
+
+/// How to be a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOptions {
+    /// Address and port, `127.0.0.1:9750`; port 0 takes a free one.
+    pub listen: String,
+    /// What members are told to connect to, where it is not the address listened on.
+    pub public_url: Option<String>,
+    /// Rooms open at once; none: the host's own default.
+    pub max_rooms: Option<usize>,
+    /// Members in a room; none: the host's own default.
+    pub max_members: Option<usize>,
+    /// How long a room lives without its owner; none: the host's own default.
+    pub room_lease: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_keeps_the_turn_password_to_itself() {
+        let credentials = TurnCredentials {
+            username: "ann".to_owned(),
+            password: "hunter2".to_owned(),
+        };
+        let text = format!("{credentials:?}");
+        assert!(text.contains("ann") && !text.contains("hunter2"), "{text}");
+    }
+}
