@@ -15,11 +15,6 @@
     clippy::print_stderr,
     reason = "a program that reports to a person"
 )]
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a benchmark that fails should say where"
-)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

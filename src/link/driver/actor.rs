@@ -8,7 +8,7 @@ use rtc::peer_connection::configuration::RTCOfferOptions;
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidateType,
-    RTCSessionDescription, RTCStatsReportEntry, StatsSelector,
+    RTCSessionDescription, StatsSelector,
 };
 
 use super::handler::StackEvent;
@@ -269,12 +269,10 @@ impl Actor {
             .connection
             .get_stats(Instant::now(), StatsSelector::None)
             .await;
-        let rtt = stats.iter().find_map(|entry| match entry {
-            RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => {
-                Some(pair.current_round_trip_time)
-            }
-            _ => None,
-        });
+        let rtt = stats
+            .candidate_pairs()
+            .find(|pair| pair.nominated)
+            .map(|pair| pair.current_round_trip_time);
         Some(PathReport {
             kind,
             local: address(pair.local())?,

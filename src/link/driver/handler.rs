@@ -45,6 +45,7 @@ impl Handler {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the stack's enums are open")]
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
