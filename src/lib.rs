@@ -5,6 +5,7 @@ pub mod event;
 pub mod link;
 pub mod options;
 pub mod question;
+pub mod session;
 pub mod signal;
 pub mod store;
 pub mod time;

@@ -16,6 +16,7 @@ pub mod candidates;
 pub mod config;
 pub mod credit;
 pub mod driver;
+pub mod health;
 pub mod socket;
 
 #[cfg(feature = "fault-injection")]

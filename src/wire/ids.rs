@@ -4,9 +4,7 @@ use std::fmt;
 
 /// Writes `bytes` as lower-case hexadecimal.
 fn write_hex(formatter: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes
-        .iter()
-        .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
 }
 
 /// A session: random, 128 bits, the same at both ends for as long as the session lives.

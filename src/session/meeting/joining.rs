@@ -1,0 +1,527 @@
+//! The receiver's side of a meeting: it joins, offers, and tries again until its time is over.
+//!
+//! ```text
+//!          offer made, deposit there        welcome            secret stored, channels open
+//!   Offering ─────────────────────▶ Greeted ───────▶ Connecting ──────────────────────▶ Connected
+//!      ▲                                │                │                                  │
+//!      └── delay over, or evidence ── Waiting ◀──────────┴── timeout, link lost ────────────┘
+//! ```
+
+use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Layer};
+use crate::link::{LinkCommand, LinkEvent};
+use crate::session::entropy::Entropy;
+use crate::signal::capabilities::Capabilities;
+use crate::signal::code::Code;
+use crate::signal::join::{Admitted, JoinError, JoinPayload, Joiner, Rejection};
+use crate::signal::message::{Attempt, Introduction, SignalMessage};
+use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
+use crate::signal::{MemberToken, RoomName};
+use crate::wire::{MemberId, SessionId, SessionSecret};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Delays before the tries of a new connection (F-08): 62 s in all.
+const RETRY_DELAYS: [Duration; 5] = [
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+    Duration::from_secs(32),
+];
+
+/// After them, one try in this time.
+const RETRY_SLOW: Duration = Duration::from_secs(60);
+
+/// Candidates of ours that wait for the welcome.
+const CANDIDATES_MAX: usize = 100;
+
+/// What a joining starts from.
+#[derive(Debug)]
+pub struct JoiningConfig {
+    /// Who we are.
+    pub member: MemberId,
+    /// What we can do.
+    pub capabilities: Capabilities,
+    /// From which the tokens for hosts are made.
+    pub token_key: [u8; 32],
+    /// The name we give ourselves.
+    pub name: String,
+    /// How to prove that we belong.
+    pub entrance: Entrance,
+    /// Whether a code room that is not there yet is waited for.
+    pub wait: bool,
+    /// How long a lost connection is looked for.
+    pub retry_for: Duration,
+}
+
+/// How a receiver gets in.
+#[derive(Debug)]
+pub enum Entrance {
+    /// By the code, the first time.
+    Code(Code),
+    /// By what an earlier join left behind.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// Its secret.
+        secret: SessionSecret,
+        /// Epoch of the last join.
+        epoch: u64,
+    },
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Between tries; `None`: until the sender is there.
+    Waiting(Option<Instant>),
+    /// A connection is started; its offer, or the sender's deposit, is still missing.
+    Offering(Instant),
+    /// The hello is out.
+    Greeted(Instant),
+    /// The answer is applied.
+    Connecting { way: Way, epoch: u64, deadline: Instant, is_open: bool },
+    Connected { way: Way },
+}
+
+/// The receiver's meeting.
+#[derive(Debug)]
+pub struct Joining {
+    config: JoiningConfig,
+    entropy: Entropy,
+    joiner: Joiner,
+    session: Option<SessionId>,
+    /// Whether the secret of a fresh join is still to be stored.
+    owes_storing: bool,
+    phase: Phase,
+    offer: Option<String>,
+    deposit: Option<(MemberId, Vec<u8>)>,
+    /// The deposit that was answered last: it is good for one join.
+    used_deposit: Option<Vec<u8>>,
+    attempt: u64,
+    /// Tries since the link was last up.
+    tries: usize,
+    lost_at: Option<Instant>,
+    was_up: bool,
+    candidates: VecDeque<SignalMessage>,
+    is_host_up: bool,
+    is_over: bool,
+    outputs: VecDeque<MeetingOutput>,
+}
+
+impl Joining {
+    /// A meeting that makes its offer while it looks for its host.
+    #[must_use]
+    pub fn new(config: JoiningConfig, entropy: Entropy, now: Instant) -> Self {
+        let (joiner, session) = match &config.entrance {
+            Entrance::Code(code) => (Joiner::for_code(code, config.capabilities, 0), None),
+            Entrance::Session { session, secret, epoch } => {
+                (Joiner::for_session(secret, config.capabilities, *epoch), Some(*session))
+            }
+        };
+        let mut joining = Self {
+            config,
+            entropy,
+            joiner,
+            session,
+            owes_storing: false,
+            phase: Phase::Waiting(None),
+            offer: None,
+            deposit: None,
+            used_deposit: None,
+            attempt: 0,
+            tries: 0,
+            lost_at: None,
+            was_up: false,
+            candidates: VecDeque::new(),
+            is_host_up: false,
+            is_over: false,
+            outputs: VecDeque::new(),
+        };
+        joining.start(now);
+        joining
+    }
+
+    /// The host's socket is open.
+    pub fn handle_host_up(&mut self) {
+        self.is_host_up = true;
+        self.enter();
+    }
+
+    /// The host's socket is gone; a link that is up goes on.
+    pub fn handle_host_down(&mut self) {
+        self.is_host_up = false;
+        self.deposit = None;
+    }
+
+    /// The host said something.
+    pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
+        match message {
+            HostMessage::Joined { room, deposit, .. } if room == self.joiner.room() => {
+                if let Some((member, deposit)) = deposit {
+                    self.on_deposit(member, deposit, now);
+                }
+            }
+            HostMessage::Deposited { room, from, deposit } if room == self.joiner.room() => {
+                self.on_deposit(from, deposit, now);
+            }
+            HostMessage::Relayed { room, from, payload } => self.on_relayed(room, from, &payload, now),
+            HostMessage::Refused { room, reason } => self.on_refused(room, reason),
+            HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
+            HostMessage::Opened { .. }
+            | HostMessage::Joined { .. }
+            | HostMessage::Waiting { .. }
+            | HostMessage::PeerJoined { .. }
+            | HostMessage::PeerLeft { .. }
+            | HostMessage::Deposited { .. }
+            | HostMessage::Goodbye { .. } => {}
+        }
+    }
+
+    /// The connection did something.
+    pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        let attempt = Attempt(self.attempt);
+        match event {
+            LinkEvent::LocalDescription { sdp, .. } => {
+                self.offer = Some(sdp);
+                self.greet(now);
+            }
+            LinkEvent::LocalCandidate(candidate) => {
+                self.trickle(SignalMessage::Candidate { attempt, candidate: candidate.candidate });
+            }
+            LinkEvent::CandidatesEnd => self.trickle(SignalMessage::CandidatesEnd { attempt }),
+            LinkEvent::Open => {
+                if let Phase::Connecting { is_open, .. } = &mut self.phase {
+                    *is_open = true;
+                }
+                self.open();
+            }
+            LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string(), now),
+            LinkEvent::Ice(_) | LinkEvent::Path(_) => {}
+        }
+    }
+
+    /// The link is known to be dead by other means (no pongs, no progress).
+    pub fn handle_dead(&mut self, reason: &str, now: Instant) {
+        self.on_link_lost(reason, now);
+    }
+
+    /// What [`MeetingOutput::Pair`] asked for is durable: the code is spent, and the session has its own room.
+    pub fn handle_stored(&mut self, session: SessionId, secret: &SessionSecret, epoch: u64) {
+        self.owes_storing = false;
+        self.session = Some(session);
+        let message = match &mut self.phase {
+            Phase::Connecting { way, .. } | Phase::Connected { way } => way.seal(&SignalMessage::Stored),
+            Phase::Waiting(_) | Phase::Offering(_) | Phase::Greeted(_) => None,
+        };
+        if let Some(message) = message {
+            self.host(message);
+        }
+        self.joiner = Joiner::for_session(secret, self.config.capabilities, epoch);
+        self.deposit = None;
+        self.enter();
+        self.open();
+    }
+
+    /// A deadline of [`Self::poll_timeout`] passed, or may have.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some((deadline, _)) = self.poll_timeout() else { return };
+        if now < deadline || self.is_over {
+            return;
+        }
+        if self.is_out_of_time(now) {
+            return self.give_up();
+        }
+        match &self.phase {
+            Phase::Waiting(_) => self.start(now),
+            // The sender is not there: the offer stays good.
+            Phase::Offering(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
+            Phase::Greeted(_) => self.on_link_lost("the sender did not answer in time", now),
+            Phase::Connecting { .. } => self.on_link_lost("the connection did not open in time", now),
+            Phase::Connected { .. } => {}
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let budget = self.lost_at.map(|lost| (lost + self.config.retry_for, "retry budget"));
+        let phase = match &self.phase {
+            Phase::Waiting(at) => at.map(|at| (at, "retry")),
+            Phase::Offering(deadline) => Some((*deadline, "offer")),
+            Phase::Greeted(deadline) => Some((*deadline, "answer")),
+            Phase::Connecting { deadline, .. } => Some((*deadline, "open")),
+            Phase::Connected { .. } => None,
+        };
+        phase.into_iter().chain(budget).min()
+    }
+
+    /// What the surroundings shall do next.
+    pub fn poll_output(&mut self) -> Option<MeetingOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether the channels are open.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Connected { .. })
+    }
+
+    /// Starts a connection and asks for its offer.
+    fn start(&mut self, now: Instant) {
+        self.attempt += 1;
+        self.offer = None;
+        self.candidates.clear();
+        self.phase = Phase::Offering(now + OPEN_TIMEOUT);
+        self.outputs.push_back(MeetingOutput::StartLink);
+        self.outputs.push_back(MeetingOutput::Link(LinkCommand::Offer));
+    }
+
+    fn enter(&mut self) {
+        let room = self.joiner.room();
+        let token = MemberToken::for_room(&self.config.token_key, room);
+        let (member, wait) = (self.config.member, self.config.wait);
+        self.host(ClientMessage::Join { room, member, token, deposit: None, wait });
+    }
+
+    fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, now: Instant) {
+        self.deposit = Some((member, deposit));
+        match self.phase {
+            // The sender is there: no reason to wait any longer.
+            Phase::Waiting(Some(_)) => self.start(now),
+            Phase::Greeted(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
+            Phase::Waiting(None) | Phase::Offering(_) | Phase::Connecting { .. } | Phase::Connected { .. } => {}
+        }
+        self.greet(now);
+    }
+
+    /// Says hello once there is an offer and a fresh deposit.
+    fn greet(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Offering(_)) {
+            return;
+        }
+        let (Some(sdp), Some((_, deposit))) = (&self.offer, &self.deposit) else { return };
+        if self.session.is_some() && self.used_deposit.as_ref() == Some(deposit) {
+            return;
+        }
+        let attempt = Attempt(self.attempt);
+        let offer = match self.session {
+            Some(session) if self.was_up || self.tries > 0 => {
+                let epoch = self.attempt;
+                SignalMessage::ReconnectOffer { session, epoch, attempt, sdp: sdp.clone() }
+            }
+            Some(_) | None => SignalMessage::Offer { attempt, sdp: sdp.clone() },
+        };
+        let introduction = Introduction { name: self.config.name.clone(), session: self.session };
+        let deposit = deposit.clone();
+        let seed = self.entropy.next_seed();
+        match self.joiner.handle_deposit(&deposit, &introduction, Some(offer), &seed) {
+            Ok(greeting) => {
+                self.used_deposit = Some(deposit);
+                self.phase = Phase::Greeted(now + ANSWER_TIMEOUT);
+                let room = self.joiner.room();
+                self.host(ClientMessage::Relay { room, to: greeting.to, payload: greeting.payload });
+            }
+            Err(error) => self.on_join_error(&error),
+        }
+    }
+
+    fn on_relayed(&mut self, room: RoomName, from: MemberId, payload: &[u8], now: Instant) {
+        match JoinPayload::decode(payload) {
+            Ok(JoinPayload::Welcome(welcome)) if matches!(self.phase, Phase::Greeted(_)) => {
+                match self.joiner.handle_welcome(from, &welcome) {
+                    Ok(admitted) => self.on_admitted(room, admitted, now),
+                    Err(error) => self.on_join_error(&error),
+                }
+            }
+            Ok(JoinPayload::Rejected(reason)) if matches!(self.phase, Phase::Greeted(_)) => {
+                self.on_rejected(reason);
+            }
+            Ok(JoinPayload::Sealed(envelope)) => {
+                let way = match &mut self.phase {
+                    Phase::Connecting { way, .. } | Phase::Connected { way } => way,
+                    Phase::Waiting(_) | Phase::Offering(_) | Phase::Greeted(_) => return,
+                };
+                if (way.room, way.peer) != (room, from) {
+                    return;
+                }
+                match way.channel.0.open(&envelope) {
+                    Ok(SignalMessage::Candidate { attempt, candidate }) if attempt == way.attempt => {
+                        let candidate = candidate_from_line(candidate);
+                        self.outputs.push_back(MeetingOutput::Link(LinkCommand::AddCandidate(candidate)));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(target: "rejoin::signal", %error, "an envelope was refused");
+                    }
+                }
+            }
+            Ok(JoinPayload::Hello(_) | JoinPayload::Welcome(_) | JoinPayload::Rejected(_)) | Err(_) => {
+                tracing::warn!(target: "rejoin::signal", %from, "a payload that is not awaited");
+            }
+        }
+    }
+
+    fn on_admitted(&mut self, room: RoomName, admitted: Admitted, now: Instant) {
+        let Admitted { member, epoch, secret, introduction, first, channel, .. } = admitted;
+        let Some(SignalMessage::Answer { attempt, sdp } | SignalMessage::ReconnectAnswer { attempt, sdp, .. }) = first else {
+            return self.on_link_lost("the sender answered without a description", now);
+        };
+        // An answer to an earlier offer of ours would describe another connection (X2).
+        if attempt != Attempt(self.attempt) {
+            return;
+        }
+        let name = introduction.name;
+        if let Some(secret) = secret {
+            let Some(session) = introduction.session else {
+                return self.fail(Error::new(ErrorKind::Failure, "the sender names no session"));
+            };
+            self.owes_storing = true;
+            let pairing = Pairing { session, secret, peer: member, name: name.clone(), epoch };
+            self.outputs.push_back(MeetingOutput::Pair(Box::new(pairing)));
+        }
+        self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
+        self.outputs.push_back(MeetingOutput::Link(LinkCommand::AcceptAnswer { answer: sdp }));
+        let way = Way { room, peer: member, channel: Channel(channel), attempt };
+        self.phase = Phase::Connecting { way, epoch, deadline: now + OPEN_TIMEOUT, is_open: false };
+        for message in std::mem::take(&mut self.candidates) {
+            self.trickle(message);
+        }
+    }
+
+    /// The link counts as up when its channels are open and nothing is left to be stored.
+    fn open(&mut self) {
+        if self.owes_storing || !matches!(self.phase, Phase::Connecting { is_open: true, .. }) {
+            return;
+        }
+        if let Phase::Connecting { way, epoch, .. } = std::mem::replace(&mut self.phase, Phase::Waiting(None)) {
+            self.phase = Phase::Connected { way };
+            self.tries = 0;
+            self.lost_at = None;
+            self.was_up = true;
+            self.outputs.push_back(MeetingOutput::LinkUp { epoch });
+        }
+    }
+
+    fn on_link_lost(&mut self, reason: &str, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        let was_connected = matches!(self.phase, Phase::Connected { .. });
+        self.outputs.push_back(MeetingOutput::StopLink);
+        self.lost_at.get_or_insert(now);
+        if was_connected {
+            self.outputs.push_back(MeetingOutput::LinkDown { reason: reason.to_owned() });
+        }
+        if self.is_out_of_time(now) {
+            return self.give_up();
+        }
+        let planned = RETRY_DELAYS.get(self.tries).copied();
+        self.tries += 1;
+        let delay = planned.unwrap_or(RETRY_SLOW).mul_f64(0.8 + 0.4 * f64::from(self.entropy.next_u32()) / f64::from(u32::MAX));
+        // A sender that left a fresh deposit waits for us: that is evidence enough to try at once, once.
+        let has_evidence = was_connected && self.deposit.as_ref().is_some_and(|(_, deposit)| self.used_deposit.as_ref() != Some(deposit));
+        let delay = if has_evidence { Duration::ZERO } else { delay };
+        self.outputs.push_back(MeetingOutput::Event(Event::Reconnecting {
+            layer: Layer::Connection,
+            attempt: u32::try_from(self.tries).unwrap_or(u32::MAX),
+            of: RETRY_DELAYS.len() as u32,
+            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        }));
+        self.phase = Phase::Waiting(Some(now + delay));
+        // Asks for the sender's present deposit, in case the one we know was used.
+        self.enter();
+    }
+
+    fn is_out_of_time(&self, now: Instant) -> bool {
+        self.lost_at.is_some_and(|lost| now >= lost + self.config.retry_for)
+    }
+
+    fn give_up(&mut self) {
+        let error = if self.was_up {
+            Error::new(ErrorKind::Interrupted, "the connection could not be restored in the time of --retry-for")
+        } else {
+            Error::new(ErrorKind::Unreachable, "no connection to the sender could be made")
+                .with_hint("see whether a firewall blocks UDP; --turn names a relay")
+        };
+        self.fail(error);
+    }
+
+    fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason) {
+        if room.is_some_and(|room| room != self.joiner.room()) || self.is_up() {
+            return;
+        }
+        let error = match reason {
+            RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::Expired => {
+                Error::new(ErrorKind::Authentication, reason.to_string()).with_hint("ask the sender for a fresh code")
+            }
+            RefusalReason::NoSuchRoom => {
+                Error::new(ErrorKind::Authentication, "no sender has this code: it is wrong, used or expired")
+                    .with_hint("check the code, or use --wait if the sender is not there yet")
+            }
+            // The sender is briefly away: it is waited for.
+            RefusalReason::UnknownMember => return,
+            RefusalReason::Taken
+            | RefusalReason::RoomFull
+            | RefusalReason::HostFull
+            | RefusalReason::WrongToken
+            | RefusalReason::NotPermitted
+            | RefusalReason::TooManyTries
+            | RefusalReason::TooLarge => {
+                Error::new(ErrorKind::Unreachable, format!("the host refused: {reason}"))
+                    .with_hint("try again later")
+            }
+        };
+        self.fail(error);
+    }
+
+    fn on_rejected(&mut self, reason: Rejection) {
+        let error = self.joiner.handle_rejection(reason);
+        // Not authenticated: it may end a first join, never a session that is stored.
+        if self.session.is_none() {
+            self.on_join_error(&error);
+        }
+    }
+
+    fn on_join_error(&mut self, error: &JoinError) {
+        let is_final = matches!(
+            error,
+            JoinError::WrongCode | JoinError::TooManyRuns | JoinError::Spent | JoinError::Rejected(_)
+        );
+        if is_final && self.session.is_none() {
+            let failed = Error::new(ErrorKind::Authentication, error.to_string());
+            return self.fail(failed.with_hint("ask the sender for a fresh code; each is good for one guess"));
+        }
+        tracing::warn!(target: "rejoin::signal", %error, "a join message was refused");
+    }
+
+    /// Sends a candidate, or keeps it until the welcome came.
+    fn trickle(&mut self, message: SignalMessage) {
+        let sealed = match &mut self.phase {
+            Phase::Connecting { way, .. } | Phase::Connected { way } => way.seal(&message),
+            Phase::Waiting(_) | Phase::Offering(_) | Phase::Greeted(_) => {
+                if self.candidates.len() < CANDIDATES_MAX {
+                    self.candidates.push_back(message);
+                }
+                None
+            }
+        };
+        if let Some(message) = sealed {
+            self.host(message);
+        }
+    }
+
+    fn host(&mut self, message: ClientMessage) {
+        if self.is_host_up {
+            self.outputs.push_back(MeetingOutput::Host(message));
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        if !self.is_over {
+            self.is_over = true;
+            self.outputs.push_back(MeetingOutput::Failed(error));
+        }
+    }
+}

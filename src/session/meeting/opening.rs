@@ -1,0 +1,539 @@
+//! The sender's side of a meeting: it opens rooms, is joined, and answers.
+//!
+//! ```text
+//!            hello proved             answer made, secret stored        channels open
+//!   Idle ─────────────────▶ Answering ─────────────────────────▶ Connecting ───────────▶ Connected
+//!     ◀─────────── timeout, link closed, or a hello with a newer epoch ──────────────────────┘
+//! ```
+
+use super::{
+    ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line,
+};
+use crate::error::{Error, ErrorKind};
+use crate::link::{LinkCommand, LinkEvent};
+use crate::session::entropy::Entropy;
+use crate::signal::capabilities::Capabilities;
+use crate::signal::code::Code;
+use crate::signal::join::{Hello, JoinError, JoinPayload, Opener, Proved, Rejection};
+use crate::signal::message::{Introduction, SignalMessage};
+use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
+use crate::signal::{MemberToken, RoomName};
+use crate::wire::{MemberId, SessionId, SessionSecret};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Room numbers tried before giving up on a host: each try is ten times wider.
+const NUMBER_TRIES_MAX: u32 = 6;
+
+/// Candidates of ours that wait for the welcome they follow.
+const CANDIDATES_MAX: usize = 100;
+
+/// What an opening starts from.
+#[derive(Debug)]
+pub struct OpeningConfig {
+    /// The session.
+    pub session: SessionId,
+    /// Who we are.
+    pub member: MemberId,
+    /// What we can do.
+    pub capabilities: Capabilities,
+    /// From which the tokens for hosts are made.
+    pub token_key: [u8; 32],
+    /// The name we give ourselves.
+    pub name: String,
+    /// The code, unless it was spent by an earlier run.
+    pub code: Option<Code>,
+    /// Whether the user chose the code: then its room is not changed.
+    pub is_code_fixed: bool,
+    /// The session's secret and last epoch, where an earlier run was paired.
+    pub secret: Option<(SessionSecret, u64)>,
+}
+
+/// The code's room.
+#[derive(Debug)]
+struct CodeDoor {
+    code: Code,
+    opener: Opener,
+    is_open: bool,
+    tries: u32,
+}
+
+/// The session's room.
+#[derive(Debug)]
+struct SessionDoor {
+    secret: SessionSecret,
+    opener: Opener,
+}
+
+/// A join that is proved and not yet welcomed.
+#[derive(Debug)]
+struct Answering {
+    proved: Proved,
+    room: RoomName,
+    attempt: crate::signal::message::Attempt,
+    answer: Option<String>,
+    is_stored: bool,
+    deadline: Instant,
+    epoch: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    Answering(Box<Answering>),
+    Connecting { way: Way, epoch: u64, deadline: Instant },
+    Connected { way: Way },
+}
+
+/// The sender's meeting.
+#[derive(Debug)]
+pub struct Opening {
+    config: OpeningConfig,
+    entropy: Entropy,
+    code: Option<CodeDoor>,
+    door: Option<SessionDoor>,
+    phase: Phase,
+    candidates: VecDeque<SignalMessage>,
+    is_host_up: bool,
+    was_paired: bool,
+    outputs: VecDeque<MeetingOutput>,
+}
+
+impl Opening {
+    /// A meeting that waits for a host.
+    ///
+    /// # Errors
+    /// A code or secret that cannot be used.
+    pub fn new(mut config: OpeningConfig, mut entropy: Entropy) -> Result<Self, Error> {
+        let code = config.code.take();
+        let code = code.map(|code| code_door(code, &config, 0, &mut entropy)).transpose();
+        let door = config
+            .secret
+            .take()
+            .map(|(secret, epoch)| session_door(secret, epoch, &config, &mut entropy))
+            .transpose();
+        let (code, door) = (code.map_err(unusable)?, door.map_err(unusable)?);
+        Ok(Self {
+            was_paired: door.is_some(),
+            config,
+            entropy,
+            code,
+            door,
+            phase: Phase::Idle,
+            candidates: VecDeque::new(),
+            is_host_up: false,
+            outputs: VecDeque::new(),
+        })
+    }
+
+    /// The host's socket is open: rooms are opened and entered.
+    pub fn handle_host_up(&mut self) {
+        self.is_host_up = true;
+        self.open_code();
+        self.enter_session();
+    }
+
+    /// The host's socket is gone.
+    pub fn handle_host_down(&mut self) {
+        self.is_host_up = false;
+    }
+
+    /// The host said something.
+    pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
+        match message {
+            HostMessage::Opened { number, .. } => self.on_opened(number),
+            HostMessage::Relayed { room, from, payload } => self.on_relayed(room, from, &payload, now),
+            HostMessage::PeerLeft { room: RoomName::Code(_), member } => self.on_departure(member),
+            HostMessage::Refused { room, reason } => self.on_refused(room, reason),
+            HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
+            HostMessage::Joined { .. }
+            | HostMessage::Waiting { .. }
+            | HostMessage::PeerJoined { .. }
+            | HostMessage::PeerLeft { .. }
+            | HostMessage::Deposited { .. }
+            | HostMessage::Goodbye { .. } => {}
+        }
+    }
+
+    /// The connection did something.
+    pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        match event {
+            LinkEvent::LocalDescription { sdp, .. } => {
+                if let Phase::Answering(answering) = &mut self.phase {
+                    answering.answer = Some(sdp);
+                }
+                self.welcome(now);
+            }
+            LinkEvent::LocalCandidate(candidate) => {
+                if let Some(attempt) = self.attempt() {
+                    self.trickle(SignalMessage::Candidate { attempt, candidate: candidate.candidate });
+                }
+            }
+            LinkEvent::CandidatesEnd => {
+                if let Some(attempt) = self.attempt() {
+                    self.trickle(SignalMessage::CandidatesEnd { attempt });
+                }
+            }
+            LinkEvent::Open => self.on_open(),
+            LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string()),
+            LinkEvent::Ice(_) | LinkEvent::Path(_) => {}
+        }
+    }
+
+    /// The link is known to be dead by other means (no pongs, no progress).
+    pub fn handle_dead(&mut self, reason: &str) {
+        self.on_link_lost(reason);
+    }
+
+    /// What [`MeetingOutput::Pair`] asked for is durable.
+    pub fn handle_stored(&mut self, now: Instant) {
+        if let Phase::Answering(answering) = &mut self.phase {
+            answering.is_stored = true;
+        }
+        self.was_paired = true;
+        self.welcome(now);
+    }
+
+    /// A deadline of [`Self::poll_timeout`] passed, or may have.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|(deadline, _)| now >= deadline) {
+            self.on_link_lost("the connection did not open in time");
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match &self.phase {
+            Phase::Answering(answering) => Some((answering.deadline, "answer")),
+            Phase::Connecting { deadline, .. } => Some((*deadline, "open")),
+            Phase::Idle | Phase::Connected { .. } => None,
+        }
+    }
+
+    /// What the surroundings shall do next.
+    pub fn poll_output(&mut self) -> Option<MeetingOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether a receiver was ever paired with this session.
+    #[must_use]
+    pub const fn is_paired(&self) -> bool {
+        self.was_paired
+    }
+
+    fn open_code(&mut self) {
+        let Some(door) = &self.code else { return };
+        let number = door.code.room();
+        let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
+        let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
+        self.host(ClientMessage::Open { number: Some(number), member, token, deposit });
+    }
+
+    fn enter_session(&mut self) {
+        let Some(door) = &self.door else { return };
+        let room = door.opener.room();
+        let token = MemberToken::for_room(&self.config.token_key, room);
+        let (member, deposit) = (self.config.member, Some(door.opener.deposit().to_vec()));
+        self.host(ClientMessage::Join { room, member, token, deposit, wait: false });
+    }
+
+    fn on_opened(&mut self, number: u32) {
+        if let Some(door) = self.code.as_mut().filter(|door| door.code.room() == number && !door.is_open) {
+            door.is_open = true;
+            let code = door.code.clone();
+            self.outputs.push_back(MeetingOutput::CodeReady(code));
+        }
+    }
+
+    fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason) {
+        let Some(door) = self.code.as_mut() else { return };
+        if room.is_some_and(|room| room != RoomName::Code(door.code.room())) {
+            return;
+        }
+        let may_move = !self.config.is_code_fixed && !door.is_open && door.tries < NUMBER_TRIES_MAX;
+        if matches!(reason, RefusalReason::Taken | RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::WrongToken) && may_move {
+            let tries = door.tries + 1;
+            let number = 1 + self.entropy.next_u32() % 10_u32.pow(2 + tries);
+            let code = door.code.clone().with_room(number);
+            match code_door(code, &self.config, tries, &mut self.entropy) {
+                Ok(door) => self.code = Some(door),
+                Err(error) => return self.fail(unusable(error)),
+            }
+            return self.open_code();
+        }
+        // Paired members have their own room: what becomes of the code's is nothing to them.
+        if self.was_paired {
+            self.code = None;
+            return;
+        }
+        let error = match reason {
+            RefusalReason::Taken | RefusalReason::WrongToken => {
+                Error::new(ErrorKind::Refused, "the code's room is taken at this host")
+                    .with_hint("choose another number with --code, or let rejoin choose")
+            }
+            RefusalReason::Expired | RefusalReason::CodeUsed | RefusalReason::Burnt => {
+                Error::new(ErrorKind::Authentication, reason.to_string())
+                    .with_hint("run the same command again for a fresh code")
+            }
+            RefusalReason::NoSuchRoom
+            | RefusalReason::RoomFull
+            | RefusalReason::HostFull
+            | RefusalReason::NotPermitted
+            | RefusalReason::UnknownMember
+            | RefusalReason::TooManyTries
+            | RefusalReason::TooLarge => {
+                Error::new(ErrorKind::Unreachable, format!("the host refused: {reason}"))
+                    .with_hint("try again later, or another --host")
+            }
+        };
+        if reason != RefusalReason::UnknownMember {
+            self.fail(error);
+        }
+    }
+
+    fn on_departure(&mut self, member: MemberId) {
+        let Some(door) = &mut self.code else { return };
+        let room = RoomName::Code(door.code.room());
+        match door.opener.handle_departure(member, self.entropy.next_seed()) {
+            Ok(true) => {
+                let deposit = door.opener.deposit().to_vec();
+                self.host(ClientMessage::Deposit { room, deposit });
+            }
+            Ok(false) => {}
+            // The session's own room still takes a receiver that stored the secret.
+            Err(_) if self.was_paired => self.code = None,
+            Err(error) => self.fail(join_error(&error)),
+        }
+    }
+
+    fn on_relayed(&mut self, room: RoomName, from: MemberId, payload: &[u8], now: Instant) {
+        match JoinPayload::decode(payload) {
+            Ok(JoinPayload::Hello(hello)) => self.on_hello(room, from, &hello, now),
+            Ok(JoinPayload::Sealed(envelope)) => {
+                let way = match &mut self.phase {
+                    Phase::Connecting { way, .. } | Phase::Connected { way } => way,
+                    Phase::Idle | Phase::Answering(_) => return,
+                };
+                if (way.room, way.peer) != (room, from) {
+                    return;
+                }
+                let attempt = way.attempt;
+                match way.channel.0.open(&envelope) {
+                    Ok(message) => self.on_signal(message, attempt, from),
+                    Err(error) => {
+                        tracing::warn!(target: "rejoin::signal", %error, "an envelope was refused");
+                    }
+                }
+            }
+            Ok(JoinPayload::Welcome(_) | JoinPayload::Rejected(_)) | Err(_) => {
+                tracing::warn!(target: "rejoin::signal", %from, "a payload that no receiver sends");
+            }
+        }
+    }
+
+    fn on_hello(&mut self, room: RoomName, from: MemberId, hello: &Hello, now: Instant) {
+        let seed = self.entropy.next_seed();
+        let is_code = matches!(room, RoomName::Code(_));
+        let opener = if is_code {
+            self.code.as_mut().map(|door| &mut door.opener)
+        } else {
+            self.door.as_mut().map(|door| &mut door.opener)
+        };
+        let Some(opener) = opener.filter(|opener| opener.room() == room) else { return };
+        match opener.handle_hello(from, hello, seed) {
+            Ok(proved) => self.on_proved(room, proved, now),
+            Err(JoinError::WrongCode) => self.on_wrong_code(room, from),
+            Err(error) => {
+                tracing::info!(target: "rejoin::signal", %error, %from, "a join was refused");
+            }
+        }
+    }
+
+    /// A guess: the room burns. A sender that is paired goes on with its receiver.
+    fn on_wrong_code(&mut self, room: RoomName, from: MemberId) {
+        if let Ok(payload) = Opener::rejection(Rejection::WrongCode) {
+            self.host(ClientMessage::Relay { room, to: from, payload });
+        }
+        if let RoomName::Code(number) = room {
+            self.host(ClientMessage::Burn { number });
+        }
+        self.code = None;
+        if !self.was_paired {
+            self.fail(join_error(&JoinError::WrongCode));
+        }
+    }
+
+    fn on_proved(&mut self, room: RoomName, mut proved: Proved, now: Instant) {
+        let offer = proved.first.take();
+        let (Some(SignalMessage::Offer { attempt, sdp }) | Some(SignalMessage::ReconnectOffer { attempt, sdp, .. })) = offer
+        else {
+            return;
+        };
+        if matches!(self.phase, Phase::Connected { .. }) {
+            let reason = "a newer connection of the receiver replaces it".to_owned();
+            self.outputs.push_back(MeetingOutput::LinkDown { reason });
+        }
+        let (member, name, epoch) = (proved.member, proved.introduction.name.clone(), proved.epoch);
+        let is_stored = proved.secret.is_none();
+        if let Some(secret) = proved.secret.clone() {
+            match session_door(secret.clone(), epoch, &self.config, &mut self.entropy) {
+                Ok(door) => self.door = Some(door),
+                Err(error) => return self.fail(unusable(error)),
+            }
+            let pairing = Pairing { session: self.config.session, secret, peer: member, name: name.clone(), epoch };
+            self.outputs.push_back(MeetingOutput::Pair(Box::new(pairing)));
+            self.enter_session();
+        } else {
+            // It has the secret, so the code did its work.
+            self.spend_code(member);
+            if let Some(door) = &self.door {
+                let deposit = door.opener.deposit().to_vec();
+                self.host(ClientMessage::Deposit { room, deposit });
+            }
+        }
+        self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
+        self.candidates.clear();
+        let deadline = now + ANSWER_TIMEOUT;
+        let answering = Answering { proved, room, attempt, answer: None, is_stored, deadline, epoch };
+        self.phase = Phase::Answering(Box::new(answering));
+        self.outputs.push_back(MeetingOutput::StartLink);
+        self.outputs.push_back(MeetingOutput::Link(LinkCommand::Answer { offer: sdp }));
+    }
+
+    /// Sends the welcome once there is an answer and the secret is stored.
+    fn welcome(&mut self, now: Instant) {
+        let is_ready = |answering: &Answering| answering.is_stored && answering.answer.is_some();
+        if !matches!(&self.phase, Phase::Answering(answering) if is_ready(answering)) {
+            return;
+        }
+        let Phase::Answering(answering) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let Answering { proved, room, attempt, answer, epoch, .. } = *answering;
+        let introduction = Introduction { name: self.config.name.clone(), session: Some(self.config.session) };
+        let peer = proved.member;
+        let answer = answer.map(|sdp| SignalMessage::Answer { attempt, sdp });
+        match proved.welcome(&introduction, answer) {
+            Ok((payload, channel)) => {
+                self.host(ClientMessage::Relay { room, to: peer, payload });
+                let way = Way { room, peer, channel: Channel(channel), attempt };
+                self.phase = Phase::Connecting { way, epoch, deadline: now + OPEN_TIMEOUT };
+                for message in std::mem::take(&mut self.candidates) {
+                    self.trickle(message);
+                }
+            }
+            Err(error) => self.on_link_lost(&error.to_string()),
+        }
+    }
+
+    fn on_signal(&mut self, message: SignalMessage, attempt: crate::signal::message::Attempt, from: MemberId) {
+        match message {
+            SignalMessage::Candidate { attempt: of, candidate } if of == attempt => {
+                let candidate = candidate_from_line(candidate);
+                self.outputs.push_back(MeetingOutput::Link(LinkCommand::AddCandidate(candidate)));
+            }
+            SignalMessage::Stored => {
+                if let Some(door) = &mut self.code {
+                    door.opener.handle_stored(from);
+                }
+                self.spend_code(from);
+            }
+            SignalMessage::Candidate { .. }
+            | SignalMessage::CandidatesEnd { .. }
+            | SignalMessage::Offer { .. }
+            | SignalMessage::Answer { .. }
+            | SignalMessage::ReconnectOffer { .. }
+            | SignalMessage::ReconnectAnswer { .. }
+            | SignalMessage::Bye { .. } => {}
+        }
+    }
+
+    fn spend_code(&mut self, keep: MemberId) {
+        if let Some(door) = self.code.take() {
+            let number = door.code.room();
+            self.host(ClientMessage::Lock { number, keep });
+            self.outputs.push_back(MeetingOutput::CodeSpent);
+        }
+    }
+
+    fn on_open(&mut self) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Connecting { way, epoch, .. } => {
+                self.phase = Phase::Connected { way };
+                self.outputs.push_back(MeetingOutput::LinkUp { epoch });
+            }
+            other @ (Phase::Idle | Phase::Answering(_) | Phase::Connected { .. }) => self.phase = other,
+        }
+    }
+
+    fn on_link_lost(&mut self, reason: &str) {
+        let was_connected = matches!(self.phase, Phase::Connected { .. });
+        if !matches!(self.phase, Phase::Idle) {
+            self.outputs.push_back(MeetingOutput::StopLink);
+        }
+        self.phase = Phase::Idle;
+        if was_connected {
+            self.outputs.push_back(MeetingOutput::LinkDown { reason: reason.to_owned() });
+        }
+    }
+
+    const fn attempt(&self) -> Option<crate::signal::message::Attempt> {
+        match &self.phase {
+            Phase::Answering(answering) => Some(answering.attempt),
+            Phase::Connecting { way, .. } | Phase::Connected { way } => Some(way.attempt),
+            Phase::Idle => None,
+        }
+    }
+
+    /// Sends a candidate, or keeps it until the welcome is out.
+    fn trickle(&mut self, message: SignalMessage) {
+        let sealed = match &mut self.phase {
+            Phase::Connecting { way, .. } | Phase::Connected { way } => way.seal(&message),
+            Phase::Answering(_) if self.candidates.len() < CANDIDATES_MAX => {
+                self.candidates.push_back(message);
+                None
+            }
+            Phase::Answering(_) | Phase::Idle => None,
+        };
+        if let Some(message) = sealed {
+            self.host(message);
+        }
+    }
+
+    fn host(&mut self, message: ClientMessage) {
+        if self.is_host_up {
+            self.outputs.push_back(MeetingOutput::Host(message));
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.outputs.push_back(MeetingOutput::Failed(error));
+    }
+}
+
+fn code_door(code: Code, config: &OpeningConfig, tries: u32, entropy: &mut Entropy) -> Result<CodeDoor, JoinError> {
+    let opener = Opener::for_code(&code, config.capabilities, 0, entropy.next_seed())?;
+    Ok(CodeDoor { code, opener, is_open: false, tries })
+}
+
+fn session_door(
+    secret: SessionSecret,
+    epoch: u64,
+    config: &OpeningConfig,
+    entropy: &mut Entropy,
+) -> Result<SessionDoor, JoinError> {
+    let opener = Opener::for_session(&secret, config.capabilities, epoch, entropy.next_seed())?;
+    Ok(SessionDoor { secret, opener })
+}
+
+fn unusable(error: JoinError) -> Error {
+    Error::new(ErrorKind::Failure, format!("cannot open a room: {error}"))
+}
+
+/// What a failed join means for the user.
+fn join_error(error: &JoinError) -> Error {
+    let hint = match error {
+        JoinError::WrongCode => "somebody tried a wrong code, so the room was closed; run the same command again for a fresh one",
+        _ => "run the same command again for a fresh code",
+    };
+    Error::new(ErrorKind::Authentication, error.to_string()).with_hint(hint)
+}
