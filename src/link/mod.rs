@@ -22,6 +22,7 @@ pub mod socket;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 
+pub use crate::wire::Channel;
 pub use config::{LinkConfig, PathPolicy, TurnServer};
 pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};
 
@@ -33,53 +34,6 @@ pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest candidate line taken from a peer; RFC 8839 lines are about 120 bytes, extensions included.
 pub const CANDIDATE_BYTES_MAX: usize = 1024;
-
-/// One of the three streams of frames between the ends of a link.
-///
-/// They are negotiated, not announced: both ends open the same fixed stream ids, which saves a round trip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    /// Ordered and reliable: requests, manifests, results.
-    Control,
-    /// Reliable but unordered, so that it overtakes queued data: pings, pongs and acknowledgements.
-    Pulse,
-    /// Ordered and reliable: units. It alone may stall without stalling the others.
-    Data,
-}
-
-impl Channel {
-    /// Every channel, in the order of the stream ids.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Pulse, Self::Data];
-
-    /// The SCTP stream both ends use for this channel.
-    #[must_use]
-    pub const fn stream_id(self) -> u16 {
-        match self {
-            Self::Control => 0,
-            Self::Pulse => 1,
-            Self::Data => 2,
-        }
-    }
-
-    /// Whether frames arrive in the order they were sent.
-    #[must_use]
-    pub const fn is_ordered(self) -> bool {
-        match self {
-            Self::Control | Self::Data => true,
-            Self::Pulse => false,
-        }
-    }
-
-    /// The label of the data channel, for logs and statistics only.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Control => "control",
-            Self::Pulse => "pulse",
-            Self::Data => "data",
-        }
-    }
-}
 
 /// An ICE candidate as signaling carries it (RFC 8839 §5.1, W3C `RTCIceCandidateInit`).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,6 @@ mod codec;
 pub mod join;
 mod keys;
 pub mod message;
-pub mod protocol;
 mod pake;
 pub mod seal;
 

@@ -1,0 +1,585 @@
+//! A session as one pure machine: meeting, health of the link, and transfer, wired together.
+//!
+//! It owns every decision of a run. The loop around it ([`super::run`]) carries out what it asks for, and a simulator
+//! can do the same in virtual time.
+
+use super::meeting::{Joining, MeetingOutput, Opening, Pairing};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Layer, LinkState, Path};
+use crate::link::health::{Health, HealthAction};
+use crate::link::{LinkCommand, LinkEvent, PathKind};
+use crate::signal::code::Code;
+use crate::signal::protocol::{ClientMessage, HostMessage};
+use crate::transfer::disk::{ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState};
+use crate::transfer::message::{ByeReason, Message};
+use crate::transfer::progress::Progress;
+use crate::transfer::receiver::{Answer, Ask, Receiver, ReceiverConfig, ReceiverOutput};
+use crate::transfer::sender::{Sender, SenderOutput};
+use crate::wire::frame::{Assembler, Frame};
+use crate::wire::{Channel, MemberId, SessionId, SessionSecret};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What a session asks of its surroundings.
+#[derive(Debug)]
+pub enum SessionOutput {
+    /// A message for the host.
+    Host(ClientMessage),
+    /// Start a connection; the one before is stopped.
+    StartLink,
+    /// A command for the connection.
+    Link(LinkCommand),
+    /// Stop the connection.
+    StopLink,
+    /// A frame for any channel but [`Channel::Data`], whose frames are polled.
+    Send(Channel, Bytes),
+    /// Sender: the code's room is open.
+    CodeReady(Code),
+    /// Sender: nobody else can use the code any more.
+    CodeSpent,
+    /// Store durably, then call [`Session::handle_stored`] (sender) or [`Session::handle_paired`] (receiver).
+    Pair(Box<Pairing>),
+    /// The other side proved who it is: remember the epoch.
+    Peer {
+        /// Which member.
+        member: MemberId,
+        /// The name it gives itself, untrusted.
+        name: String,
+        /// The join's epoch.
+        epoch: u64,
+    },
+    /// Work for the sender's store.
+    Source(SourceRequest),
+    /// Work for the receiver's store.
+    Target(TargetRequest),
+    /// A fact to show.
+    Event(Event),
+    /// A question for the user.
+    Ask(Ask),
+    /// Receiver: everything is verified and durable here, whether or not the sender knows.
+    Finished,
+    /// Both sides know that all is settled.
+    Done,
+    /// The run cannot go on.
+    Failed(Error),
+}
+
+#[derive(Debug)]
+enum Meeting {
+    Opening(Opening),
+    Joining(Joining),
+}
+
+#[derive(Debug)]
+enum Transfer {
+    Sender(Box<Sender>),
+    Receiver(Box<Receiver>),
+    /// A receiver that has not met its sender yet.
+    Unpaired(ReceiverConfig),
+}
+
+/// A link that is up.
+#[derive(Debug)]
+struct Up {
+    health: Health,
+    assemblers: [Assembler; 3],
+}
+
+/// The machine of one run.
+#[derive(Debug)]
+pub struct Session {
+    meeting: Meeting,
+    transfer: Transfer,
+    up: Option<Up>,
+    started_at: Instant,
+    link_started_at: Option<Instant>,
+    lost_at: Option<Instant>,
+    retry_for: Duration,
+    reconnections: u64,
+    state: LinkState,
+    has_finished: bool,
+    is_over: bool,
+    outputs: VecDeque<SessionOutput>,
+}
+
+impl Session {
+    /// A sender's run.
+    #[must_use]
+    pub fn sender(session: SessionId, opening: Opening, retry_for: Duration, now: Instant) -> Self {
+        Self::new(Meeting::Opening(opening), Transfer::Sender(Box::new(Sender::new(session))), retry_for, now)
+    }
+
+    /// A receiver's run: with what its store found, where the session is known already.
+    #[must_use]
+    pub fn receiver(
+        joining: Joining,
+        config: ReceiverConfig,
+        kept: Option<(SessionId, TargetState)>,
+        retry_for: Duration,
+        now: Instant,
+    ) -> Self {
+        let transfer = match kept {
+            Some((session, state)) => Transfer::Receiver(Box::new(Receiver::new(session, config, state))),
+            None => Transfer::Unpaired(config),
+        };
+        Self::new(Meeting::Joining(joining), transfer, retry_for, now)
+    }
+
+    fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {
+        let mut session = Self {
+            meeting,
+            transfer,
+            up: None,
+            started_at: now,
+            link_started_at: None,
+            lost_at: None,
+            retry_for,
+            reconnections: 0,
+            state: LinkState::New,
+            has_finished: false,
+            is_over: false,
+            outputs: VecDeque::new(),
+        };
+        session.drain(now);
+        session
+    }
+
+    /// The host's socket is open.
+    pub fn handle_host_up(&mut self, now: Instant) {
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_host_up(),
+            Meeting::Joining(joining) => joining.handle_host_up(),
+        }
+        self.drain(now);
+    }
+
+    /// The host's socket is gone. A link that is up goes on.
+    pub fn handle_host_down(&mut self, now: Instant) {
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_host_down(),
+            Meeting::Joining(joining) => joining.handle_host_down(),
+        }
+        self.drain(now);
+    }
+
+    /// The host said something.
+    pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_host(message, now),
+            Meeting::Joining(joining) => joining.handle_host(message, now),
+        }
+        self.drain(now);
+    }
+
+    /// The present connection did something.
+    pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        if let LinkEvent::Path(path) = &event {
+            let rtt_ms = path.rtt.map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3);
+            let setup = self.link_started_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+            self.event(Event::Connected {
+                path: if path.kind == PathKind::Relay { Path::Relay } else { Path::Direct },
+                local: path.local.to_string(),
+                remote: path.remote.to_string(),
+                rtt_ms,
+                setup_ms: u64::try_from(setup.as_millis()).unwrap_or(u64::MAX),
+                stripes: 1,
+            });
+        }
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_link(event, now),
+            Meeting::Joining(joining) => joining.handle_link(event, now),
+        }
+        self.drain(now);
+    }
+
+    /// A frame came in on the present connection.
+    pub fn handle_frame(&mut self, channel: Channel, frame: &Bytes, now: Instant) {
+        let Some(up) = &mut self.up else { return };
+        up.health.handle_activity();
+        match up.assemblers[usize::from(channel.stream_id())].handle_frame(frame) {
+            Ok(None) => {}
+            Ok(Some(Frame::Body(body))) if channel == Channel::Data => match &mut self.transfer {
+                Transfer::Receiver(receiver) => receiver.handle_body(body, now),
+                Transfer::Sender(sender) => sender.handle_body(),
+                Transfer::Unpaired(_) => {}
+            },
+            Ok(Some(Frame::Body(_))) => self.on_violation("content outside the data channel"),
+            Ok(Some(Frame::Message(bytes))) => match Message::decode(&bytes) {
+                Ok(message) => self.on_message(message, now),
+                Err(error) => self.on_violation(&error.to_string()),
+            },
+            Err(error) => self.on_violation(&error.to_string()),
+        }
+        self.drain(now);
+    }
+
+    /// The sender's scan found something.
+    pub fn handle_scan(&mut self, report: ScanReport, now: Instant) {
+        if let Transfer::Sender(sender) = &mut self.transfer {
+            sender.handle_scan(report);
+        }
+        self.drain(now);
+    }
+
+    /// The sender's store did something.
+    pub fn handle_source(&mut self, reply: SourceReply, now: Instant) {
+        if let Transfer::Sender(sender) = &mut self.transfer {
+            sender.handle_disk(reply);
+        }
+        self.drain(now);
+    }
+
+    /// The receiver's store did something.
+    pub fn handle_target(&mut self, reply: TargetReply, now: Instant) {
+        if let Transfer::Receiver(receiver) = &mut self.transfer {
+            receiver.handle_disk(reply, now);
+        }
+        self.drain(now);
+    }
+
+    /// The user answered.
+    pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
+        if let Transfer::Receiver(receiver) = &mut self.transfer {
+            receiver.handle_answer(answer, now);
+        }
+        self.drain(now);
+    }
+
+    /// Sender: what [`SessionOutput::Pair`] asked for is durable.
+    pub fn handle_stored(&mut self, now: Instant) {
+        if let Meeting::Opening(opening) = &mut self.meeting {
+            opening.handle_stored(now);
+        }
+        self.drain(now);
+    }
+
+    /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
+    pub fn handle_paired(&mut self, session: SessionId, secret: &SessionSecret, epoch: u64, state: TargetState, now: Instant) {
+        if let Transfer::Unpaired(config) = &self.transfer {
+            self.transfer = Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
+        }
+        if let Meeting::Joining(joining) = &mut self.meeting {
+            joining.handle_stored(session, secret, epoch);
+        }
+        self.drain(now);
+    }
+
+    /// The user wants to stop: the other side is told that we may come back.
+    pub fn handle_stop(&mut self, now: Instant) {
+        if self.up.is_some() && !self.has_finished {
+            let text = String::new();
+            self.send(Channel::Control, &Message::Bye { reason: ByeReason::Stopped, text });
+        }
+        self.drain(now);
+    }
+
+    /// A deadline of [`Self::poll_timeout`] passed, or may have.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(action) = self.up.as_mut().and_then(|up| up.health.handle_timeout(now)) {
+            match action {
+                HealthAction::Ping(number) => self.send(Channel::Pulse, &Message::Ping { number }),
+                HealthAction::Dead => self.on_dead("nothing was heard for 15 s", now),
+            }
+        }
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_timeout(now),
+            Meeting::Joining(joining) => joining.handle_timeout(now),
+        }
+        if let Transfer::Receiver(receiver) = &mut self.transfer {
+            receiver.handle_timeout(now);
+        }
+        let is_alone = matches!(self.meeting, Meeting::Opening(_)) && self.lost_at.is_some_and(|at| now >= at + self.retry_for);
+        if is_alone {
+            let text = "the receiver did not come back in the time of --retry-for";
+            self.fail(Error::new(ErrorKind::Interrupted, text));
+        }
+        self.drain(now);
+    }
+
+    /// When to call [`Self::handle_timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let meeting = match &self.meeting {
+            Meeting::Opening(opening) => opening.poll_timeout(),
+            Meeting::Joining(joining) => joining.poll_timeout(),
+        };
+        let transfer = match &self.transfer {
+            Transfer::Receiver(receiver) => receiver.poll_timeout(),
+            Transfer::Sender(_) | Transfer::Unpaired(_) => None,
+        };
+        let health = self.up.as_ref().map(|up| up.health.poll_timeout());
+        let lost = self.lost_at.map(|at| (at + self.retry_for, "retry budget"));
+        [meeting, transfer, health, lost].into_iter().flatten().min()
+    }
+
+    /// What the surroundings shall do next.
+    pub fn poll_output(&mut self) -> Option<SessionOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// The next frame for [`Channel::Data`]; asked for only while that channel takes more.
+    pub fn poll_frame(&mut self, now: Instant) -> Option<Bytes> {
+        let Transfer::Sender(sender) = &mut self.transfer else { return None };
+        self.up.as_ref()?;
+        let frame = sender.poll_frame();
+        if frame.is_some() {
+            self.drain(now);
+        }
+        frame
+    }
+
+    /// Whether a frame waits for [`Channel::Data`].
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.up.is_some() && matches!(&self.transfer, Transfer::Sender(sender) if sender.has_frame())
+    }
+
+    /// Whether the data channel may be read: not while the disk is behind.
+    #[must_use]
+    pub fn takes_data(&self) -> bool {
+        match &self.transfer {
+            Transfer::Receiver(receiver) => !receiver.is_backlogged(),
+            Transfer::Sender(_) => true,
+            Transfer::Unpaired(_) => false,
+        }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match &self.transfer {
+            Transfer::Sender(sender) => sender.progress(),
+            Transfer::Receiver(receiver) => receiver.progress(),
+            Transfer::Unpaired(_) => Progress::default(),
+        }
+    }
+
+    /// Files that failed and files in conflict, and whether content could not be repaired.
+    #[must_use]
+    pub fn failures(&self) -> (u64, u64, bool) {
+        match &self.transfer {
+            Transfer::Sender(sender) => {
+                let (failed, conflicts) = sender.failures();
+                (failed, conflicts, false)
+            }
+            Transfer::Receiver(receiver) => {
+                let progress = receiver.progress();
+                (progress.failed_files, progress.conflicts, receiver.is_corrupt())
+            }
+            Transfer::Unpaired(_) => (0, 0, false),
+        }
+    }
+
+    /// Times that a link was lost and another found.
+    #[must_use]
+    pub const fn reconnections(&self) -> u64 {
+        self.reconnections
+    }
+
+    /// The last round trip of the link.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.up.as_ref()?.health.rtt()
+    }
+
+    /// Whether a link is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// Whether this receiver has everything, verified and durable.
+    #[must_use]
+    pub const fn has_finished(&self) -> bool {
+        self.has_finished
+    }
+
+    /// Whether the other side was ever met, in this run or an earlier one.
+    #[must_use]
+    pub const fn is_paired(&self) -> bool {
+        match (&self.transfer, &self.meeting) {
+            (Transfer::Unpaired(_), _) => false,
+            (_, Meeting::Opening(opening)) => opening.is_paired(),
+            (_, Meeting::Joining(_)) => true,
+        }
+    }
+
+    fn on_message(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::Ping { number } => self.send(Channel::Pulse, &Message::Pong { number }),
+            Message::Pong { number } => {
+                if let Some(up) = &mut self.up {
+                    up.health.handle_pong(number, now);
+                }
+            }
+            Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {
+                self.on_dead("the other side stopped; it can continue later", now);
+            }
+            message => match &mut self.transfer {
+                Transfer::Sender(sender) => sender.handle_message(message),
+                Transfer::Receiver(receiver) => receiver.handle_message(message, now),
+                Transfer::Unpaired(_) => {}
+            },
+        }
+    }
+
+    /// The peer sent what no correct one sends: nothing more of it is believed.
+    fn on_violation(&mut self, what: &str) {
+        let text = format!("the other side broke the protocol: {what}");
+        self.fail(Error::new(ErrorKind::Failure, text));
+    }
+
+    fn on_dead(&mut self, reason: &str, now: Instant) {
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_dead(reason),
+            Meeting::Joining(joining) => joining.handle_dead(reason, now),
+        }
+    }
+
+    /// Passes on what the machines inside ask for, until they are quiet.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            let meeting = match &mut self.meeting {
+                Meeting::Opening(opening) => opening.poll_output(),
+                Meeting::Joining(joining) => joining.poll_output(),
+            };
+            if let Some(output) = meeting {
+                self.apply_meeting(output, now);
+                continue;
+            }
+            let has_more = match &mut self.transfer {
+                Transfer::Sender(sender) => sender.poll_output().map(|output| self.apply_sender(output)),
+                Transfer::Receiver(receiver) => receiver.poll_output().map(|output| self.apply_receiver(output)),
+                Transfer::Unpaired(_) => None,
+            };
+            if has_more.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn apply_meeting(&mut self, output: MeetingOutput, now: Instant) {
+        match output {
+            MeetingOutput::Host(message) => self.outputs.push_back(SessionOutput::Host(message)),
+            MeetingOutput::StartLink => {
+                self.link_started_at = Some(now);
+                self.set_state(LinkState::Connecting, "");
+                self.outputs.push_back(SessionOutput::StartLink);
+            }
+            MeetingOutput::Link(command) => self.outputs.push_back(SessionOutput::Link(command)),
+            MeetingOutput::StopLink => self.outputs.push_back(SessionOutput::StopLink),
+            MeetingOutput::CodeReady(code) => self.outputs.push_back(SessionOutput::CodeReady(code)),
+            MeetingOutput::CodeSpent => self.outputs.push_back(SessionOutput::CodeSpent),
+            MeetingOutput::Pair(pairing) => self.outputs.push_back(SessionOutput::Pair(pairing)),
+            MeetingOutput::Peer { member, name, epoch } => {
+                self.event(Event::Peer { id: member.to_string(), name: name.clone(), verified: false });
+                self.outputs.push_back(SessionOutput::Peer { member, name, epoch });
+            }
+            MeetingOutput::LinkUp { epoch } => self.on_link_up(epoch, now),
+            MeetingOutput::LinkDown { reason } => self.on_link_down(&reason, now),
+            MeetingOutput::Event(event) => self.event(event),
+            MeetingOutput::Failed(error) => self.fail(error),
+        }
+    }
+
+    fn on_link_up(&mut self, epoch: u64, now: Instant) {
+        self.up = Some(Up { health: Health::new(now), assemblers: Default::default() });
+        self.set_state(LinkState::Connected, "");
+        let lost_at = self.lost_at.take();
+        match &mut self.transfer {
+            Transfer::Sender(sender) => sender.handle_link_up(),
+            Transfer::Receiver(receiver) => receiver.handle_link_up(epoch, now),
+            Transfer::Unpaired(_) => {}
+        }
+        if let Some(lost_at) = lost_at {
+            self.reconnections += 1;
+            let after = now.saturating_duration_since(lost_at);
+            self.event(Event::Recovered {
+                layer: Layer::Connection,
+                after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                kept_bytes: self.progress().bytes,
+                resent_bytes: 0,
+            });
+        }
+    }
+
+    fn on_link_down(&mut self, reason: &str, now: Instant) {
+        if self.up.take().is_none() {
+            return;
+        }
+        self.lost_at = Some(now);
+        self.set_state(LinkState::Disconnected, reason);
+        match &mut self.transfer {
+            Transfer::Sender(sender) => sender.handle_link_down(),
+            Transfer::Receiver(receiver) => receiver.handle_link_down(),
+            Transfer::Unpaired(_) => {}
+        }
+    }
+
+    fn apply_sender(&mut self, output: SenderOutput) {
+        match output {
+            SenderOutput::Disk(request) => self.outputs.push_back(SessionOutput::Source(request)),
+            SenderOutput::Send(channel, message) => self.send(channel, &message),
+            SenderOutput::Event(event) => self.event(event),
+            SenderOutput::Done => self.end(),
+            SenderOutput::Failed(error) => self.fail(error),
+        }
+    }
+
+    fn apply_receiver(&mut self, output: ReceiverOutput) {
+        match output {
+            ReceiverOutput::Disk(request) => self.outputs.push_back(SessionOutput::Target(request)),
+            ReceiverOutput::Send(channel, message) => self.send(channel, &message),
+            ReceiverOutput::Event(event) => self.event(event),
+            ReceiverOutput::Ask(ask) => self.outputs.push_back(SessionOutput::Ask(ask)),
+            ReceiverOutput::Finished => {
+                self.has_finished = true;
+                self.outputs.push_back(SessionOutput::Finished);
+            }
+            ReceiverOutput::Done => self.end(),
+            ReceiverOutput::Failed(error) => self.fail(error),
+        }
+    }
+
+    fn send(&mut self, channel: Channel, message: &Message) {
+        if self.up.is_none() {
+            return;
+        }
+        match message.encode() {
+            Ok(frames) => self.outputs.extend(frames.into_iter().map(|frame| SessionOutput::Send(channel, frame))),
+            Err(error) => self.fail(Error::new(ErrorKind::Failure, error.to_string())),
+        }
+    }
+
+    fn set_state(&mut self, state: LinkState, reason: &str) {
+        let previous = std::mem::replace(&mut self.state, state);
+        if previous != state {
+            self.event(Event::Link { state, previous, reason: reason.to_owned() });
+        }
+    }
+
+    fn end(&mut self) {
+        if !self.is_over {
+            self.is_over = true;
+            self.outputs.push_back(SessionOutput::Done);
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        if !self.is_over {
+            self.is_over = true;
+            self.outputs.push_back(SessionOutput::Failed(error));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(SessionOutput::Event(event));
+    }
+
+    /// When the run began.
+    #[must_use]
+    pub const fn started_at(&self) -> Instant {
+        self.started_at
+    }
+}

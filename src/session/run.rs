@@ -1,0 +1,605 @@
+//! The one event loop of a run: select, hand to the machine, carry out what it asks for.
+//!
+//! It decides nothing that the machine could decide. Stores work on threads of their own; everything here only waits
+//! for channels, timers and sockets.
+
+use super::ending;
+use super::machine::{Session, SessionOutput};
+use super::meeting::Pairing;
+use super::pace::Pace;
+use super::worker::Worker;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, PathText, Summary};
+use crate::link::driver::{EventReceiver, FrameReceiver};
+use crate::link::{Link, LinkConfig, LinkDriver, LinkEvent, LinkHandle};
+use crate::question::{Conflict, Consent, Offer};
+use crate::signal::client::{Client, ClientEvent, HostConnection, Pace as HostPace};
+use crate::signal::code::Code;
+use crate::store::OsDirectory;
+use crate::store::source::SourceStore;
+use crate::store::target::TargetStore;
+use crate::transfer::disk::{OnConflict, ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState};
+use crate::transfer::receiver::{Answer, Ask};
+use crate::ui::Ui;
+use crate::wire::{Channel, MemberId, SessionId, SessionSecret};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Between two progress events (cli.md: at most five a second).
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Data frames handled before other events get their turn.
+const DATA_BURST: usize = 32;
+
+/// How long a receiver that has everything looks for a sender that does not know yet.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The sender's store thread.
+pub(super) type SourceWorker = Worker<SourceRequest, SourceReply, SourceStore<OsDirectory>>;
+
+/// The receiver's store thread.
+pub(super) type TargetWorker = Worker<TargetRequest, TargetReply, TargetStore<OsDirectory>>;
+
+/// What the two roles do differently at the edges.
+pub(super) trait RoleActions: Send {
+    /// Sender: the code is known and its room open.
+    fn on_code_ready(&mut self, code: &Code) -> impl Future<Output = ()> + Send;
+    /// Sender: the code is spent.
+    fn on_code_spent(&mut self);
+    /// Stores what a join agreed on; a receiver gets its opened store.
+    fn on_pair(&mut self, pairing: &Pairing) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
+    /// Remembers the peer and the epoch.
+    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
+    /// The command that continues, where there is something to continue.
+    fn resume_command(&self) -> Option<String>;
+    /// Both sides know that all is settled: nothing is left to be resumed.
+    fn on_done(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// A receiver's session, open on disk.
+pub(super) struct Paired {
+    pub(super) session: SessionId,
+    pub(super) secret: SessionSecret,
+    pub(super) epoch: u64,
+    pub(super) worker: TargetWorker,
+    pub(super) state: TargetState,
+}
+
+/// Everything a run needs from outside.
+pub(super) struct Surroundings<R> {
+    pub(super) ui: Ui,
+    pub(super) client: Client,
+    pub(super) link_config: LinkConfig,
+    pub(super) role: R,
+    pub(super) source: Option<SourceWorker>,
+    pub(super) target: Option<TargetWorker>,
+    pub(super) scan: Option<mpsc::Receiver<ScanReport>>,
+    /// Name of the peer as stored, for questions.
+    pub(super) peer_name: String,
+    /// Until when host and sender may be missing; `None`: they may, as long as the machine's own budget lasts.
+    pub(super) wait_until: Option<Instant>,
+}
+
+/// The present connection, taken apart so that each part can be waited for.
+struct Connection {
+    handle: LinkHandle,
+    events: EventReceiver,
+    control: FrameReceiver,
+    pulse: FrameReceiver,
+    data: FrameReceiver,
+}
+
+struct Runner<R> {
+    session: Session,
+    around: Surroundings<R>,
+    host: Option<HostConnection>,
+    connection: Option<Connection>,
+    /// Frames of control and pulse that their channel had no room for.
+    waiting: VecDeque<(Channel, Bytes)>,
+    /// The data frame that the channel had no room for.
+    unsent: Option<Bytes>,
+    answers: (mpsc::Sender<Result<Answer, Error>>, mpsc::Receiver<Result<Answer, Error>>),
+    pace: Pace,
+    next_progress: Instant,
+    last_progress: u64,
+    farewell: Option<Instant>,
+    was_met: bool,
+    ending: Option<Result<(), Error>>,
+}
+
+/// What happened.
+enum Happening {
+    Client(Option<ClientEvent>),
+    Link(Option<LinkEvent>),
+    Frame(Channel, Option<Bytes>),
+    Writable,
+    Source(Option<SourceReply>),
+    Target(Option<TargetReply>),
+    Scan(Option<ScanReport>),
+    Answer(Option<Result<Answer, Error>>),
+    Stop,
+    Tick,
+}
+
+/// Runs `session` to its end.
+///
+/// # Errors
+/// Why it did not get through; what is kept continues by the command in the error.
+pub(super) async fn run<R: RoleActions>(session: Session, around: Surroundings<R>) -> Result<Summary, Error> {
+    let now = Instant::now();
+    let mut runner = Runner {
+        farewell: session.has_finished().then(|| now + FAREWELL),
+        session,
+        around,
+        host: None,
+        connection: None,
+        waiting: VecDeque::new(),
+        unsent: None,
+        answers: mpsc::channel(1),
+        pace: Pace::new(now),
+        next_progress: now + PROGRESS_INTERVAL,
+        last_progress: 0,
+        was_met: false,
+        ending: None,
+    };
+    let outcome = runner.go().await;
+    runner.close(outcome).await
+}
+
+impl<R: RoleActions> Runner<R> {
+    async fn go(&mut self) -> Result<(), Error> {
+        loop {
+            self.drain().await?;
+            if let Some(ending) = self.ending.take() {
+                return ending;
+            }
+            let happening = self.select().await;
+            self.apply(happening).await?;
+        }
+    }
+
+    async fn select(&mut self) -> Happening {
+        let now = Instant::now();
+        let timers = [
+            self.session.poll_timeout().map(|(at, _)| at),
+            Some(self.next_progress),
+            self.farewell,
+            self.around.wait_until.filter(|_| !self.was_met),
+        ];
+        let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
+        let takes_data = self.session.takes_data();
+        let blocked = self
+            .waiting
+            .front()
+            .map(|(channel, _)| *channel)
+            .or_else(|| self.unsent.is_some().then_some(Channel::Data));
+        let Surroundings { client, source, target, scan, ui, .. } = &mut self.around;
+        let (events, control, pulse, data, handle) = match &mut self.connection {
+            Some(connection) => (
+                Some(&mut connection.events),
+                Some(&mut connection.control),
+                Some(&mut connection.pulse),
+                Some(&mut connection.data),
+                Some(&connection.handle),
+            ),
+            None => (None, None, None, None, None),
+        };
+        tokio::select! {
+            event = client.event() => Happening::Client(event),
+            frame = receive(control) => Happening::Frame(Channel::Control, frame),
+            frame = receive(pulse) => Happening::Frame(Channel::Pulse, frame),
+            event = next_event(events) => Happening::Link(event),
+            frame = receive(data), if takes_data => Happening::Frame(Channel::Data, frame),
+            () = writable(handle, blocked), if blocked.is_some() => Happening::Writable,
+            reply = next_source(source), if source.is_some() => Happening::Source(reply),
+            reply = next_target(target), if target.is_some() => Happening::Target(reply),
+            report = next_scan(scan), if scan.is_some() => Happening::Scan(report),
+            answer = self.answers.1.recv() => Happening::Answer(answer),
+            _ = ui.stopped() => Happening::Stop,
+            () = tokio::time::sleep_until(wake.into()) => Happening::Tick,
+        }
+    }
+
+    async fn apply(&mut self, happening: Happening) -> Result<(), Error> {
+        let now = Instant::now();
+        match happening {
+            Happening::Client(event) => self.on_client(event, now)?,
+            Happening::Link(Some(event)) => self.on_link(event, now),
+            Happening::Link(None) => self.connection = None,
+            Happening::Frame(channel, Some(frame)) => {
+                self.session.handle_frame(channel, &frame, now);
+                if channel == Channel::Data {
+                    self.read_burst(now);
+                }
+            }
+            // The end of a channel is told by the event of its link.
+            Happening::Frame(_, None) => self.on_channel_end(),
+            Happening::Writable => {}
+            Happening::Source(Some(reply)) => self.session.handle_source(reply, now),
+            Happening::Target(Some(reply)) => self.session.handle_target(reply, now),
+            Happening::Source(None) | Happening::Target(None) => {
+                return Err(Error::new(ErrorKind::Failure, "the store's thread ended; this is a bug"));
+            }
+            Happening::Scan(Some(report)) => self.session.handle_scan(report, now),
+            Happening::Scan(None) => self.around.scan = None,
+            Happening::Answer(Some(Ok(answer))) => self.session.handle_answer(answer, now),
+            Happening::Answer(Some(Err(error))) => {
+                self.session.handle_answer(Answer::Accept(false), now);
+                return Err(error);
+            }
+            Happening::Answer(None) => {}
+            Happening::Stop => {
+                self.session.handle_stop(now);
+                self.drain().await?;
+                return Err(Error::new(ErrorKind::Interrupted, "stopped"));
+            }
+            Happening::Tick => self.on_tick(now).await?,
+        }
+        Ok(())
+    }
+
+    /// Takes more data frames that are there already.
+    fn read_burst(&mut self, now: Instant) {
+        for _ in 0..DATA_BURST {
+            if !self.session.takes_data() {
+                return;
+            }
+            let Some(frame) = self.connection.as_mut().and_then(|connection| connection.data.try_recv()) else { return };
+            self.session.handle_frame(Channel::Data, &frame, now);
+        }
+    }
+
+    fn on_client(&mut self, event: Option<ClientEvent>, now: Instant) -> Result<(), Error> {
+        match event {
+            Some(ClientEvent::Connected(connection)) => {
+                self.host = Some(connection);
+                self.session.handle_host_up(now);
+            }
+            Some(ClientEvent::Message(message)) => self.session.handle_host(message, now),
+            Some(ClientEvent::Lost { reason, .. }) => {
+                tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
+                self.host = None;
+                self.session.handle_host_down(now);
+            }
+            Some(ClientEvent::Unreachable { errors, .. }) => {
+                let is_patient = self.session.is_paired() || self.around.wait_until.is_some_and(|until| now < until);
+                if !is_patient && !self.was_met {
+                    let list: Vec<String> = errors.iter().map(|(host, error)| format!("{}: {error}", host.url())).collect();
+                    let text = format!("no host can be reached ({})", list.join("; "));
+                    let hint = "check the address and that the sender or host runs; --wait waits for it";
+                    return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
+                }
+            }
+            Some(ClientEvent::Stopped(reason)) => {
+                return Err(Error::new(ErrorKind::Unreachable, format!("the host turned us away: {reason}")));
+            }
+            None => return Err(Error::new(ErrorKind::Unreachable, "the host does not take us back")),
+        }
+        Ok(())
+    }
+
+    fn on_link(&mut self, event: LinkEvent, now: Instant) {
+        if let LinkEvent::Closed { reason } = &event {
+            tracing::info!(target: "rejoin::link", %reason, "the link ended");
+            // What came before the end is heard first: the last word may be in it.
+            if let Some(mut connection) = self.connection.take() {
+                while let Some(frame) = connection.control.try_recv() {
+                    self.session.handle_frame(Channel::Control, &frame, now);
+                }
+            }
+        }
+        self.session.handle_link(event, now);
+    }
+
+    fn on_channel_end(&mut self) {
+        // Its receivers answer at once from now on; only the events still matter.
+        if let Some(connection) = self.connection.take() {
+            let Connection { handle, events, .. } = connection;
+            drop(events);
+            tokio::spawn(async move { handle.close().await });
+            self.session.handle_link(
+                LinkEvent::Closed { reason: crate::link::CloseReason::Peer },
+                Instant::now(),
+            );
+        }
+    }
+
+    async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
+        self.session.handle_timeout(now);
+        if now >= self.next_progress {
+            self.next_progress = now + PROGRESS_INTERVAL;
+            self.tell_progress(now).await;
+        }
+        if self.farewell.is_some_and(|at| now >= at) {
+            self.ending = Some(Ok(()));
+        }
+        if !self.was_met && self.around.wait_until.is_some_and(|at| now >= at) {
+            let text = "the sender did not come in the time of --wait";
+            return Err(Error::new(ErrorKind::Unreachable, text));
+        }
+        Ok(())
+    }
+
+    async fn tell_progress(&mut self, now: Instant) {
+        let progress = self.session.progress();
+        let rate_bps = self.pace.sample(progress.wire_bytes, now);
+        if !self.session.is_up() || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes) {
+            return;
+        }
+        self.last_progress = progress.bytes;
+        let left = progress.totals.bytes.saturating_sub(progress.bytes);
+        let event = Event::Progress {
+            bytes: progress.bytes,
+            total_bytes: progress.totals.bytes,
+            files: progress.files,
+            total_files: progress.totals.files,
+            rate_bps,
+            eta_s: (rate_bps > 0 && progress.is_complete).then(|| left / rate_bps),
+            rtt_ms: self.session.rtt().map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3),
+            stripes: 1,
+        };
+        self.around.ui.emit(event).await;
+    }
+
+    /// Carries out what the machine asks for, and sends what it has ready.
+    async fn drain(&mut self) -> Result<(), Error> {
+        loop {
+            while let Some(output) = self.session.poll_output() {
+                self.carry_out(output).await?;
+            }
+            self.send_waiting();
+            if !self.send_data() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends data frames while the channel takes them; `false` where nothing new was asked for.
+    fn send_data(&mut self) -> bool {
+        let Some(connection) = &self.connection else {
+            self.unsent = None;
+            return false;
+        };
+        let mut has_sent = false;
+        loop {
+            let Some(frame) = self.unsent.take().or_else(|| self.session.poll_frame(Instant::now())) else {
+                return has_sent;
+            };
+            match connection.handle.try_send(Channel::Data, frame) {
+                Ok(()) => has_sent = true,
+                Err(unsent) => {
+                    self.unsent = Some(unsent.frame);
+                    return has_sent;
+                }
+            }
+        }
+    }
+
+    fn send_waiting(&mut self) {
+        let Some(connection) = &self.connection else {
+            self.waiting.clear();
+            return;
+        };
+        while let Some((channel, frame)) = self.waiting.pop_front() {
+            if let Err(unsent) = connection.handle.try_send(channel, frame) {
+                self.waiting.push_front((channel, unsent.frame));
+                return;
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, output: SessionOutput) -> Result<(), Error> {
+        match output {
+            SessionOutput::Host(message) => {
+                if let Some(host) = &self.host
+                    && let Err(error) = host.send(message)
+                {
+                    tracing::debug!(target: "rejoin::signal", %error, "a message was not sent");
+                }
+            }
+            SessionOutput::StartLink => self.start_link().await?,
+            SessionOutput::Link(command) => {
+                if let Some(connection) = &self.connection
+                    && let Err(error) = connection.handle.command(command)
+                {
+                    tracing::info!(target: "rejoin::link", %error, "a command was refused");
+                }
+            }
+            SessionOutput::StopLink => self.stop_link(),
+            SessionOutput::Send(channel, frame) => self.waiting.push_back((channel, frame)),
+            SessionOutput::CodeReady(code) => self.around.role.on_code_ready(&code).await,
+            SessionOutput::CodeSpent => self.around.role.on_code_spent(),
+            SessionOutput::Pair(pairing) => self.pair(&pairing).await?,
+            SessionOutput::Peer { member, name, epoch } => {
+                self.was_met = true;
+                self.around.peer_name.clone_from(&name);
+                self.around.role.on_peer(member, &name, epoch);
+                self.around.client_pace(HostPace::Relaxed);
+            }
+            SessionOutput::Source(request) => {
+                if let Some(source) = &mut self.around.source {
+                    source.ask(request);
+                }
+            }
+            SessionOutput::Target(request) => {
+                if let Some(target) = &mut self.around.target {
+                    target.ask(request);
+                }
+            }
+            SessionOutput::Event(event) => {
+                if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. }) {
+                    self.around.client_pace(HostPace::Urgent);
+                    if self.session.has_finished() {
+                        self.farewell = Some(Instant::now() + FAREWELL);
+                    }
+                }
+                self.around.ui.emit(event).await;
+            }
+            SessionOutput::Ask(ask) => self.ask(ask),
+            SessionOutput::Finished => {}
+            SessionOutput::Done => self.ending = Some(Ok(())),
+            SessionOutput::Failed(error) => self.ending = Some(Err(error)),
+        }
+        Ok(())
+    }
+
+    async fn start_link(&mut self) -> Result<(), Error> {
+        self.stop_link();
+        let config = self.around.link_config.clone();
+        let Link { handle, events, control, pulse, data } = LinkDriver::start(config)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Failure, format!("no connection can be started: {error}")))?;
+        self.connection = Some(Connection { handle, events, control, pulse, data });
+        Ok(())
+    }
+
+    fn stop_link(&mut self) {
+        self.waiting.clear();
+        self.unsent = None;
+        if let Some(connection) = self.connection.take() {
+            tokio::spawn(async move { connection.handle.close().await });
+        }
+    }
+
+    async fn pair(&mut self, pairing: &Pairing) -> Result<(), Error> {
+        self.was_met = true;
+        let paired = self.around.role.on_pair(pairing).await?;
+        let now = Instant::now();
+        match paired {
+            Some(Paired { session, secret, epoch, worker, state }) => {
+                self.around.target = Some(worker);
+                self.session.handle_paired(session, &secret, epoch, state, now);
+            }
+            None => self.session.handle_stored(now),
+        }
+        Ok(())
+    }
+
+    /// Asks the user without holding up the loop.
+    fn ask(&self, ask: Ask) {
+        let (ui, answers, from) = (self.around.ui.clone(), self.answers.0.clone(), self.around.peer_name.clone());
+        tokio::spawn(async move {
+            let answer = match ask {
+                Ask::Accept { totals, is_complete, names, is_again } => {
+                    let offer = Offer {
+                        from,
+                        names,
+                        files: totals.files,
+                        bytes: totals.bytes,
+                        at_least: !is_complete,
+                        flagged: Vec::new(),
+                        again: is_again,
+                    };
+                    ui.ask_consent(offer).await.map(|consent| Answer::Accept(consent == Consent::Accepted))
+                }
+                Ask::Conflict { path, offered_bytes } => {
+                    let path = PathText::new(path.as_bytes());
+                    let conflict = Conflict { path, present_bytes: 0, offered_bytes };
+                    ui.ask_conflict(conflict).await.map(|answer| Answer::Conflict {
+                        policy: on_conflict(answer.choice),
+                        for_all: answer.for_all,
+                    })
+                }
+            };
+            // Where the run is over, nobody wants to know.
+            let _ = answers.send(answer).await;
+        });
+    }
+
+    /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
+    async fn close(mut self, outcome: Result<(), Error>) -> Result<Summary, Error> {
+        self.send_waiting();
+        if let Some(connection) = self.connection.take() {
+            connection.handle.close().await;
+        }
+        let summary = ending::summary(&self.session, Instant::now());
+        let target = match self.around.target.take() {
+            Some(worker) => worker.stop().await,
+            None => None,
+        };
+        if let Some(worker) = self.around.source.take() {
+            worker.stop().await;
+        }
+        match outcome {
+            Ok(()) => {
+                self.around.role.on_done().await;
+                if let Some(store) = target {
+                    let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
+                    if let Ok(Err(error)) = cleaned {
+                        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
+                    }
+                }
+                Ok(summary)
+            }
+            Err(mut error) => {
+                if error.kind.is_retryable() && error.resume_command.is_none() {
+                    error.resume_command = self.around.role.resume_command();
+                }
+                // What is kept makes it an interruption; without, nothing was started.
+                if error.kind == ErrorKind::Unreachable && error.resume_command.is_some() {
+                    error.kind = ErrorKind::Interrupted;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<R> Surroundings<R> {
+    fn client_pace(&self, pace: HostPace) {
+        self.client.set_pace(pace);
+    }
+}
+
+const fn on_conflict(choice: crate::options::OnConflict) -> OnConflict {
+    match choice {
+        crate::options::OnConflict::Skip => OnConflict::Skip,
+        crate::options::OnConflict::Overwrite => OnConflict::Overwrite,
+        crate::options::OnConflict::Rename => OnConflict::Rename,
+        crate::options::OnConflict::Fail => OnConflict::Fail,
+    }
+}
+
+async fn receive(frames: Option<&mut FrameReceiver>) -> Option<Bytes> {
+    match frames {
+        Some(frames) => frames.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_event(events: Option<&mut EventReceiver>) -> Option<LinkEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn writable(handle: Option<&LinkHandle>, channel: Option<Channel>) {
+    match (handle, channel) {
+        (Some(handle), Some(channel)) => handle.writable(channel).await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn next_source(worker: &mut Option<SourceWorker>) -> Option<SourceReply> {
+    match worker {
+        Some(worker) => worker.reply().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_target(worker: &mut Option<TargetWorker>) -> Option<TargetReply> {
+    match worker {
+        Some(worker) => worker.reply().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_scan(scan: &mut Option<mpsc::Receiver<ScanReport>>) -> Option<ScanReport> {
+    match scan {
+        Some(scan) => scan.recv().await,
+        None => std::future::pending().await,
+    }
+}

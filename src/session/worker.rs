@@ -1,0 +1,86 @@
+//! A store on a thread of its own: requests in order, replies in order, bounded both ways.
+
+use std::collections::VecDeque;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc;
+
+/// Requests on their way to the thread; the machines bound what they ask for, this bounds the channel.
+const REQUESTS_MAX: usize = 256;
+
+/// Replies on their way back.
+const REPLIES_MAX: usize = 64;
+
+/// A thread that carries out requests of one store.
+#[derive(Debug)]
+pub(super) struct Worker<Request, Reply, Store> {
+    requests: Option<mpsc::Sender<Request>>,
+    replies: mpsc::Receiver<Reply>,
+    waiting: VecDeque<Request>,
+    thread: Option<JoinHandle<Store>>,
+}
+
+impl<Request, Reply, Store> Worker<Request, Reply, Store>
+where
+    Request: Send + 'static,
+    Reply: Send + 'static,
+    Store: Send + 'static,
+{
+    /// Starts the thread over `store`.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(super) fn start(
+        name: &str,
+        mut store: Store,
+        mut handle: impl FnMut(&mut Store, Request) -> Option<Reply> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
+        let (answers, replies) = mpsc::channel(REPLIES_MAX);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while let Some(request) = asked.blocking_recv() {
+                if let Some(reply) = handle(&mut store, request)
+                    && answers.blocking_send(reply).is_err()
+                {
+                    break;
+                }
+            }
+            store
+        })?;
+        Ok(Self { requests: Some(requests), replies, waiting: VecDeque::new(), thread: Some(thread) })
+    }
+
+    /// Asks for something; never waits.
+    pub(super) fn ask(&mut self, request: Request) {
+        self.waiting.push_back(request);
+        self.flush();
+    }
+
+    /// Hands over what fits.
+    fn flush(&mut self) {
+        let Some(requests) = &self.requests else { return };
+        while !self.waiting.is_empty()
+            && let Ok(permit) = requests.try_reserve()
+        {
+            if let Some(request) = self.waiting.pop_front() {
+                permit.send(request);
+            }
+        }
+    }
+
+    /// The next reply. May be cancelled without losing one.
+    pub(super) async fn reply(&mut self) -> Option<Reply> {
+        self.flush();
+        // A full channel empties only as replies are made, so the next flush comes with the next reply.
+        self.replies.recv().await
+    }
+
+    /// Ends the thread when it has done what it was asked, and gives the store back.
+    pub(super) async fn stop(mut self) -> Option<Store> {
+        let Self { replies, waiting, .. } = &mut self;
+        waiting.clear();
+        replies.close();
+        self.requests = None;
+        let thread = self.thread.take()?;
+        tokio::task::spawn_blocking(move || thread.join().ok()).await.ok().flatten()
+    }
+}
