@@ -14,6 +14,8 @@ pub mod join;
 mod keys;
 pub mod message;
 mod pake;
+pub mod protocol;
+pub mod room;
 pub mod seal;
 
 pub use codec::CodecError;
