@@ -8,10 +8,13 @@
 
 pub mod candidates;
 pub mod capabilities;
+pub mod client;
 pub mod code;
 mod codec;
+pub mod host;
 pub mod join;
 mod keys;
+pub mod local;
 pub mod message;
 mod pake;
 pub mod protocol;
