@@ -8,12 +8,17 @@
 
 pub mod candidates;
 pub mod capabilities;
+pub mod client;
 pub mod code;
 mod codec;
+pub mod host;
 pub mod join;
 mod keys;
+pub mod local;
 pub mod message;
 mod pake;
+pub mod protocol;
+pub mod room;
 pub mod seal;
 
 pub use codec::CodecError;

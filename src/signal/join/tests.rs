@@ -5,7 +5,7 @@ use super::*;
 use crate::signal::capabilities::Capabilities;
 use crate::signal::code::Code;
 use crate::signal::message::{Attempt, Introduction, SignalMessage};
-use crate::signal::seal::{Envelope, SealError, SealedChannel};
+use crate::signal::seal::{SealError, SealedChannel};
 use crate::wire::{MemberId, SessionId};
 use proptest::prelude::*;
 
@@ -65,17 +65,17 @@ fn greet(joiner: &mut Joiner, deposit: &[u8], byte: u8) -> Greeting {
 }
 
 fn hello(payload: &[u8]) -> Hello {
-    match JoinPayload::decode(payload).unwrap() {
-        JoinPayload::Hello(hello) => hello,
-        other => panic!("not a hello: {other:?}"),
-    }
+    let Ok(JoinPayload::Hello(hello)) = JoinPayload::decode(payload) else {
+        panic!("not a hello")
+    };
+    hello
 }
 
 fn welcome(payload: &[u8]) -> Welcome {
-    match JoinPayload::decode(payload).unwrap() {
-        JoinPayload::Welcome(welcome) => welcome,
-        other => panic!("not a welcome: {other:?}"),
-    }
+    let Ok(JoinPayload::Welcome(welcome)) = JoinPayload::decode(payload) else {
+        panic!("not a welcome")
+    };
+    welcome
 }
 
 /// A whole join; the channels of both ends.
@@ -651,9 +651,8 @@ fn envelopes_survive_their_byte_form() {
     let bytes = JoinPayload::Sealed(channel.seal(&offer().unwrap()).unwrap())
         .encode()
         .unwrap();
-    let envelope: Envelope = match JoinPayload::decode(&bytes).unwrap() {
-        JoinPayload::Sealed(envelope) => envelope,
-        other => panic!("{other:?}"),
+    let Ok(JoinPayload::Sealed(envelope)) = JoinPayload::decode(&bytes) else {
+        panic!("not sealed")
     };
     assert_eq!(Some(admitted.channel.open(&envelope).unwrap()), offer());
 }

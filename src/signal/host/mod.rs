@@ -1,0 +1,323 @@
+//! I/O: the signaling host. An HTTP server around [`Rooms`], usable alone and inside `send`.
+//!
+//! One task owns the rooms; every WebSocket has a task that feeds it and a bounded queue that it fills. The owner
+//! never waits for anybody: who does not read is closed.
+
+mod connection;
+mod listener;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{ConnectInfo, State};
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use connection::{Outgoing, serve};
+use listener::{GuardedListener, Peer, Places};
+
+use super::protocol::{HostMessage, MESSAGE_BYTES_MAX};
+use super::room::{Command, ConnectionId, Counters, Gauges, Limits, Rooms};
+
+/// Inputs waiting for the owner: when it is full, sockets are read more slowly.
+const INPUTS_MAX: usize = 1024;
+/// How long a stopping host lets its members read the goodbye.
+const GOODBYE_TIME: Duration = Duration::from_secs(2);
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The address is in use, not ours, or not permitted.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// A running host. Dropping it stops it without a goodbye; [`shutdown`](Self::shutdown) says one.
+#[derive(Debug)]
+pub struct HostHandle {
+    local_addr: SocketAddr,
+    inputs: mpsc::Sender<Input>,
+    stop: watch::Sender<bool>,
+    places: Places,
+    server: JoinHandle<()>,
+    owner: JoinHandle<()>,
+}
+
+/// What happens to the rooms, in one queue.
+#[derive(Debug)]
+enum Input {
+    Connected {
+        address: IpAddr,
+        outgoing: Outgoing,
+        connection: oneshot::Sender<ConnectionId>,
+    },
+    Message {
+        connection: ConnectionId,
+        bytes: Bytes,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
+    Snapshot {
+        answer: oneshot::Sender<(Counters, Gauges)>,
+    },
+    Shutdown {
+        retry_after: Duration,
+    },
+}
+
+#[derive(Clone)]
+struct Shared {
+    inputs: mpsc::Sender<Input>,
+}
+
+/// The signaling host; see [`HostHandle`].
+#[derive(Debug)]
+pub struct Host;
+
+impl Host {
+    /// Listens and serves until the handle is shut down or dropped. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`HostError::Listen`] if the address cannot be had.
+    pub async fn start(listen: SocketAddr, limits: Limits) -> Result<HostHandle, HostError> {
+        let failed = |source| HostError::Listen {
+            address: listen,
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let (inputs, queue) = mpsc::channel(INPUTS_MAX);
+        let (stop, mut stopped) = watch::channel(false);
+        let owner = tokio::spawn(Owner::new(limits).run(queue));
+        let places = Places::new(limits.connections_max);
+        let listener = GuardedListener::new(listener, places.clone(), limits.join_deadline);
+        let router = router(Shared {
+            inputs: inputs.clone(),
+        });
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        let server = tokio::spawn(async move {
+            let stopped = async move {
+                // An error means that the handle is gone, which stops it as well.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            // Accept errors are retried inside; it returns only when told to stop.
+            let _ = axum::serve(listener, service)
+                .with_graceful_shutdown(stopped)
+                .await;
+        });
+        tracing::info!(target: "rejoin::host", %local_addr, "listening");
+        Ok(HostHandle {
+            local_addr,
+            inputs,
+            stop,
+            places,
+            server,
+            owner,
+        })
+    }
+}
+
+impl HostHandle {
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Totals and present numbers; `None` once it has stopped.
+    pub async fn snapshot(&self) -> Option<(Counters, Gauges)> {
+        snapshot(&self.inputs).await
+    }
+
+    /// Stops: no new connections, every member is told when to come back, then all sockets are closed.
+    pub async fn shutdown(mut self, retry_after: Duration) {
+        self.stop.send_replace(true);
+        let _ = self.inputs.send(Input::Shutdown { retry_after }).await;
+        let goodbyes = async {
+            let _ = (&mut self.owner).await;
+            self.places.all_free().await;
+        };
+        // Whoever does not read its goodbye in time is cut off, here by drop.
+        let _ = tokio::time::timeout(GOODBYE_TIME, goodbyes).await;
+    }
+}
+
+impl Drop for HostHandle {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.owner.abort();
+    }
+}
+
+fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/", get(pages::index))
+        .route("/ws", get(websocket))
+        .route("/healthz", get(pages::health))
+        .route("/readyz", get(pages::ready))
+        .route("/metrics", get(pages::metrics))
+        .with_state(shared)
+}
+
+async fn websocket(
+    upgrade: WebSocketUpgrade,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    State(shared): State<Shared>,
+) -> Response {
+    upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        // Buffers are allocated per connection, eagerly: the defaults would take 256 KiB of memory for each.
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
+        .on_upgrade(move |socket| async move {
+            peer.upgraded();
+            serve(socket, peer.address(), shared.inputs).await;
+        })
+}
+
+async fn snapshot(inputs: &mpsc::Sender<Input>) -> Option<(Counters, Gauges)> {
+    let (answer, answered) = oneshot::channel();
+    inputs.send(Input::Snapshot { answer }).await.ok()?;
+    answered.await.ok()
+}
+
+/// The one task that owns the rooms.
+struct Owner {
+    rooms: Rooms,
+    outgoing: BTreeMap<ConnectionId, Outgoing>,
+    next_connection: u64,
+}
+
+impl Owner {
+    fn new(limits: Limits) -> Self {
+        Self {
+            rooms: Rooms::new(limits),
+            outgoing: BTreeMap::new(),
+            next_connection: 0,
+        }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Input>) {
+        loop {
+            let deadline = self.rooms.poll_timeout();
+            let timeout = async move {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let input = tokio::select! {
+                input = queue.recv() => match input {
+                    Some(input) => Some(input),
+                    None => return,
+                },
+                () = timeout => None,
+            };
+            let last = matches!(input, Some(Input::Shutdown { .. }));
+            // A fault of ours in one room must not end the others (K-42).
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                self.apply(input, Instant::now());
+                self.drain(Instant::now());
+            }));
+            if outcome.is_err() {
+                tracing::error!(target: "rejoin::host", "a request failed inside the host");
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn apply(&mut self, input: Option<Input>, now: Instant) {
+        match input {
+            None => self.rooms.handle_timeout(now),
+            Some(Input::Connected {
+                address,
+                outgoing,
+                connection,
+            }) => {
+                self.next_connection += 1;
+                let id = ConnectionId(self.next_connection);
+                if connection.send(id).is_ok() {
+                    self.outgoing.insert(id, outgoing);
+                    self.rooms.handle_connected(id, address, now);
+                }
+            }
+            Some(Input::Message { connection, bytes }) => {
+                self.rooms.handle_message(connection, &bytes, random(), now);
+            }
+            Some(Input::Disconnected { connection }) => {
+                self.outgoing.remove(&connection);
+                self.rooms.handle_disconnected(connection, now);
+            }
+            Some(Input::Snapshot { answer }) => {
+                // Whoever asked may have left.
+                let _ = answer.send((self.rooms.counters(), self.rooms.gauges()));
+            }
+            Some(Input::Shutdown { retry_after }) => self.rooms.handle_shutdown(retry_after, now),
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        while let Some(command) = self.rooms.poll_command() {
+            match command {
+                Command::Send {
+                    connection,
+                    message,
+                } => {
+                    if !self.send(connection, &message) {
+                        self.rooms.handle_slow(connection, now);
+                    }
+                }
+                Command::Close { connection, reason } => {
+                    tracing::debug!(target: "rejoin::host", ?connection, %reason, "closing");
+                    self.send(connection, &HostMessage::Goodbye { reason });
+                    // With its queue ends the connection, once the queue is written.
+                    self.outgoing.remove(&connection);
+                }
+            }
+        }
+    }
+
+    /// Queues a message; false if the connection has too much unread.
+    fn send(&self, connection: ConnectionId, message: &HostMessage) -> bool {
+        let Some(outgoing) = self.outgoing.get(&connection) else {
+            return true;
+        };
+        match message.encode() {
+            Ok(bytes) => outgoing.push(bytes.into()),
+            Err(error) => {
+                tracing::error!(target: "rejoin::host", %error, "a message has no byte form");
+                true
+            }
+        }
+    }
+}
+
+fn random() -> u32 {
+    // Only spreads room numbers; without randomness they are merely guessable in order.
+    getrandom::u32().unwrap_or_default()
+}
+
+/// Shared by a connection's queue and its writer: bytes not yet written.
+type QueuedBytes = Arc<std::sync::atomic::AtomicUsize>;

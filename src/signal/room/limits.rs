@@ -1,0 +1,129 @@
+//! What a host allows, each with its reason, and the bucket that measures rates.
+
+use std::time::{Duration, Instant};
+
+/// Limits of one host. None is taken from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rooms at once (K-27): 4096 of them with full queues stay below [`queued_bytes_max`](Self::queued_bytes_max).
+    pub rooms_max: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address; a team behind one NAT has tens.
+    pub connections_per_address_max: usize,
+    /// Members of a code room, strangers included: a few people mistyping must not keep the right one out.
+    pub members_max: usize,
+    /// Rooms one connection is in at once: a sender with several receivers has one each.
+    pub rooms_per_connection_max: usize,
+    /// From connecting to being in a room (H-13).
+    pub join_deadline: Duration,
+    /// How long a member whose connection is gone is kept, with what was relayed to it (F-25).
+    pub absence: Duration,
+    /// Messages kept for an absent member, the newest (V-22).
+    pub queue_messages_max: usize,
+    /// Bytes kept for all absent members together.
+    pub queued_bytes_max: usize,
+    /// How long a room without any connected member stays (K-29).
+    pub room_lease: Duration,
+    /// How long a code may wait to be used (F-53); `None` for as long as its opener stays.
+    pub code_lifetime: Option<Duration>,
+    /// How long a spent, burnt or expired number is remembered and not given out again.
+    pub tombstone_lifetime: Duration,
+    /// Remembered numbers; the oldest goes first.
+    pub tombstones_max: usize,
+    /// Members waiting for rooms that are not there yet, in all.
+    pub waiters_max: usize,
+    /// How long one waits before it has to ask again.
+    pub waiter_lifetime: Duration,
+    /// Messages of one connection: tokens at once. A hundred candidates and as many descriptions fit.
+    pub messages_burst: u32,
+    /// Messages of one connection per second, in the long run.
+    pub messages_per_second: u32,
+    /// Tries at rooms from one address (H-13, H-14): tokens at once. Loopback, where proxies sit, is exempt.
+    pub tries_burst: u32,
+    /// Tries at rooms from one address per minute, in the long run.
+    pub tries_per_minute: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rooms_max: 4096,
+            connections_max: 4096,
+            connections_per_address_max: 256,
+            members_max: 8,
+            rooms_per_connection_max: 16,
+            join_deadline: Duration::from_secs(10),
+            absence: Duration::from_secs(60),
+            queue_messages_max: 30,
+            queued_bytes_max: 64 * 1024 * 1024,
+            room_lease: Duration::from_secs(30 * 60),
+            code_lifetime: Some(Duration::from_secs(60 * 60)),
+            tombstone_lifetime: Duration::from_secs(60 * 60),
+            tombstones_max: 4096,
+            waiters_max: 1024,
+            waiter_lifetime: Duration::from_secs(5 * 60),
+            messages_burst: 400,
+            messages_per_second: 50,
+            tries_burst: 60,
+            tries_per_minute: 60,
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bucket {
+    tokens: f64,
+    since: Instant,
+}
+
+impl Bucket {
+    pub(super) fn full(burst: u32, now: Instant) -> Self {
+        Self {
+            tokens: f64::from(burst),
+            since: now,
+        }
+    }
+
+    /// Takes one token; false if there is none.
+    pub(super) fn take(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
+        self.refill(burst, per_second, now);
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+
+    /// Whether it says nothing any more and can be forgotten.
+    pub(super) fn is_full(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
+        self.refill(burst, per_second, now);
+        self.tokens >= f64::from(burst)
+    }
+
+    fn refill(&mut self, burst: u32, per_second: f64, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.since).as_secs_f64();
+        self.tokens = elapsed
+            .mul_add(per_second, self.tokens)
+            .min(f64::from(burst));
+        self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(3, start);
+        let taken = |bucket: &mut Bucket, now| (0..10).filter(|_| bucket.take(3, 2.0, now)).count();
+        assert_eq!(taken(&mut bucket, start), 3);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(1)), 2);
+        assert!(!bucket.is_full(3, 2.0, start + Duration::from_secs(2)));
+        assert!(bucket.is_full(3, 2.0, start + Duration::from_secs(3)));
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(3600)), 3);
+    }
+}

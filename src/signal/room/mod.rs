@@ -1,0 +1,341 @@
+//! The host's state: connections, rooms, members, and who hears what. Pure; [`host`](crate::signal::host) drives it.
+//!
+//! A code room is a star around its opener: strangers who found the number see the opener and nobody else. A session's
+//! room is a pair. The host reads nothing that is sealed, and keeps nothing after a room ends but its number.
+//!
+//! Every loop over all rooms runs in the sweep, at most once a second.
+
+mod limits;
+mod members;
+mod presence;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod tombstones;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use limits::Bucket;
+pub use limits::Limits;
+use members::Room;
+use requests::room_of;
+use tombstones::Tombstones;
+
+use crate::signal::codec::CodecError;
+use crate::signal::keys::{MemberToken, RoomName};
+use crate::signal::protocol::{
+    ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX, RefusalReason,
+};
+use crate::wire::{MemberId, PROTOCOL_VERSION};
+
+/// How exactly deadlines are kept; one second of slack saves a timer for every member.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Addresses whose tries are counted; beyond it new addresses share the fate of a full host.
+const ADDRESSES_MAX: usize = 65_536;
+
+/// Names one WebSocket; never reused within a host's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What the host has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Sends a message; a connection that does not read is to be reported by [`Rooms::handle_slow`].
+    Send {
+        /// To whom.
+        connection: ConnectionId,
+        /// What.
+        message: HostMessage,
+    },
+    /// Says [`HostMessage::Goodbye`], then closes. The state has forgotten the connection already.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Plain numbers for `/metrics`; nothing in them names a room or a member (H-15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections ever accepted.
+    pub connections: u64,
+    /// Connections turned away or closed by the host.
+    pub connections_closed: u64,
+    /// Messages received.
+    pub messages: u64,
+    /// Requests refused.
+    pub refusals: u64,
+    /// Rooms ever opened.
+    pub rooms_opened: u64,
+    /// Codes spent by a pairing.
+    pub codes_used: u64,
+    /// Codes burnt by a wrong guess.
+    pub codes_burnt: u64,
+    /// Payloads relayed, queued ones included.
+    pub relayed: u64,
+    /// Bytes of them.
+    pub relayed_bytes: u64,
+    /// Queued payloads dropped for newer ones, for space, or because nobody came back.
+    pub dropped: u64,
+}
+
+/// What is there now, for `/metrics` and tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Open connections.
+    pub connections: usize,
+    /// Rooms.
+    pub rooms: usize,
+    /// Members waiting for a room.
+    pub waiters: usize,
+    /// Bytes kept for absent members.
+    pub queued_bytes: usize,
+    /// Numbers remembered as over.
+    pub tombstones: usize,
+    /// Addresses whose tries are counted.
+    pub addresses: usize,
+}
+
+/// All state of one host.
+#[derive(Debug)]
+pub struct Rooms {
+    limits: Limits,
+    rooms: BTreeMap<RoomName, Room>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// Members waiting for a code room, in order of arrival.
+    waiters: BTreeMap<u32, Vec<Waiter>>,
+    tombstones: Tombstones,
+    addresses: BTreeMap<IpAddr, Address>,
+    queued_bytes: usize,
+    next_sweep: Option<Instant>,
+    counters: Counters,
+    commands: VecDeque<Command>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: IpAddr,
+    since: Instant,
+    bucket: Bucket,
+    rooms: BTreeSet<RoomName>,
+    waiting: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    connection: ConnectionId,
+    member: MemberId,
+    token: MemberToken,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Address {
+    connections: usize,
+    tries: Bucket,
+}
+
+type Refused = Result<(), RefusalReason>;
+
+impl Rooms {
+    /// A host without rooms.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            rooms: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            tombstones: Tombstones::default(),
+            addresses: BTreeMap::new(),
+            queued_bytes: 0,
+            next_sweep: None,
+            counters: Counters::default(),
+            commands: VecDeque::new(),
+        }
+    }
+
+    /// A WebSocket was accepted.
+    pub fn handle_connected(&mut self, connection: ConnectionId, address: IpAddr, now: Instant) {
+        self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
+        let address = subscriber(address);
+        let from_here = self
+            .addresses
+            .get(&address)
+            .map_or(0, |entry| entry.connections);
+        let full = self.connections.len() >= self.limits.connections_max
+            || (from_here >= self.limits.connections_per_address_max && !address.is_loopback())
+            || (from_here == 0 && self.addresses.len() >= ADDRESSES_MAX);
+        if full {
+            self.counters.connections_closed += 1;
+            self.commands.push_back(Command::Close {
+                connection,
+                reason: CloseReason::HostFull,
+            });
+            return;
+        }
+        self.counters.connections += 1;
+        let tries = Bucket::full(self.limits.tries_burst, now);
+        self.addresses
+            .entry(address)
+            .or_insert(Address {
+                connections: 0,
+                tries,
+            })
+            .connections += 1;
+        let bucket = Bucket::full(self.limits.messages_burst, now);
+        let rooms = BTreeSet::new();
+        self.connections.insert(
+            connection,
+            Connection {
+                address,
+                since: now,
+                bucket,
+                rooms,
+                waiting: false,
+            },
+        );
+    }
+
+    /// A WebSocket message arrived. `random` is used where a number has to be picked.
+    pub fn handle_message(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &[u8],
+        random: u32,
+        now: Instant,
+    ) {
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        self.counters.messages += 1;
+        // The rate comes first: large or malformed messages count like any other (H-13).
+        if !state.bucket.take(
+            self.limits.messages_burst,
+            f64::from(self.limits.messages_per_second),
+            now,
+        ) {
+            self.close(connection, CloseReason::TooManyMessages, now);
+            return;
+        }
+        match ClientMessage::decode(bytes) {
+            Ok(message) => {
+                let room = room_of(&message);
+                if let Err(reason) = self.apply(connection, message, random, now) {
+                    self.counters.refusals += 1;
+                    self.send(connection, HostMessage::Refused { room, reason });
+                }
+            }
+            Err(CodecError::TooLarge { .. }) if bytes.len() <= MESSAGE_BYTES_MAX => {
+                self.counters.refusals += 1;
+                self.send(
+                    connection,
+                    HostMessage::Refused {
+                        room: None,
+                        reason: RefusalReason::TooLarge,
+                    },
+                );
+            }
+            Err(CodecError::Version { .. }) => self.close(
+                connection,
+                CloseReason::Version {
+                    host: PROTOCOL_VERSION,
+                },
+                now,
+            ),
+            Err(CodecError::TooLarge { .. } | CodecError::Malformed) => {
+                self.close(connection, CloseReason::Malformed, now)
+            }
+        }
+    }
+
+    /// The WebSocket is gone. Its members are absent from now on.
+    pub fn handle_disconnected(&mut self, connection: ConnectionId, now: Instant) {
+        self.forget(connection, now);
+    }
+
+    /// The connection does not read what it is sent.
+    pub fn handle_slow(&mut self, connection: ConnectionId, now: Instant) {
+        self.close(connection, CloseReason::TooSlow, now);
+    }
+
+    /// The host stops: everyone is told when to come back.
+    pub fn handle_shutdown(&mut self, retry_after: Duration, now: Instant) {
+        let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
+        let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in connections {
+            self.close(connection, CloseReason::Shutdown { retry_after_ms }, now);
+        }
+        // Those that left first were still announced to the others.
+        self.commands
+            .retain(|command| matches!(command, Command::Close { .. }));
+    }
+
+    /// Drops what has run out of time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.next_sweep.is_none_or(|at| now < at) {
+            return;
+        }
+        self.close_those_without_a_room(now);
+        self.expire_waiters(now);
+        self.expire_members_and_rooms(now);
+        self.tombstones
+            .handle_timeout(self.limits.tombstone_lifetime, now);
+        let (burst, per_second) = (self.limits.tries_burst, self.tries_per_second());
+        self.addresses.retain(|_, entry| {
+            entry.connections > 0 || !entry.tries.is_full(burst, per_second, now)
+        });
+        let idle = self.connections.is_empty()
+            && self.rooms.is_empty()
+            && self.waiters.is_empty()
+            && self.addresses.is_empty()
+            && self.tombstones.len() == 0;
+        self.next_sweep = (!idle).then_some(now + SWEEP_INTERVAL);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.next_sweep
+    }
+
+    /// What to do next, in order.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What is there now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            connections: self.connections.len(),
+            rooms: self.rooms.len(),
+            waiters: self.waiters.values().map(Vec::len).sum(),
+            queued_bytes: self.queued_bytes,
+            tombstones: self.tombstones.len(),
+            addresses: self.addresses.len(),
+        }
+    }
+}
+
+/// What counts as one address: whoever has an IPv6 address has its whole /64.
+fn subscriber(address: IpAddr) -> IpAddr {
+    let address = address.to_canonical();
+    match address {
+        IpAddr::V6(wide) if !wide.is_loopback() => {
+            let [a, b, c, d, ..] = wide.segments();
+            IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}

@@ -1,0 +1,402 @@
+//! What members ask of the host.
+
+use std::time::Instant;
+
+use super::members::{Room, Sender};
+use super::{ConnectionId, Refused, Rooms, SWEEP_INTERVAL, Waiter};
+use crate::signal::keys::{MemberToken, RoomName};
+use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
+use crate::wire::MemberId;
+
+impl Rooms {
+    pub(super) fn apply(
+        &mut self,
+        connection: ConnectionId,
+        message: ClientMessage,
+        random: u32,
+        now: Instant,
+    ) -> Refused {
+        match message {
+            ClientMessage::Open {
+                number,
+                member,
+                token,
+                deposit,
+            } => self.open(connection, number, (member, &token), deposit, random, now),
+            ClientMessage::Join {
+                room,
+                member,
+                token,
+                deposit,
+                wait,
+            } => {
+                self.count_try(connection, now)?;
+                match room {
+                    RoomName::Code(number) => {
+                        self.join_code(connection, number, (member, token), wait, now)
+                    }
+                    RoomName::Session(_) => {
+                        self.join_session(connection, room, (member, &token), deposit, now)
+                    }
+                }
+            }
+            ClientMessage::Deposit { room, deposit } => self.deposit(connection, room, deposit),
+            ClientMessage::Relay { room, to, payload } => {
+                self.relay(connection, room, to, payload, now)
+            }
+            ClientMessage::Lock { number, keep } => self.lock(connection, number, keep, now),
+            ClientMessage::Burn { number } => {
+                self.check_opener(connection, number)?;
+                self.counters.codes_burnt += 1;
+                self.end_room(RoomName::Code(number), RefusalReason::Burnt, now);
+                Ok(())
+            }
+            ClientMessage::Leave { room } => {
+                self.leave(connection, room, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        connection: ConnectionId,
+        number: Option<u32>,
+        who: Sender<'_>,
+        deposit: Vec<u8>,
+        random: u32,
+        now: Instant,
+    ) -> Refused {
+        self.count_try(connection, now)?;
+        if let Some(number) = number
+            && let Some(room) = self.rooms.get(&RoomName::Code(number))
+        {
+            if !room.is_opener(who) {
+                return Err(RefusalReason::Taken);
+            }
+            self.enter(connection, RoomName::Code(number), who, now)?;
+            return self.opened(connection, number, who.0, deposit);
+        }
+        if self.rooms.len() >= self.limits.rooms_max {
+            return Err(RefusalReason::HostFull);
+        }
+        let number = match number {
+            Some(0) => return Err(RefusalReason::NotPermitted),
+            Some(number) if self.tombstones.reason(number).is_some() => {
+                return Err(RefusalReason::Taken);
+            }
+            Some(number) => number,
+            None => self.free_number(random),
+        };
+        self.rooms
+            .insert(RoomName::Code(number), Room::new(Some(who.0), now));
+        self.counters.rooms_opened += 1;
+        self.enter(connection, RoomName::Code(number), who, now)?;
+        self.opened(connection, number, who.0, deposit)?;
+        for waiter in self.waiters.remove(&number).unwrap_or_default() {
+            if let Some(state) = self.connections.get_mut(&waiter.connection) {
+                state.waiting = false;
+            }
+            let joined = self.join_code(
+                waiter.connection,
+                number,
+                (waiter.member, waiter.token),
+                false,
+                now,
+            );
+            if let Err(reason) = joined {
+                self.send(
+                    waiter.connection,
+                    HostMessage::Refused {
+                        room: Some(RoomName::Code(number)),
+                        reason,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn opened(
+        &mut self,
+        connection: ConnectionId,
+        number: u32,
+        member: MemberId,
+        deposit: Vec<u8>,
+    ) -> Refused {
+        let room = RoomName::Code(number);
+        let peers = self
+            .rooms
+            .get(&room)
+            .map(|room| room.present_peers(member))
+            .unwrap_or_default();
+        self.send(connection, HostMessage::Opened { number, peers });
+        self.deposit(connection, room, deposit)?;
+        self.deliver_queue(connection, room, member);
+        Ok(())
+    }
+
+    fn join_code(
+        &mut self,
+        connection: ConnectionId,
+        number: u32,
+        who: (MemberId, MemberToken),
+        wait: bool,
+        now: Instant,
+    ) -> Refused {
+        let name = RoomName::Code(number);
+        let (member, token) = who;
+        let Some(room) = self.rooms.get(&name) else {
+            return match self.tombstones.reason(number) {
+                Some(reason) => Err(reason),
+                None if wait => self.wait(connection, number, member, token, now),
+                None => Err(RefusalReason::NoSuchRoom),
+            };
+        };
+        if room.is_locked() && !room.is_member((member, &token)) {
+            return Err(RefusalReason::CodeUsed);
+        }
+        self.enter(connection, name, (member, &token), now)?;
+        self.joined(connection, name, member);
+        Ok(())
+    }
+
+    fn join_session(
+        &mut self,
+        connection: ConnectionId,
+        name: RoomName,
+        who: Sender<'_>,
+        deposit: Option<Vec<u8>>,
+        now: Instant,
+    ) -> Refused {
+        if !self.rooms.contains_key(&name) {
+            if self.rooms.len() >= self.limits.rooms_max {
+                return Err(RefusalReason::HostFull);
+            }
+            self.rooms.insert(name, Room::new(None, now));
+            self.counters.rooms_opened += 1;
+        }
+        self.enter(connection, name, who, now)?;
+        self.joined(connection, name, who.0);
+        match deposit {
+            Some(deposit) => self.deposit(connection, name, deposit),
+            None => Ok(()),
+        }
+    }
+
+    fn joined(&mut self, connection: ConnectionId, name: RoomName, member: MemberId) {
+        let Some(room) = self.rooms.get(&name) else {
+            return;
+        };
+        let (deposit, peers) = (room.deposit_for(member), room.present_peers(member));
+        self.send(
+            connection,
+            HostMessage::Joined {
+                room: name,
+                deposit,
+                peers,
+            },
+        );
+        self.deliver_queue(connection, name, member);
+    }
+
+    fn wait(
+        &mut self,
+        connection: ConnectionId,
+        number: u32,
+        member: MemberId,
+        token: MemberToken,
+        now: Instant,
+    ) -> Refused {
+        let waiting: usize = self.waiters.values().map(Vec::len).sum();
+        let at_number = self.waiters.get(&number).map_or(0, Vec::len);
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return Ok(());
+        };
+        if state.waiting
+            || waiting >= self.limits.waiters_max
+            || at_number >= self.limits.members_max
+        {
+            return Err(RefusalReason::HostFull);
+        }
+        state.waiting = true;
+        self.waiters.entry(number).or_default().push(Waiter {
+            connection,
+            member,
+            token,
+            since: now,
+        });
+        self.send(connection, HostMessage::Waiting { number });
+        Ok(())
+    }
+
+    fn deposit(&mut self, connection: ConnectionId, name: RoomName, deposit: Vec<u8>) -> Refused {
+        let room = self.rooms.get_mut(&name).ok_or(RefusalReason::NoSuchRoom)?;
+        let member = room
+            .member_of(connection)
+            .ok_or(RefusalReason::NotPermitted)?;
+        if !room.set_deposit(member, deposit.clone())? {
+            return Ok(());
+        }
+        for peer in room.audience(member) {
+            self.send(
+                peer,
+                HostMessage::Deposited {
+                    room: name,
+                    from: member,
+                    deposit: deposit.clone(),
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn relay(
+        &mut self,
+        connection: ConnectionId,
+        name: RoomName,
+        to: MemberId,
+        payload: Vec<u8>,
+        now: Instant,
+    ) -> Refused {
+        let room = self.rooms.get_mut(&name).ok_or(RefusalReason::NoSuchRoom)?;
+        let from = room
+            .member_of(connection)
+            .ok_or(RefusalReason::NotPermitted)?;
+        if !room.may_talk(from, to) {
+            return Err(RefusalReason::UnknownMember);
+        }
+        self.counters.relayed += 1;
+        self.counters.relayed_bytes += payload.len() as u64;
+        match room.connection_of(to) {
+            Some(peer) => self.send(
+                peer,
+                HostMessage::Relayed {
+                    room: name,
+                    from,
+                    payload,
+                },
+            ),
+            None => {
+                let room_for_it =
+                    self.queued_bytes.saturating_add(payload.len()) <= self.limits.queued_bytes_max;
+                if room_for_it {
+                    self.queued_bytes += payload.len();
+                    let dropped = room.enqueue(to, from, payload, self.limits.queue_messages_max);
+                    self.queued_bytes -= dropped.unwrap_or(0);
+                    self.counters.dropped += u64::from(dropped.is_some());
+                } else {
+                    self.counters.dropped += 1;
+                }
+                self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(
+        &mut self,
+        connection: ConnectionId,
+        number: u32,
+        keep: MemberId,
+        now: Instant,
+    ) -> Refused {
+        self.check_opener(connection, number)?;
+        let name = RoomName::Code(number);
+        let Some(room) = self.rooms.get_mut(&name) else {
+            return Err(RefusalReason::NoSuchRoom);
+        };
+        let strangers = room.lock(keep);
+        self.counters.codes_used += 1;
+        for stranger in strangers {
+            self.expel(name, stranger, RefusalReason::CodeUsed, now);
+        }
+        Ok(())
+    }
+
+    fn check_opener(&self, connection: ConnectionId, number: u32) -> Refused {
+        let room = self
+            .rooms
+            .get(&RoomName::Code(number))
+            .ok_or(RefusalReason::NoSuchRoom)?;
+        if room.opener().is_some() && room.member_of(connection) == room.opener() {
+            Ok(())
+        } else {
+            Err(RefusalReason::NotPermitted)
+        }
+    }
+
+    fn leave(&mut self, connection: ConnectionId, name: RoomName, now: Instant) {
+        let Some(room) = self.rooms.get(&name) else {
+            return;
+        };
+        let Some(member) = room.member_of(connection) else {
+            return;
+        };
+        let opener_of_unused = room.opener() == Some(member) && !room.is_locked();
+        let audience = room.audience(member);
+        if opener_of_unused {
+            self.end_room(name, RefusalReason::Expired, now);
+            return;
+        }
+        for peer in audience {
+            self.send(peer, HostMessage::PeerLeft { room: name, member });
+        }
+        self.remove_member(name, member, now);
+    }
+
+    /// Counts one try at a room against the address, or refuses it.
+    fn count_try(&mut self, connection: ConnectionId, now: Instant) -> Refused {
+        let per_second = self.tries_per_second();
+        let Some(state) = self.connections.get(&connection) else {
+            return Ok(());
+        };
+        let Some(entry) = self.addresses.get_mut(&state.address) else {
+            return Ok(());
+        };
+        if state.address.is_loopback() || entry.tries.take(self.limits.tries_burst, per_second, now)
+        {
+            Ok(())
+        } else {
+            Err(RefusalReason::TooManyTries)
+        }
+    }
+
+    pub(super) fn tries_per_second(&self) -> f64 {
+        f64::from(self.limits.tries_per_minute) / 60.0
+    }
+
+    /// A free number of few digits, but from a range that is mostly free, so that numbers are not guessed in order.
+    fn free_number(&self, random: u32) -> u32 {
+        let taken = self.rooms.len() + self.tombstones.len();
+        let range = std::iter::successors(Some(10_u32), |range| range.checked_mul(10))
+            .find(|range| {
+                usize::try_from(*range).is_ok_and(|range| range >= taken.saturating_mul(4))
+            })
+            .unwrap_or(u32::MAX);
+        let start = random % (range - 1);
+        (0..range)
+            .map(|step| (start + step) % (range - 1) + 1)
+            .find(|number| {
+                !self.rooms.contains_key(&RoomName::Code(*number))
+                    && self.tombstones.reason(*number).is_none()
+            })
+            .unwrap_or(u32::MAX)
+    }
+}
+
+pub(super) const fn room_of(message: &ClientMessage) -> Option<RoomName> {
+    match message {
+        ClientMessage::Open {
+            number: Some(number),
+            ..
+        }
+        | ClientMessage::Lock { number, .. }
+        | ClientMessage::Burn { number } => Some(RoomName::Code(*number)),
+        ClientMessage::Open { number: None, .. } => None,
+        ClientMessage::Join { room, .. }
+        | ClientMessage::Deposit { room, .. }
+        | ClientMessage::Relay { room, .. }
+        | ClientMessage::Leave { room } => Some(*room),
+    }
+}
