@@ -39,7 +39,7 @@ pub struct DiskError {
 }
 
 /// What identifies a version of a source file: any change of it means that the content may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Stamp {
     /// Size in bytes.
     pub bytes: u64,

@@ -6,6 +6,7 @@
 mod check;
 mod path;
 
+pub(crate) use check::fold;
 pub use check::{ManifestError, PageCheck, Refusal, Verdict};
 pub use path::{DirectoryTable, RelativePath};
 

@@ -196,7 +196,7 @@ fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
 }
 
 /// A name as a case-insensitive, normalising file system sees it, hashed.
-fn fold(name: &[u8]) -> u64 {
+pub(crate) fn fold(name: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     match std::str::from_utf8(name) {
         Ok(name) if name.is_ascii() => name.to_ascii_lowercase().as_bytes().hash(&mut hasher),

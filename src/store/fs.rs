@@ -1,0 +1,352 @@
+//! The file system as the stores see it: handles of directories and files, names of one component, nothing global.
+//!
+//! No operation follows a symlink, and no name has a separator in it, so what is reached from a [`Directory`] lies in
+//! it: confinement needs no path arithmetic. [`check_component`] is the guard that every implementation calls.
+
+use crate::transfer::manifest::ModifiedTime;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+
+/// What kind of thing a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A device, FIFO or socket.
+    Other,
+}
+
+/// What the file system says of a name or a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Permission bits, with setuid, setgid and sticky (`0o7777`).
+    pub mode: u32,
+    /// Modification time.
+    pub modified: ModifiedTime,
+    /// Time of the inode's last change.
+    pub changed: ModifiedTime,
+    /// The file system it is on.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Owned by the user that this process acts for; always true where files have no owner.
+    pub is_ours: bool,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading only.
+    Read,
+    /// For reading and writing.
+    ReadWrite,
+}
+
+/// An open file.
+pub trait File: Send + 'static {
+    /// Of the file itself.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn metadata(&self) -> io::Result<Metadata>;
+
+    /// Reads into `buffers` from `offset`; 0 at the end of the file, and it may be less than asked for.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Writes all `parts`, one after the other, from `offset`.
+    ///
+    /// # Errors
+    /// As the system says; some of it may be written.
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
+
+    /// Cuts or extends it (by a hole).
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_bytes(&self, bytes: u64) -> io::Result<()>;
+
+    /// Whether `range` is known to be a hole; `false` where that cannot be known.
+    fn is_hole(&self, range: Range<u64>) -> bool;
+
+    /// Sets the permission bits (`0o777`).
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
+
+    /// Sets the modification time, clamped to what systems agree on.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_modified(&self, modified: ModifiedTime) -> io::Result<()>;
+
+    /// Makes its content durable.
+    ///
+    /// # Errors
+    /// As the system says; never to be retried: what was dirty may be gone.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes its content and metadata durable.
+    ///
+    /// # Errors
+    /// As [`File::sync_data`].
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// Takes the exclusive lock that ends with this handle or its process; `false` if another handle has it.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn try_lock(&self) -> io::Result<bool>;
+
+    /// Says that it will be read from front to back.
+    fn advise_sequential(&self) {}
+}
+
+/// An open directory. Cheap to clone: clones share the handle.
+pub trait Directory: Clone + Send + 'static {
+    /// The files of this file system.
+    type File: File;
+
+    /// Of the directory itself.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn own_metadata(&self) -> io::Result<Metadata>;
+
+    /// Of `name` in it; of a symlink itself.
+    ///
+    /// # Errors
+    /// As the system says; `NotFound` for an absent name.
+    fn metadata(&self, name: &[u8]) -> io::Result<Metadata>;
+
+    /// The names in it but `.` and `..`, in no order.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn names(&self) -> io::Result<Vec<Vec<u8>>>;
+
+    /// Opens a directory in it.
+    ///
+    /// # Errors
+    /// As the system says; `NotADirectory` or `ELOOP` for a symlink.
+    fn open_directory(&self, name: &[u8]) -> io::Result<Self>;
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()>;
+
+    /// Opens an existing file; never blocks on a FIFO.
+    ///
+    /// # Errors
+    /// As the system says; `ELOOP` for a symlink.
+    fn open_file(&self, name: &[u8], access: Access) -> io::Result<Self::File>;
+
+    /// Makes a new file, open for reading and writing.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken by anything; else as the system says.
+    fn create_file(&self, name: &[u8], mode: u32) -> io::Result<Self::File>;
+
+    /// Makes a symlink.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken by anything; else as the system says.
+    fn create_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()>;
+
+    /// Where a symlink points.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn read_symlink(&self, name: &[u8]) -> io::Result<Vec<u8>>;
+
+    /// Sets the modification time of `name`, of a symlink itself.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_symlink_modified(&self, name: &[u8], modified: ModifiedTime) -> io::Result<()>;
+
+    /// Sets the directory's own permission bits (`0o777`).
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
+
+    /// Sets the directory's own modification time.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_modified(&self, modified: ModifiedTime) -> io::Result<()>;
+
+    /// Moves `name` to `new_name` in `to`, replacing what is there.
+    ///
+    /// # Errors
+    /// As the system says; a directory is never replaced by a file.
+    fn rename(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()>;
+
+    /// Moves `name` to `new_name` in `to`.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the new name is taken by anything; else as the system says.
+    fn rename_no_replace(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()>;
+
+    /// Removes a file or symlink.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn remove_file(&self, name: &[u8]) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn remove_directory(&self, name: &[u8]) -> io::Result<()>;
+
+    /// Makes its names durable.
+    ///
+    /// # Errors
+    /// As [`File::sync_data`].
+    fn sync(&self) -> io::Result<()>;
+
+    /// Makes everything on its file system durable at once; `false` where the system cannot.
+    ///
+    /// # Errors
+    /// As [`File::sync_data`].
+    fn sync_file_system(&self) -> io::Result<bool>;
+
+    /// Bytes that this user may still write here.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn available_bytes(&self) -> io::Result<u64>;
+}
+
+/// Refuses what is not one component: the last line of defence below [`crate::transfer::name::check_name`].
+///
+/// # Errors
+/// `InvalidInput`.
+pub fn check_component(name: &[u8]) -> io::Result<()> {
+    let is_one = !name.is_empty()
+        && name != b"."
+        && name != b".."
+        && !name.contains(&b'/')
+        && !name.contains(&0);
+    if is_one {
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a single path component",
+        ))
+    }
+}
+
+/// Years 1 to 9999: beyond it tools and file systems disagree.
+const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// `modified` within what can be set everywhere.
+#[must_use]
+pub fn clamp_modified(modified: ModifiedTime) -> ModifiedTime {
+    ModifiedTime {
+        seconds: modified.seconds.clamp(*SECONDS.start(), *SECONDS.end()),
+        nanoseconds: modified.nanoseconds.min(999_999_999),
+    }
+}
+
+/// Reads all of `buffer` from `offset`.
+///
+/// # Errors
+/// As [`File::read_at`]; `UnexpectedEof` if the file ends before.
+pub fn read_exact_at(file: &impl File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let read = file.read_at(
+            &mut [IoSliceMut::new(&mut buffer[filled..])],
+            offset + filled as u64,
+        )?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += read;
+    }
+    Ok(())
+}
+
+/// Opens a directory, made first if it is absent; says whether it was made.
+///
+/// # Errors
+/// As the system says.
+pub fn ensure_directory<D: Directory>(parent: &D, name: &[u8], mode: u32) -> io::Result<(D, bool)> {
+    match parent.open_directory(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match parent.create_directory(name, mode) {
+                Ok(()) => Ok((parent.open_directory(name)?, true)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    Ok((parent.open_directory(name)?, false))
+                }
+                Err(error) => Err(error),
+            }
+        }
+        outcome => Ok((outcome?, false)),
+    }
+}
+
+/// Removes a file if it is there.
+///
+/// # Errors
+/// As the system says, but for an absent one.
+pub fn remove_if_present<D: Directory>(directory: &D, name: &[u8]) -> io::Result<()> {
+    match directory.remove_file(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Replaces a small private file so that a crash leaves the old or the new one, durable when it returns.
+///
+/// # Errors
+/// As the system says; then the old one is still there.
+pub fn replace_file<D: Directory>(directory: &D, name: &[u8], content: &[u8]) -> io::Result<()> {
+    let mut temporary = name.to_vec();
+    temporary.extend_from_slice(b".new");
+    remove_if_present(directory, &temporary)?;
+    let file = directory.create_file(&temporary, 0o600)?;
+    file.write_at(&[content], 0)?;
+    file.sync_all()?;
+    directory.rename(&temporary, directory, name)?;
+    directory.sync()
+}
+
+/// The whole of a small file; `None` if it is absent.
+///
+/// # Errors
+/// As the system says; `FileTooLarge` beyond `limit` bytes.
+pub fn read_file<D: Directory>(
+    directory: &D,
+    name: &[u8],
+    limit: usize,
+) -> io::Result<Option<Vec<u8>>> {
+    let file = match directory.open_file(name, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        outcome => outcome?,
+    };
+    let bytes = usize::try_from(file.metadata()?.bytes)
+        .ok()
+        .filter(|bytes| *bytes <= limit)
+        .ok_or(io::ErrorKind::FileTooLarge)?;
+    let mut content = vec![0; bytes];
+    read_exact_at(&file, &mut content, 0)?;
+    Ok(Some(content))
+}

@@ -1,0 +1,489 @@
+//! What a receiver has on disk, as an append-only log in its target: the claims that a restart trusts.
+//!
+//! `Part` and `Pack` claims count if they were made in the boot that reads them, or a barrier follows them (design §6).
+//! What only takes trust away, and what was durable before it was written down, counts always.
+
+use super::fs::Directory;
+use super::log::{Log, Opened};
+use crate::transfer::UNIT_BYTES;
+use crate::transfer::disk::{PackedFile, TargetState};
+use crate::transfer::manifest::EntryIndex;
+use crate::transfer::merge::Value;
+use crate::transfer::ranges::Ranges;
+use crate::wire::{SessionId, codec};
+use bincode::{Decode, Encode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+
+/// Its name in the session's directory of the target.
+pub(super) const NAME: &[u8] = b"journal";
+/// A compacted journal before it takes that name.
+pub(super) const NEW_NAME: &[u8] = b"journal.new";
+
+const MAGIC: [u8; 8] = *b"RJNJRNL\n";
+
+/// Entries in one record, so that a record stays far below the log's limit.
+const BATCH: usize = 4_096;
+
+/// Below this a journal is not worth compacting, in bytes.
+const COMPACT_BYTES_MIN: u64 = 1 << 20;
+
+/// What a claim takes in a compacted journal, roughly, in bytes.
+const CLAIM_BYTES: u64 = 64;
+
+/// A record. Append only: the order of the variants is the format.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) enum Record {
+    /// A process of this boot writes from here on.
+    Run { boot: [u8; 16] },
+    /// Entries of a page that shall not be received.
+    Decide {
+        page: u64,
+        unwanted: Vec<(u64, u64)>,
+    },
+    /// A unit of a large file is written.
+    Part {
+        unit: u64,
+        entry: EntryIndex,
+        offset: u64,
+        file_bytes: u64,
+        value: Value,
+    },
+    /// A unit of small files is written.
+    Pack {
+        unit: u64,
+        files: Vec<(EntryIndex, PackedFile)>,
+    },
+    /// Everything claimed before it is durable.
+    Barrier,
+    /// These are about to get their final names: their partials may be gone.
+    Publishing { entries: Vec<EntryIndex> },
+    /// These have their final names, durably: (entry, bytes, root; no root for a symlink).
+    Published {
+        entries: Vec<(EntryIndex, u64, Option<Value>)>,
+    },
+    /// An entry's partial is dropped, and these units are forgotten.
+    Discard {
+        entry: EntryIndex,
+        units: (u64, u64),
+    },
+    /// The units at these offsets of an entry are not what was claimed.
+    Rotten {
+        entry: EntryIndex,
+        offsets: Vec<u64>,
+    },
+    /// A sync failed: what was claimed since the last barrier may be gone, in this boot, too.
+    SyncFailed,
+    /// Units of complete files, when the journal was compacted; `end_entry` bounds the entries they belong to.
+    Units {
+        units: Vec<(u64, u64)>,
+        end_entry: EntryIndex,
+    },
+    /// All is there.
+    Finished,
+}
+
+/// A unit of a large file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartClaim {
+    pub(super) unit: u64,
+    pub(super) file_bytes: u64,
+    pub(super) value: Value,
+}
+
+/// What the journal's records amount to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    /// By entry and offset, of files that are not complete.
+    pub(super) parts: BTreeMap<(EntryIndex, u64), PartClaim>,
+    /// Small files that are not complete, with their unit.
+    pub(super) small: BTreeMap<EntryIndex, (u64, PackedFile)>,
+    /// Entries that may have their final names already.
+    pub(super) publishing: BTreeSet<EntryIndex>,
+    /// Complete entries: bytes and root.
+    pub(super) complete: BTreeMap<EntryIndex, (u64, Option<Value>)>,
+    pub(super) units: Ranges,
+    pub(super) unwanted: BTreeMap<u64, Ranges>,
+    pub(super) is_finished: bool,
+}
+
+/// The open journal.
+pub(super) struct Journal<F> {
+    log: Log<F>,
+}
+
+impl<F: super::fs::File> Journal<F> {
+    /// Opens or begins the journal of `session` in `directory`, and compacts it where that pays. Claims about entries
+    /// from `end_entry` on, or pages from `pages` on, are left out: their pages are not known.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub(super) fn open<D: Directory<File = F>>(
+        directory: &D,
+        session: SessionId,
+        boot: [u8; 16],
+        pages: u64,
+        end_entry: EntryIndex,
+    ) -> io::Result<(Self, Claims, Opened)> {
+        super::fs::remove_if_present(directory, NEW_NAME)?;
+        let mut replay = Replay {
+            claims: Claims::default(),
+            unsure: Vec::new(),
+            boot: None,
+            pages,
+            end_entry,
+        };
+        let (log, opened) = Log::open(directory, NAME, MAGIC, session, |_, body| {
+            codec::decode(body, "journal record", super::log::RECORD_BYTES_MAX)
+                .map(|record| replay.take(record))
+                .is_ok()
+        })?;
+        let mut journal = Self { log };
+        let is_sure = replay.unsure.is_empty();
+        let last_boot = replay.boot;
+        let claims = replay.end(boot);
+        if is_sure && journal.is_wasteful(&claims) {
+            journal = Self::compact(directory, session, boot, &claims, end_entry)?;
+        } else if last_boot != Some(boot) {
+            journal.append(&Record::Run { boot })?;
+        }
+        Ok((journal, claims, opened))
+    }
+
+    /// Appends a record: written, not yet durable.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
+        let body = codec::encode(record, "journal record", super::log::RECORD_BYTES_MAX)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.log.append(&body)?;
+        Ok(())
+    }
+
+    /// Appends records of `entries`, in batches.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn append_batches<T: Clone>(
+        &mut self,
+        entries: &[T],
+        record: impl Fn(Vec<T>) -> Record,
+    ) -> io::Result<()> {
+        entries
+            .chunks(BATCH)
+            .try_for_each(|batch| self.append(&record(batch.to_vec())))
+    }
+
+    /// Makes what was appended durable.
+    ///
+    /// # Errors
+    /// As the system says; never to be retried.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.log.sync()
+    }
+
+    fn is_wasteful(&self, claims: &Claims) -> bool {
+        let live = claims.parts.len() + claims.small.len() + claims.complete.len();
+        self.log.bytes() > COMPACT_BYTES_MIN + 2 * CLAIM_BYTES * live as u64
+    }
+
+    /// Writes `claims`, all of them covered by a barrier, into a new journal that takes the old one's place.
+    fn compact<D: Directory<File = F>>(
+        directory: &D,
+        session: SessionId,
+        boot: [u8; 16],
+        claims: &Claims,
+        end_entry: EntryIndex,
+    ) -> io::Result<Self> {
+        let log = Log::replace(directory, NEW_NAME, MAGIC, session)?;
+        let mut journal = Self { log };
+        journal.append(&Record::Run { boot })?;
+        for (&page, unwanted) in &claims.unwanted {
+            let unwanted = pairs(unwanted);
+            journal.append(&Record::Decide { page, unwanted })?;
+        }
+        for (&(entry, offset), part) in &claims.parts {
+            journal.append(&Record::Part {
+                unit: part.unit,
+                entry,
+                offset,
+                file_bytes: part.file_bytes,
+                value: part.value,
+            })?;
+        }
+        let mut packs: BTreeMap<u64, Vec<(EntryIndex, PackedFile)>> = BTreeMap::new();
+        for (&entry, &(unit, file)) in &claims.small {
+            packs.entry(unit).or_default().push((entry, file));
+        }
+        for (unit, files) in packs {
+            journal.append(&Record::Pack { unit, files })?;
+        }
+        let units = pairs(&claims.units);
+        journal.append_batches(&units, |units| Record::Units { units, end_entry })?;
+        let publishing: Vec<EntryIndex> = claims.publishing.iter().copied().collect();
+        journal.append_batches(&publishing, |entries| Record::Publishing { entries })?;
+        let complete: Vec<_> = claims
+            .complete
+            .iter()
+            .map(|(&entry, &(bytes, root))| (entry, bytes, root))
+            .collect();
+        journal.append_batches(&complete, |entries| Record::Published { entries })?;
+        journal.append(&Record::Barrier)?;
+        if claims.is_finished {
+            journal.append(&Record::Finished)?;
+        }
+        journal.sync()?;
+        directory.rename(NEW_NAME, directory, NAME)?;
+        directory.sync()?;
+        Ok(journal)
+    }
+}
+
+/// Takes records in, in order.
+struct Replay {
+    claims: Claims,
+    /// Claims since the last barrier.
+    unsure: Vec<Record>,
+    boot: Option<[u8; 16]>,
+    pages: u64,
+    end_entry: EntryIndex,
+}
+
+impl Replay {
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::Run { boot } => {
+                if self.boot != Some(boot) {
+                    self.unsure.clear();
+                }
+                self.boot = Some(boot);
+            }
+            Record::Part { .. } | Record::Pack { .. } => self.unsure.push(record),
+            Record::Barrier => self.settle(),
+            Record::SyncFailed => self.unsure.clear(),
+            Record::Decide { page, unwanted } => {
+                if page < self.pages {
+                    self.claims.unwanted.insert(page, ranges(&unwanted));
+                }
+            }
+            Record::Publishing { entries } => self.claims.publishing.extend(entries),
+            Record::Published { entries } => {
+                for (entry, bytes, root) in entries {
+                    if entry < self.end_entry {
+                        self.claims.publish(entry, bytes, root);
+                    }
+                }
+            }
+            Record::Discard { entry, units } => {
+                self.take_back(entry, units.0..units.1, |_| true);
+                self.claims.discard(entry, units.0..units.1);
+            }
+            Record::Rotten { entry, offsets } => {
+                let pack = self.unsure.iter().find_map(|record| match record {
+                    Record::Pack { unit, files } if files.iter().any(|file| file.0 == entry) => {
+                        Some(*unit)
+                    }
+                    _ => None,
+                });
+                let units = pack.map_or(0..0, |unit| unit..unit + 1);
+                self.take_back(entry, units, |offset| offsets.contains(&offset));
+                self.claims.forget(entry, &offsets);
+            }
+            Record::Units { units, end_entry } => {
+                if end_entry <= self.end_entry {
+                    for (start, end) in units {
+                        self.claims.units.insert_range(start..end);
+                    }
+                }
+            }
+            Record::Finished => self.claims.is_finished = true,
+        }
+    }
+
+    /// Takes in all that is unsure.
+    fn settle(&mut self) {
+        for record in std::mem::take(&mut self.unsure) {
+            self.claims.claim(record, self.end_entry);
+        }
+    }
+
+    /// Takes back what is unsure about `entry`: its parts at the offsets that `is_gone` names, and its packs.
+    fn take_back(&mut self, entry: EntryIndex, units: Range<u64>, is_gone: impl Fn(u64) -> bool) {
+        self.unsure.retain_mut(|record| {
+            if let Record::Part {
+                entry: of, offset, ..
+            } = record
+            {
+                return *of != entry || !is_gone(*offset);
+            }
+            if let Record::Pack { unit, files } = record {
+                files.retain(|(of, _)| *of != entry);
+                return !units.contains(unit);
+            }
+            true
+        });
+    }
+
+    fn end(mut self, boot: [u8; 16]) -> Claims {
+        if self.boot == Some(boot) {
+            self.settle();
+        }
+        let claims = &mut self.claims;
+        claims
+            .small
+            .retain(|_, (unit, _)| claims.units.contains(*unit));
+        claims
+            .parts
+            .retain(|_, part| claims.units.contains(part.unit));
+        self.claims
+    }
+}
+
+impl Claims {
+    fn claim(&mut self, record: Record, end_entry: EntryIndex) {
+        match record {
+            Record::Part {
+                unit,
+                entry,
+                offset,
+                file_bytes,
+                value,
+            } if entry < end_entry => {
+                self.units.insert(unit);
+                if !self.complete.contains_key(&entry) {
+                    let part = PartClaim {
+                        unit,
+                        file_bytes,
+                        value,
+                    };
+                    self.parts.insert((entry, offset), part);
+                }
+            }
+            Record::Pack { unit, files } => {
+                if files.iter().all(|(entry, _)| *entry < end_entry) {
+                    self.units.insert(unit);
+                    for (entry, file) in files {
+                        if !self.complete.contains_key(&entry) {
+                            self.small.insert(entry, (unit, file));
+                        }
+                    }
+                }
+            }
+            // Only these two are ever unsure.
+            Record::Part { .. }
+            | Record::Run { .. }
+            | Record::Decide { .. }
+            | Record::Barrier
+            | Record::Publishing { .. }
+            | Record::Published { .. }
+            | Record::Discard { .. }
+            | Record::Rotten { .. }
+            | Record::SyncFailed
+            | Record::Units { .. }
+            | Record::Finished => {}
+        }
+    }
+
+    fn publish(&mut self, entry: EntryIndex, bytes: u64, root: Option<Value>) {
+        self.drop_entry(entry);
+        self.publishing.remove(&entry);
+        self.complete.insert(entry, (bytes, root));
+    }
+
+    fn discard(&mut self, entry: EntryIndex, units: Range<u64>) {
+        self.drop_entry(entry);
+        self.publishing.remove(&entry);
+        self.complete.remove(&entry);
+        self.remove_units(units);
+    }
+
+    /// Forgets the units at `offsets` of `entry`.
+    pub(super) fn forget(&mut self, entry: EntryIndex, offsets: &[u64]) {
+        self.publishing.remove(&entry);
+        for &offset in offsets {
+            if let Some(part) = self.parts.remove(&(entry, offset)) {
+                self.units.remove(part.unit);
+            }
+        }
+        if let Some((unit, _)) = self.small.remove(&entry) {
+            self.units.remove(unit);
+        }
+    }
+
+    fn drop_entry(&mut self, entry: EntryIndex) {
+        self.small.remove(&entry);
+        let offsets: Vec<u64> = self
+            .parts
+            .range((entry, 0)..=(entry, u64::MAX))
+            .map(|((_, offset), _)| *offset)
+            .collect();
+        for offset in offsets {
+            self.parts.remove(&(entry, offset));
+        }
+    }
+
+    fn remove_units(&mut self, units: Range<u64>) {
+        let mut kept = Ranges::new();
+        for range in self.units.as_slice() {
+            kept.insert_range(range.start..range.end.min(units.start));
+            kept.insert_range(range.start.max(units.end)..range.end);
+        }
+        self.units = kept;
+    }
+
+    /// As the machine wants it.
+    pub(super) fn state(&self, pages: u64) -> TargetState {
+        let mut part_values: Vec<(u64, Value)> = self
+            .parts
+            .values()
+            .map(|part| (part.unit, part.value))
+            .collect();
+        part_values.sort_unstable_by_key(|(unit, _)| *unit);
+        let part_bytes: u64 = self
+            .parts
+            .iter()
+            .map(|((_, offset), part)| part.file_bytes.saturating_sub(*offset).min(UNIT_BYTES))
+            .sum();
+        let small_bytes: u64 = self.small.values().map(|(_, file)| file.bytes).sum();
+        let complete_bytes: u64 = self.complete.values().map(|(bytes, _)| *bytes).sum();
+        let mut unwanted = Ranges::new();
+        for ranges in self.unwanted.values() {
+            for range in ranges.as_slice() {
+                unwanted.insert_range(range.clone());
+            }
+        }
+        TargetState {
+            pages,
+            unwanted,
+            units: self.units.clone(),
+            part_values,
+            unpublished: self
+                .small
+                .iter()
+                .map(|(&entry, &(_, file))| (entry, file))
+                .collect(),
+            complete: self.complete.keys().copied().collect(),
+            kept_bytes: part_bytes + small_bytes + complete_bytes,
+            is_finished: self.is_finished,
+        }
+    }
+}
+
+/// Ranges as a record holds them.
+pub(super) fn pairs(ranges: &Ranges) -> Vec<(u64, u64)> {
+    ranges
+        .as_slice()
+        .iter()
+        .map(|range| (range.start, range.end))
+        .collect()
+}
+
+fn ranges(pairs: &[(u64, u64)]) -> Ranges {
+    let mut ranges = Ranges::new();
+    for &(start, end) in pairs {
+        ranges.insert_range(start..end);
+    }
+    ranges
+}

@@ -1,0 +1,407 @@
+//! The real file system, through `*at` calls on directory handles: the one file that knows the platform.
+
+use super::fs::{Access, Directory, File, FileKind, Metadata, check_component, clamp_modified};
+use crate::transfer::manifest::ModifiedTime;
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps,
+};
+use rustix::io::Errno;
+use std::fs::DirBuilder;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Buffers of one vectored call, at most: `IOV_MAX` of every common system.
+const SLICES_MAX: usize = 1_024;
+
+/// A directory handle.
+#[derive(Clone, Debug)]
+pub struct OsDirectory(Arc<OwnedFd>);
+
+/// An open file.
+#[derive(Debug)]
+pub struct OsFile(OwnedFd);
+
+/// Flags of every open: not inherited, never a symlink, never a terminal that becomes ours, never waiting for a FIFO.
+const OPEN: OFlags = OFlags::CLOEXEC
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::NONBLOCK);
+
+impl OsDirectory {
+    /// Opens a directory that the user named; symlinks in *this* path are the user's own and are followed.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::RDONLY;
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        Ok(Self(Arc::new(rustix::fs::open(
+            path,
+            flags,
+            Mode::empty(),
+        )?)))
+    }
+
+    /// Opens a directory and makes it and its parents if they are absent, with `mode`.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn create_all(path: &Path, mode: u32) -> io::Result<Self> {
+        if !path.as_os_str().is_empty() {
+            DirBuilder::new().recursive(true).mode(mode).create(path)?;
+        }
+        Self::open(path)
+    }
+
+    fn open_at(&self, name: &[u8], flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+        check_component(name)?;
+        Ok(rustix::fs::openat(
+            &self.0,
+            name,
+            flags | OPEN,
+            Mode::from_raw_mode(mode),
+        )?)
+    }
+}
+
+/// The boot that this process runs in; what was written in the same boot and not synced is still there after a mere
+/// kill. Random where the system does not say, so that nothing unsynced is trusted then.
+#[must_use]
+pub fn boot_id() -> [u8; 16] {
+    if let Ok(text) = std::fs::read("/proc/sys/kernel/random/boot_id") {
+        let hash = blake3::hash(&text);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.as_bytes()[..16]);
+        return id;
+    }
+    let mut id = [0; 16];
+    // Zeros would be equal to those of the next boot; without randomness the process cannot start anyway.
+    if getrandom::fill(&mut id).is_err() {
+        id[..4].copy_from_slice(&std::process::id().to_le_bytes());
+    }
+    id
+}
+
+/// The permission bits that this process does not give.
+#[must_use]
+pub fn umask() -> u32 {
+    let from_proc = std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("Umask:"))?;
+            u32::from_str_radix(line.trim_start_matches("Umask:").trim(), 8).ok()
+        });
+    from_proc.unwrap_or_else(|| {
+        // Can only be read by setting it; for that moment new files are more private, never less.
+        let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
+        rustix::process::umask(mask);
+        mask.as_raw_mode()
+    }) & 0o777
+}
+
+impl Directory for OsDirectory {
+    type File = OsFile;
+
+    fn own_metadata(&self) -> io::Result<Metadata> {
+        Ok(metadata(&rustix::fs::fstat(&self.0)?))
+    }
+
+    fn metadata(&self, name: &[u8]) -> io::Result<Metadata> {
+        check_component(name)?;
+        let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(metadata(&stat))
+    }
+
+    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        Ok(names)
+    }
+
+    fn open_directory(&self, name: &[u8]) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+        Ok(Self(Arc::new(self.open_at(name, flags, 0)?)))
+    }
+
+    fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()> {
+        check_component(name)?;
+        Ok(rustix::fs::mkdirat(
+            &self.0,
+            name,
+            Mode::from_raw_mode(mode),
+        )?)
+    }
+
+    fn open_file(&self, name: &[u8], access: Access) -> io::Result<OsFile> {
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::ReadWrite => OFlags::RDWR,
+        };
+        Ok(OsFile(self.open_at(name, flags, 0)?))
+    }
+
+    fn create_file(&self, name: &[u8], mode: u32) -> io::Result<OsFile> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Ok(OsFile(self.open_at(name, flags, mode)?))
+    }
+
+    fn create_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()> {
+        check_component(name)?;
+        Ok(rustix::fs::symlinkat(target, &self.0, name)?)
+    }
+
+    fn read_symlink(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        check_component(name)?;
+        Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+    }
+
+    fn set_symlink_modified(&self, name: &[u8], modified: ModifiedTime) -> io::Result<()> {
+        check_component(name)?;
+        let times = timestamps(modified);
+        Ok(rustix::fs::utimensat(
+            &self.0,
+            name,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(
+            &self.0,
+            Mode::from_raw_mode(mode & 0o777),
+        )?)
+    }
+
+    fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
+        Ok(rustix::fs::futimens(&self.0, &timestamps(modified))?)
+    }
+
+    fn rename(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
+        check_component(name)?;
+        check_component(new_name)?;
+        Ok(rustix::fs::renameat(&self.0, name, &to.0, new_name)?)
+    }
+
+    fn rename_no_replace(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
+        check_component(name)?;
+        check_component(new_name)?;
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+        match rustix::fs::renameat_with(
+            &self.0,
+            name,
+            &to.0,
+            new_name,
+            rustix::fs::RenameFlags::NOREPLACE,
+        ) {
+            // File systems (NFS, old FUSE) and kernels without the flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            outcome => return Ok(outcome?),
+        }
+        // A hard link never replaces; where there are none, look before renaming.
+        match rustix::fs::linkat(&self.0, name, &to.0, new_name, AtFlags::empty()) {
+            Ok(()) => Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?),
+            Err(Errno::EXIST) => Err(Errno::EXIST.into()),
+            Err(_) => match to.metadata(new_name) {
+                Ok(_) => Err(Errno::EXIST.into()),
+                Err(_) => self.rename(name, to, new_name),
+            },
+        }
+    }
+
+    fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        check_component(name)?;
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> io::Result<()> {
+        check_component(name)?;
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.0) {
+            // File systems whose directories cannot be synced (some FUSE and network ones) have nothing to promise.
+            Err(Errno::INVAL) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn sync_file_system(&self) -> io::Result<bool> {
+        #[cfg(target_os = "linux")]
+        {
+            rustix::fs::syncfs(&self.0)?;
+            Ok(true)
+        }
+        #[cfg(not(target_os = "linux"))]
+        Ok(false)
+    }
+
+    fn available_bytes(&self) -> io::Result<u64> {
+        let space = rustix::fs::fstatvfs(&self.0)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+impl File for OsFile {
+    fn metadata(&self) -> io::Result<Metadata> {
+        Ok(metadata(&rustix::fs::fstat(&self.0)?))
+    }
+
+    fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        let most = buffers.len().min(SLICES_MAX);
+        loop {
+            match rustix::io::preadv(&self.0, &mut buffers[..most], offset) {
+                Err(Errno::INTR) => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    fn write_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for parts in parts.chunks(SLICES_MAX) {
+            let mut slices: Vec<IoSlice<'_>> =
+                parts.iter().map(|part| IoSlice::new(part)).collect();
+            let mut rest = &mut slices[..];
+            IoSlice::advance_slices(&mut rest, 0);
+            while !rest.is_empty() {
+                match rustix::io::pwritev(&self.0, rest, offset) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => {
+                        offset += written as u64;
+                        IoSlice::advance_slices(&mut rest, written);
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_bytes(&self, bytes: u64) -> io::Result<()> {
+        Ok(rustix::fs::ftruncate(&self.0, bytes)?)
+    }
+
+    fn is_hole(&self, range: Range<u64>) -> bool {
+        #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))]
+        match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(range.start)) {
+            Ok(data) => data >= range.end,
+            Err(error) => error == Errno::NXIO,
+        }
+        #[cfg(not(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd")))]
+        {
+            let _ = range;
+            false
+        }
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(
+            &self.0,
+            Mode::from_raw_mode(mode & 0o777),
+        )?)
+    }
+
+    fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
+        Ok(rustix::fs::futimens(&self.0, &timestamps(modified))?)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        #[cfg(target_vendor = "apple")]
+        return self.sync_all();
+        #[cfg(not(target_vendor = "apple"))]
+        Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        // Plain fsync does not reach the platter on Apple systems.
+        #[cfg(target_vendor = "apple")]
+        return Ok(rustix::fs::fcntl_fullfsync(&self.0)?);
+        #[cfg(not(target_vendor = "apple"))]
+        Ok(rustix::fs::fsync(&self.0)?)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn advise_sequential(&self) {
+        #[cfg(target_os = "linux")]
+        // Advice: a file system that does not take it reads all the same.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::Sequential);
+    }
+}
+
+#[expect(
+    clippy::unnecessary_cast,
+    clippy::cast_lossless,
+    clippy::useless_conversion,
+    reason = "the widths of these fields differ between platforms"
+)]
+fn metadata(stat: &Stat) -> Metadata {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => FileKind::Other,
+    };
+    let time = |seconds: i64, nanoseconds: u32| ModifiedTime {
+        seconds,
+        nanoseconds,
+    };
+    Metadata {
+        kind,
+        bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        mode: u32::from(stat.st_mode) & 0o7777,
+        modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        is_ours: stat.st_uid == rustix::process::geteuid().as_raw(),
+    }
+}
+
+/// Access time untouched.
+fn timestamps(modified: ModifiedTime) -> Timestamps {
+    let modified = clamp_modified(modified);
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: modified.seconds,
+            tv_nsec: modified.nanoseconds.into(),
+        },
+    }
+}
+
+/// The bytes of a path as this platform has them.
+#[must_use]
+pub fn path_bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}

@@ -1,0 +1,469 @@
+//! The walk over the source: depth-first, names sorted by bytes, pages as they fill, never through a symlink.
+//!
+//! A session that continues reports its stored pages first. If they are complete the scan ends with them; if not, it
+//! goes on behind the last stored entry, so that nothing is numbered anew. Not done yet: comparing the tree with the
+//! stored pages. A file that changed since is found when it is read ([`super::source`]); a new one in a part that was
+//! scanned is not seen in this session.
+
+use super::error::{disk_error, escape};
+use super::fs::{Directory, FileKind, Metadata};
+use super::pages::{SourceEnd, SourcePages};
+use super::source::SourceTree;
+use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
+use crate::transfer::manifest::{
+    Chain, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, PAGE_BYTES_MAX,
+    PAGE_ENTRIES_MAX, Page, RelativePath, Totals, fold,
+};
+use crate::transfer::name::{self, DEPTH_MAX};
+use crate::wire::SessionId;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Entries of the first page: it leaves early, so that the first byte does not wait for a scan.
+const FIRST_PAGE_ENTRIES: usize = 64;
+
+/// Most bytes that an entry takes in a page besides its name and link target.
+const ENTRY_BYTES: usize = 64;
+
+/// What identifies the version of a file with this metadata.
+pub(super) const fn stamp(metadata: &Metadata) -> Stamp {
+    Stamp {
+        bytes: metadata.bytes,
+        modified: metadata.modified,
+        changed: metadata.changed,
+        inode: metadata.inode,
+    }
+}
+
+/// A directory whose names are being taken in.
+struct Level {
+    path: RelativePath,
+    index: Option<EntryIndex>,
+    /// Device and inode, to know it again below itself.
+    identity: Option<(u64, u64)>,
+    names: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl Level {
+    fn go_behind(&mut self, name: &[u8]) {
+        let names = std::mem::take(&mut self.names);
+        let behind: Vec<_> = names.filter(|other| other.as_slice() > name).collect();
+        self.names = behind.into_iter();
+    }
+}
+
+/// The scan. Pull [`Scan::next_report`] until it is `None`.
+pub struct Scan<D: Directory> {
+    tree: SourceTree<D>,
+    pages: Arc<Mutex<SourcePages<D::File>>>,
+    phase: Phase,
+    levels: Vec<Level>,
+    chain: Chain,
+    totals: Totals,
+    entries: Vec<Entry>,
+    stamps: Vec<Option<Stamp>>,
+    /// Upper bound of what `entries` take in a page.
+    entry_bytes: usize,
+    reports: VecDeque<ScanReport>,
+}
+
+enum Phase {
+    /// Reports stored pages, from this one on.
+    Replay {
+        next: u64,
+        place: Place,
+        top: Vec<Vec<u8>>,
+    },
+    Walk,
+    Ended,
+}
+
+/// Where the stored pages stop: the directories that lead to their last entry, and that entry if it is none itself.
+#[derive(Default)]
+struct Place {
+    open: Vec<(EntryIndex, Vec<u8>)>,
+    last: Option<Vec<u8>>,
+}
+
+impl Place {
+    fn advance(&mut self, page: &Page) {
+        for (index, entry) in page.iter().filter(|(_, entry)| entry.supersedes.is_none()) {
+            while self.open.last().map(|(index, _)| *index) != entry.parent {
+                if self.open.pop().is_none() {
+                    break;
+                }
+            }
+            self.last = None;
+            if entry.kind == EntryKind::Directory {
+                self.open.push((index, entry.name.clone()));
+            } else {
+                self.last = Some(entry.name.clone());
+            }
+        }
+    }
+}
+
+/// A skipped entry, or the end of the scan.
+enum Trouble {
+    Skip { reason: String, is_failure: bool },
+    Fatal(DiskError),
+}
+
+impl<D: Directory> Scan<D> {
+    pub(super) fn new(
+        tree: SourceTree<D>,
+        top: Vec<Vec<u8>>,
+        pages: Arc<Mutex<SourcePages<D::File>>>,
+        session: SessionId,
+    ) -> Self {
+        Self {
+            tree,
+            pages,
+            phase: Phase::Replay {
+                next: 0,
+                place: Place::default(),
+                top,
+            },
+            levels: Vec::new(),
+            chain: Chain::start(session),
+            totals: Totals::default(),
+            entries: Vec::new(),
+            stamps: Vec::new(),
+            entry_bytes: 0,
+            reports: VecDeque::new(),
+        }
+    }
+
+    /// Whether the stored pages are complete, so that the tree is not walked at all.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.lock().end().is_some()
+    }
+
+    /// The next report; `None` after [`ScanReport::End`] or [`ScanReport::Failed`].
+    pub fn next_report(&mut self) -> Option<ScanReport> {
+        loop {
+            if let Some(report) = self.reports.pop_front() {
+                return Some(report);
+            }
+            let outcome = match self.phase {
+                Phase::Ended => return None,
+                Phase::Replay { .. } => self.replay(),
+                Phase::Walk => self.walk(),
+            };
+            if let Err(error) = outcome {
+                self.phase = Phase::Ended;
+                self.reports.push_back(ScanReport::Failed(error));
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, SourcePages<D::File>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports one stored page, or goes over to what follows them.
+    fn replay(&mut self) -> Result<(), DiskError> {
+        let broken = |error: &io::Error| disk_error("load page from", super::pages::NAME, error);
+        let (stored, end) = (self.lock().len(), self.lock().end());
+        let Phase::Replay { next, place, top } = &mut self.phase else {
+            return Ok(());
+        };
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if *next < stored {
+            let page = pages.load(*next).map_err(|error| broken(&error))?;
+            let decoded = Page::decode(&page.encoded)
+                .map_err(|error| broken(&io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            if end.is_none() {
+                place.advance(&decoded);
+            }
+            decoded
+                .entries
+                .iter()
+                .for_each(|entry| self.totals.add(entry));
+            self.chain = self.chain.extend(&page.encoded);
+            *next += 1;
+            self.reports.push_back(ScanReport::Page(page));
+            return Ok(());
+        }
+        if let Some(SourceEnd {
+            pages,
+            totals,
+            chain,
+        }) = end
+        {
+            self.phase = Phase::Ended;
+            self.reports.push_back(ScanReport::End {
+                pages,
+                totals,
+                chain,
+            });
+            return Ok(());
+        }
+        drop(pages);
+        let (place, top) = (std::mem::take(place), std::mem::take(top));
+        self.phase = Phase::Walk;
+        self.go_on_behind(&place, top);
+        Ok(())
+    }
+
+    /// Opens the levels above and at the last stored entry, with the names that follow it.
+    fn go_on_behind(&mut self, place: &Place, top: Vec<Vec<u8>>) {
+        let mut path = RelativePath::root();
+        let names = self.without_twins(&path, top).into_iter();
+        let mut level = Level {
+            path: path.clone(),
+            index: None,
+            identity: None,
+            names,
+        };
+        for (index, name) in &place.open {
+            level.go_behind(name);
+            self.levels.push(level);
+            path = path.join(name);
+            level = match self.list(&path, Some(*index)) {
+                Ok(level) => level,
+                Err(error) => {
+                    self.skip(&path, cannot_read(&error), true);
+                    return;
+                }
+            };
+        }
+        if let Some(last) = &place.last {
+            level.go_behind(last);
+        }
+        self.levels.push(level);
+    }
+
+    /// Takes in entries until there is something to report.
+    fn walk(&mut self) -> Result<(), DiskError> {
+        while self.reports.is_empty() {
+            let Some(level) = self.levels.last_mut() else {
+                return self.end();
+            };
+            let Some(name) = level.names.next() else {
+                self.levels.pop();
+                continue;
+            };
+            let (path, parent) = (level.path.join(&name), level.index);
+            match self.take(&path, name, parent) {
+                Ok(()) => {}
+                Err(Trouble::Skip { reason, is_failure }) => self.skip(&path, reason, is_failure),
+                Err(Trouble::Fatal(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        path: &RelativePath,
+        name: Vec<u8>,
+        parent: Option<EntryIndex>,
+    ) -> Result<(), Trouble> {
+        let depth = path.components().count() - 1;
+        name::check_name(&name, depth == 0).map_err(|error| skip(error.to_string()))?;
+        if depth > DEPTH_MAX {
+            return Err(skip(format!("it lies deeper than {DEPTH_MAX} directories")));
+        }
+        let io_skip = |error: io::Error| skip(cannot_read(&error));
+        let (directory, own_name) = self.tree.open_parent(path).map_err(io_skip)?;
+        let metadata = directory.metadata(own_name).map_err(io_skip)?;
+        let (kind, stamp) = match metadata.kind {
+            FileKind::File if metadata.bytes > FILE_BYTES_MAX => {
+                return Err(skip(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+            }
+            FileKind::File => {
+                let bytes = metadata.bytes;
+                (EntryKind::File { bytes }, Some(stamp(&metadata)))
+            }
+            FileKind::Symlink => {
+                let target = directory.read_symlink(own_name).map_err(io_skip)?;
+                name::check_symlink_target(&target, depth)
+                    .map_err(|error| skip(error.to_string()))?;
+                (EntryKind::Symlink { target }, None)
+            }
+            FileKind::Directory => (EntryKind::Directory, None),
+            FileKind::Other => {
+                return Err(Trouble::Skip {
+                    reason: "not a file, directory or symlink".to_owned(),
+                    is_failure: false,
+                });
+            }
+        };
+        let index = self.totals.entries;
+        // Before its entry is taken in: a directory that cannot be read is left out, not sent empty.
+        let level = if kind == EntryKind::Directory {
+            let identity = Some((metadata.device, metadata.inode));
+            if self.levels.iter().any(|level| level.identity == identity) {
+                return Err(skip(
+                    "it is one of the directories that it lies in".to_owned(),
+                ));
+            }
+            Some(self.list(path, Some(index)).map_err(io_skip)?)
+        } else {
+            None
+        };
+        let entry = Entry {
+            parent,
+            name,
+            kind,
+            mode: metadata.mode & 0o777,
+            modified: metadata.modified,
+            supersedes: None,
+        };
+        self.push(entry, stamp).map_err(Trouble::Fatal)?;
+        self.levels.extend(level);
+        Ok(())
+    }
+
+    /// Adds an entry to the open page, which is flushed before it if it would not fit, and after it if it is full.
+    fn push(&mut self, entry: Entry, stamp: Option<Stamp>) -> Result<(), DiskError> {
+        let target = match &entry.kind {
+            EntryKind::Symlink { target } => target.len(),
+            EntryKind::Directory | EntryKind::File { .. } => 0,
+        };
+        let bytes = ENTRY_BYTES + entry.name.len() + target;
+        if self.entry_bytes + bytes > PAGE_BYTES_MAX - ENTRY_BYTES {
+            self.flush()?;
+        }
+        self.totals.add(&entry);
+        if self.totals.entries > ENTRIES_MAX || self.totals.bytes > FILE_BYTES_MAX {
+            return Err(DiskError {
+                kind: DiskErrorKind::Other,
+                operation: "scan",
+                path: escape(&entry.name),
+                message: format!(
+                    "more than {ENTRIES_MAX} entries or {FILE_BYTES_MAX} bytes in one session"
+                ),
+            });
+        }
+        self.entry_bytes += bytes;
+        self.entries.push(entry);
+        self.stamps.push(stamp);
+        let is_first = self.totals.entries <= FIRST_PAGE_ENTRIES as u64;
+        let most = if is_first {
+            FIRST_PAGE_ENTRIES
+        } else {
+            PAGE_ENTRIES_MAX
+        };
+        if self.entries.len() >= most {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Stores the open page, and reports it.
+    fn flush(&mut self) -> Result<(), DiskError> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        let storing = |error: io::Error| disk_error("store page in", super::pages::NAME, &error);
+        let entries = std::mem::take(&mut self.entries);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        // The entry that is being added is counted already if the page is full with it, not if it did not fit.
+        let first_entry = self.totals.entries - entries.len() as u64;
+        let page = Page {
+            number: pages.len(),
+            first_entry,
+            entries,
+        };
+        let encoded = page
+            .encode()
+            .map_err(|error| storing(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        let stored = StoredPage {
+            encoded: encoded.into(),
+            stamps: std::mem::take(&mut self.stamps),
+        };
+        pages.append(&stored).map_err(storing)?;
+        drop(pages);
+        self.chain = self.chain.extend(&stored.encoded);
+        self.entry_bytes = 0;
+        self.reports.push_back(ScanReport::Page(stored));
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), DiskError> {
+        self.flush()?;
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = SourceEnd {
+            pages: pages.len(),
+            totals: self.totals,
+            chain: self.chain,
+        };
+        pages
+            .finish(end)
+            .map_err(|error| disk_error("store page in", super::pages::NAME, &error))?;
+        drop(pages);
+        self.phase = Phase::Ended;
+        self.reports.push_back(ScanReport::End {
+            pages: end.pages,
+            totals: end.totals,
+            chain: end.chain,
+        });
+        Ok(())
+    }
+
+    /// The names of a directory, in order.
+    fn list(&mut self, path: &RelativePath, index: Option<EntryIndex>) -> io::Result<Level> {
+        let directory = self.tree.open(path)?;
+        let metadata = directory.own_metadata()?;
+        let names = self.without_twins(path, directory.names()?);
+        Ok(Level {
+            path: path.clone(),
+            index,
+            identity: Some((metadata.device, metadata.inode)),
+            names: names.into_iter(),
+        })
+    }
+
+    /// Sorts names by bytes and skips those that some file systems take for an earlier one: the receiver would refuse
+    /// the whole page.
+    fn without_twins(&mut self, path: &RelativePath, mut names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        names.sort_unstable();
+        let mut first: HashMap<u64, usize> = HashMap::with_capacity(names.len());
+        let mut twins = Vec::new();
+        for (at, name) in names.iter().enumerate() {
+            match first.entry(fold(name)) {
+                std::collections::hash_map::Entry::Occupied(found) => {
+                    twins.push((at, *found.get()))
+                }
+                std::collections::hash_map::Entry::Vacant(free) => {
+                    free.insert(at);
+                }
+            }
+        }
+        for &(at, first) in twins.iter().rev() {
+            let reason = format!(
+                "its name differs from {} only by case or composition",
+                escape(&names[first])
+            );
+            let name = names.remove(at);
+            self.skip(&path.join(&name), reason, true);
+        }
+        names
+    }
+
+    fn skip(&mut self, path: &RelativePath, reason: String, is_failure: bool) {
+        self.reports.push_back(ScanReport::Skipped {
+            path: escape(path.as_bytes()),
+            reason,
+            is_failure,
+        });
+    }
+}
+
+const fn skip(reason: String) -> Trouble {
+    Trouble::Skip {
+        reason,
+        is_failure: true,
+    }
+}
+
+fn cannot_read(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        return "it vanished during the scan".to_owned();
+    }
+    format!("it cannot be read: {}", disk_error("", b"", error).message)
+}

@@ -1,0 +1,475 @@
+//! The state directory: this machine's member id and its sessions, private to the user (I-06).
+//!
+//! ```text
+//! STATE/member              16 random bytes
+//! STATE/sessions/ID/record  see [`super::record`]
+//! STATE/sessions/ID/lock    held while a process runs the session; its text names that process
+//! STATE/sessions/ID/…       the sender's pages and values
+//! ```
+
+use super::error::{disk_error, escape};
+use super::fs::{
+    Access, Directory, File, FileKind, Metadata, ensure_directory, read_file, remove_if_present,
+    replace_file,
+};
+use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
+use crate::transfer::disk::DiskError;
+use crate::wire::{MemberId, SessionId};
+use std::io;
+use thiserror::Error;
+
+const SESSIONS: &[u8] = b"sessions";
+const MEMBER: &[u8] = b"member";
+const RECORD: &[u8] = b"record";
+const LOCK: &[u8] = b"lock";
+
+/// Permission bits that nobody else may have on state.
+const OTHERS: u32 = 0o077;
+
+/// Why state cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StateError {
+    /// A live process runs this session.
+    #[error("session {session} is in use by process {}", .process.as_deref().unwrap_or("(unknown)"))]
+    Locked {
+        /// The session.
+        session: SessionId,
+        /// The process's number, where it is known.
+        process: Option<String>,
+    },
+    /// Owned by another user, open to others, or not a directory.
+    #[error("{path} {reason}")]
+    NotPrivate {
+        /// Which, escaped for a terminal.
+        path: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// There is no such session.
+    #[error("there is no session {0}")]
+    NoSession(SessionId),
+    /// Its record cannot be used.
+    #[error("session {session}: {error}")]
+    Record {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        error: RecordError,
+    },
+    /// No place for state on this system.
+    #[error("no state directory is known here; name one with --state-dir")]
+    NoPlace,
+    /// As the system says.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// The open state directory.
+#[derive(Clone)]
+pub struct StateDirectory<D: Directory> {
+    root: D,
+    sessions: D,
+}
+
+/// A session of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub session: SessionId,
+    /// Its record, or why there is none.
+    pub record: Result<SessionRecord, RecordError>,
+    /// Whether a process runs it now.
+    pub is_running: bool,
+}
+
+/// A session that this process runs: locked until it is dropped.
+pub struct Session<D: Directory> {
+    /// What is to be kept; see [`Session::save`].
+    pub record: SessionRecord,
+    directory: D,
+    _lock: D::File,
+}
+
+#[cfg(unix)]
+impl StateDirectory<super::OsDirectory> {
+    /// Opens the state directory: `path`, or the platform's own. Makes it, private, if it is absent.
+    ///
+    /// # Errors
+    /// [`StateError::NotPrivate`] if it is a symlink, another user's, or open to others.
+    pub fn open(path: Option<&std::path::Path>) -> Result<Self, StateError> {
+        let path = match path {
+            Some(path) => path.to_path_buf(),
+            None => default_path().ok_or(StateError::NoPlace)?,
+        };
+        let text = super::os::path_bytes(&path).to_vec();
+        let opening = |error: io::Error| disk_error("open state directory", &text, &error);
+        let is_link = |path: &std::path::Path| {
+            std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+        };
+        if is_link(&path) {
+            return Err(not_private(
+                &text,
+                "is a symlink; name the directory itself",
+            ));
+        }
+        let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
+        let metadata = root.own_metadata().map_err(opening)?;
+        check_private(&text, &metadata)?;
+        Self::new(root)
+    }
+}
+
+/// Where state lives unless the user says otherwise.
+#[must_use]
+pub fn default_path() -> Option<std::path::PathBuf> {
+    let directories = directories::ProjectDirs::from("", "", "rejoin")?;
+    let path = directories
+        .state_dir()
+        .unwrap_or_else(|| directories.data_local_dir());
+    Some(path.to_path_buf())
+}
+
+impl<D: Directory> StateDirectory<D> {
+    /// State in a directory that is open already.
+    ///
+    /// # Errors
+    /// [`StateError::NotPrivate`]; as the system says.
+    pub fn new(root: D) -> Result<Self, StateError> {
+        let sessions = private_directory(&root, SESSIONS)?;
+        Ok(Self { root, sessions })
+    }
+
+    /// This machine's member id: the stored one, or `fresh`, which is stored.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn member(&self, fresh: MemberId) -> Result<MemberId, StateError> {
+        let failing = |error: io::Error| disk_error("use member id", MEMBER, &error);
+        let stored = read_file(&self.root, MEMBER, 16).map_err(failing)?;
+        if let Some(Ok(id)) = stored.map(<[u8; 16]>::try_from) {
+            return Ok(MemberId(id));
+        }
+        replace_file(&self.root, MEMBER, &fresh.0).map_err(failing)?;
+        Ok(fresh)
+    }
+
+    /// Begins a session and takes its lock.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] if it exists and runs; as the system says.
+    pub fn create(&self, record: SessionRecord) -> Result<Session<D>, StateError> {
+        let id = record.session.to_string().into_bytes();
+        let directory = private_directory(&self.sessions, &id)?;
+        let lock = lock(&directory, record.session)?;
+        let mut session = Session {
+            record,
+            directory,
+            _lock: lock,
+        };
+        session.write()?;
+        self.sessions
+            .sync()
+            .and_then(|()| self.root.sync())
+            .map_err(|error| disk_error("sync", SESSIONS, &error))?;
+        Ok(session)
+    }
+
+    /// Opens a stored session and takes its lock.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`], [`StateError::NoSession`], [`StateError::Record`].
+    pub fn open_session(&self, session: SessionId) -> Result<Session<D>, StateError> {
+        let directory = self.session_directory(session)?;
+        let lock = lock(&directory, session)?;
+        let record = read_record(&directory, session)?
+            .map_err(|error| StateError::Record { session, error })?;
+        Ok(Session {
+            record,
+            directory,
+            _lock: lock,
+        })
+    }
+
+    /// Every stored session, newest first; those without a usable record last.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn list(&self) -> Result<Vec<Listed>, StateError> {
+        let names = self
+            .sessions
+            .names()
+            .map_err(|error| disk_error("list", SESSIONS, &error))?;
+        let mut listed = Vec::new();
+        for session in names.iter().filter_map(|name| parse_session(name)) {
+            let directory = match self.session_directory(session) {
+                // Removed meanwhile.
+                Err(StateError::NoSession(_)) => continue,
+                outcome => outcome?,
+            };
+            let record = match read_record(&directory, session) {
+                Err(StateError::NoSession(_)) => continue,
+                outcome => outcome?,
+            };
+            listed.push(Listed {
+                session,
+                record,
+                is_running: is_locked(&directory),
+            });
+        }
+        let updated = |listed: &Listed| listed.record.as_ref().map_or(0, |record| record.updated);
+        listed.sort_by_key(|listed| (std::cmp::Reverse(updated(listed)), listed.session));
+        Ok(listed)
+    }
+
+    /// The newest session that is not complete and whose record satisfies `is_wanted`.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn find(
+        &self,
+        is_wanted: impl Fn(&SessionRecord) -> bool,
+    ) -> Result<Option<SessionRecord>, StateError> {
+        let listed = self.list()?;
+        Ok(listed
+            .into_iter()
+            .filter_map(|listed| listed.record.ok())
+            .find(|record| !record.is_complete && is_wanted(record)))
+    }
+
+    /// The unfinished session that a `receive` of this code into this target continues.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn find_by_code(
+        &self,
+        code: &str,
+        target: &[u8],
+    ) -> Result<Option<SessionRecord>, StateError> {
+        self.find(|record| {
+            record.target() == Some(target) && record.code.is_some_and(|hash| hash.matches(code))
+        })
+    }
+
+    /// The unfinished session that a `receive` without a code into this target continues: one of those that have a
+    /// directory there (see [`super::target::sessions_in`]) and that this machine knows for this target.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn find_by_target(
+        &self,
+        target: &[u8],
+        present: &[SessionId],
+    ) -> Result<Option<SessionRecord>, StateError> {
+        self.find(|record| record.target() == Some(target) && present.contains(&record.session))
+    }
+
+    /// The unfinished session that a `send` of these paths with these options continues.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn find_by_source(
+        &self,
+        paths: &[Vec<u8>],
+        options: &str,
+    ) -> Result<Option<SessionRecord>, StateError> {
+        self.find(|record| match &record.side {
+            Side::Sender {
+                paths: stored,
+                options: stored_options,
+            } => stored == paths && stored_options == options,
+            Side::Receiver { .. } => false,
+        })
+    }
+
+    /// Removes a session that no process runs, with a damaged record, too; a newer version's only by this.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`], [`StateError::NoSession`]; as the system says.
+    pub fn remove(&self, session: SessionId) -> Result<(), StateError> {
+        let directory = self.session_directory(session)?;
+        let _lock = lock(&directory, session)?;
+        self.remove_locked(&directory, session)
+    }
+
+    /// Removes a session that this process runs.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn remove_own(&self, session: Session<D>) -> Result<(), StateError> {
+        self.remove_locked(&session.directory, session.record.session)
+    }
+
+    fn remove_locked(&self, directory: &D, session: SessionId) -> Result<(), StateError> {
+        let id = session.to_string().into_bytes();
+        let remove = || {
+            // The record first: without it the session is none, whatever else a crash leaves.
+            remove_if_present(directory, RECORD)?;
+            for name in directory.names()? {
+                if name != LOCK {
+                    directory.remove_file(&name)?;
+                }
+            }
+            remove_if_present(directory, LOCK)?;
+            self.sessions.remove_directory(&id)?;
+            self.sessions.sync()
+        };
+        remove().map_err(|error| disk_error("remove session", &id, &error).into())
+    }
+
+    fn session_directory(&self, session: SessionId) -> Result<D, StateError> {
+        let id = session.to_string().into_bytes();
+        match self.sessions.open_directory(&id) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StateError::NoSession(session))
+            }
+            outcome => checked(outcome, &id),
+        }
+    }
+}
+
+impl<D: Directory> Session<D> {
+    /// Where the session's own files are: the sender's pages and values.
+    pub const fn directory(&self) -> &D {
+        &self.directory
+    }
+
+    /// Stores the record, durably, as of `now` seconds since 1970.
+    ///
+    /// # Errors
+    /// As the system says; then the stored one is the one before.
+    pub fn save(&mut self, now: u64) -> Result<(), StateError> {
+        self.record.updated = now;
+        self.write()
+    }
+
+    /// The next epoch, stored before it is used: no two connections of a session ever have the same.
+    ///
+    /// # Errors
+    /// As [`Session::save`]; then the epoch must not be used.
+    pub fn begin_connection(&mut self, now: u64) -> Result<u64, StateError> {
+        self.record.epoch += 1;
+        self.save(now)?;
+        Ok(self.record.epoch)
+    }
+
+    fn write(&mut self) -> Result<(), StateError> {
+        let session = self.record.session;
+        let bytes = self
+            .record
+            .encode()
+            .map_err(|error| StateError::Record { session, error })?;
+        replace_file(&self.directory, RECORD, &bytes)
+            .map_err(|error| disk_error("write session record", RECORD, &error).into())
+    }
+}
+
+/// A session id from its name of 32 lower-case hexadecimal digits.
+#[must_use]
+pub fn parse_session(name: &[u8]) -> Option<SessionId> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut id = [0; 16];
+    if name.len() != 32 {
+        return None;
+    }
+    for (byte, digits) in id.iter_mut().zip(name.chunks_exact(2)) {
+        *byte = digit(digits[0])? << 4 | digit(digits[1])?;
+    }
+    Some(SessionId(id))
+}
+
+/// Takes the lock of a session, and writes this process's number into it. The system releases it when the process ends,
+/// however it ends.
+fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, StateError> {
+    let failing = |error: io::Error| StateError::from(disk_error("lock session", LOCK, &error));
+    let file = match directory.create_file(LOCK, 0o600) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
+            .open_file(LOCK, Access::ReadWrite)
+            .map_err(failing)?,
+        outcome => outcome.map_err(failing)?,
+    };
+    if !file.try_lock().map_err(failing)? {
+        let process = read_file(directory, LOCK, 32)
+            .ok()
+            .flatten()
+            .and_then(|text| String::from_utf8(text).ok())
+            .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        return Err(StateError::Locked { session, process });
+    }
+    // Not one that was removed between its opening and its lock.
+    let is_there =
+        |metadata: Metadata| Some(metadata.inode) == file.metadata().ok().map(|own| own.inode);
+    if !directory.metadata(LOCK).is_ok_and(is_there) {
+        return Err(StateError::NoSession(session));
+    }
+    let number = std::process::id().to_string();
+    file.set_bytes(0)
+        .and_then(|()| file.write_at(&[number.as_bytes()], 0))
+        .map_err(failing)?;
+    Ok(file)
+}
+
+/// Whether a process has the lock. Takes it for a moment.
+fn is_locked<D: Directory>(directory: &D) -> bool {
+    directory
+        .open_file(LOCK, Access::ReadWrite)
+        .and_then(|file| file.try_lock())
+        .is_ok_and(|is_free| !is_free)
+}
+
+fn read_record<D: Directory>(
+    directory: &D,
+    session: SessionId,
+) -> Result<Result<SessionRecord, RecordError>, StateError> {
+    let bytes = read_file(directory, RECORD, RECORD_BYTES_MAX)
+        .map_err(|error| disk_error("read session record", RECORD, &error))?
+        .ok_or(StateError::NoSession(session))?;
+    Ok(SessionRecord::decode(&bytes).and_then(|record| {
+        if record.session == session {
+            Ok(record)
+        } else {
+            Err(RecordError::Damaged("it is another session's".to_owned()))
+        }
+    }))
+}
+
+/// A directory below the state root, made private if it is absent.
+fn private_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<D, StateError> {
+    checked(
+        ensure_directory(parent, name, 0o700).map(|(directory, _)| directory),
+        name,
+    )
+}
+
+fn checked<D: Directory>(outcome: io::Result<D>, name: &[u8]) -> Result<D, StateError> {
+    let failing = |error: io::Error| disk_error("open", name, &error);
+    let directory = outcome.map_err(failing)?;
+    check_private(name, &directory.own_metadata().map_err(failing)?)?;
+    Ok(directory)
+}
+
+fn check_private(path: &[u8], metadata: &Metadata) -> Result<(), StateError> {
+    if metadata.kind != FileKind::Directory {
+        return Err(not_private(path, "is not a directory"));
+    }
+    if !metadata.is_ours {
+        return Err(not_private(path, "belongs to another user"));
+    }
+    if metadata.mode & OTHERS != 0 {
+        return Err(not_private(
+            path,
+            "is open to other users; run chmod 700 on it",
+        ));
+    }
+    Ok(())
+}
+
+fn not_private(path: &[u8], reason: &str) -> StateError {
+    StateError::NotPrivate {
+        path: escape(path),
+        reason: reason.to_owned(),
+    }
+}

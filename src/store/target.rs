@@ -1,0 +1,345 @@
+//! The receiver's disk: partial files and a journal in `.rejoin/ID/` of the target, final names by rename.
+//!
+//! Invariants: nothing of a unit is written that was not verified; a claim is journalled after its bytes are written
+//! and replied to as durable after both are synced, data first; a final name appears only by a rename of a complete,
+//! synced partial. After a failure the store carries nothing out any more: it is opened again.
+
+mod publish;
+mod survey;
+mod write;
+
+use super::directories::Directories;
+use super::error::disk_error;
+use super::fs::{Access, Directory, FileKind, ensure_directory};
+use super::journal::{self, Claims, Journal, Record};
+use super::log::{ASIDE_MARK, Opened};
+use super::pages::{self, TargetPages};
+use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
+use crate::transfer::manifest::{EntryIndex, RelativePath};
+use crate::transfer::name::RESERVED_ROOT_NAME;
+use crate::wire::SessionId;
+use std::collections::BTreeSet;
+use std::io;
+
+/// Files synced one by one; more of them are synced with their file system at once.
+const SYNC_EACH_MAX: usize = 16;
+
+/// Unsynced files and directories remembered by name; beyond it they are synced at once, so that memory is bounded.
+const DIRTY_MAX: usize = 8_192;
+
+/// Large files kept open between their units.
+const OPEN_FILES_MAX: usize = 8;
+
+/// What a target is opened with besides its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetOptions {
+    /// The session.
+    pub session: SessionId,
+    /// The boot of this machine ([`super::os::boot_id`]).
+    pub boot: [u8; 16],
+    /// Permission bits not to be given ([`super::os::umask`]).
+    pub umask: u32,
+}
+
+/// The receiver's store.
+pub struct TargetStore<D: Directory> {
+    options: TargetOptions,
+    directories: Directories<D>,
+    /// `.rejoin`.
+    home: D,
+    /// `.rejoin/ID`.
+    partials: D,
+    journal: Journal<D::File>,
+    pages: TargetPages<D::File>,
+    /// Most recently used last.
+    open_files: Vec<(EntryIndex, D::File)>,
+    /// Entries whose partials have unsynced bytes.
+    dirty: BTreeSet<EntryIndex>,
+    /// Directories of the target whose names are not synced.
+    touched: BTreeSet<RelativePath>,
+    /// Names of `partials` are not synced.
+    has_new_partials: bool,
+    /// Names of the root and of `home` are not synced.
+    has_new_home: bool,
+    failed: Option<DiskError>,
+    has_damage: bool,
+}
+
+impl<D: Directory> TargetStore<D> {
+    /// Opens the session in the target directory `root`, or begins it there; says what is there already.
+    ///
+    /// A journal that cannot be trusted is kept aside and reported by [`Self::has_damage`]; it counts as empty.
+    ///
+    /// # Errors
+    /// As the system says; [`DiskErrorKind::Permission`] if `.rejoin` belongs to somebody else or others may write in
+    /// it (I-06); [`DiskErrorKind::Other`] if another process has the session open, or a newer version wrote it.
+    pub fn open(root: D, options: TargetOptions) -> Result<(Self, TargetState), DiskError> {
+        let id = options.session.to_string().into_bytes();
+        let (home, is_new_home) = own_directory(&root, RESERVED_ROOT_NAME)?;
+        let (partials, is_new) = own_directory(&home, &id)?;
+        let at = [RESERVED_ROOT_NAME, b"/", &id].concat();
+        let opening = |error: io::Error| disk_error("open journal in", &at, &error);
+        let (pages, opened_pages) =
+            TargetPages::open(&partials, options.session).map_err(opening)?;
+        let (journal, claims, opened) = Journal::open(
+            &partials,
+            options.session,
+            options.boot,
+            pages.len(),
+            pages.end_entry(),
+        )
+        .map_err(opening)?;
+        for (what, opened) in [("pages", opened_pages), ("journal", opened)] {
+            match opened {
+                Opened::Fresh | Opened::Whole => {}
+                Opened::Torn(bytes) => {
+                    tracing::info!(target: "rejoin::store", what, bytes, "cut a torn tail off");
+                }
+                Opened::Damaged => {
+                    tracing::warn!(target: "rejoin::store", what, "kept a damaged file aside");
+                }
+            }
+        }
+        let mut store = Self {
+            options,
+            directories: Directories::new(root),
+            home,
+            partials,
+            journal,
+            pages,
+            open_files: Vec::new(),
+            dirty: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            has_new_partials: true,
+            has_new_home: is_new_home || is_new,
+            failed: None,
+            has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
+        };
+        let state = store
+            .reconcile(claims)
+            .map_err(|error| disk_error("open session in", &at, &error))?;
+        Ok((store, state))
+    }
+
+    /// Carries out one request. `None` where nothing is to be said about it.
+    pub fn handle(&mut self, request: TargetRequest) -> Option<TargetReply> {
+        if let Some(error) = &self.failed {
+            return Some(TargetReply::Failed(error.clone()));
+        }
+        let outcome = match request {
+            TargetRequest::KeepPage { number, encoded } => self
+                .pages
+                .keep(number, &encoded)
+                .map(|()| None)
+                .map_err(|error| self.own_error("keep page in", pages::NAME, &error)),
+            TargetRequest::Survey { page, wanted } => self.survey(page, &wanted).map(Some),
+            TargetRequest::Decide { page, unwanted } => {
+                let unwanted = journal::pairs(&unwanted);
+                self.journal(&Record::Decide { page, unwanted })
+                    .map(|()| None)
+            }
+            TargetRequest::CreateDirectories { directories } => {
+                self.create_directories(directories).map(Some)
+            }
+            TargetRequest::Write {
+                unit,
+                content,
+                payload,
+            } => self.write(unit, content, &payload).map(Some),
+            TargetRequest::Barrier { publish } => self.barrier(&publish).map(Some),
+            TargetRequest::Discard { entry, units } => self.discard(entry, &units).map(|()| None),
+            TargetRequest::Finish { directories } => self.finish(directories).map(Some),
+            TargetRequest::LoadPage { number } => self
+                .pages
+                .load(number)
+                .map(|encoded| Some(TargetReply::Page { number, encoded }))
+                .map_err(|error| self.own_error("load page from", pages::NAME, &error)),
+        };
+        outcome.unwrap_or_else(|error| {
+            tracing::warn!(target: "rejoin::store", %error, "the target failed");
+            self.failed = Some(error.clone());
+            Some(TargetReply::Failed(error))
+        })
+    }
+
+    /// Bytes that may still be written into the target: to be compared with what is missing before it flows (D-02).
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn available_bytes(&self) -> Result<u64, DiskError> {
+        let root = self.directories.root();
+        root.available_bytes()
+            .map_err(|error| disk_error("look for free space in", b".", &error))
+    }
+
+    /// Whether a journal or pages were found that could not be trusted; they are kept beside the new ones.
+    #[must_use]
+    pub const fn has_damage(&self) -> bool {
+        self.has_damage
+    }
+
+    /// Removes everything of a finished session from `.rejoin`; only names that a store makes.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn cleanup(self) -> Result<(), DiskError> {
+        let id = self.options.session.to_string().into_bytes();
+        let root = self.directories.root().clone();
+        remove_session(&root, &self.home, &self.partials, &id)
+            .map_err(|error| disk_error("remove", RESERVED_ROOT_NAME, &error))
+    }
+
+    /// Checks the claims against the partial files that are there, and removes those that nothing claims.
+    fn reconcile(&mut self, mut claims: Claims) -> io::Result<TargetState> {
+        let names = self.partials.names()?;
+        let mut present = BTreeSet::new();
+        for name in &names {
+            let Some(entry) = entry_of(name) else {
+                continue;
+            };
+            let wanted = claims
+                .parts
+                .range((entry, 0)..=(entry, u64::MAX))
+                .next()
+                .map(|(_, part)| part.file_bytes)
+                .or_else(|| claims.small.get(&entry).map(|(_, file)| file.bytes));
+            let metadata = self.partials.metadata(name)?;
+            if Some(metadata.bytes) == wanted
+                && metadata.kind == FileKind::File
+                && name.ends_with(PARTIAL)
+            {
+                present.insert(entry);
+            } else if metadata.kind != FileKind::Directory {
+                self.partials.remove_file(name)?;
+            }
+        }
+        let mut missing: Vec<(EntryIndex, u64)> = Vec::new();
+        let claimed = claims.parts.keys().copied();
+        for (entry, offset) in claimed.chain(claims.small.keys().map(|&entry| (entry, 0))) {
+            // One that was about to be published may have its final name already; publishing it again will tell.
+            if !present.contains(&entry) && !claims.publishing.contains(&entry) {
+                missing.push((entry, offset));
+            }
+        }
+        for of_entry in missing.chunk_by(|one, other| one.0 == other.0) {
+            let entry = of_entry[0].0;
+            let offsets: Vec<u64> = of_entry.iter().map(|(_, offset)| *offset).collect();
+            claims.forget(entry, &offsets);
+            self.journal
+                .append_batches(&offsets, |offsets| Record::Rotten { entry, offsets })?;
+        }
+        let units = &claims.units;
+        claims.small.retain(|_, (unit, _)| units.contains(*unit));
+        Ok(claims.state(self.pages.len()))
+    }
+
+    fn open_partial(&self, entry: EntryIndex, access: Access) -> io::Result<D::File> {
+        self.partials.open_file(&partial_name(entry), access)
+    }
+
+    fn journal(&mut self, record: &Record) -> Result<(), DiskError> {
+        self.journal
+            .append(record)
+            .map_err(|error| self.own_error("write", journal::NAME, &error))
+    }
+
+    /// An error about a file of the session's own directory.
+    fn own_error(&self, operation: &'static str, name: &[u8], error: &io::Error) -> DiskError {
+        let id = self.options.session.to_string();
+        let path = [RESERVED_ROOT_NAME, b"/", id.as_bytes(), b"/", name].concat();
+        disk_error(operation, &path, error)
+    }
+}
+
+/// Removes what the session `session` left in the target `root`, without opening it: for `sessions discard`.
+///
+/// # Errors
+/// As the system says.
+pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(), DiskError> {
+    let id = session.to_string().into_bytes();
+    let discard = || {
+        let home = root.open_directory(RESERVED_ROOT_NAME)?;
+        let partials = home.open_directory(&id)?;
+        remove_session(root, &home, &partials, &id)
+    };
+    match discard() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(|error| disk_error("remove", RESERVED_ROOT_NAME, &error)),
+    }
+}
+
+/// The sessions that have a directory in the target `root`: how a `receive` without a code finds its own.
+///
+/// # Errors
+/// As the system says.
+pub fn sessions_in<D: Directory>(root: &D) -> Result<Vec<SessionId>, DiskError> {
+    let home = match root.open_directory(RESERVED_ROOT_NAME) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        outcome => outcome.map_err(|error| disk_error("open", RESERVED_ROOT_NAME, &error))?,
+    };
+    let names = home
+        .names()
+        .map_err(|error| disk_error("list", RESERVED_ROOT_NAME, &error))?;
+    Ok(names
+        .iter()
+        .filter_map(|name| super::state::parse_session(name))
+        .collect())
+}
+
+fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> io::Result<()> {
+    let is_ours = |name: &[u8]| {
+        entry_of(name).is_some()
+            || name == journal::NEW_NAME
+            || name
+                .windows(ASIDE_MARK.len())
+                .any(|part| part == ASIDE_MARK)
+    };
+    for name in partials.names()?.iter().filter(|name| is_ours(name)) {
+        partials.remove_file(name)?;
+    }
+    // The journal last: until it is gone the session can be opened and removed again.
+    super::fs::remove_if_present(partials, pages::NAME)?;
+    super::fs::remove_if_present(partials, journal::NAME)?;
+    home.remove_directory(id)?;
+    home.sync()?;
+    match root.remove_directory(RESERVED_ROOT_NAME) {
+        // Another session lives there.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        outcome => outcome.and_then(|()| root.sync()),
+    }
+}
+
+/// A private directory of ours, made if it is absent; says whether it was.
+fn own_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<(D, bool), DiskError> {
+    let (directory, is_new) = ensure_directory(parent, name, 0o700)
+        .map_err(|error| disk_error("create directory", name, &error))?;
+    let metadata = directory
+        .own_metadata()
+        .map_err(|error| disk_error("look at", name, &error))?;
+    if metadata.is_ours && metadata.mode & 0o022 == 0 {
+        return Ok((directory, is_new));
+    }
+    let mut error = disk_error("use", name, &io::ErrorKind::PermissionDenied.into());
+    error.kind = DiskErrorKind::Permission;
+    error.message = "owned or writable by somebody else".to_owned();
+    Err(error)
+}
+
+/// How the names of partial files end.
+const PARTIAL: &[u8] = b".part";
+/// How the names of symlinks end that have no final name yet.
+const LINK: &[u8] = b".link";
+
+fn partial_name(entry: EntryIndex) -> Vec<u8> {
+    format!("{entry}.part").into_bytes()
+}
+
+fn link_name(entry: EntryIndex) -> Vec<u8> {
+    format!("{entry}.link").into_bytes()
+}
+
+/// The entry of a partial file or link.
+fn entry_of(name: &[u8]) -> Option<EntryIndex> {
+    let number = name.strip_suffix(PARTIAL).or(name.strip_suffix(LINK))?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
