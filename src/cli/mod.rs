@@ -7,6 +7,7 @@ mod args;
 mod code_file;
 mod completions;
 mod config;
+mod demo;
 mod host;
 mod output;
 mod prompt;
@@ -53,6 +54,8 @@ enum Command {
     /// Be the host where senders and receivers meet
     #[command(aliases = ["relay", "serve"])]
     Host(host::HostArgs),
+    /// Show the main job on this machine, with real processes, in a few seconds
+    Demo(demo::DemoArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -85,6 +88,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Send(args) => send::run(*args, code_source, layered.credentials),
         Command::Receive(args) => receive::run(*args, code_source, layered.credentials),
         Command::Host(args) => host::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }
