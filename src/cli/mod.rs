@@ -26,8 +26,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use rejoin::error::{Error, ErrorKind};
 
 /// Why a code does not belong on the command line: others can read it there (CVE-2023-43621). Warned about, never refused.
-const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line while it runs; \
-     REJOIN_CODE and --code-file are not seen";
+const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line; use REJOIN_CODE or --code-file";
 
 /// Moves files and directories between machines, directly, and never starts over
 #[derive(Parser, Debug)]
@@ -111,10 +110,10 @@ fn without_environment(command: clap::Command) -> clap::Command {
 
 /// Help names the environment variables, so it has to come from the whole definition.
 fn with_environment_shown(error: clap::Error) -> clap::Error {
-    match error.kind() {
-        ClapKind::DisplayHelp => Cli::command().try_get_matches().err().unwrap_or(error),
-        _ => error,
+    if error.kind() != ClapKind::DisplayHelp {
+        return error;
     }
+    Cli::command().try_get_matches().err().unwrap_or(error)
 }
 
 /// Prints what clap has to say (help and version too) and returns its exit code: 0 or 2.

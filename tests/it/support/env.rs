@@ -304,6 +304,12 @@ fn a_run_is_seen_line_by_line() {
     let run = home.rejoin(["completions", "bash"]).spawn();
     assert_eq!(run.line_with(From::Stdout, "_rejoin() {"), "_rejoin() {");
     run.wait().expect_code(0);
+    let run = home.rejoin(["send"]).spawn();
+    assert!(
+        run.line_with(From::Stderr, "required")
+            .starts_with("error: ")
+    );
+    run.wait().expect_code(2);
 }
 
 #[cfg(unix)]
