@@ -36,6 +36,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const DOES_IO: &[&str] = &[
     "link::driver",
     "link::socket",
+    // Cuts the network of a running process, for tests only.
+    "link::fault",
     "signal::client",
     "signal::host",
     "signal::cluster",
