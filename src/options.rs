@@ -24,22 +24,37 @@ pub enum PathPolicy {
     RelayOnly,
 }
 
-/// Credentials for the TURN servers that are named without their own; from environment or configuration, never argv.
+/// A text that no log may show.
 #[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text in.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for use.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+/// Credentials for TURN servers; from environment or configuration, never argv.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnCredentials {
     /// User name.
     pub username: String,
-    /// Password; kept out of `Debug`.
-    pub password: String,
-}
-
-impl std::fmt::Debug for TurnCredentials {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("TurnCredentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
+    /// Password.
+    pub password: Secret,
 }
 
 /// What sending and receiving have in common.
@@ -69,7 +84,7 @@ pub struct SendOptions {
     /// Files and directories, as typed.
     pub sources: Vec<PathBuf>,
     /// A code chosen by the user.
-    pub code: Option<String>,
+    pub code: Option<Secret>,
     /// Words in a fresh code.
     pub code_words: u8,
 }
@@ -102,7 +117,7 @@ pub struct ReceiveOptions {
     /// Shared options.
     pub common: CommonOptions,
     /// The code as given, with the host inside it if there is one; none: the stored session of `target`.
-    pub code: Option<String>,
+    pub code: Option<Secret>,
     /// The directory to receive into.
     pub target: PathBuf,
     /// What to refuse.
@@ -131,12 +146,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_keeps_the_turn_password_to_itself() {
+    fn debug_output_keeps_secrets_to_itself() {
         let credentials = TurnCredentials {
             username: "ann".to_owned(),
-            password: "hunter2".to_owned(),
+            password: Secret::new("hunter2".to_owned()),
         };
         let text = format!("{credentials:?}");
         assert!(text.contains("ann") && !text.contains("hunter2"), "{text}");
+        assert_eq!(credentials.password.expose(), "hunter2");
     }
 }

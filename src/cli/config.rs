@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use rejoin::error::{Error, ErrorKind};
-use rejoin::options::TurnCredentials;
+use rejoin::options::{Secret, TurnCredentials};
 use toml::{Table, Value};
 
 /// A configuration is a page of text; more is another file (I-11).
@@ -23,8 +23,10 @@ const RIVALS: [(&str, &str); 4] = [
     ("direct_only", "relay_only"),
     ("quiet", "verbose"),
 ];
-const TURN_USERNAME: (&str, &str) = ("turn-username", "REJOIN_TURN_USERNAME");
-const TURN_PASSWORD: (&str, &str) = ("turn-password", "REJOIN_TURN_PASSWORD");
+const TURN_USERNAME_KEY: &str = "turn-username";
+const TURN_USERNAME: &str = "REJOIN_TURN_USERNAME";
+const TURN_PASSWORD_KEY: &str = "turn-password";
+const TURN_PASSWORD: &str = "REJOIN_TURN_PASSWORD";
 
 /// What no flag may carry.
 #[derive(Default)]
@@ -107,28 +109,33 @@ fn apply(
     table: Table,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<(Command, Credentials), String> {
-    let mut username = environment(TURN_USERNAME.1);
-    let mut password = environment(TURN_PASSWORD.1);
+    let mut username = environment(TURN_USERNAME);
+    let mut password = environment(TURN_PASSWORD);
     for (key, value) in table {
         let key = key.replace('_', "-");
-        match value {
-            Value::Table(section) => {
-                for (inner, value) in section {
-                    let inner = inner.replace('_', "-");
-                    command = set(command, Some(&key), &inner, &value)?;
-                }
+        let credential = match key.as_str() {
+            TURN_USERNAME_KEY => Some(&mut username),
+            TURN_PASSWORD_KEY => Some(&mut password),
+            _ => None,
+        };
+        if let Some(credential) = credential {
+            let Value::String(text) = value else {
+                return Err(format!("`{key}`: expected a text"));
+            };
+            credential.get_or_insert(text);
+        } else if let Value::Table(section) = value {
+            for (inner, value) in section {
+                command = set(command, Some(&key), &inner.replace('_', "-"), &value)?;
             }
-            Value::String(text) if key == TURN_USERNAME.0 => {
-                username.get_or_insert(text);
-            }
-            Value::String(text) if key == TURN_PASSWORD.0 => {
-                password.get_or_insert(text);
-            }
-            value => command = set(command, None, &key, &value)?,
+        } else {
+            command = set(command, None, &key, &value)?;
         }
     }
     let turn = match (username, password) {
-        (Some(username), Some(password)) => Some(TurnCredentials { username, password }),
+        (Some(username), Some(password)) => Some(TurnCredentials {
+            username,
+            password: Secret::new(password),
+        }),
         (None, None) => None,
         (Some(_), None) => return Err("a TURN user name without a password".to_owned()),
         (None, Some(_)) => return Err("a TURN password without a user name".to_owned()),

@@ -98,11 +98,11 @@ fn size_is_bounded_and_absence_is_fine() {
 #[test]
 fn environment_beats_the_file_for_credentials_too() {
     let table = parse("turn_username = \"file\"\nturn_password = \"secret\"").unwrap();
-    let environment = |name: &str| (name == TURN_USERNAME.1).then(|| "env".to_owned());
+    let environment = |name: &str| (name == TURN_USERNAME).then(|| "env".to_owned());
     let (_, credentials) = apply(Cli::command(), table, environment).unwrap();
     let turn = credentials.turn.unwrap();
     assert_eq!(
-        (turn.username.as_str(), turn.password.as_str()),
+        (turn.username.as_str(), turn.password.expose()),
         ("env", "secret")
     );
 }

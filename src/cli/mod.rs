@@ -7,6 +7,7 @@ mod args;
 mod code_file;
 mod completions;
 mod config;
+mod demo;
 mod host;
 mod output;
 mod prompt;
@@ -25,8 +26,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use rejoin::error::{Error, ErrorKind};
 
 /// Why a code does not belong on the command line: others can read it there (CVE-2023-43621). Warned about, never refused.
-const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line while it runs; \
-     REJOIN_CODE and --code-file are not seen";
+const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line; use REJOIN_CODE or --code-file";
 
 /// Moves files and directories between machines, directly, and never starts over
 #[derive(Parser, Debug)]
@@ -53,6 +53,8 @@ enum Command {
     /// Be the host where senders and receivers meet
     #[command(aliases = ["relay", "serve"])]
     Host(host::HostArgs),
+    /// Show the main job on this machine, with real processes, in a few seconds
+    Demo(demo::DemoArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -85,6 +87,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Send(args) => send::run(*args, code_source, layered.credentials),
         Command::Receive(args) => receive::run(*args, code_source, layered.credentials),
         Command::Host(args) => host::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }
@@ -107,10 +110,10 @@ fn without_environment(command: clap::Command) -> clap::Command {
 
 /// Help names the environment variables, so it has to come from the whole definition.
 fn with_environment_shown(error: clap::Error) -> clap::Error {
-    match error.kind() {
-        ClapKind::DisplayHelp => Cli::command().try_get_matches().err().unwrap_or(error),
-        _ => error,
+    if error.kind() != ClapKind::DisplayHelp {
+        return error;
     }
+    Cli::command().try_get_matches().err().unwrap_or(error)
 }
 
 /// Prints what clap has to say (help and version too) and returns its exit code: 0 or 2.

@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Args, ValueEnum};
 use rejoin::error::Error;
-use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions};
+use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions, Secret};
 
 use super::args::{ConnectArgs, OutputArgs};
 use super::config::Credentials;
@@ -109,7 +109,7 @@ fn options(args: ReceiveArgs, credentials: Credentials) -> Result<ReceiveOptions
     };
     Ok(ReceiveOptions {
         common: args.connect.into_options(credentials.turn),
-        code,
+        code: code.map(Secret::new),
         target: args.out,
         limits: ReceiveLimits {
             bytes: args.max_size,

@@ -209,7 +209,10 @@ fn no_runtime(error: &std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use rejoin::question::{Consent, Offer};
+
     use super::*;
+    use crate::cli::output::{ColorWhen, OutputOptions, ProgressStyle, Subject};
 
     fn end(stop: Option<Stop>, result: Option<Result<Summary, Error>>) -> Result<Summary, Error> {
         conclude(End {
@@ -248,5 +251,95 @@ mod tests {
         let corrupt = Error::new(ErrorKind::Integrity, "differs");
         let told = end(Some(Stop::Interrupt), Some(Err(corrupt.clone())));
         assert_eq!(told, Err(corrupt));
+    }
+
+    /// Runs `session` under the real loop; the time of `timeout` is virtual.
+    async fn outcome<F>(
+        timeout: Option<Duration>,
+        code_out: Option<PathBuf>,
+        session: impl FnOnce(Ui) -> F,
+    ) -> Result<Summary, Error>
+    where
+        F: Future<Output = Result<Summary, Error>> + Send + 'static,
+    {
+        let options = OutputOptions {
+            json: false,
+            quiet: true,
+            verbosity: 0,
+            progress: ProgressStyle::None,
+            color: ColorWhen::Never,
+        };
+        let run = Run {
+            printer: Printer::new(&options, Subject::Receiving),
+            timeout,
+            code_out,
+            consent: Consenting {
+                yes: true,
+                on_conflict: None,
+            },
+        };
+        let (ui, peer) = ui::pair();
+        let session = session(ui);
+        run.converse(session, peer).await.and_then(conclude)
+    }
+
+    const SOON: Option<Duration> = Some(Duration::from_secs(30));
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_ends_a_session_that_listens() {
+        let result = outcome(SOON, None, |ui| async move {
+            assert_eq!(ui.stopped().await, Stop::Timeout);
+            Err(Error {
+                resume_command: Some("again".to_owned()),
+                ..Error::new(ErrorKind::Interrupted, "stopped")
+            })
+        });
+        let error = result.await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout);
+        assert_eq!(error.resume_command.as_deref(), Some("again"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_does_not_listen_is_left_behind_in_time() {
+        let start = Instant::now();
+        let result = outcome(SOON, None, |_| std::future::pending()).await;
+        assert_eq!(result.unwrap_err().kind, ErrorKind::Timeout);
+        assert_eq!(start.elapsed(), Duration::from_secs(30) + STOP_GRACE);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_and_not_the_end_of_the_program() {
+        let result = outcome(None, None, |_| async { panic!("a bug") }).await;
+        assert_eq!(result.unwrap_err().kind, ErrorKind::Failure);
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_and_the_code_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("code");
+        let result = outcome(None, Some(file.clone()), |ui| async move {
+            ui.emit(Event::Code {
+                code: "7-a-b-c".to_owned(),
+                command: "rejoin receive 7-a-b-c".to_owned(),
+                local_only: false,
+            })
+            .await;
+            let consent = ui.ask_consent(Offer::default()).await?;
+            assert_eq!(consent, Consent::Accepted);
+            Ok(Summary::default())
+        });
+        assert_eq!(result.await, Ok(Summary::default()));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "7-a-b-c\n");
+        let nowhere = Some(directory.path().join("none/code"));
+        let result = outcome(None, nowhere, |ui| async move {
+            ui.emit(Event::Code {
+                code: String::new(),
+                command: String::new(),
+                local_only: false,
+            })
+            .await;
+            std::future::pending().await
+        });
+        assert_eq!(result.await.unwrap_err().kind, ErrorKind::Disk);
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::parser::ValueSource;
 use rejoin::error::Error;
-use rejoin::options::{CODE_WORDS, SendOptions};
+use rejoin::options::{CODE_WORDS, Secret, SendOptions};
 
 use super::args::{ConnectArgs, OutputArgs};
 use super::config::Credentials;
@@ -81,7 +81,7 @@ fn options(args: SendArgs, credentials: Credentials) -> Result<SendOptions, Erro
     Ok(SendOptions {
         common: args.connect.into_options(credentials.turn),
         sources: args.paths,
-        code,
+        code: code.map(Secret::new),
         code_words: args.words,
     })
 }

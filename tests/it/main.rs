@@ -1,4 +1,43 @@
-//! The one integration binary.
+//! The one integration binary: scenarios through the binary and rules about the source, a module each.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report; the lint knows only the functions marked as tests"
+)]
+
+mod architecture;
+mod cli;
+mod policy;
 mod support;
 mod transfer;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_file_of_this_directory_is_a_module_of_it() {
+    for (directory, list) in [("tests/it", "main.rs"), ("tests/it/support", "mod.rs")] {
+        let directory = root().join(directory);
+        let text = std::fs::read_to_string(directory.join(list)).unwrap();
+        let listed: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'))
+            .map(str::to_owned)
+            .collect();
+        let present: BTreeSet<String> = std::fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != list)
+            .map(|name| name.trim_end_matches(".rs").to_owned())
+            .collect();
+        assert_eq!(
+            listed, present,
+            "modules listed in {list} and files beside it"
+        );
+    }
+}

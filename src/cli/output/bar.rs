@@ -109,7 +109,7 @@ mod tests {
         );
         assert_eq!(
             at(60),
-            "photos/   43% ▕██▌   ▏ 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s"
+            "photos/   43% ▕███    ▏ 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s"
         );
         assert_eq!(at(52), "photos/   43% 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s");
         assert_eq!(at(45), "photos/   43% 516 MiB / 1.2 GiB  212 MiB/s");

@@ -1,6 +1,7 @@
-//! What tests share: seeded randomness, model disks, the simulator, real processes.
+//! What the scenarios share.
 
-pub mod model_source;
-pub mod model_target;
-pub mod random;
-pub mod sim;
+pub(crate) mod env;
+pub(crate) mod model_source;
+pub(crate) mod model_target;
+pub(crate) mod random;
+pub(crate) mod sim;

@@ -1,0 +1,218 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[rejoin] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'rejoin'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'rejoin'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand send 'Send files and directories'
+            cand tx 'Send files and directories'
+            cand receive 'Receive what another machine sends'
+            cand rx 'Receive what another machine sends'
+            cand recv 'Receive what another machine sends'
+            cand host 'Be the host where senders and receivers meet'
+            cand demo 'Show the main job on this machine, with real processes, in a few seconds'
+            cand completions 'Print a completion script for a shell'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'rejoin;send'= {
+            cand --code 'Use this code instead of a fresh one'
+            cand --code-file 'Read the code from a file (`-`: standard input)'
+            cand --code-out 'Write the code to a file, readable by you only, as soon as it is known'
+            cand --words 'Words in a fresh code'
+            cand --host 'Host to meet at (ws:// or wss://); repeat to try several in order'
+            cand --stun 'STUN server (stun:HOST:PORT); repeatable, empty for none'
+            cand --turn 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD'
+            cand --state-dir 'Directory where sessions are stored'
+            cand --timeout 'Give up after this long, whatever happens (exit code 124; progress is kept)'
+            cand --retry-for 'Look for a lost connection for this long'
+            cand --color 'Colours'
+            cand --progress 'How progress is shown'
+            cand --direct-only 'Never go through a TURN server'
+            cand --relay-only 'Go through a TURN server only'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand --json 'Print one JSON object a line on standard output'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'rejoin;tx'= {
+            cand --code 'Use this code instead of a fresh one'
+            cand --code-file 'Read the code from a file (`-`: standard input)'
+            cand --code-out 'Write the code to a file, readable by you only, as soon as it is known'
+            cand --words 'Words in a fresh code'
+            cand --host 'Host to meet at (ws:// or wss://); repeat to try several in order'
+            cand --stun 'STUN server (stun:HOST:PORT); repeatable, empty for none'
+            cand --turn 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD'
+            cand --state-dir 'Directory where sessions are stored'
+            cand --timeout 'Give up after this long, whatever happens (exit code 124; progress is kept)'
+            cand --retry-for 'Look for a lost connection for this long'
+            cand --color 'Colours'
+            cand --progress 'How progress is shown'
+            cand --direct-only 'Never go through a TURN server'
+            cand --relay-only 'Go through a TURN server only'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand --json 'Print one JSON object a line on standard output'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'rejoin;receive'= {
+            cand --code-file 'Read the code from a file (`-`: standard input)'
+            cand -o 'Directory to receive into'
+            cand --out 'Directory to receive into'
+            cand --on-conflict 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]'
+            cand --max-size 'Refuse more bytes than this'
+            cand --max-files 'Refuse more files than this'
+            cand --wait 'Wait this long for a sender that is not there yet'
+            cand --host 'Host to meet at (ws:// or wss://); repeat to try several in order'
+            cand --stun 'STUN server (stun:HOST:PORT); repeatable, empty for none'
+            cand --turn 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD'
+            cand --state-dir 'Directory where sessions are stored'
+            cand --timeout 'Give up after this long, whatever happens (exit code 124; progress is kept)'
+            cand --retry-for 'Look for a lost connection for this long'
+            cand --color 'Colours'
+            cand --progress 'How progress is shown'
+            cand -y 'Accept without asking; existing files that differ stay, see --on-conflict'
+            cand --yes 'Accept without asking; existing files that differ stay, see --on-conflict'
+            cand --overwrite 'Short for --on-conflict overwrite'
+            cand --direct-only 'Never go through a TURN server'
+            cand --relay-only 'Go through a TURN server only'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand --json 'Print one JSON object a line on standard output'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'rejoin;rx'= {
+            cand --code-file 'Read the code from a file (`-`: standard input)'
+            cand -o 'Directory to receive into'
+            cand --out 'Directory to receive into'
+            cand --on-conflict 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]'
+            cand --max-size 'Refuse more bytes than this'
+            cand --max-files 'Refuse more files than this'
+            cand --wait 'Wait this long for a sender that is not there yet'
+            cand --host 'Host to meet at (ws:// or wss://); repeat to try several in order'
+            cand --stun 'STUN server (stun:HOST:PORT); repeatable, empty for none'
+            cand --turn 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD'
+            cand --state-dir 'Directory where sessions are stored'
+            cand --timeout 'Give up after this long, whatever happens (exit code 124; progress is kept)'
+            cand --retry-for 'Look for a lost connection for this long'
+            cand --color 'Colours'
+            cand --progress 'How progress is shown'
+            cand -y 'Accept without asking; existing files that differ stay, see --on-conflict'
+            cand --yes 'Accept without asking; existing files that differ stay, see --on-conflict'
+            cand --overwrite 'Short for --on-conflict overwrite'
+            cand --direct-only 'Never go through a TURN server'
+            cand --relay-only 'Go through a TURN server only'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand --json 'Print one JSON object a line on standard output'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'rejoin;recv'= {
+            cand --code-file 'Read the code from a file (`-`: standard input)'
+            cand -o 'Directory to receive into'
+            cand --out 'Directory to receive into'
+            cand --on-conflict 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]'
+            cand --max-size 'Refuse more bytes than this'
+            cand --max-files 'Refuse more files than this'
+            cand --wait 'Wait this long for a sender that is not there yet'
+            cand --host 'Host to meet at (ws:// or wss://); repeat to try several in order'
+            cand --stun 'STUN server (stun:HOST:PORT); repeatable, empty for none'
+            cand --turn 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD'
+            cand --state-dir 'Directory where sessions are stored'
+            cand --timeout 'Give up after this long, whatever happens (exit code 124; progress is kept)'
+            cand --retry-for 'Look for a lost connection for this long'
+            cand --color 'Colours'
+            cand --progress 'How progress is shown'
+            cand -y 'Accept without asking; existing files that differ stay, see --on-conflict'
+            cand --yes 'Accept without asking; existing files that differ stay, see --on-conflict'
+            cand --overwrite 'Short for --on-conflict overwrite'
+            cand --direct-only 'Never go through a TURN server'
+            cand --relay-only 'Go through a TURN server only'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand --json 'Print one JSON object a line on standard output'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'rejoin;host'= {
+            cand --listen 'Address and port to listen on (port 0: a free one)'
+            cand --public-url 'What members connect to, where that is another address'
+            cand --max-rooms 'Rooms open at once'
+            cand --max-members 'Members in a room'
+            cand --room-lease 'How long a room lives without its owner'
+            cand --log-format 'How log lines look'
+            cand --color 'Colours'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;demo'= {
+            cand --color 'Colours'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;completions'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;help'= {
+            cand send 'Send files and directories'
+            cand receive 'Receive what another machine sends'
+            cand host 'Be the host where senders and receivers meet'
+            cand demo 'Show the main job on this machine, with real processes, in a few seconds'
+            cand completions 'Print a completion script for a shell'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'rejoin;help;send'= {
+        }
+        &'rejoin;help;receive'= {
+        }
+        &'rejoin;help;host'= {
+        }
+        &'rejoin;help;demo'= {
+        }
+        &'rejoin;help;completions'= {
+        }
+        &'rejoin;help;help'= {
+        }
+    ]
+    $completions[$command]
+}

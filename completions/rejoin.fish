@@ -1,0 +1,199 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_rejoin_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_rejoin_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_rejoin_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_rejoin_using_subcommand
+    set -l cmd (__fish_rejoin_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c rejoin -n "__fish_rejoin_needs_command" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_needs_command" -s V -l version -d 'Print version'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "send" -d 'Send files and directories'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "tx" -d 'Send files and directories'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "receive" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "rx" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "recv" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "host" -d 'Be the host where senders and receivers meet'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l code -d 'Use this code instead of a fresh one' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l code-file -d 'Read the code from a file (`-`: standard input)' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l code-out -d 'Write the code to a file, readable by you only, as soon as it is known' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l words -d 'Words in a fresh code' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l progress -d 'How progress is shown' -r -f -a "auto\t'A bar on a terminal, else a line now and then'
+bar\t'A bar'
+plain\t'A line every ten seconds'
+none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l direct-only -d 'Never go through a TURN server'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l json -d 'Print one JSON object a line on standard output'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l code -d 'Use this code instead of a fresh one' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l code-file -d 'Read the code from a file (`-`: standard input)' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l code-out -d 'Write the code to a file, readable by you only, as soon as it is known' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l words -d 'Words in a fresh code' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l progress -d 'How progress is shown' -r -f -a "auto\t'A bar on a terminal, else a line now and then'
+bar\t'A bar'
+plain\t'A line every ten seconds'
+none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l direct-only -d 'Never go through a TURN server'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l json -d 'Print one JSON object a line on standard output'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l code-file -d 'Read the code from a file (`-`: standard input)' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s o -l out -d 'Directory to receive into' -r -f -a "(__fish_complete_directories)"
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l on-conflict -d 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]' -r -f -a "skip\t'Leave it, and count that as done'
+overwrite\t'Replace it'
+rename\t'Leave it, and write the new one under another name'
+fail\t'Leave it, list it, receive the rest, exit with code 7'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-size -d 'Refuse more bytes than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-files -d 'Refuse more files than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l wait -d 'Wait this long for a sender that is not there yet' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l progress -d 'How progress is shown' -r -f -a "auto\t'A bar on a terminal, else a line now and then'
+bar\t'A bar'
+plain\t'A line every ten seconds'
+none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s y -l yes -d 'Accept without asking; existing files that differ stay, see --on-conflict'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l direct-only -d 'Never go through a TURN server'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l json -d 'Print one JSON object a line on standard output'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l code-file -d 'Read the code from a file (`-`: standard input)' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s o -l out -d 'Directory to receive into' -r -f -a "(__fish_complete_directories)"
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l on-conflict -d 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]' -r -f -a "skip\t'Leave it, and count that as done'
+overwrite\t'Replace it'
+rename\t'Leave it, and write the new one under another name'
+fail\t'Leave it, list it, receive the rest, exit with code 7'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-size -d 'Refuse more bytes than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-files -d 'Refuse more files than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l wait -d 'Wait this long for a sender that is not there yet' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l progress -d 'How progress is shown' -r -f -a "auto\t'A bar on a terminal, else a line now and then'
+bar\t'A bar'
+plain\t'A line every ten seconds'
+none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s y -l yes -d 'Accept without asking; existing files that differ stay, see --on-conflict'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l direct-only -d 'Never go through a TURN server'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l json -d 'Print one JSON object a line on standard output'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l code-file -d 'Read the code from a file (`-`: standard input)' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s o -l out -d 'Directory to receive into' -r -f -a "(__fish_complete_directories)"
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l on-conflict -d 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]' -r -f -a "skip\t'Leave it, and count that as done'
+overwrite\t'Replace it'
+rename\t'Leave it, and write the new one under another name'
+fail\t'Leave it, list it, receive the rest, exit with code 7'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-size -d 'Refuse more bytes than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-files -d 'Refuse more files than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l wait -d 'Wait this long for a sender that is not there yet' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l progress -d 'How progress is shown' -r -f -a "auto\t'A bar on a terminal, else a line now and then'
+bar\t'A bar'
+plain\t'A line every ten seconds'
+none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s y -l yes -d 'Accept without asking; existing files that differ stay, see --on-conflict'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l direct-only -d 'Never go through a TURN server'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l json -d 'Print one JSON object a line on standard output'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l listen -d 'Address and port to listen on (port 0: a free one)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l public-url -d 'What members connect to, where that is another address' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l max-rooms -d 'Rooms open at once' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l max-members -d 'Members in a room' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l room-lease -d 'How long a room lives without its owner' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l log-format -d 'How log lines look' -r -f -a "text\t''
+json\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "send" -d 'Send files and directories'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "receive" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "host" -d 'Be the host where senders and receivers meet'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,114 @@
+//! One side of the demo: this executable as a child, its output shown as it comes.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+
+use rejoin::error::{Error, ErrorKind};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::failed;
+use crate::cli::output::{PrinterHandle, escape};
+
+/// How the sender tells what to type on the other machine.
+const RECEIVE: &str = "    rejoin receive ";
+
+pub(super) struct Child {
+    name: &'static str,
+    process: tokio::process::Child,
+    code: watch::Receiver<Option<String>>,
+    readers: [JoinHandle<()>; 2],
+}
+
+impl Child {
+    /// Starts `rejoin COMMAND ARGUMENTS` with its own state below `home`.
+    pub(super) fn start(
+        command: &'static str,
+        home: &Path,
+        arguments: &[&OsStr],
+        printer: &PrinterHandle,
+    ) -> Result<Self, Error> {
+        let executable =
+            std::env::current_exe().map_err(|error| failed("cannot find this program", &error))?;
+        let mut process = Command::new(executable);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("REJOIN_") {
+                process.env_remove(name);
+            }
+        }
+        let mut process = process
+            .arg(command)
+            .args(arguments)
+            .env("REJOIN_STATE_DIR", home.join(format!("state-{command}")))
+            // No configuration of the user's; the platform's own place for it is below one of these.
+            .env("XDG_CONFIG_HOME", home)
+            .env("HOME", home)
+            .env("APPDATA", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed("cannot start a process", &error))?;
+        let (found, code) = watch::channel(None);
+        let readers = [
+            read(process.stdout.take(), command, found.clone(), printer),
+            read(process.stderr.take(), command, found, printer),
+        ];
+        Ok(Self {
+            name: command,
+            process,
+            code,
+            readers,
+        })
+    }
+
+    /// What the sender says to type after `rejoin receive`.
+    pub(super) async fn code(&mut self) -> Result<String, Error> {
+        let ended = || Error::new(ErrorKind::Failure, "the sender ended without a code");
+        let code = self.code.wait_for(Option::is_some).await;
+        code.ok().and_then(|code| code.clone()).ok_or_else(ended)
+    }
+
+    /// Waits for the end, which must be a good one, with everything shown.
+    pub(super) async fn end(&mut self) -> Result<(), Error> {
+        let status = self
+            .process
+            .wait()
+            .await
+            .map_err(|error| failed("cannot wait for a process", &error))?;
+        for reader in &mut self.readers {
+            // A reader does nothing that fails.
+            let _ = reader.await;
+        }
+        if status.success() {
+            return Ok(());
+        }
+        let message = format!("`rejoin {}` failed: {status}", self.name);
+        Err(Error::new(ErrorKind::Failure, message))
+    }
+}
+
+/// Shows each line, and finds the code among them.
+fn read(
+    stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+    name: &'static str,
+    code: watch::Sender<Option<String>>,
+    printer: &PrinterHandle,
+) -> JoinHandle<()> {
+    let printer = printer.clone();
+    tokio::spawn(async move {
+        let Some(stream) = stream else { return };
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some(found) = line.strip_prefix(RECEIVE) {
+                code.send_replace(Some(found.trim().to_owned()));
+            }
+            let line = escape::for_person(&line);
+            printer.line(format!("  {name:<8}│ {line}")).await;
+        }
+    })
+}

@@ -1,0 +1,315 @@
+//! The layers, held by reading the source: who imports whom, who does effects, who reads a clock, how long a file is.
+
+use std::path::{Path, PathBuf};
+
+/// Lines of a file without its tests. Past it a second concept has moved in.
+const LINES_MAX: usize = 600;
+
+/// What a module may import besides itself. The longest matching row holds; a module without a row may import nothing.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("wire", &[]),
+    ("transfer", &["wire", "time"]),
+    // The role of a stored session is a fact that a UI shows, too.
+    ("store", &["wire", "time", "transfer", "event"]),
+    ("signal", &["wire", "time"]),
+    ("link", &["wire", "time"]),
+    ("error", &["wire", "transfer", "store", "signal", "link"]),
+    ("event", &["wire", "transfer", "store", "signal", "link"]),
+    ("options", &["wire", "transfer", "signal", "link"]),
+    ("question", &["error", "event", "options"]),
+    ("ui", &["error", "event", "question"]),
+    (
+        "session",
+        &[
+            "time", "wire", "transfer", "store", "signal", "link", "error", "event", "options",
+            "question", "ui",
+        ],
+    ),
+    // Another crate: it sees the library by its name only, and the library cannot see it.
+    ("cli", &[]),
+    ("main", &[]),
+    ("lib", &[]),
+];
+
+/// Modules that do I/O: sockets, tasks, timers.
+const DOES_IO: &[&str] = &[
+    "link::driver",
+    "link::socket",
+    // Cuts the network of a running process, for tests only.
+    "link::fault",
+    "signal::client",
+    "signal::host",
+    "signal::cluster",
+    "store",
+    "session",
+    // Queues only.
+    "question",
+    "ui",
+    "time",
+    "cli",
+];
+
+/// Words that only the named modules may write.
+const CONFINED: &[(&[&str], &[&str])] = &[
+    (
+        &["Instant::now", "SystemTime::now"],
+        &[
+            "time",
+            "link::driver",
+            "link::socket",
+            "signal::client",
+            "signal::host",
+            "session",
+            "cli",
+        ],
+    ),
+    (&["tokio::", "tokio_tungstenite", "axum::"], DOES_IO),
+    (&["std::thread::sleep", "tokio::time::sleep"], DOES_IO),
+    (&["std::fs", "cap_std::"], &["store", "cli", "session"]),
+    (
+        &["UdpSocket", "TcpStream", "TcpListener", "ToSocketAddrs"],
+        &[
+            "link::driver",
+            "link::socket",
+            "signal::client",
+            "signal::host",
+            "signal::cluster",
+        ],
+    ),
+    (&["webrtc::", "rtc::"], &["link"]),
+    (&["clap::", "clap_complete", "indicatif::"], &["cli"]),
+    (
+        &[
+            "println!",
+            "eprintln!",
+            "print!(",
+            "eprint!(",
+            "std::io::stdout",
+            "std::io::stderr",
+        ],
+        &["cli"],
+    ),
+    (&["process::exit"], &[]),
+];
+
+struct File {
+    path: PathBuf,
+    /// `cli::output::json`.
+    module: String,
+    /// Lines up to the tests, without comments: number and text.
+    code: Vec<(usize, String)>,
+    length: usize,
+}
+
+fn files() -> Vec<File> {
+    let mut files = Vec::new();
+    collect(&crate::root().join("src"), &mut files);
+    assert!(files.len() > 10, "the source is somewhere else");
+    files
+}
+
+fn collect(directory: &Path, files: &mut Vec<File>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
+            files.push(read(path));
+        }
+    }
+}
+
+fn is_test(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    let is_below_tests = path
+        .parent()
+        .is_some_and(|parent| parent.ends_with("tests"));
+    stem == "tests" || stem.ends_with("_tests") || is_below_tests
+}
+
+fn read(path: PathBuf) -> File {
+    let text = std::fs::read_to_string(&path).unwrap();
+    let before_tests: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]") && !line.starts_with("#[cfg(all(test"))
+        .collect();
+    let code = before_tests
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(index, line)| (index + 1, (*line).to_owned()))
+        .collect();
+    let below = path.strip_prefix(crate::root().join("src")).unwrap();
+    let parts: Vec<&str> = below.iter().map(|part| part.to_str().unwrap()).collect();
+    let module = parts.join("::");
+    let module = module
+        .trim_end_matches(".rs")
+        .trim_end_matches("::mod")
+        .to_owned();
+    File {
+        length: before_tests.len(),
+        path,
+        module,
+        code,
+    }
+}
+
+fn is_within(module: &str, root: &str) -> bool {
+    module == root
+        || module
+            .strip_prefix(root)
+            .is_some_and(|rest| rest.starts_with("::"))
+}
+
+/// Modules of this crate that a line names: `crate::a`, `crate::{a, b::c}`.
+fn imports(line: &str) -> Vec<String> {
+    let is_name = |character: char| character.is_alphanumeric() || character == '_';
+    let mut found = Vec::new();
+    for (start, _) in line.match_indices("crate::") {
+        // `$crate::` and `other_crate::` are not ours.
+        if line[..start].ends_with(is_name) {
+            continue;
+        }
+        let rest = &line[start + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => found.push(rest.chars().take_while(|c| is_name(*c)).collect()),
+            Some(list) => {
+                let mut depth = 0;
+                let list: String = list
+                    .chars()
+                    .take_while(|character| {
+                        depth += i32::from(*character == '{') - i32::from(*character == '}');
+                        depth >= 0
+                    })
+                    .collect();
+                let firsts = list.split(',').map(|item| {
+                    item.trim()
+                        .chars()
+                        .take_while(|c| is_name(*c))
+                        .collect::<String>()
+                });
+                found.extend(firsts.filter(|first| !first.is_empty()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_imports_upwards() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        let row = MAY_IMPORT
+            .iter()
+            .filter(|(module, _)| is_within(&file.module, module))
+            .max_by_key(|(module, _)| module.len());
+        let Some((owner, allowed)) = row else {
+            wrong.push(format!("{} has no row in MAY_IMPORT", file.path.display()));
+            continue;
+        };
+        let owner = owner.split("::").next().unwrap();
+        for (number, line) in &file.code {
+            for import in imports(line) {
+                if import != owner && !allowed.contains(&import.as_str()) {
+                    let path = file.path.display();
+                    wrong.push(format!("{path}:{number}: {} imports {import}", file.module));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn imports_are_found_in_every_spelling() {
+    assert_eq!(imports("use crate::wire::ids;"), ["wire"]);
+    assert_eq!(
+        imports("use crate::{error::Error, event};"),
+        ["error", "event"]
+    );
+    assert_eq!(
+        imports("let x = crate::store::open(crate::time::now());"),
+        ["store", "time"]
+    );
+    assert_eq!(
+        imports("pub(crate) use some_crate::thing;"),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn effects_stay_where_the_tree_shows_them() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        for (words, owners) in CONFINED {
+            if owners.iter().any(|owner| is_within(&file.module, owner)) {
+                continue;
+            }
+            for (number, line) in &file.code {
+                for word in words.iter().filter(|word| has_word(line, word)) {
+                    wrong.push(format!("{}:{number}: {word}", file.path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether `word` stands in `line`, not as the end of a longer one (`webrtc::` has no `rtc::`).
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(start, _)| {
+        let before = line[..start].chars().next_back();
+        !before.is_some_and(|character| character.is_alphanumeric() || character == '_')
+    })
+}
+
+#[test]
+fn within_cli_only_the_output_prints() {
+    let mut wrong = Vec::new();
+    // The completion script is the output of its command, not a message.
+    let may = ["cli::output", "cli::completions"];
+    for file in files() {
+        if !is_within(&file.module, "cli") || may.iter().any(|may| is_within(&file.module, may)) {
+            continue;
+        }
+        for (number, line) in &file.code {
+            let words = [
+                "println!",
+                "print!",
+                "eprint!",
+                "eprintln!",
+                "stdout()",
+                "stderr().write",
+            ];
+            if words.iter().any(|word| has_word(line, word)) {
+                wrong.push(format!("{}:{number}: {line}", file.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long: Vec<_> = files()
+        .into_iter()
+        .filter(|file| file.length > LINES_MAX)
+        .map(|file| format!("{}: {} lines", file.path.display(), file.length))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let silent: Vec<_> = files()
+        .into_iter()
+        .filter(|file| {
+            !std::fs::read_to_string(&file.path)
+                .unwrap()
+                .starts_with("//!")
+        })
+        .map(|file| file.path.display().to_string())
+        .collect();
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+}

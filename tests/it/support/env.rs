@@ -1,0 +1,331 @@
+//! The binary in a home of its own: nothing of the machine's environment reaches it, and a hang ends in its output.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+/// What a run may take unless a test says otherwise; generous, since two cores may be busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A temporary home.
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+}
+
+/// A command line to be.
+pub(crate) struct Invocation {
+    command: Command,
+    input: Vec<u8>,
+    deadline: Duration,
+}
+
+/// A run under way; killed when dropped.
+pub(crate) struct Running {
+    shown: String,
+    pid: u32,
+    started: Instant,
+    deadline: Duration,
+    stdout: Arc<Stream>,
+    stderr: Arc<Stream>,
+    exited: mpsc::Receiver<ExitStatus>,
+    kill: mpsc::Sender<()>,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum From {
+    Stdout,
+    Stderr,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file below the home, with its directories.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// `rejoin ARGUMENTS`, in this home.
+    pub(crate) fn rejoin<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path())
+            .env("XDG_CONFIG_HOME", self.path().join("config"))
+            .env("TMPDIR", self.path())
+            .env("REJOIN_STATE_DIR", self.path().join("state"));
+        // Windows cannot open a socket without it.
+        if let Some(value) = std::env::var_os("SystemRoot") {
+            command.env("SystemRoot", value);
+        }
+        Invocation {
+            command,
+            input: Vec::new(),
+            deadline: DEADLINE,
+        }
+    }
+}
+
+impl Invocation {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// What stdin has; without it, stdin is empty.
+    pub(crate) fn input(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.input = text.as_ref().to_vec();
+        self
+    }
+
+    /// What the run may take in all, instead of a minute.
+    pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    pub(crate) fn spawn(mut self) -> Running {
+        let shown = shown(&self.command);
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that does not read has closed the pipe.
+        let _ = child.stdin.take().unwrap().write_all(&self.input);
+        let stdout = Stream::read(child.stdout.take().unwrap());
+        let stderr = Stream::read(child.stderr.take().unwrap());
+        let pid = child.id();
+        let (kill, killed) = mpsc::channel();
+        let (exit, exited) = mpsc::channel();
+        std::thread::spawn(move || {
+            // The waiting thread owns the child, so that its pid cannot be someone else's when it is killed.
+            let status = loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    break status;
+                }
+                match killed.recv_timeout(Duration::from_millis(5)) {
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => child.kill().unwrap(),
+                }
+            };
+            // Nobody waits for a run that was dropped.
+            let _ = exit.send(status);
+        });
+        Running {
+            shown,
+            pid,
+            started: Instant::now(),
+            deadline: self.deadline,
+            stdout,
+            stderr,
+            exited,
+            kill,
+        }
+    }
+
+    pub(crate) fn run(self) -> Finished {
+        self.spawn().wait()
+    }
+}
+
+impl Running {
+    /// Sends a signal, as `kill` does.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid).ok();
+        let pid = pid.and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for a line that contains `text`, and returns it.
+    pub(crate) fn line_with(&self, from: From, text: &str) -> String {
+        let stream = match from {
+            From::Stdout => &self.stdout,
+            From::Stderr => &self.stderr,
+        };
+        match stream.line_with(text, self.remaining()) {
+            Some(line) => line,
+            None => self.fail(&format!("shows no line with {text:?}")),
+        }
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(self) -> Finished {
+        let Ok(status) = self.exited.recv_timeout(self.remaining()) else {
+            self.fail("does not end");
+        };
+        Finished {
+            status,
+            stdout: self.stdout.rest(self.remaining()),
+            stderr: self.stderr.rest(self.remaining()),
+        }
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_sub(self.started.elapsed())
+    }
+
+    fn fail(&self, what: &str) -> ! {
+        // Where it is over already there is nobody to kill.
+        let _ = self.kill.send(());
+        panic!(
+            "`{}` {what} within {:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.shown,
+            self.deadline,
+            self.stdout.text(),
+            self.stderr.text()
+        );
+    }
+}
+
+impl Finished {
+    /// The exit code; a run that a signal ended has none and fails the test.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    /// Checks the exit code, and shows everything where it is another.
+    #[track_caller]
+    pub(crate) fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code(), code, "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// What came out of a pipe so far.
+#[derive(Default)]
+struct Stream {
+    state: Mutex<Content>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Content {
+    bytes: Vec<u8>,
+    is_over: bool,
+}
+
+impl Stream {
+    fn read(mut pipe: impl Read + Send + 'static) -> Arc<Self> {
+        let stream = Arc::new(Self::default());
+        let writer = Arc::clone(&stream);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let count = pipe.read(&mut buffer).unwrap_or(0);
+                let mut state = writer.state.lock().unwrap();
+                state.bytes.extend_from_slice(&buffer[..count]);
+                state.is_over = count == 0;
+                writer.changed.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        stream
+    }
+
+    fn line_with(&self, text: &str, limit: Duration) -> Option<String> {
+        let find = |state: &Content| {
+            let all = String::from_utf8_lossy(&state.bytes).into_owned();
+            let complete = all.rfind('\n').map_or("", |end| &all[..end]);
+            complete
+                .lines()
+                .find(|line| line.contains(text))
+                .map(str::to_owned)
+        };
+        let state = self.state.lock().unwrap();
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, limit, |state| {
+                find(state).is_none() && !state.is_over
+            })
+            .unwrap();
+        find(&state)
+    }
+
+    /// Everything, once the pipe is closed or the time is over.
+    fn rest(&self, limit: Duration) -> String {
+        let state = self.state.lock().unwrap();
+        drop(
+            self.changed
+                .wait_timeout_while(state, limit, |state| !state.is_over),
+        );
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.state.lock().unwrap().bytes).into_owned()
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let words: Vec<&OsStr> = command.get_args().collect();
+    let words = words.join(OsStr::new(" "));
+    let mut shown = OsString::from("rejoin ");
+    shown.push(words);
+    shown.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_run_is_seen_line_by_line() {
+    let home = Home::new();
+    let run = home.rejoin(["completions", "bash"]).spawn();
+    assert_eq!(run.line_with(From::Stdout, "_rejoin() {"), "_rejoin() {");
+    run.wait().expect_code(0);
+    let run = home.rejoin(["send"]).spawn();
+    assert!(
+        run.line_with(From::Stderr, "required")
+            .starts_with("error: ")
+    );
+    run.wait().expect_code(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_hangs_ends_in_its_output_and_a_signal_reaches_it() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let home = Home::new();
+    let pipe = home.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    // Nobody ever writes into the pipe.
+    let hang = || home.rejoin(["receive", "--code-file", "pipe"]);
+    let late = hang().deadline(Duration::from_millis(1)).spawn();
+    let failure = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| late.wait()));
+    let message = failure.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("does not end"), "{message}");
+    let run = hang().spawn();
+    run.signal(rustix::process::Signal::TERM);
+    assert_eq!(run.wait().status.signal(), Some(15));
+}
