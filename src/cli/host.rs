@@ -60,6 +60,6 @@ pub(crate) fn run(args: HostArgs) -> ExitCode {
         room_lease: args.room_lease,
     };
     run::serve(printer, |ready, ui| {
-        super::session::host(options, ready, ui)
+        rejoin::session::host(options, ready, ui)
     })
 }

@@ -14,7 +14,6 @@ mod prompt;
 mod receive;
 mod run;
 mod send;
-mod session;
 mod stop;
 mod value;
 

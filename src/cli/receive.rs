@@ -91,7 +91,7 @@ pub(crate) fn run(
                 code_out: None,
                 consent,
             };
-            run.drive(|ui| super::session::receive(options, ui))
+            run.drive(|ui| rejoin::session::receive(options, ui))
         }
         Err(error) => printer.fail(error),
     }

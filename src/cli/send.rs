@@ -64,7 +64,7 @@ pub(crate) fn run(
                 code_out,
                 consent: Consenting::default(),
             };
-            run.drive(|ui| super::session::send(options, ui))
+            run.drive(|ui| rejoin::session::send(options, ui))
         }
         Err(error) => printer.fail(error),
     }

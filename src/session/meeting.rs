@@ -9,7 +9,7 @@
 mod joining;
 mod opening;
 
-pub use joining::{Joining, JoiningConfig};
+pub use joining::{Entrance, Joining, JoiningConfig};
 pub use opening::{Opening, OpeningConfig};
 
 use crate::error::Error;

@@ -1,5 +1,20 @@
 //! A run of a session: the machines, and the one loop that joins them to host, link, disk and user.
+//!
+//! Pure: [`machine`], [`meeting`], [`entropy`]. Everything else is an edge.
 
+mod ending;
 pub mod entropy;
+mod host;
 pub mod machine;
 pub mod meeting;
+mod pace;
+mod receive;
+mod run;
+mod send;
+mod shell;
+mod surroundings;
+mod worker;
+
+pub use host::host;
+pub use receive::receive;
+pub use send::send;

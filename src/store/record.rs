@@ -148,6 +148,8 @@ pub struct SessionRecord {
     pub side: Side,
     /// This machine.
     pub member: MemberId,
+    /// From which this member's tokens for hosts are made: a restarted process is the same member to them.
+    pub token_key: [u8; 32],
     /// The other, once known.
     pub peer: Option<MemberId>,
     /// Its name, as it says.
@@ -181,6 +183,7 @@ impl SessionRecord {
             secret: None,
             side,
             member,
+            token_key: [0; 32],
             peer: None,
             peer_name: String::new(),
             hosts: Vec::new(),

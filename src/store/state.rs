@@ -14,11 +14,18 @@ use super::fs::{
 };
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
 use crate::transfer::disk::DiskError;
+use crate::event::Role;
 use crate::wire::{MemberId, SessionId};
 use std::io;
 use thiserror::Error;
 
-const SESSIONS: &[u8] = b"sessions";
+/// Sessions of each role: a machine may hold both sides of one.
+const fn sessions_name(role: Role) -> &'static [u8] {
+    match role {
+        Role::Sender => b"sending",
+        Role::Receiver => b"receiving",
+    }
+}
 const MEMBER: &[u8] = b"member";
 const RECORD: &[u8] = b"record";
 const LOCK: &[u8] = b"lock";
@@ -96,7 +103,7 @@ impl StateDirectory<super::OsDirectory> {
     ///
     /// # Errors
     /// [`StateError::NotPrivate`] if it is a symlink, another user's, or open to others.
-    pub fn open(path: Option<&std::path::Path>) -> Result<Self, StateError> {
+    pub fn open(path: Option<&std::path::Path>, role: Role) -> Result<Self, StateError> {
         let path = match path {
             Some(path) => path.to_path_buf(),
             None => default_path().ok_or(StateError::NoPlace)?,
@@ -115,7 +122,7 @@ impl StateDirectory<super::OsDirectory> {
         let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
         let metadata = root.own_metadata().map_err(opening)?;
         check_private(&text, &metadata)?;
-        Self::new(root)
+        Self::new(root, role)
     }
 }
 
@@ -134,8 +141,8 @@ impl<D: Directory> StateDirectory<D> {
     ///
     /// # Errors
     /// [`StateError::NotPrivate`]; as the system says.
-    pub fn new(root: D) -> Result<Self, StateError> {
-        let sessions = private_directory(&root, SESSIONS)?;
+    pub fn new(root: D, role: Role) -> Result<Self, StateError> {
+        let sessions = private_directory(&root, sessions_name(role))?;
         Ok(Self { root, sessions })
     }
 
@@ -170,7 +177,7 @@ impl<D: Directory> StateDirectory<D> {
         self.sessions
             .sync()
             .and_then(|()| self.root.sync())
-            .map_err(|error| disk_error("sync", SESSIONS, &error))?;
+            .map_err(|error| disk_error("sync", b"sessions", &error))?;
         Ok(session)
     }
 
@@ -198,7 +205,7 @@ impl<D: Directory> StateDirectory<D> {
         let names = self
             .sessions
             .names()
-            .map_err(|error| disk_error("list", SESSIONS, &error))?;
+            .map_err(|error| disk_error("list", b"sessions", &error))?;
         let mut listed = Vec::new();
         for session in names.iter().filter_map(|name| parse_session(name)) {
             let directory = match self.session_directory(session) {

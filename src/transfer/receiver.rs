@@ -20,7 +20,7 @@ use super::message::{ByeReason, Message, RecoveryRequest, WireRanges, bounded_te
 use super::progress::Progress;
 use super::ranges::Ranges;
 use crate::error::{Error, ErrorKind};
-use crate::event::Event;
+use crate::event::{Event, PathText};
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use pages::PageState;
@@ -42,6 +42,9 @@ const BACKLOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Pages that a sender may have open at once; ours keeps eight.
 const PAGES_OPEN_MAX: usize = 64;
+
+/// Top-level names shown in a question.
+const NAMES_MAX: usize = 10;
 
 /// How long a question waits for the scan to end, so that it can name the whole.
 const ASK_DELAY: Duration = Duration::from_secs(2);
@@ -68,11 +71,17 @@ pub enum Ask {
         totals: Totals,
         /// Whether that is all.
         is_complete: bool,
+        /// Top-level names, the first few.
+        names: Vec<PathText>,
+        /// Whether less was accepted before.
+        is_again: bool,
     },
     /// This file exists and differs.
     Conflict {
         /// Its path.
         path: super::manifest::RelativePath,
+        /// Size of the one that is offered.
+        offered_bytes: u64,
     },
 }
 
@@ -176,6 +185,8 @@ pub struct Receiver {
     blocked: BTreeSet<EntryIndex>,
     directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
     questions: VecDeque<(u64, EntryIndex)>,
+    /// Top-level names, the first few, for the question.
+    names: Vec<PathText>,
     end: Option<Totals>,
     is_finishing: bool,
     is_finished: bool,
@@ -222,6 +233,7 @@ impl Receiver {
             blocked: BTreeSet::new(),
             directories_made: Vec::new(),
             questions: VecDeque::new(),
+            names: Vec::new(),
             end: None,
             is_finishing: false,
             is_finished: kept.is_finished,
@@ -464,8 +476,11 @@ impl Receiver {
             return self.refuse(&text);
         }
         if is_due {
+            let is_again = matches!(self.consent, Consent::Given(_));
             self.consent = Consent::Asked(known);
-            self.outputs.push_back(ReceiverOutput::Ask(Ask::Accept { totals: known, is_complete }));
+            let names = self.names.clone();
+            let ask = Ask::Accept { totals: known, is_complete, names, is_again };
+            self.outputs.push_back(ReceiverOutput::Ask(ask));
         }
     }
 

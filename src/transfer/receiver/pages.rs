@@ -133,6 +133,9 @@ impl Receiver {
         self.pages += 1;
         self.directories.add_page(&page);
         let number = page.number;
+        let room = super::NAMES_MAX.saturating_sub(self.names.len());
+        let top = page.entries.iter().filter(|entry| entry.parent.is_none());
+        self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
         let mut open = BTreeSet::new();
         let unwanted = Ranges::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
@@ -140,9 +143,8 @@ impl Receiver {
             match verdict {
                 Ok(()) if is_directory => {}
                 Ok(()) if self.complete.contains(index) || self.unwanted.contains(index) => {
-                    let bytes = if let EntryKind::File { bytes } = entry.kind { bytes } else { 0 };
                     self.progress.files += 1;
-                    self.progress.bytes += bytes;
+                    self.progress.bytes += content_bytes(entry);
                 }
                 Ok(()) => {
                     open.insert(index);
@@ -299,12 +301,12 @@ impl Receiver {
         let Some((number, entry)) = self.questions.front() else {
             return;
         };
-        let path = self
-            .window
-            .get(number)
-            .and_then(|state| self.directories.path(state.page.entry(*entry)?));
-        if let Some(path) = path {
-            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict { path }));
+        let content = self.window.get(number).and_then(|state| state.page.entry(*entry));
+        if let Some(content) = content
+            && let Some(path) = self.directories.path(content)
+        {
+            let offered_bytes = content_bytes(content);
+            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict { path, offered_bytes }));
         }
     }
 
@@ -487,7 +489,7 @@ impl Receiver {
         else {
             return;
         };
-        let bytes = if let EntryKind::File { bytes } = content.kind { bytes } else { 0 };
+        let bytes = content_bytes(content);
         let path = self.directories.path(content).unwrap_or_default();
         let path = PathText::new(path.as_bytes());
         if status != FileStatus::Received {
@@ -555,5 +557,13 @@ fn wanted_kind(entry: &Entry) -> WantedKind {
         EntryKind::Directory => WantedKind::Directory,
         EntryKind::File { bytes } => WantedKind::File { bytes: *bytes, modified: entry.modified },
         EntryKind::Symlink { target } => WantedKind::Symlink { target: target.clone() },
+    }
+}
+
+/// Bytes of content that an entry has.
+const fn content_bytes(entry: &Entry) -> u64 {
+    match entry.kind {
+        EntryKind::File { bytes } => bytes,
+        EntryKind::Directory | EntryKind::Symlink { .. } => 0,
     }
 }

@@ -1,0 +1,308 @@
+//! A receiver's run at the edges: target directory, stored session, host, consent limits.
+
+use super::entropy::Entropy;
+use super::machine::Session;
+use super::meeting::{Entrance, Joining, JoiningConfig, Pairing};
+use super::run::{Paired, RoleActions, Surroundings, TargetWorker, run};
+use super::shell;
+use super::surroundings::{self, State};
+use super::worker::Worker;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Role, Summary};
+use crate::options::ReceiveOptions;
+use crate::signal::code::{Code, HostAddress};
+use crate::store::record::{CodeHash, SessionRecord, Side};
+use crate::store::state::StateDirectory;
+use crate::store::target::{self, TargetOptions, TargetStore};
+use crate::store::{OsDirectory, os};
+use crate::transfer::disk::TargetState;
+use crate::transfer::receiver::ReceiverConfig;
+use crate::ui::Ui;
+use crate::wire::{MemberId, SessionId};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Between two looks for a sender on this machine.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Receives as `options` say.
+///
+/// # Errors
+/// Why it did not get through.
+pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> {
+    let now = Instant::now();
+    let mut entropy = surroundings::entropy()?;
+    let code = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
+    let code = code.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+    let opened = surroundings::blocking({
+        let (options, code) = (options.clone(), code.clone());
+        move || open(&options, code.as_ref())
+    })
+    .await??;
+    let (state, target, stored) = match opened {
+        Opened::Complete(record) => return Ok(already_complete(&record, &ui).await),
+        Opened::Fresh { state, target } => (state, target, None),
+        Opened::Stored { state, target, stored } => (state, target, Some(stored)),
+    };
+
+    let mut kept = None;
+    let mut worker = None;
+    if let Some(stored) = &stored {
+        let (opened, found) = open_target(&options.target, stored.record.session).await?;
+        worker = Some(opened);
+        kept = Some((stored.record.session, found));
+    }
+    ui.emit(Event::Session {
+        id: stored.as_ref().map(|stored| stored.record.session.to_string()).unwrap_or_default(),
+        role: Role::Receiver,
+        resumed: stored.is_some(),
+        kept_bytes: kept.as_ref().map_or(0, |(_, state)| state.kept_bytes),
+    })
+    .await;
+
+    let wait_until = options.wait.map(|wait| now + wait);
+    let stored_hosts = stored.as_ref().map(|stored| stored.record.hosts.clone()).unwrap_or_default();
+    let addresses = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await?;
+    let member = stored.as_ref().map_or_else(|| MemberId(surroundings::half(&mut entropy)), |stored| stored.record.member);
+    let token_key = stored.as_ref().map_or_else(|| entropy.next_bytes(), |stored| stored.record.token_key);
+    let entrance = match (&stored, &code) {
+        (Some(stored), _) => {
+            let Some(secret) = stored.record.secret.clone() else {
+                return Err(Error::new(ErrorKind::Failure, "the stored session has no secret"));
+            };
+            Entrance::Session { session: stored.record.session, secret, epoch: stored.record.epoch }
+        }
+        (None, Some(code)) => Entrance::Code(code.clone()),
+        (None, None) => return Err(no_code()),
+    };
+    let joining = Joining::new(
+        JoiningConfig {
+            member,
+            capabilities: surroundings::capabilities(member),
+            token_key,
+            name: surroundings::own_name(),
+            entrance,
+            wait: options.wait.is_some(),
+            retry_for: options.common.retry_for,
+        },
+        Entropy::new(&entropy.next_bytes()),
+        now,
+    );
+    let config = ReceiverConfig {
+        on_conflict: None,
+        is_accepted: false,
+        bytes_max: options.limits.bytes.unwrap_or(u64::MAX),
+        files_max: options.limits.files.unwrap_or(u64::MAX),
+    };
+    let peer_name = stored.as_ref().map(|stored| stored.record.peer_name.clone()).unwrap_or_default();
+    let role = ReceiverRole {
+        state,
+        target,
+        directory: options.target.clone(),
+        hosts: addresses.iter().map(HostAddress::url).collect(),
+        code,
+        member,
+        token_key,
+        resume: resume_command(&options),
+        stored,
+    };
+    let link_config = surroundings::link_config(&options.common)?;
+    let session = Session::receiver(joining, config, kept, options.common.retry_for, now);
+    let around = Surroundings {
+        ui,
+        client: crate::signal::client::Client::start(addresses),
+        link_config,
+        role,
+        source: None,
+        target: worker,
+        scan: None,
+        peer_name,
+        wait_until,
+    };
+    run(session, around).await
+}
+
+enum Opened {
+    /// This code's session is complete already.
+    Complete(Box<SessionRecord>),
+    Fresh {
+        state: State,
+        target: Vec<u8>,
+    },
+    Stored {
+        state: State,
+        target: Vec<u8>,
+        stored: crate::store::Session<OsDirectory>,
+    },
+}
+
+/// Opens the target and the state, and finds the session that this run continues, if there is one.
+fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> {
+    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Receiver).map_err(surroundings::state_error)?;
+    let disk = |error: std::io::Error| {
+        let text = format!("cannot open {}: {error}", crate::store::escape(&surroundings::path_bytes(&options.target)));
+        Error::new(ErrorKind::Disk, text)
+    };
+    let root = OsDirectory::create_all(&options.target, 0o777).map_err(disk)?;
+    let real = options.target.canonicalize().map_err(disk)?;
+    let target = surroundings::path_bytes(&real);
+    let record = match code {
+        Some(code) => {
+            let text = surroundings::canonical(code);
+            let is_ours = |record: &SessionRecord| {
+                record.target() == Some(&target[..]) && record.code.is_some_and(|hash| hash.matches(&text))
+            };
+            let listed = state.list().map_err(surroundings::state_error)?;
+            listed.into_iter().filter_map(|listed| listed.record.ok()).find(is_ours)
+        }
+        None => {
+            let present = target::sessions_in(&root).map_err(|error| Error::new(ErrorKind::Disk, error.to_string()))?;
+            let found = state.find_by_target(&target, &present).map_err(surroundings::state_error)?;
+            Some(found.ok_or_else(no_code)?)
+        }
+    };
+    match record {
+        Some(record) if record.is_complete => Ok(Opened::Complete(Box::new(record))),
+        Some(record) => {
+            let stored = state.open_session(record.session).map_err(surroundings::state_error)?;
+            Ok(Opened::Stored { state, target, stored })
+        }
+        None => Ok(Opened::Fresh { state, target }),
+    }
+}
+
+fn no_code() -> Error {
+    Error::new(ErrorKind::Usage, "there is no unfinished session in this directory, and no code was given")
+        .with_hint("rejoin receive CODE, with the code that the sender shows")
+}
+
+async fn already_complete(record: &SessionRecord, ui: &Ui) -> Summary {
+    let id = record.session.to_string();
+    ui.emit(Event::Session { id, role: Role::Receiver, resumed: true, kept_bytes: 0 }).await;
+    let message = "everything of this code was received already; nothing to do".to_owned();
+    ui.emit(Event::Warning { code: "already_complete".to_owned(), message }).await;
+    Summary { verified: true, ..Summary::default() }
+}
+
+async fn open_target(directory: &Path, session: SessionId) -> Result<(TargetWorker, TargetState), Error> {
+    let directory = directory.to_owned();
+    surroundings::blocking(move || {
+        let disk = |text: String| Error::new(ErrorKind::Disk, text);
+        let root = OsDirectory::open(&directory).map_err(|error| disk(error.to_string()))?;
+        let options = TargetOptions { session, boot: os::boot_id(), umask: os::umask() };
+        let (store, state) = TargetStore::open(root, options).map_err(|error| disk(error.to_string()))?;
+        let worker = Worker::start("target", store, TargetStore::handle);
+        let worker = worker.map_err(|error| Error::new(ErrorKind::Failure, format!("no thread can be started: {error}")))?;
+        Ok((worker, state))
+    })
+    .await?
+}
+
+/// Where the sender is to be met: as the user says, as the code says, on this machine, as the last run did.
+async fn find_host(
+    options: &ReceiveOptions,
+    code: Option<&Code>,
+    stored: &[String],
+    wait_until: Option<Instant>,
+) -> Result<Vec<HostAddress>, Error> {
+    if !options.common.hosts.is_empty() {
+        return surroundings::host_addresses(&options.common.hosts);
+    }
+    if let Some(host) = code.and_then(Code::host) {
+        return Ok(vec![host.clone()]);
+    }
+    if !stored.is_empty() {
+        return surroundings::host_addresses(stored);
+    }
+    let Some(code) = code else { return Err(no_code()) };
+    loop {
+        let room = code.room();
+        if let Some(address) = surroundings::blocking(move || surroundings::find_published(room)).await? {
+            return Ok(vec![address]);
+        }
+        if wait_until.is_none_or(|until| Instant::now() >= until) {
+            return Err(Error::new(ErrorKind::Unreachable, "no sender on this machine has this code")
+                .with_hint("add @HOST:PORT as the sender shows it, or --host, or --wait if it is not there yet"));
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+struct ReceiverRole {
+    state: State,
+    /// The target, canonical.
+    target: Vec<u8>,
+    /// The target, as given.
+    directory: std::path::PathBuf,
+    hosts: Vec<String>,
+    code: Option<Code>,
+    member: MemberId,
+    token_key: [u8; 32],
+    resume: String,
+    stored: Option<crate::store::Session<OsDirectory>>,
+}
+
+impl RoleActions for ReceiverRole {
+    async fn on_code_ready(&mut self, _code: &Code) {}
+
+    fn on_code_spent(&mut self) {}
+
+    async fn on_pair(&mut self, pairing: &Pairing) -> Result<Option<Paired>, Error> {
+        let side = Side::Receiver { target: self.target.clone() };
+        let mut record = SessionRecord::new(pairing.session, self.member, side, surroundings::unix_time());
+        record.secret = Some(pairing.secret.clone());
+        record.token_key = self.token_key;
+        record.peer = Some(pairing.peer);
+        record.peer_name.clone_from(&pairing.name);
+        record.hosts.clone_from(&self.hosts);
+        record.epoch = pairing.epoch;
+        if let Some(code) = &self.code {
+            record.code = Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
+        }
+        // The target first: a record without it would be found by its code and have nothing to continue.
+        let (worker, state) = open_target(&self.directory, pairing.session).await?;
+        let store = self.state.clone();
+        let stored = surroundings::blocking(move || store.create(record)).await?;
+        self.stored = Some(stored.map_err(surroundings::state_error)?);
+        let Pairing { session, secret, epoch, .. } = pairing.clone();
+        Ok(Some(Paired { session, secret, epoch, worker, state }))
+    }
+
+    fn on_peer(&mut self, _member: MemberId, name: &str, epoch: u64) {
+        let Some(stored) = &mut self.stored else { return };
+        name.clone_into(&mut stored.record.peer_name);
+        if epoch > stored.record.epoch {
+            stored.record.epoch = epoch;
+            if let Err(error) = tokio::task::block_in_place(|| stored.save(surroundings::unix_time())) {
+                tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
+            }
+        }
+    }
+
+    fn resume_command(&self) -> Option<String> {
+        self.stored.is_some().then(|| self.resume.clone())
+    }
+
+    async fn on_done(&mut self) {
+        let Some(mut stored) = self.stored.take() else { return };
+        let saved = surroundings::blocking(move || {
+            stored.record.is_complete = true;
+            stored.record.secret = None;
+            stored.save(surroundings::unix_time())
+        })
+        .await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!(target: "rejoin::store", %error, "the finished session was not marked");
+        }
+    }
+}
+
+/// The same command again, without its code: the directory knows the session.
+fn resume_command(options: &ReceiveOptions) -> String {
+    let directory = if options.target == Path::new(".") {
+        String::new()
+    } else {
+        format!(" -o {}", shell::quote(&surroundings::path_bytes(&options.target)))
+    };
+    format!("rejoin receive{directory}{}", surroundings::common_arguments(&options.common))
+}

@@ -1,0 +1,318 @@
+//! A sender's run at the edges: paths, embedded host, code, stored session, scan.
+
+use super::entropy::Entropy;
+use super::machine::Session;
+use super::meeting::{Opening, OpeningConfig, Pairing};
+use super::run::{Paired, RoleActions, SourceWorker, Surroundings, run};
+use super::shell;
+use super::surroundings::{self, State};
+use super::worker::Worker;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Role, Summary};
+use crate::options::SendOptions;
+use crate::signal::code::{Code, HostAddress, PORT_DEFAULT};
+use crate::signal::host::{Host, HostHandle};
+use crate::signal::local::PublishedRoom;
+use crate::signal::room::Limits;
+use crate::store::record::{CodeHash, SessionRecord, Side};
+use crate::store::state::{StateDirectory, StateError};
+use crate::store::{OsDirectory, SourceRoots};
+use crate::transfer::disk::ScanReport;
+use crate::ui::Ui;
+use crate::wire::{MemberId, SessionId};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Scan reports on their way to the loop.
+const REPORTS_MAX: usize = 16;
+
+/// What a returning member is told when the embedded host ends.
+const HOST_BACK_AFTER: Duration = Duration::from_secs(1);
+
+/// Sends what `options` say.
+///
+/// # Errors
+/// Why it did not get through.
+pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
+    let now = Instant::now();
+    let mut entropy = surroundings::entropy()?;
+    let opened = surroundings::blocking({
+        let options = options.clone();
+        let fresh = (SessionId(surroundings::half(&mut entropy)), MemberId(surroundings::half(&mut entropy)));
+        move || open(&options, fresh)
+    })
+    .await??;
+    let Opened { state, roots, stored, is_resumed } = opened;
+    let record = stored.record.clone();
+    ui.emit(Event::Session {
+        id: record.session.to_string(),
+        role: Role::Sender,
+        resumed: is_resumed,
+        kept_bytes: 0,
+    })
+    .await;
+
+    let (host, addresses) = open_host(&options, record.listen.as_deref()).await?;
+    let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
+    let chosen = chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+    let is_code_fixed = chosen.is_some();
+    let code = match (is_resumed, chosen) {
+        (true, _) => None,
+        (false, Some(code)) => Some(code),
+        (false, None) => {
+            let room = 1 + entropy.next_u32() % 99;
+            Some(Code::generate(room, usize::from(options.code_words), &entropy.next_seed()))
+        }
+    };
+    let opening = Opening::new(
+        OpeningConfig {
+            session: record.session,
+            member: record.member,
+            capabilities: surroundings::capabilities(record.member),
+            token_key: record.token_key,
+            name: surroundings::own_name(),
+            code,
+            is_code_fixed,
+            secret: record.secret.clone().map(|secret| (secret, record.epoch)),
+        },
+        Entropy::new(&entropy.next_bytes()),
+    )?;
+    let (scan, source) = start_source(&roots, stored.directory(), record.session)?;
+    let mut role = SenderRole {
+        ui: ui.clone(),
+        state,
+        stored: Some(stored),
+        published: None,
+        host_port: host.as_ref().map(|host| host.local_addr().port()),
+        hosts: options.common.hosts.clone(),
+        resume: resume_command(&options),
+        is_paired: is_resumed,
+    };
+    if let Some(port) = role.host_port {
+        role.remember_port(port);
+    }
+    let session = Session::sender(record.session, opening, options.common.retry_for, now);
+    let around = Surroundings {
+        ui,
+        client: crate::signal::client::Client::start(addresses),
+        link_config: surroundings::link_config(&options.common)?,
+        role,
+        source: Some(source),
+        target: None,
+        scan: Some(scan),
+        peer_name: record.peer_name,
+        wait_until: None,
+    };
+    let outcome = run(session, around).await;
+    if let Some(host) = host {
+        host.shutdown(HOST_BACK_AFTER).await;
+    }
+    outcome
+}
+
+/// What is opened before anything is said.
+struct Opened {
+    state: State,
+    roots: SourceRoots<OsDirectory>,
+    stored: crate::store::Session<OsDirectory>,
+    is_resumed: bool,
+}
+
+/// Opens the paths and the session: the unfinished one of the same paths, or a new one.
+fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Result<Opened, Error> {
+    let roots = SourceRoots::open(&options.sources).map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
+    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Sender).map_err(surroundings::state_error)?;
+    let mut paths = Vec::new();
+    for path in &options.sources {
+        let real = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        paths.push(surroundings::path_bytes(&real));
+    }
+    paths.sort();
+    let found = state.find_by_source(&paths, "").map_err(surroundings::state_error)?;
+    // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
+    let is_wanted = |record: &SessionRecord| match &options.code {
+        _ if record.secret.is_none() => false,
+        Some(code) => code.expose().parse::<Code>()
+            .is_ok_and(|code| record.code.is_some_and(|hash| hash.matches(&surroundings::canonical(&code)))),
+        None => true,
+    };
+    if let Some(record) = found.filter(is_wanted) {
+        match state.open_session(record.session) {
+            Ok(stored) => return Ok(Opened { state, roots, stored, is_resumed: true }),
+            // Another process sends the same: this one is a session of its own.
+            Err(StateError::Locked { .. }) => {}
+            Err(error) => return Err(surroundings::state_error(error)),
+        }
+    }
+    let side = Side::Sender { paths, options: String::new() };
+    let mut record = SessionRecord::new(session, member, side, surroundings::unix_time());
+    record.token_key = surroundings::random()?;
+    record.hosts.clone_from(&options.common.hosts);
+    let stored = state.create(record).map_err(surroundings::state_error)?;
+    Ok(Opened { state, roots, stored, is_resumed: false })
+}
+
+/// Starts the embedded host, unless the user named others.
+async fn open_host(options: &SendOptions, stored: Option<&str>) -> Result<(Option<HostHandle>, Vec<HostAddress>), Error> {
+    if !options.common.hosts.is_empty() {
+        return Ok((None, surroundings::host_addresses(&options.common.hosts)?));
+    }
+    let stored: Option<u16> = stored.and_then(|port| port.parse().ok());
+    let mut last = None;
+    for port in stored.into_iter().chain([PORT_DEFAULT, 0]) {
+        for address in [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))] {
+            match Host::start(address, Limits::default()).await {
+                Ok(host) => {
+                    let own = HostAddress::new("127.0.0.1", host.local_addr().port())
+                        .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
+                    return Ok((Some(host), vec![own]));
+                }
+                Err(error) => last = Some(error.to_string()),
+            }
+        }
+    }
+    let text = format!("the embedded host cannot start: {}", last.unwrap_or_default());
+    Err(Error::new(ErrorKind::Failure, text).with_hint("name a host with --host"))
+}
+
+/// Starts the scan and the store, each on a thread of its own.
+fn start_source(
+    roots: &SourceRoots<OsDirectory>,
+    directory: &OsDirectory,
+    session: SessionId,
+) -> Result<(mpsc::Receiver<ScanReport>, SourceWorker), Error> {
+    let disk = |error: crate::transfer::disk::DiskError| Error::new(ErrorKind::Disk, error.to_string());
+    let no_thread = |error: std::io::Error| Error::new(ErrorKind::Failure, format!("no thread can be started: {error}"));
+    let (mut scan, store) = crate::store::source::open(roots, directory, session).map_err(disk)?;
+    let (reports, scanned) = mpsc::channel(REPORTS_MAX);
+    std::thread::Builder::new()
+        .name("scan".to_owned())
+        .spawn(move || {
+            while let Some(report) = scan.next_report() {
+                if reports.blocking_send(report).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(no_thread)?;
+    let source = Worker::start("source", store, |store, request| Some(store.handle(request))).map_err(no_thread)?;
+    Ok((scanned, source))
+}
+
+struct SenderRole {
+    ui: Ui,
+    state: State,
+    stored: Option<crate::store::Session<OsDirectory>>,
+    published: Option<PublishedRoom>,
+    host_port: Option<u16>,
+    hosts: Vec<String>,
+    resume: String,
+    is_paired: bool,
+}
+
+impl SenderRole {
+    fn remember_port(&mut self, port: u16) {
+        if let Some(stored) = &mut self.stored {
+            stored.record.listen = Some(port.to_string());
+        }
+        self.save();
+    }
+
+    /// Stores the record; a failure costs at most what an earlier version lacks.
+    fn save(&mut self) {
+        let Some(stored) = &mut self.stored else { return };
+        if let Err(error) = tokio::task::block_in_place(|| stored.save(surroundings::unix_time())) {
+            tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
+        }
+    }
+}
+
+impl RoleActions for SenderRole {
+    async fn on_code_ready(&mut self, code: &Code) {
+        if let Some(stored) = &mut self.stored
+            && let Ok(salt) = surroundings::random()
+        {
+            stored.record.code = Some(CodeHash::new(&surroundings::canonical(code), salt));
+        }
+        self.save();
+        let own = self.host_port.map(|port| (surroundings::own_address(), port));
+        let address = own.and_then(|(address, port)| HostAddress::new(&address.to_string(), port).ok());
+        if let Some(port) = self.host_port
+            && let Ok(local) = HostAddress::new("127.0.0.1", port)
+        {
+            self.published = surroundings::publish(code.room(), &local);
+        }
+        let shown = code.clone().with_host(address);
+        let hosts: String = self.hosts.iter().map(|host| format!(" --host {}", shell::quote(host.as_bytes()))).collect();
+        self.ui
+            .emit(Event::Code {
+                code: code.to_string(),
+                command: format!("rejoin receive {shown}{hosts}"),
+                local_only: own.is_some_and(|(address, _)| surroundings::is_private(address)),
+            })
+            .await;
+    }
+
+    fn on_code_spent(&mut self) {
+        self.published = None;
+    }
+
+    async fn on_pair(&mut self, pairing: &Pairing) -> Result<Option<Paired>, Error> {
+        let Some(stored) = &mut self.stored else { return Ok(None) };
+        stored.record.secret = Some(pairing.secret.clone());
+        stored.record.peer = Some(pairing.peer);
+        stored.record.peer_name.clone_from(&pairing.name);
+        stored.record.epoch = stored.record.epoch.max(pairing.epoch);
+        let saved = tokio::task::block_in_place(|| stored.save(surroundings::unix_time()));
+        saved.map_err(surroundings::state_error)?;
+        self.is_paired = true;
+        Ok(None)
+    }
+
+    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64) {
+        if let Some(stored) = &mut self.stored {
+            stored.record.peer = Some(member);
+            name.clone_into(&mut stored.record.peer_name);
+            if epoch > stored.record.epoch {
+                stored.record.epoch = epoch;
+                self.save();
+            }
+        }
+    }
+
+    fn resume_command(&self) -> Option<String> {
+        self.is_paired.then(|| self.resume.clone())
+    }
+
+    async fn on_done(&mut self) {
+        let (state, stored) = (self.state.clone(), self.stored.take());
+        let removed = surroundings::blocking(move || stored.map_or(Ok(()), |stored| state.remove_own(stored))).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(target: "rejoin::store", %error, "the finished session was not removed");
+        }
+    }
+}
+
+impl Drop for SenderRole {
+    /// A session that nobody joined leaves nothing behind.
+    fn drop(&mut self) {
+        if !self.is_paired
+            && let Some(stored) = self.stored.take()
+            && let Err(error) = tokio::task::block_in_place(|| self.state.remove_own(stored))
+        {
+            tracing::debug!(target: "rejoin::store", %error, "an unused session was not removed");
+        }
+    }
+}
+
+/// The same command again.
+fn resume_command(options: &SendOptions) -> String {
+    let paths: String = options
+        .sources
+        .iter()
+        .map(|path: &PathBuf| format!(" {}", shell::quote(&surroundings::path_bytes(path))))
+        .collect();
+    format!("rejoin send{paths}{}", surroundings::common_arguments(&options.common))
+}

@@ -1,0 +1,33 @@
+//! Commands as a person can paste them.
+
+/// Quotes an argument for a POSIX shell; bytes that are not UTF-8 and control characters by `$'…'`.
+#[must_use]
+pub(super) fn quote(argument: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(byte);
+    if !argument.is_empty() && argument.iter().all(is_plain) {
+        return String::from_utf8_lossy(argument).into_owned();
+    }
+    match std::str::from_utf8(argument) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => format!("$'{}'", argument.escape_ascii()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+
+    #[test]
+    fn what_is_pasted_is_what_was_meant() {
+        for (argument, quoted) in [
+            (&b"photos/"[..], "photos/"),
+            (b"", "''"),
+            (b"my photos", "'my photos'"),
+            (b"it's", "'it'\\''s'"),
+            (b"a\nb", "$'a\\nb'"),
+            (b"\xff", "$'\\xff'"),
+        ] {
+            assert_eq!(quote(argument), quoted);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What both roles take from the machine they run on: randomness, time, names, addresses, directories.
+
+use super::entropy::Entropy;
+use super::shell;
+use crate::error::{Error, ErrorKind};
+use crate::link::{LinkConfig, TurnServer};
+use crate::options::{CommonOptions, PathPolicy};
+use crate::signal::capabilities::Capabilities;
+use crate::signal::code::{Code, HostAddress};
+use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
+use crate::store::OsDirectory;
+use crate::store::state::{StateDirectory, StateError};
+use crate::wire::MemberId;
+use crate::wire::frame::FRAME_BYTES_MAX;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The state directory on this machine.
+pub(super) type State = StateDirectory<OsDirectory>;
+
+/// Where rooms of this machine are published, where the environment says so.
+const RUNTIME_VARIABLE: &str = "REJOIN_RUNTIME_DIR";
+
+/// 32 bytes of the operating system's randomness.
+pub(super) fn random() -> Result<[u8; 32], Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(ErrorKind::Failure, format!("the system gives no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// A stream of randomness for one run.
+pub(super) fn entropy() -> Result<Entropy, Error> {
+    Ok(Entropy::new(&random()?))
+}
+
+/// 16 bytes of it.
+pub(super) fn half(entropy: &mut Entropy) -> [u8; 16] {
+    let bytes = entropy.next_bytes();
+    std::array::from_fn(|at| bytes[at])
+}
+
+/// Runs blocking work off the loop's thread.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let failed = |_| Error::new(ErrorKind::Failure, "a worker thread failed; this is a bug");
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+/// Seconds since 1970, for records.
+pub(super) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// What this build can do.
+pub(super) const fn capabilities(member: MemberId) -> Capabilities {
+    Capabilities::new(member, FRAME_BYTES_MAX as u32, 0)
+}
+
+/// The name this machine gives itself.
+pub(super) fn own_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    name[..name.floor_char_boundary(crate::signal::message::NAME_BYTES_MAX)].to_owned()
+}
+
+/// The address of this machine that others would use: the one it would send from; nothing is sent.
+pub(super) fn own_address() -> IpAddr {
+    let route = |to: SocketAddr| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect(to).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    // TEST-NET-1 (RFC 5737): never a real host, always by the default route.
+    let address = route(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9)));
+    address.filter(|address| !address.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Whether only machines of the same network reach the address.
+pub(super) const fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+    }
+}
+
+/// A path as bytes.
+pub(super) fn path_bytes(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
+/// A code as it is remembered: without the host, which may change.
+pub(super) fn canonical(code: &Code) -> String {
+    code.clone().with_host(None).to_string()
+}
+
+/// What a state directory that cannot be used means.
+pub(super) fn state_error(error: StateError) -> Error {
+    let kind = if matches!(error, StateError::Locked { .. }) { ErrorKind::Refused } else { ErrorKind::Disk };
+    Error::new(kind, error.to_string())
+}
+
+/// The hosts that the user named.
+pub(super) fn host_addresses(urls: &[String]) -> Result<Vec<HostAddress>, Error> {
+    urls.iter()
+        .map(|url| url.parse().map_err(|error| Error::new(ErrorKind::Usage, format!("{url}: {error}"))))
+        .collect()
+}
+
+/// The link's settings.
+pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> {
+    let credentials = options.turn_credentials.as_ref();
+    let turn_servers = options
+        .turn
+        .iter()
+        .map(|url| TurnServer {
+            url: url.clone(),
+            username: credentials.map(|turn| turn.username.clone()).unwrap_or_default(),
+            password: credentials.map(|turn| turn.password.expose().to_owned()).unwrap_or_default(),
+        })
+        .collect();
+    let config = LinkConfig {
+        stun_urls: options.stun.clone(),
+        turn_servers,
+        path_policy: match options.path_policy {
+            PathPolicy::Any => crate::link::PathPolicy::All,
+            PathPolicy::DirectOnly => crate::link::PathPolicy::DirectOnly,
+            PathPolicy::RelayOnly => crate::link::PathPolicy::RelayOnly,
+        },
+        ..LinkConfig::default()
+    };
+    config.validate().map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+    Ok(config)
+}
+
+/// The arguments of a command that continues, as far as both roles have them.
+pub(super) fn common_arguments(options: &CommonOptions) -> String {
+    let mut arguments = String::new();
+    let mut add = |flag: &str, value: &[u8]| arguments.push_str(&format!(" {flag} {}", shell::quote(value)));
+    options.hosts.iter().for_each(|host| add("--host", host.as_bytes()));
+    options.stun.iter().for_each(|url| add("--stun", url.as_bytes()));
+    options.turn.iter().for_each(|url| add("--turn", url.as_bytes()));
+    if let Some(directory) = &options.state_directory {
+        add("--state-dir", &path_bytes(directory));
+    }
+    arguments
+}
+
+/// The rooms of this machine.
+fn rooms() -> Option<LocalRooms> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (chosen, runtime) = (variable(RUNTIME_VARIABLE), variable("XDG_RUNTIME_DIR"));
+    let directory = runtime_directory(
+        chosen.as_deref().map(Path::new),
+        runtime.as_deref().map(Path::new),
+        &std::env::temp_dir(),
+    );
+    LocalRooms::open(&directory)
+        .inspect_err(|error| tracing::info!(target: "rejoin::signal", %error, "rooms of this machine are not known"))
+        .ok()
+}
+
+/// Publishes a room for receivers on this machine; without it they need the address in the code.
+pub(super) fn publish(room: u32, address: &HostAddress) -> Option<PublishedRoom> {
+    let published = tokio::task::block_in_place(|| rooms()?.publish(room, address).ok());
+    if published.is_none() {
+        tracing::info!(target: "rejoin::signal", "the room is not published on this machine");
+    }
+    published
+}
+
+/// The host of a room that a process of this machine published.
+pub(super) fn find_published(room: u32) -> Option<HostAddress> {
+    rooms()?.find(room)
+}
