@@ -86,17 +86,14 @@ async fn read(
     inputs: &mpsc::Sender<Input>,
 ) {
     while let Ok(Some(Ok(message))) = timeout(SILENCE_MAX, stream.next()).await {
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
-            // Pings are answered by the library.
-            Message::Ping(_) | Message::Pong(_) => continue,
+        let input = match message {
+            Message::Binary(bytes) => Input::Message { connection, bytes },
+            // The library answers it, which is work, so it counts against the rate.
+            Message::Ping(_) => Input::Ping { connection },
+            Message::Pong(_) => continue,
             Message::Text(_) | Message::Close(_) => return,
         };
-        if inputs
-            .send(Input::Message { connection, bytes })
-            .await
-            .is_err()
-        {
+        if inputs.send(input).await.is_err() {
             return;
         }
     }
