@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::{Input, QueuedBytes};
 use crate::signal::room::ConnectionId;
@@ -24,6 +24,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// One message must leave within this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After the goodbye the other side has this long to close.
+const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// The queue to one connection.
 #[derive(Debug)]
@@ -71,35 +74,39 @@ pub(super) async fn serve(socket: WebSocket, address: IpAddr, inputs: mpsc::Send
     let Ok(connection) = answered.await else {
         return;
     };
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     tokio::select! {
-        () = read(stream, connection, &inputs) => {}
-        () = write(sink, messages, &queued) => {}
+        () = read(&mut stream, connection, &inputs) => {}
+        () = write(sink, messages, &queued) => linger(&mut stream).await,
     }
     // Fails only when the host has stopped.
     let _ = inputs.send(Input::Disconnected { connection }).await;
 }
 
 async fn read(
-    mut stream: SplitStream<WebSocket>,
+    stream: &mut SplitStream<WebSocket>,
     connection: ConnectionId,
     inputs: &mpsc::Sender<Input>,
 ) {
     while let Ok(Some(Ok(message))) = timeout(SILENCE_MAX, stream.next()).await {
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
-            // Pings are answered by the library.
-            Message::Ping(_) | Message::Pong(_) => continue,
+        let input = match message {
+            Message::Binary(bytes) => Input::Message { connection, bytes },
+            // The library answers it, which is work, so it counts against the rate.
+            Message::Ping(_) => Input::Ping { connection },
+            Message::Pong(_) => continue,
             Message::Text(_) | Message::Close(_) => return,
         };
-        if inputs
-            .send(Input::Message { connection, bytes })
-            .await
-            .is_err()
-        {
+        if inputs.send(input).await.is_err() {
             return;
         }
     }
+}
+
+/// Reads on, to no purpose but this: a socket closed with something unread is reset, and a reset takes the goodbye
+/// from the other side's buffer before it was read.
+async fn linger(stream: &mut SplitStream<WebSocket>) {
+    let deadline = Instant::now() + LINGER_TIME;
+    while let Ok(Some(Ok(_))) = timeout_at(deadline, stream.next()).await {}
 }
 
 /// Writes until the owner drops the queue, then closes.

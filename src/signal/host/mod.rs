@@ -72,6 +72,9 @@ enum Input {
         connection: ConnectionId,
         bytes: Bytes,
     },
+    Ping {
+        connection: ConnectionId,
+    },
     Disconnected {
         connection: ConnectionId,
     },
@@ -266,6 +269,7 @@ impl Owner {
             Some(Input::Message { connection, bytes }) => {
                 self.rooms.handle_message(connection, &bytes, random(), now);
             }
+            Some(Input::Ping { connection }) => self.rooms.handle_ping(connection, now),
             Some(Input::Disconnected { connection }) => {
                 self.outgoing.remove(&connection);
                 self.rooms.handle_disconnected(connection, now);

@@ -201,6 +201,11 @@ impl Rooms {
         );
     }
 
+    /// A ping arrived: answered elsewhere, but it counts.
+    pub fn handle_ping(&mut self, connection: ConnectionId, now: Instant) {
+        self.charge(connection, now);
+    }
+
     /// A WebSocket message arrived. `random` is used where a number has to be picked.
     pub fn handle_message(
         &mut self,
@@ -209,17 +214,8 @@ impl Rooms {
         random: u32,
         now: Instant,
     ) {
-        let Some(state) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        self.counters.messages += 1;
         // The rate comes first: large or malformed messages count like any other (H-13).
-        if !state.bucket.take(
-            self.limits.messages_burst,
-            f64::from(self.limits.messages_per_second),
-            now,
-        ) {
-            self.close(connection, CloseReason::TooManyMessages, now);
+        if !self.charge(connection, now) {
             return;
         }
         match ClientMessage::decode(bytes) {
@@ -251,6 +247,22 @@ impl Rooms {
                 self.close(connection, CloseReason::Malformed, now)
             }
         }
+    }
+
+    /// Counts one message; false if the connection is unknown or was closed for sending too many.
+    fn charge(&mut self, connection: ConnectionId, now: Instant) -> bool {
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return false;
+        };
+        self.counters.messages += 1;
+        let per_second = f64::from(self.limits.messages_per_second);
+        let within = state
+            .bucket
+            .take(self.limits.messages_burst, per_second, now);
+        if !within {
+            self.close(connection, CloseReason::TooManyMessages, now);
+        }
+        within
     }
 
     /// The WebSocket is gone. Its members are absent from now on.

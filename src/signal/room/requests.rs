@@ -77,9 +77,6 @@ impl Rooms {
             self.enter(connection, RoomName::Code(number), who, now)?;
             return self.opened(connection, number, who.0, deposit);
         }
-        if self.rooms.len() >= self.limits.rooms_max {
-            return Err(RefusalReason::HostFull);
-        }
         let number = match number {
             Some(0) => return Err(RefusalReason::NotPermitted),
             Some(number) if self.tombstones.reason(number).is_some() => {
@@ -88,10 +85,7 @@ impl Rooms {
             Some(number) => number,
             None => self.free_number(random),
         };
-        self.rooms
-            .insert(RoomName::Code(number), Room::new(Some(who.0), now));
-        self.counters.rooms_opened += 1;
-        self.enter(connection, RoomName::Code(number), who, now)?;
+        self.enter_new(connection, RoomName::Code(number), who, now)?;
         self.opened(connection, number, who.0, deposit)?;
         for waiter in self.waiters.remove(&number).unwrap_or_default() {
             if let Some(state) = self.connections.get_mut(&waiter.connection) {
@@ -114,6 +108,30 @@ impl Rooms {
                 );
             }
         }
+        Ok(())
+    }
+
+    /// Makes the room and enters it; a room that its first member cannot enter does not stay.
+    fn enter_new(
+        &mut self,
+        connection: ConnectionId,
+        name: RoomName,
+        who: Sender<'_>,
+        now: Instant,
+    ) -> Refused {
+        if self.rooms.len() >= self.limits.rooms_max {
+            return Err(RefusalReason::HostFull);
+        }
+        let opener = match name {
+            RoomName::Code(_) => Some(who.0),
+            RoomName::Session(_) => None,
+        };
+        self.rooms.insert(name, Room::new(opener, now));
+        if let Err(reason) = self.enter(connection, name, who, now) {
+            self.rooms.remove(&name);
+            return Err(reason);
+        }
+        self.counters.rooms_opened += 1;
         Ok(())
     }
 
@@ -169,14 +187,11 @@ impl Rooms {
         deposit: Option<Vec<u8>>,
         now: Instant,
     ) -> Refused {
-        if !self.rooms.contains_key(&name) {
-            if self.rooms.len() >= self.limits.rooms_max {
-                return Err(RefusalReason::HostFull);
-            }
-            self.rooms.insert(name, Room::new(None, now));
-            self.counters.rooms_opened += 1;
+        if self.rooms.contains_key(&name) {
+            self.enter(connection, name, who, now)?;
+        } else {
+            self.enter_new(connection, name, who, now)?;
         }
-        self.enter(connection, name, who, now)?;
         self.joined(connection, name, who.0);
         match deposit {
             Some(deposit) => self.deposit(connection, name, deposit),

@@ -714,6 +714,15 @@ fn rates_count_before_sizes_and_close_a_flood() {
         Some(&CloseReason::TooManyMessages)
     );
     assert!(!world.closed.contains_key(&opener));
+    let pinging = world.connect();
+    for _ in 0..=Limits::default().messages_burst {
+        world.rooms.handle_ping(pinging, world.now);
+    }
+    world.drain();
+    assert_eq!(
+        world.closed.get(&pinging),
+        Some(&CloseReason::TooManyMessages)
+    );
     let newer = world.connect();
     world
         .rooms
@@ -815,6 +824,15 @@ fn a_connection_speaks_for_one_member_in_few_rooms() {
     assert_eq!(
         world.tell(connection, &join(room(3), JOINER)),
         refused(room(3), RefusalReason::HostFull)
+    );
+    assert_eq!(
+        world.tell(connection, &open(Some(7))),
+        refused(CODE, RefusalReason::HostFull)
+    );
+    assert_eq!(
+        world.rooms.gauges().rooms,
+        2,
+        "what cannot be entered is not made"
     );
 }
 
