@@ -1,0 +1,450 @@
+//! Barriers, and final names: metadata, then everything synced, then renames, then directories synced.
+
+use super::survey::is_of_entry;
+use super::write::part_bytes;
+use super::{DIRTY_MAX, SYNC_EACH_MAX, TargetStore, link_name, partial_name};
+use crate::store::error::disk_error;
+use crate::store::fs::{Access, Directory, File, FileKind, read_exact_at};
+use crate::store::journal::Record;
+use crate::transfer::UNIT_BYTES;
+use crate::transfer::disk::{
+    DirectoryMetadata, DiskError, OnConflict, Publish, PublishKind, Published, TargetReply,
+};
+use crate::transfer::manifest::{EntryIndex, RelativePath};
+use crate::transfer::merge::{Value, unit_value};
+use crate::transfer::name::NAME_BYTES_MAX;
+use std::io::{self, IoSliceMut};
+
+/// Numbers tried for a second file of the same name under [`OnConflict::Rename`].
+const NUMBERS_MAX: u32 = 9_999;
+
+/// What a publication waits for after its preparation.
+enum Prepared {
+    /// Its partial or link is complete and has its metadata.
+    Ready,
+    /// Its partial is gone: an earlier run may have published it.
+    Missing,
+    /// It is decided.
+    Decided(Published),
+}
+
+impl<D: Directory> TargetStore<D> {
+    pub(super) fn barrier(&mut self, publish: &[Publish]) -> Result<TargetReply, DiskError> {
+        let mut prepared = Vec::with_capacity(publish.len());
+        for publish in publish {
+            let outcome = match self.prepare(publish) {
+                Err(error) if is_of_entry(&error) => Prepared::Decided(Published::Failed(
+                    disk_error("prepare", publish.path.as_bytes(), &error),
+                )),
+                outcome => outcome
+                    .map_err(|error| disk_error("prepare", publish.path.as_bytes(), &error))?,
+            };
+            prepared.push(outcome);
+        }
+        let ready: Vec<EntryIndex> = publish
+            .iter()
+            .zip(&prepared)
+            .filter(|(_, prepared)| matches!(prepared, Prepared::Ready))
+            .map(|(publish, _)| publish.entry)
+            .collect();
+        self.make_durable(&ready)?;
+
+        let mut published = Vec::with_capacity(publish.len());
+        let mut complete = Vec::new();
+        for (publish, prepared) in publish.iter().zip(prepared) {
+            let outcome = match prepared {
+                Prepared::Decided(outcome) => outcome,
+                Prepared::Ready | Prepared::Missing => {
+                    self.place_or_fail(publish, matches!(prepared, Prepared::Ready))?
+                }
+            };
+            match &outcome {
+                Published::Done { .. } => complete.push(completion(publish)),
+                Published::Rotten { offsets } => {
+                    let entry = publish.entry;
+                    self.append_batches(offsets, |offsets| Record::Rotten { entry, offsets })?;
+                }
+                Published::Conflict | Published::Failed(_) => {}
+            }
+            published.push((publish.entry, outcome));
+        }
+        self.sync_touched()
+            .map_err(|error| self.sync_failed(&error))?;
+        self.append_batches(&complete, |entries| Record::Published { entries })?;
+        Ok(TargetReply::BarrierDone { published })
+    }
+
+    /// Sets the directories' metadata, children before parents, and ends the session.
+    pub(super) fn finish(
+        &mut self,
+        mut directories: Vec<DirectoryMetadata>,
+    ) -> Result<TargetReply, DiskError> {
+        self.make_durable(&[])?;
+        directories.sort_by_key(|directory| std::cmp::Reverse(directory.path.components().count()));
+        for directory in directories {
+            let outcome = self.set_directory_metadata(&directory);
+            if let Err(error) = outcome {
+                let error = disk_error("set metadata of", directory.path.as_bytes(), &error);
+                tracing::warn!(target: "rejoin::store", %error, "a directory keeps its own");
+            }
+        }
+        self.sync_touched()
+            .map_err(|error| self.sync_failed(&error))?;
+        self.journal(&Record::Finished)?;
+        self.journal
+            .sync()
+            .map_err(|error| self.sync_failed(&error))?;
+        Ok(TargetReply::Finished)
+    }
+
+    fn set_directory_metadata(&mut self, metadata: &DirectoryMetadata) -> io::Result<()> {
+        let directory = self.directories.open(&metadata.path)?;
+        directory.set_modified(metadata.modified)?;
+        directory.set_mode(metadata.mode & 0o777 & !self.options.umask)?;
+        self.touch(metadata.path.clone())
+    }
+
+    /// Data, then the journal with its barrier, so that no claim is durable before what it claims. New directories, too:
+    /// a rename into one that a power loss takes would take the file along.
+    fn make_durable(&mut self, publishing: &[EntryIndex]) -> Result<(), DiskError> {
+        self.sync_data()
+            .and_then(|()| self.sync_touched())
+            .and_then(|()| self.pages.sync())
+            .map_err(|error| self.sync_failed(&error))?;
+        self.journal(&Record::Barrier)?;
+        self.append_batches(publishing, |entries| Record::Publishing { entries })?;
+        self.journal
+            .sync()
+            .map_err(|error| self.sync_failed(&error))
+    }
+
+    /// Syncs the partials, and the directories that hold them.
+    pub(super) fn sync_data(&mut self) -> io::Result<()> {
+        let is_all_synced = self.dirty.len() > SYNC_EACH_MAX && self.partials.sync_file_system()?;
+        if !is_all_synced {
+            for &entry in &self.dirty {
+                match self.open_files.iter().find(|(of, _)| *of == entry) {
+                    Some((_, file)) => file.sync_all()?,
+                    None => match self.open_partial(entry, Access::Read) {
+                        // Gone by other hands: publishing it will tell.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        outcome => outcome?.sync_all()?,
+                    },
+                }
+            }
+            if self.has_new_partials {
+                self.partials.sync()?;
+            }
+        }
+        if self.has_new_home {
+            self.home.sync()?;
+            self.directories.root().sync()?;
+        }
+        self.dirty.clear();
+        self.has_new_partials = false;
+        self.has_new_home = false;
+        Ok(())
+    }
+
+    pub(super) fn sync_touched(&mut self) -> io::Result<()> {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.len() > SYNC_EACH_MAX && self.directories.root().sync_file_system()? {
+            return Ok(());
+        }
+        for path in &touched {
+            match self.directories.open(path) {
+                Ok(directory) => directory.sync()?,
+                // Moved or replaced by other hands since: its names are synced where they are now.
+                Err(error) if is_of_entry(&error) => {
+                    self.directories.root().sync_file_system()?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A sync that failed says so once and then forgets what it lost: no claim since the last barrier holds any more.
+    fn sync_failed(&mut self, error: &io::Error) -> DiskError {
+        // If this cannot be written either, units of an earlier run are still compared before they are published.
+        let _ = self.journal.append(&Record::SyncFailed);
+        let mut error = self.own_error("sync", b"", error);
+        if error.kind == crate::transfer::disk::DiskErrorKind::Other {
+            error.kind = crate::transfer::disk::DiskErrorKind::Device;
+        }
+        error
+    }
+
+    fn append_batches<T: Clone>(
+        &mut self,
+        entries: &[T],
+        record: impl Fn(Vec<T>) -> Record,
+    ) -> Result<(), DiskError> {
+        self.journal
+            .append_batches(entries, record)
+            .map_err(|error| self.own_error("write", crate::store::journal::NAME, &error))
+    }
+
+    /// Gives the partial its metadata, after its units of earlier runs were read back; or makes the symlink.
+    fn prepare(&mut self, publish: &Publish) -> io::Result<Prepared> {
+        match &publish.kind {
+            PublishKind::Symlink { target } => {
+                let name = link_name(publish.entry);
+                crate::store::fs::remove_if_present(&self.partials, &name)?;
+                self.partials.create_symlink(&name, target)?;
+                self.has_new_partials = true;
+                self.partials
+                    .set_symlink_modified(&name, publish.modified)?;
+                Ok(Prepared::Ready)
+            }
+            PublishKind::File { bytes, recheck, .. } => {
+                let at = self
+                    .open_files
+                    .iter()
+                    .position(|(of, _)| *of == publish.entry);
+                let file = match at {
+                    Some(at) => self.open_files.remove(at).1,
+                    None => match self.open_partial(publish.entry, Access::Read) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                            return Ok(Prepared::Missing);
+                        }
+                        // An earlier run gave it a final mode that forbids reading, and got no further.
+                        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                            self.drop_partial(publish.entry)?;
+                            return Ok(Prepared::Decided(lost(publish)));
+                        }
+                        outcome => outcome?,
+                    },
+                };
+                let metadata = file.metadata()?;
+                let offsets = if metadata.bytes == *bytes && metadata.kind == FileKind::File {
+                    rotten(&file, *bytes, recheck)?
+                } else {
+                    all_offsets(*bytes)
+                };
+                if !offsets.is_empty() {
+                    // To be written again, also if an earlier run had given it its final mode.
+                    file.set_mode(0o600)?;
+                    return Ok(Prepared::Decided(Published::Rotten { offsets }));
+                }
+                file.set_modified(publish.modified)?;
+                file.set_mode(publish.mode & 0o777 & !self.options.umask)?;
+                self.dirty.insert(publish.entry);
+                // Kept open until it is synced: its final mode may keep us from opening it again.
+                if self.dirty.len() <= SYNC_EACH_MAX {
+                    self.open_files.push((publish.entry, file));
+                }
+                if self.dirty.len() > DIRTY_MAX {
+                    self.sync_data()?;
+                }
+                Ok(Prepared::Ready)
+            }
+        }
+    }
+
+    fn place_or_fail(&mut self, publish: &Publish, is_ready: bool) -> Result<Published, DiskError> {
+        self.open_files.retain(|(of, _)| *of != publish.entry);
+        match self.place(publish, is_ready) {
+            Err(error) if is_of_entry(&error) => Ok(Published::Failed(disk_error(
+                "publish",
+                publish.path.as_bytes(),
+                &error,
+            ))),
+            outcome => {
+                outcome.map_err(|error| disk_error("publish", publish.path.as_bytes(), &error))
+            }
+        }
+    }
+
+    /// Gives it its final name, or finds out why it cannot have it.
+    fn place(&mut self, publish: &Publish, is_ready: bool) -> io::Result<Published> {
+        let Some((above, name)) = publish.path.split_last() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let parent = self.open_or_create(&above)?;
+        let own_name = match publish.kind {
+            PublishKind::File { .. } => partial_name(publish.entry),
+            PublishKind::Symlink { .. } => link_name(publish.entry),
+        };
+        for number in 0..=NUMBERS_MAX {
+            let name = numbered(name, number);
+            let done = Published::Done {
+                path: above.join(&name),
+            };
+            let is_taken = if is_ready {
+                match self.partials.rename_no_replace(&own_name, &parent, &name) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+                    outcome => {
+                        outcome?;
+                        self.touch(above)?;
+                        return Ok(done);
+                    }
+                }
+            } else {
+                exists(&parent, &name)?
+            };
+            if !is_taken {
+                // Neither partial nor final file: it was removed by other hands.
+                return Ok(lost(publish));
+            }
+            if is_identical(&parent, &name, &publish.kind)? {
+                self.drop_own(&own_name)?;
+                self.touch(above)?;
+                return Ok(done);
+            }
+            match publish.on_conflict {
+                OnConflict::Rename => {}
+                OnConflict::Fail | OnConflict::Skip => {
+                    self.drop_own(&own_name)?;
+                    return Ok(Published::Conflict);
+                }
+                OnConflict::Overwrite if !is_ready => return Ok(lost(publish)),
+                OnConflict::Overwrite => return self.overwrite(&own_name, &above, &parent, &name),
+            }
+        }
+        Ok(Published::Conflict)
+    }
+
+    /// Replaces a regular file or symlink; nothing else.
+    fn overwrite(
+        &mut self,
+        own_name: &[u8],
+        above: &RelativePath,
+        parent: &D,
+        name: &[u8],
+    ) -> io::Result<Published> {
+        match parent.metadata(name)?.kind {
+            FileKind::File | FileKind::Symlink => {
+                self.partials.rename(own_name, parent, name)?;
+                self.touch(above.clone())?;
+                Ok(Published::Done {
+                    path: above.join(name),
+                })
+            }
+            FileKind::Directory | FileKind::Other => Ok(Published::Conflict),
+        }
+    }
+
+    fn drop_own(&self, own_name: &[u8]) -> io::Result<()> {
+        crate::store::fs::remove_if_present(&self.partials, own_name)
+    }
+}
+
+/// What the journal says of a complete entry.
+fn completion(publish: &Publish) -> (EntryIndex, u64, Option<Value>) {
+    match &publish.kind {
+        PublishKind::File { bytes, root, .. } => (publish.entry, *bytes, Some(*root)),
+        PublishKind::Symlink { .. } => (publish.entry, 0, None),
+    }
+}
+
+/// Everything of it is to be fetched again; a symlink needs nothing fetched and cannot be lost.
+fn lost(publish: &Publish) -> Published {
+    let offsets = match &publish.kind {
+        PublishKind::File { bytes, .. } => all_offsets(*bytes),
+        PublishKind::Symlink { .. } => Vec::new(),
+    };
+    Published::Rotten { offsets }
+}
+
+/// The offsets of all units of a file; an empty file has one.
+fn all_offsets(bytes: u64) -> Vec<u64> {
+    (0..bytes.div_ceil(UNIT_BYTES).max(1))
+        .map(|unit| unit * UNIT_BYTES)
+        .collect()
+}
+
+/// The offsets of those units whose bytes are not what was journalled.
+fn rotten(file: &impl File, bytes: u64, recheck: &[(u64, Value)]) -> io::Result<Vec<u64>> {
+    let mut offsets = Vec::new();
+    let mut buffer = Vec::new();
+    for &(offset, value) in recheck {
+        let length = usize::try_from(part_bytes(offset, bytes)).unwrap_or(0);
+        buffer.resize(length, 0);
+        match read_exact_at(file, &mut buffer, offset) {
+            Ok(()) if unit_value([&buffer[..]], offset, bytes) == value => {}
+            // A device that cannot read a block back has lost it; the unit is fetched again.
+            Ok(()) | Err(_) => offsets.push(offset),
+        }
+    }
+    Ok(offsets)
+}
+
+fn exists<D: Directory>(parent: &D, name: &[u8]) -> io::Result<bool> {
+    match parent.metadata(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        outcome => outcome.map(|_| true),
+    }
+}
+
+/// Whether what has that name is already what was to get it: publishing an identical file again does nothing.
+fn is_identical<D: Directory>(parent: &D, name: &[u8], kind: &PublishKind) -> io::Result<bool> {
+    let metadata = parent.metadata(name)?;
+    match kind {
+        PublishKind::Symlink { target } => {
+            Ok(metadata.kind == FileKind::Symlink && parent.read_symlink(name)? == *target)
+        }
+        PublishKind::File { bytes, root, .. } => {
+            if metadata.kind != FileKind::File || metadata.bytes != *bytes {
+                return Ok(false);
+            }
+            match parent.open_file(name, Access::Read) {
+                Ok(file) => Ok(hash(&file)? == *root),
+                // What cannot be read cannot be compared.
+                Err(error) if is_of_entry(&error) => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+fn hash(file: &impl File) -> io::Result<Value> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    loop {
+        let read = file.read_at(&mut [IoSliceMut::new(&mut buffer)], offset)?;
+        if read == 0 {
+            return Ok(*hasher.finalize().as_bytes());
+        }
+        hasher.update(&buffer[..read]);
+        offset += read as u64;
+    }
+}
+
+/// `name (1).ext` and so on; 0 is the name itself. A stem that would be too long is cut.
+fn numbered(name: &[u8], number: u32) -> Vec<u8> {
+    if number == 0 {
+        return name.to_vec();
+    }
+    let dot = name
+        .iter()
+        .rposition(|&byte| byte == b'.')
+        .filter(|&dot| dot > 0)
+        .unwrap_or(name.len());
+    let (stem, extension) = name.split_at(dot);
+    let suffix = format!(" ({number})");
+    let mut most = NAME_BYTES_MAX
+        .saturating_sub(suffix.len() + extension.len())
+        .min(stem.len());
+    // Not within a character.
+    while most > 0 && most < stem.len() && stem[most] & 0xc0 == 0x80 {
+        most -= 1;
+    }
+    [&stem[..most], suffix.as_bytes(), extension].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_names_keep_their_extension_and_fit() {
+        assert_eq!(numbered(b"a.txt", 1), b"a (1).txt");
+        assert_eq!(numbered(b"a.tar.gz", 12), b"a.tar (12).gz");
+        assert_eq!(numbered(b".bashrc", 1), b".bashrc (1)");
+        assert_eq!(numbered(b"a", 0), b"a");
+        let long = numbered(&"\u{e9}".repeat(127).into_bytes(), 3);
+        assert!(long.len() <= NAME_BYTES_MAX && std::str::from_utf8(&long).is_ok());
+    }
+}

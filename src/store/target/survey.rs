@@ -1,0 +1,124 @@
+//! Looking at what the target holds already, and making its directories.
+
+use super::{DIRTY_MAX, TargetStore};
+use crate::store::error::disk_error;
+use crate::store::fs::{Directory, FileKind, clamp_modified};
+use crate::transfer::disk::{DiskError, DiskErrorKind, Existing, TargetReply, Wanted, WantedKind};
+use crate::transfer::manifest::{EntryIndex, RelativePath};
+use std::io;
+
+impl<D: Directory> TargetStore<D> {
+    pub(super) fn survey(
+        &mut self,
+        page: u64,
+        wanted: &[Wanted],
+    ) -> Result<TargetReply, DiskError> {
+        let mut existing = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let found = match self.look(wanted) {
+                // An unusable parent: what becomes of the entry shows when it is published.
+                Err(error) if is_of_entry(&error) => Existing::Absent,
+                outcome => outcome
+                    .map_err(|error| disk_error("look at", wanted.path.as_bytes(), &error))?,
+            };
+            existing.push((wanted.entry, found));
+        }
+        Ok(TargetReply::Surveyed { page, existing })
+    }
+
+    fn look(&mut self, wanted: &Wanted) -> io::Result<Existing> {
+        let Some((parent, name)) = wanted.path.split_last() else {
+            return Ok(Existing::OtherKind);
+        };
+        let parent = self.directories.open(&parent)?;
+        let metadata = parent.metadata(name)?;
+        Ok(match (&wanted.kind, metadata.kind) {
+            (WantedKind::Directory, FileKind::Directory) => Existing::Same,
+            (WantedKind::File { bytes, modified }, FileKind::File)
+                if metadata.bytes == *bytes && metadata.modified == clamp_modified(*modified) =>
+            {
+                Existing::Same
+            }
+            (WantedKind::Symlink { target }, FileKind::Symlink)
+                if parent.read_symlink(name)? == *target =>
+            {
+                Existing::Same
+            }
+            (
+                WantedKind::File { .. } | WantedKind::Symlink { .. },
+                FileKind::File | FileKind::Symlink,
+            ) => Existing::Differs,
+            (_, _) => Existing::OtherKind,
+        })
+    }
+
+    pub(super) fn create_directories(
+        &mut self,
+        directories: Vec<(EntryIndex, RelativePath)>,
+    ) -> Result<TargetReply, DiskError> {
+        let mut failed = Vec::new();
+        for (entry, path) in directories {
+            if let Err(error) = self.create_directory(&path) {
+                if !is_of_entry(&error) {
+                    return Err(disk_error("create directory", path.as_bytes(), &error));
+                }
+                failed.push((
+                    entry,
+                    disk_error("create directory", path.as_bytes(), &error),
+                ));
+            }
+        }
+        Ok(TargetReply::DirectoriesCreated { failed })
+    }
+
+    /// Makes one directory; one that exists is fine, anything else with that name is not. It is private until
+    /// `Finish` gives it its own mode.
+    fn create_directory(&mut self, path: &RelativePath) -> io::Result<()> {
+        let Some((parent, name)) = path.split_last() else {
+            return Ok(());
+        };
+        let directory = self.directories.open(&parent)?;
+        match directory.create_directory(name, 0o700) {
+            Ok(()) => self.touch(parent),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match directory.metadata(name)?.kind {
+                    FileKind::Directory => Ok(()),
+                    FileKind::File | FileKind::Symlink | FileKind::Other => {
+                        Err(io::ErrorKind::NotADirectory.into())
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The directory at `path`, with those above it; made if it is gone.
+    pub(super) fn open_or_create(&mut self, path: &RelativePath) -> io::Result<D> {
+        match self.directories.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => return outcome,
+        }
+        let mut above = RelativePath::root();
+        for name in path.components() {
+            above = above.join(name);
+            self.create_directory(&above)?;
+        }
+        self.directories.open(path)
+    }
+
+    /// Remembers that the names of a directory are to be synced.
+    pub(super) fn touch(&mut self, path: RelativePath) -> io::Result<()> {
+        self.touched.insert(path);
+        if self.touched.len() > DIRTY_MAX {
+            self.sync_touched()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is about one entry alone; any other ends the store's work.
+pub(super) fn is_of_entry(error: &io::Error) -> bool {
+    let kind = disk_error("", b"", error).kind;
+    error.kind() == io::ErrorKind::NotFound
+        || matches!(kind, DiskErrorKind::Path | DiskErrorKind::Permission)
+}
