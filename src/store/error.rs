@@ -35,6 +35,7 @@ fn kind(error: &io::Error) -> DiskErrorKind {
         | ErrorKind::InvalidInput
         | ErrorKind::AlreadyExists
         | ErrorKind::DirectoryNotEmpty
+        | ErrorKind::CrossesDevices
         | ErrorKind::TooManyLinks => DiskErrorKind::Path,
         _ => loop_kind(error),
     }

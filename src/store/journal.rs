@@ -281,11 +281,14 @@ impl Replay {
                 self.claims.discard(entry, units.0..units.1);
             }
             Record::Rotten { entry, offsets } => {
-                let pack = self.unsure.iter().find_map(|record| match record {
-                    Record::Pack { unit, files } if files.iter().any(|file| file.0 == entry) => {
-                        Some(*unit)
+                let is_of =
+                    |files: &[(EntryIndex, PackedFile)]| files.iter().any(|(of, _)| *of == entry);
+                let pack = self.unsure.iter().find_map(|record| {
+                    if let Record::Pack { unit, files } = record {
+                        is_of(files).then_some(*unit)
+                    } else {
+                        None
                     }
-                    _ => None,
                 });
                 let units = pack.map_or(0..0, |unit| unit..unit + 1);
                 self.take_back(entry, units, |offset| offsets.contains(&offset));

@@ -352,12 +352,8 @@ impl File for OsFile {
     }
 }
 
-#[expect(
-    clippy::unnecessary_cast,
-    clippy::cast_lossless,
-    clippy::useless_conversion,
-    reason = "the widths of these fields differ between platforms"
-)]
+// Not `expect`: the widths of these fields, and so the lints, differ between platforms.
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
 fn metadata(stat: &Stat) -> Metadata {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => FileKind::File,

@@ -166,11 +166,11 @@ impl<D: Directory> Scan<D> {
     /// Reports one stored page, or goes over to what follows them.
     fn replay(&mut self) -> Result<(), DiskError> {
         let broken = |error: &io::Error| disk_error("load page from", super::pages::NAME, error);
-        let (stored, end) = (self.lock().len(), self.lock().end());
         let Phase::Replay { next, place, top } = &mut self.phase else {
             return Ok(());
         };
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stored, end) = (pages.len(), pages.end());
         if *next < stored {
             let page = pages.load(*next).map_err(|error| broken(&error))?;
             let decoded = Page::decode(&page.encoded)

@@ -395,9 +395,12 @@ fn read_stamped<F: File>(
         Err(error) => Err(read_error(file, &error)),
     };
     check()?;
-    read().map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ReadError::Changed,
-        _ => read_error(file, &error),
+    read().map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            ReadError::Changed
+        } else {
+            read_error(file, &error)
+        }
     })?;
     check()
 }

@@ -8,6 +8,10 @@
 mod architecture;
 mod cli;
 mod policy;
+mod store_crash;
+mod store_source;
+mod store_state;
+mod store_target;
 mod support;
 mod transfer;
 

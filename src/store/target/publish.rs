@@ -104,9 +104,11 @@ impl<D: Directory> TargetStore<D> {
         self.touch(metadata.path.clone())
     }
 
-    /// Data, then the journal with its barrier, so that no claim is durable before what it claims.
+    /// Data, then the journal with its barrier, so that no claim is durable before what it claims. New directories, too:
+    /// a rename into one that a power loss takes would take the file along.
     fn make_durable(&mut self, publishing: &[EntryIndex]) -> Result<(), DiskError> {
         self.sync_data()
+            .and_then(|()| self.sync_touched())
             .and_then(|()| self.pages.sync())
             .map_err(|error| self.sync_failed(&error))?;
         self.journal(&Record::Barrier)?;

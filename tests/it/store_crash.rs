@@ -1,0 +1,395 @@
+//! Crashes of process and power at every operation of a transfer, on a disk in memory (P-04, D-01…D-06).
+
+use crate::support::promise::{Promise, Run, SESSION, promise, receive};
+use rejoin::store::fs::{Directory, File};
+use rejoin::store::memory::{Fault, MemoryDirectory, MemoryDisk, Tree};
+use rejoin::store::{SourceRoots, TargetOptions, TargetStore};
+use rejoin::transfer::disk::{DiskError, DiskErrorKind, TargetState, UnitContent};
+use rejoin::transfer::manifest::EntryIndex;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+const MIB: usize = 1 << 20;
+
+fn file(directory: &MemoryDirectory, name: &str, content: &[u8]) {
+    let file = directory.create_file(name.as_bytes(), 0o644).expect("new");
+    file.write_at(&[content], 0).expect("written");
+}
+
+fn noise(bytes: usize, seed: u8) -> Vec<u8> {
+    let mut content = vec![0; bytes];
+    blake3::Hasher::new_keyed(&[seed; 32])
+        .finalize_xof()
+        .fill(&mut content);
+    content
+}
+
+/// A small tree with one file of each sort: over one unit, small, empty, deep, a link.
+fn source() -> (MemoryDisk, Promise) {
+    let disk = MemoryDisk::new();
+    let root = disk.root();
+    for name in ["tree", "session"] {
+        root.create_directory(name.as_bytes(), 0o755).expect("new");
+    }
+    let tree = root.open_directory(b"tree").expect("there");
+    file(&tree, "large", &noise(MIB + 9, 1));
+    file(&tree, "small", b"hello");
+    file(&tree, "empty", b"");
+    tree.create_directory(b"below", 0o750).expect("new");
+    tree.create_directory(b"void", 0o700).expect("new");
+    let below = tree.open_directory(b"below").expect("there");
+    file(&below, "a b\n\u{1f980}", b"odd name");
+    below.create_symlink(b"link", b"../small").expect("new");
+    let roots = SourceRoots::from_parents([(root.clone(), vec![b"tree".to_vec()])]).expect("one");
+    let promise = promise(&roots, &root.open_directory(b"session").expect("there"));
+    assert_eq!(promise.skipped, vec![]);
+    (disk, promise)
+}
+
+fn expected(source: &MemoryDisk) -> Tree {
+    source
+        .tree()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with(b"tree"))
+        .collect()
+}
+
+fn open(
+    disk: &MemoryDisk,
+    boot: u8,
+) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [boot; 16],
+        umask: 0o022,
+    };
+    TargetStore::open(disk.root(), options)
+}
+
+/// A whole run: open, receive, clean up.
+fn attempt(disk: &MemoryDisk, boot: u8, promise: &Promise, run: &mut Run) -> Result<(), DiskError> {
+    let (mut store, state) = open(disk, boot)?;
+    receive(&mut store, &state, promise, 1, run)?;
+    store.cleanup()
+}
+
+fn operations(promise: &Promise) -> u64 {
+    let disk = MemoryDisk::new();
+    attempt(&disk, 1, promise, &mut Run::default()).expect("no faults");
+    disk.operations()
+}
+
+/// What is claimed must be there: every claimed unit in its partial or, once published, in its file.
+fn check_claims(disk: &MemoryDisk, state: &TargetState, promise: &Promise, all: &Tree, at: &str) {
+    let tree = disk.tree();
+    let mut partials: BTreeMap<EntryIndex, &Vec<u8>> = BTreeMap::new();
+    for (path, content) in &tree {
+        let name = path.rsplit(|&byte| byte == b'/').next().expect("a name");
+        if path.starts_with(b".rejoin/")
+            && let Some(entry) = name.strip_suffix(b".part")
+        {
+            let entry = std::str::from_utf8(entry).expect("a number");
+            partials.insert(entry.parse().expect("a number"), content);
+        }
+        if path.starts_with(b"tree") {
+            assert_eq!(Some(content), all.get(path), "{at}: wrong final {path:?}");
+        }
+    }
+    for unit in promise
+        .units
+        .iter()
+        .filter(|unit| state.units.contains(unit.unit))
+    {
+        let pieces: Vec<(EntryIndex, usize)> = match &unit.content {
+            UnitContent::Part { entry, offset, .. } => vec![(*entry, *offset as usize)],
+            UnitContent::Pack { files } => files.iter().map(|(entry, _)| (*entry, 0)).collect(),
+        };
+        for (entry, offset) in pieces {
+            let path = promise.publish[&entry].path.as_bytes();
+            let whole = &all[path];
+            let end = whole.len().min(offset + MIB);
+            let is_there = tree.get(path) == Some(whole)
+                || partials
+                    .get(&entry)
+                    .is_some_and(|partial| partial.get(offset..end) == Some(&whole[offset..end]));
+            assert!(
+                is_there,
+                "{at}: unit {} is claimed, entry {entry} lacks it",
+                unit.unit
+            );
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_at_any_operation() {
+    let (source, promise) = source();
+    let all = expected(&source);
+    for operation in 0..operations(&promise) {
+        let at = format!("killed at operation {operation}");
+        let disk = MemoryDisk::new();
+        disk.fail_at(operation, Fault::Crash);
+        let mut first = Run::default();
+        attempt(&disk, 1, &promise, &mut first).expect_err("crashed");
+        disk.restart();
+        let (store, state) = open(&disk, 1).expect(&at);
+        check_claims(&disk, &state, &promise, &all, &at);
+        // Cleaned up: nothing is left to resume.
+        let is_over = state.pages == 0 && disk.tree().contains_key(&b"tree/"[..]);
+        for unit in &first.written {
+            // Written and replied to in the same boot: trusted, unless the session is over and cleaned up.
+            assert!(
+                state.units.contains(*unit) || is_over,
+                "{at}: unit {unit} is sent again"
+            );
+        }
+        drop(store);
+        let mut second = Run::default();
+        attempt(&disk, 1, &promise, &mut second).expect(&at);
+        assert_eq!(disk.tree(), all, "{at}");
+        if !is_over {
+            let again = second
+                .written
+                .iter()
+                .filter(|unit| first.written.contains(unit));
+            assert_eq!(again.count(), 0, "{at}: sent again");
+        }
+    }
+}
+
+#[test]
+fn a_power_loss_keeps_what_was_acknowledged_at_any_operation() {
+    let (source, promise) = source();
+    let all = expected(&source);
+    let mut states = 0;
+    for operation in 0..operations(&promise) {
+        for seed in 0..8_u64 {
+            let at = format!("power lost at operation {operation}, seed {seed}");
+            let disk = MemoryDisk::new();
+            disk.fail_at(operation, Fault::Crash);
+            let mut first = Run::default();
+            attempt(&disk, 1, &promise, &mut first).expect_err("crashed");
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ operation;
+            disk.lose_power(|| match seed {
+                0 => false,
+                1 => true,
+                _ => {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    random.is_multiple_of(2)
+                }
+            });
+            states += 1;
+            let (store, state) = open(&disk, 2).expect(&at);
+            check_claims(&disk, &state, &promise, &all, &at);
+            let tree = disk.tree();
+            let is_all_final = all
+                .iter()
+                .all(|(path, content)| tree.get(path) == Some(content));
+            for unit in &first.acknowledged {
+                assert!(
+                    state.units.contains(*unit) || is_all_final,
+                    "{at}: unit {unit} was acknowledged and is lost"
+                );
+            }
+            drop(store);
+            attempt(&disk, 2, &promise, &mut Run::default()).expect(&at);
+            assert_eq!(disk.tree(), all, "{at}");
+        }
+    }
+    assert!(states > 300, "{states} states");
+}
+
+#[test]
+fn a_full_or_broken_disk_at_any_operation_is_named_and_gone_on_with() {
+    let (source, promise) = source();
+    let all = expected(&source);
+    for (kind, expected_kind) in [
+        (ErrorKind::StorageFull, DiskErrorKind::Full),
+        (ErrorKind::QuotaExceeded, DiskErrorKind::Full),
+    ] {
+        for operation in 0..operations(&promise) {
+            let at = format!("{kind} at operation {operation}");
+            let disk = MemoryDisk::new();
+            disk.fail_at(operation, Fault::Error(kind));
+            let mut run = Run::default();
+            match attempt(&disk, 1, &promise, &mut run) {
+                Err(error) => assert_eq!(error.kind, expected_kind, "{at}: {error}"),
+                // Directory metadata is not worth the transfer.
+                Ok(()) => assert_eq!(disk.tree(), all, "{at}"),
+            }
+            attempt(&disk, 1, &promise, &mut Run::default()).expect(&at);
+            assert_eq!(disk.tree(), all, "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_store_stays_failed() {
+    let (_, promise) = source();
+    let disk = MemoryDisk::new();
+    let (mut store, _) = open(&disk, 1).expect("fresh");
+    disk.fail_at(disk.operations(), Fault::Error(ErrorKind::StorageFull));
+    for _ in 0..3 {
+        let reply = store.handle(promise.units[0].write());
+        let Some(rejoin::transfer::disk::TargetReply::Failed(error)) = reply else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(error.kind, DiskErrorKind::Full);
+    }
+}
+
+/// A journal cut or damaged at any byte of its last record, and at some of all others, costs units and nothing else.
+#[test]
+fn a_torn_journal_is_believed_up_to_its_last_good_record() {
+    let (source, promise) = source();
+    let all = expected(&source);
+    let disk = MemoryDisk::new();
+    let (mut store, state) = open(&disk, 1).expect("fresh");
+    // Everything but the end.
+    let mut part = promise.clone();
+    part.publish.clear();
+    part.units.truncate(2);
+    receive(&mut store, &state, &part, 1, &mut Run::default()).expect("no faults");
+    drop(store);
+    let path = format!(".rejoin/{SESSION}/journal").into_bytes();
+    let journal = disk.tree()[&path].clone();
+    let last = journal.len() - 300;
+    let cuts = (0..journal.len()).filter(|cut| *cut > last || cut % 7 == 0);
+    for cut in cuts {
+        for flip in [false, true] {
+            let at = format!("byte {cut} of {}, flipped: {flip}", journal.len());
+            let disk = disk.fork();
+            let directory = [&b".rejoin"[..], SESSION.to_string().as_bytes()]
+                .iter()
+                .fold(disk.root(), |directory, name| {
+                    directory.open_directory(name).expect("there")
+                });
+            let file = directory
+                .open_file(b"journal", rejoin::store::fs::Access::ReadWrite)
+                .expect("there");
+            if flip {
+                file.write_at(&[&[journal[cut] ^ 0x40]], cut as u64)
+                    .expect("written");
+            } else {
+                file.set_bytes(cut as u64).expect("cut");
+            }
+            drop(file);
+            // Opened by a newer program's header byte: refused, untouched.
+            let opened = open(&disk, 1);
+            if let Err(error) = &opened {
+                assert!(flip && (8..12).contains(&cut), "{at}: {error}");
+                assert_eq!(disk.tree()[&path].len(), journal.len(), "{at}");
+                continue;
+            }
+            let (mut store, state) = opened.expect("opened");
+            check_claims(&disk, &state, &promise, &all, &at);
+            let has_header_damage = flip && cut < 36;
+            assert_eq!(store.has_damage(), has_header_damage, "{at}");
+            if state.is_finished {
+                continue;
+            }
+            receive(&mut store, &state, &promise, 1, &mut Run::default()).expect(&at);
+            store.cleanup().expect(&at);
+            assert_eq!(disk.tree(), all, "{at}");
+        }
+    }
+}
+
+#[test]
+fn another_boot_trusts_only_what_a_barrier_covers() {
+    let (_, promise) = source();
+    let disk = MemoryDisk::new();
+    let (mut store, _) = open(&disk, 1).expect("fresh");
+    for (number, encoded) in (0..).zip(&promise.pages) {
+        let encoded = encoded.clone();
+        store.handle(rejoin::transfer::disk::TargetRequest::KeepPage { number, encoded });
+    }
+    store.handle(promise.units[0].write());
+    store.handle(rejoin::transfer::disk::TargetRequest::Barrier { publish: vec![] });
+    store.handle(promise.units[1].write());
+    drop(store);
+    let claimed = |boot: u8| {
+        let (_, state) = open(&disk.fork(), boot).expect("there");
+        state.units.iter().collect::<Vec<_>>()
+    };
+    let (first, second) = (promise.units[0].unit, promise.units[1].unit);
+    assert_eq!(claimed(1), vec![first, second]);
+    assert_eq!(claimed(2), vec![first]);
+}
+
+#[test]
+fn a_failed_sync_takes_the_trust_of_the_same_boot() {
+    let (_, promise) = source();
+    let disk = MemoryDisk::new();
+    let (mut store, _) = open(&disk, 1).expect("fresh");
+    for (number, encoded) in (0..).zip(&promise.pages) {
+        let encoded = encoded.clone();
+        store.handle(rejoin::transfer::disk::TargetRequest::KeepPage { number, encoded });
+    }
+    store.handle(promise.units[0].write());
+    disk.fail_at(disk.operations(), Fault::Error(ErrorKind::Other));
+    let reply = store.handle(rejoin::transfer::disk::TargetRequest::Barrier { publish: vec![] });
+    let Some(rejoin::transfer::disk::TargetReply::Failed(error)) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(error.kind, DiskErrorKind::Device);
+    drop(store);
+    let (_, state) = open(&disk, 1).expect("there");
+    assert!(state.units.is_empty(), "{:?}", state.units);
+}
+
+/// D-09: one flipped bit between runs costs one unit.
+#[test]
+fn rot_between_runs_is_found_and_only_that_unit_fetched_again() {
+    let (source, promise) = source();
+    let disk = MemoryDisk::new();
+    let (mut store, state) = open(&disk, 1).expect("fresh");
+    let mut part = promise.clone();
+    let last = part.units.pop().expect("units");
+    part.publish.clear();
+    part.directories.clear();
+    let mut first = Run::default();
+    // Without `Finish`: the run is cut short.
+    for (number, encoded) in (0..).zip(&part.pages) {
+        let encoded = encoded.clone();
+        store.handle(rejoin::transfer::disk::TargetRequest::KeepPage { number, encoded });
+    }
+    for unit in &part.units {
+        store.handle(unit.write());
+        first.written.push(unit.unit);
+    }
+    drop((store, state));
+    let (entry, offset) = part
+        .units
+        .iter()
+        .find_map(|unit| match unit.content {
+            UnitContent::Part { entry, offset, .. } => Some((entry, offset)),
+            UnitContent::Pack { .. } => None,
+        })
+        .expect("a large file");
+    let directory = [&b".rejoin"[..], SESSION.to_string().as_bytes()]
+        .iter()
+        .fold(disk.root(), |directory, name| {
+            directory.open_directory(name).expect("there")
+        });
+    let partial = directory
+        .open_file(
+            format!("{entry}.part").as_bytes(),
+            rejoin::store::fs::Access::ReadWrite,
+        )
+        .expect("there");
+    partial.write_at(&[&[0xa5]], offset).expect("written");
+    drop(partial);
+    let mut second = Run::default();
+    attempt(&disk, 1, &promise, &mut second).expect("repaired");
+    assert_eq!(second.rotten, vec![(entry, offset)]);
+    assert_eq!(
+        second.written.len(),
+        2,
+        "the last unit and the rotten one: {second:?}"
+    );
+    assert!(second.written.contains(&last.unit));
+    assert_eq!(disk.tree(), expected(&source));
+}

@@ -1,0 +1,354 @@
+//! The sender's scan and reads on a real file system.
+
+use crate::support::promise::SESSION;
+use rejoin::store::{OsDirectory, Scan, SourceError, SourceRoots, SourceStore, source};
+use rejoin::transfer::disk::{
+    ReadError, ScanReport, SourceFile, SourceReply, SourceRequest, StoredPage,
+};
+use rejoin::transfer::manifest::{DirectoryTable, EntryKind, Page, PageCheck};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn open(paths: &[PathBuf], state: &Path) -> (Scan<OsDirectory>, SourceStore<OsDirectory>) {
+    let roots = SourceRoots::open(paths).expect("paths");
+    let state = OsDirectory::open(state).expect("there");
+    source::open(&roots, &state, SESSION).expect("opened")
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("temporary")
+}
+
+fn pages(scan: &mut Scan<OsDirectory>) -> Vec<StoredPage> {
+    let mut pages = Vec::new();
+    while let Some(report) = scan.next_report() {
+        match report {
+            ScanReport::Page(page) => pages.push(page),
+            ScanReport::End { .. } => {}
+            report @ (ScanReport::Skipped { .. } | ScanReport::Failed(_)) => panic!("{report:?}"),
+        }
+    }
+    pages
+}
+
+/// Every path of the pages, each of which must follow the one before.
+fn paths(pages: &[StoredPage]) -> Vec<String> {
+    let (mut check, mut table) = (PageCheck::new(), DirectoryTable::new());
+    let mut paths = Vec::new();
+    for page in pages {
+        let page = Page::decode(&page.encoded).expect("a page");
+        assert!(
+            check
+                .check(&page)
+                .expect("follows")
+                .iter()
+                .all(Result::is_ok)
+        );
+        table.add_page(&page);
+        for (_, entry) in page.iter() {
+            let path = table.path(entry).expect("known");
+            paths.push(String::from_utf8_lossy(path.as_bytes()).into_owned());
+        }
+    }
+    paths
+}
+
+fn files(pages: &[StoredPage]) -> Vec<SourceFile> {
+    let mut table = DirectoryTable::new();
+    let mut files = Vec::new();
+    for stored in pages {
+        let page = Page::decode(&stored.encoded).expect("a page");
+        table.add_page(&page);
+        for ((entry, content), stamp) in page.iter().zip(&stored.stamps) {
+            assert_eq!(
+                stamp.is_some(),
+                matches!(content.kind, EntryKind::File { .. })
+            );
+            files.extend(stamp.map(|stamp| SourceFile {
+                entry,
+                path: table.path(content).expect("known"),
+                stamp,
+            }));
+        }
+    }
+    files
+}
+
+fn many(root: &Path) {
+    for directory in ["a", "a/b", "a-", "c"] {
+        let directory = root.join(directory);
+        fs::create_dir_all(&directory).expect("made");
+        for number in 0..700 {
+            fs::write(directory.join(format!("file {number}")), "x").expect("written");
+        }
+    }
+}
+
+#[test]
+fn pages_are_in_canonical_order_and_the_first_leaves_early() {
+    let (source, state) = (temporary(), temporary());
+    many(&source.path().join("tree"));
+    let (mut scan, _store) = open(&[source.path().join("tree")], state.path());
+    let pages = pages(&mut scan);
+    let first = Page::decode(&pages[0].encoded).expect("a page");
+    assert_eq!(first.entries.len(), 64);
+    let paths = paths(&pages);
+    assert_eq!(paths.len(), 2_805);
+    let components = |path: &String| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+    assert!(paths.is_sorted_by_key(components));
+}
+
+/// A scan that is cut off after any page goes on behind it, with the same numbers, and a complete one is not repeated.
+#[test]
+fn a_scan_goes_on_where_it_stopped() {
+    let (source, whole) = (temporary(), temporary());
+    let tree = source.path().join("tree");
+    many(&tree);
+    let expected = pages(&mut open(&[tree.clone()], whole.path()).0);
+    for stop in 1..=expected.len() {
+        let state = temporary();
+        let (mut scan, store) = open(&[tree.clone()], state.path());
+        for _ in 0..stop {
+            assert!(matches!(scan.next_report(), Some(ScanReport::Page(_))));
+        }
+        drop((scan, store));
+        let (mut scan, _store) = open(&[tree.clone()], state.path());
+        // The last page leaves together with the end.
+        assert_eq!(scan.is_stored(), stop == expected.len());
+        let again = pages(&mut scan);
+        assert_eq!(again[..stop], expected[..stop], "stopped after {stop}");
+        assert_eq!(paths(&again), paths(&expected), "stopped after {stop}");
+    }
+    let (mut scan, _store) = open(&[tree.clone()], whole.path());
+    assert!(scan.is_stored());
+    fs::write(tree.join("new"), "x").expect("written");
+    assert_eq!(pages(&mut scan), expected);
+}
+
+#[test]
+fn what_cannot_be_sent_is_named() {
+    let (source, state) = (temporary(), temporary());
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    for name in [
+        &b"good"[..],
+        b"Twin",
+        b"twin",
+        b"C:bad",
+        b"caf\xc3\xa9",
+        b"cafe\xcc\x81",
+    ] {
+        fs::write(tree.join(OsStr::from_bytes(name)), "x").expect("written");
+    }
+    symlink("/etc/passwd", tree.join("out")).expect("made");
+    symlink("../..", tree.join("up")).expect("made");
+    symlink("good", tree.join("in")).expect("made");
+    rustix::fs::mkfifoat(rustix::fs::CWD, tree.join("fifo"), rustix::fs::Mode::RWXU).expect("made");
+    let (mut scan, _store) = open(&[tree], state.path());
+    let (mut skipped, mut stored) = (Vec::new(), Vec::new());
+    while let Some(report) = scan.next_report() {
+        match report {
+            ScanReport::Skipped {
+                path,
+                reason,
+                is_failure,
+            } => skipped.push((path, reason, is_failure)),
+            ScanReport::Page(page) => stored.push(page),
+            ScanReport::End { .. } => {}
+            ScanReport::Failed(error) => panic!("{error}"),
+        }
+    }
+    skipped.sort();
+    let brief: Vec<(&str, bool)> = skipped
+        .iter()
+        .map(|(path, _, failure)| (path.as_str(), *failure))
+        .collect();
+    assert_eq!(
+        brief,
+        [
+            ("tree/C:bad", true),
+            ("tree/caf\u{e9}", true),
+            ("tree/fifo", false),
+            ("tree/out", true),
+            ("tree/twin", true),
+            ("tree/up", true),
+        ]
+    );
+    assert!(skipped[4].1.contains("Twin"), "{:?}", skipped[4]);
+    assert_eq!(paths(&stored).len(), 5, "{:?}", paths(&stored));
+}
+
+#[test]
+fn paths_have_the_names_that_a_user_expects() {
+    let source = temporary();
+    let real = source.path().join("real");
+    fs::create_dir_all(real.join("in")).expect("made");
+    symlink(&real, source.path().join("link")).expect("made");
+    let name = |path: PathBuf| {
+        let roots = SourceRoots::open(&[path]).expect("a path");
+        let names: Vec<_> = roots
+            .names()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        names[0].clone()
+    };
+    assert_eq!(name(source.path().join("real")), "real");
+    assert_eq!(name(source.path().join("real/")), "real");
+    assert_eq!(name(source.path().join("real/.")), "real");
+    assert_eq!(name(source.path().join("real/in/..")), "real");
+    assert_eq!(name(source.path().join("link")), "link");
+    assert_eq!(name(source.path().join("link/")), "real");
+    assert!(matches!(
+        SourceRoots::open(&[PathBuf::from("/")]),
+        Err(SourceError::NoName { .. })
+    ));
+    let missing = SourceRoots::open(&[source.path().join("missing")]);
+    assert!(matches!(missing, Err(SourceError::Open { .. })));
+    fs::create_dir(source.path().join("other")).expect("made");
+    fs::write(source.path().join("other/real"), "x").expect("written");
+    let Err(error) = SourceRoots::open(&[real, source.path().join("other/real")]) else {
+        panic!("the same name twice");
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains("other/real") && text.matches("real").count() >= 2,
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_that_changed_is_never_read() {
+    let (source, state) = (temporary(), temporary());
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    for name in ["kept", "longer", "gone", "linked", "replaced"] {
+        fs::write(tree.join(name), name).expect("written");
+    }
+    fs::write(tree.join("large"), vec![7; 3 << 20]).expect("written");
+    let (mut scan, mut store) = open(&[tree.clone()], state.path());
+    let files = files(&pages(&mut scan));
+    let large = files
+        .iter()
+        .find(|file| file.stamp.bytes > 99)
+        .expect("large")
+        .clone();
+    let part = |store: &mut SourceStore<OsDirectory>, unit: u64| {
+        let request = SourceRequest::ReadPart {
+            unit,
+            file: large.clone(),
+            offset: unit << 20,
+            bytes: 1 << 20,
+        };
+        match store.handle(request) {
+            SourceReply::Part { content, .. } => content,
+            reply => panic!("{reply:?}"),
+        }
+    };
+    assert!(part(&mut store, 0).is_ok());
+    // Same size, same modification time, while the store has it open.
+    let modified = tree
+        .join("large")
+        .metadata()
+        .expect("there")
+        .modified()
+        .expect("known");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(tree.join("large"))
+        .expect("there");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", 2 << 20).expect("written");
+    file.set_modified(modified).expect("set");
+    assert_eq!(part(&mut store, 1), Err(ReadError::Changed));
+
+    fs::write(tree.join("longer"), "longer than it was").expect("written");
+    fs::remove_file(tree.join("gone")).expect("removed");
+    fs::remove_file(tree.join("linked")).expect("removed");
+    symlink("/etc/passwd", tree.join("linked")).expect("made");
+    fs::remove_file(tree.join("replaced")).expect("removed");
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        tree.join("replaced"),
+        rustix::fs::Mode::RWXU,
+    )
+    .expect("made");
+    let small: Vec<SourceFile> = files
+        .into_iter()
+        .filter(|file| file.stamp.bytes < 99)
+        .collect();
+    let reply = store.handle(SourceRequest::ReadPack {
+        unit: 9,
+        files: small,
+    });
+    let SourceReply::Pack { files, frames, .. } = reply else {
+        panic!("{reply:?}");
+    };
+    let outcomes: Vec<Result<u64, ReadError>> = files
+        .into_iter()
+        .map(|(_, outcome)| outcome.map(|file| file.bytes))
+        .collect();
+    // In order: gone, kept, linked, longer, replaced.
+    assert_eq!(
+        outcomes,
+        [
+            Err(ReadError::Vanished),
+            Ok(4),
+            Err(ReadError::Changed),
+            Err(ReadError::Changed),
+            Err(ReadError::Changed),
+        ]
+    );
+    assert_eq!(frames.concat(), b"\x02kept");
+}
+
+#[test]
+fn values_are_known_again_after_a_restart() {
+    let (source, state) = (temporary(), temporary());
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    fs::write(tree.join("large"), vec![7; 3 << 20]).expect("written");
+    fs::write(tree.join("small"), "small").expect("written");
+    let (mut scan, mut store) = open(&[tree.clone()], state.path());
+    let files = files(&pages(&mut scan));
+    let (large, small) = (files[0].clone(), files[1].clone());
+    let reply = store.handle(SourceRequest::ReadPart {
+        unit: 1,
+        file: large.clone(),
+        offset: 1 << 20,
+        bytes: 1 << 20,
+    });
+    let SourceReply::Part {
+        content: Ok((frames, value)),
+        ..
+    } = reply
+    else {
+        panic!("{reply:?}");
+    };
+    assert!(
+        frames
+            .iter()
+            .all(|frame| frame[0] == 2 && frame.len() <= 61_697)
+    );
+    assert_eq!(frames.len(), 17);
+    let pack = vec![small.clone()];
+    store.handle(SourceRequest::ReadPack {
+        unit: 3,
+        files: pack,
+    });
+    drop((scan, store));
+    let (_scan, mut store) = open(&[tree], state.path());
+    let mut load = |entry, units| match store.handle(SourceRequest::LoadValues { entry, units }) {
+        SourceReply::Values { values, .. } => values,
+        reply => panic!("{reply:?}"),
+    };
+    assert_eq!(load(large.entry, 0..3), [None, Some(value), None]);
+    assert_eq!(load(large.entry, 1..2), [Some(value)]);
+    assert_eq!(
+        load(small.entry, 3..4),
+        [Some(*blake3::hash(b"small").as_bytes())]
+    );
+    assert_eq!(load(small.entry + 7, 1..2), [None]);
+}

@@ -1,0 +1,517 @@
+//! The target on a real file system: names, holes, conflicts, confinement.
+
+use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive};
+use bytes::Bytes;
+use rejoin::store::{OsDirectory, SourceRoots, TargetOptions, TargetStore};
+use rejoin::transfer::disk::{
+    DiskErrorKind, Existing, OnConflict, Published, TargetReply, TargetRequest, TargetState,
+    UnitContent, Wanted, WantedKind,
+};
+use rejoin::transfer::manifest::ModifiedTime;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+
+const MIB: usize = 1 << 20;
+
+fn open(out: &Path) -> (TargetStore<OsDirectory>, TargetState) {
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+    };
+    TargetStore::open(OsDirectory::open(out).expect("there"), options).expect("opened")
+}
+
+fn promise_of(paths: &[PathBuf]) -> Promise {
+    let state = tempfile::tempdir().expect("temporary");
+    let roots = SourceRoots::open(paths).expect("paths");
+    promise(&roots, &OsDirectory::open(state.path()).expect("there"))
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut content = vec![0; bytes];
+    blake3::Hasher::new().finalize_xof().fill(&mut content);
+    content
+}
+
+/// Every name below `root` with kind, mode, modification time and content.
+fn look(root: &Path) -> Vec<(PathBuf, u32, i64, i64, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).expect("readable") {
+            let path = entry.expect("readable").path();
+            let metadata = path.symlink_metadata().expect("there");
+            let content = if metadata.is_symlink() {
+                fs::read_link(&path)
+                    .expect("a link")
+                    .as_os_str()
+                    .as_bytes()
+                    .to_vec()
+            } else if metadata.is_dir() {
+                open.push(path.clone());
+                Vec::new()
+            } else {
+                fs::read(&path).expect("readable")
+            };
+            let below = path.strip_prefix(root).expect("below").to_path_buf();
+            found.push((
+                below,
+                metadata.mode(),
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+                content,
+            ));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_tree_arrives_as_it_was() {
+    let (source, out) = (
+        tempfile::tempdir().expect("temporary"),
+        tempfile::tempdir().expect("temporary"),
+    );
+    let tree = source.path().join("tree");
+    fs::create_dir_all(tree.join("empty dir/deeper")).expect("made");
+    for (name, content) in [
+        (&b"with space"[..], noise(10)),
+        (b"it's \"quoted\"", noise(11)),
+        ("\u{1f980}\u{e9}".as_bytes(), noise(12)),
+        (b"new\nline", noise(13)),
+        (b"not utf8 \xff\xfe", noise(14)),
+        (b"zero", noise(0)),
+        (b"unit", noise(MIB)),
+        (b"unit and one", noise(MIB + 1)),
+        (b"three", noise(3 * MIB)),
+        (&[b'n'; 255], noise(1)),
+    ] {
+        fs::write(tree.join(OsStr::from_bytes(name)), content).expect("written");
+    }
+    fs::set_permissions(tree.join("zero"), fs::Permissions::from_mode(0o4751)).expect("set");
+    fs::set_permissions(tree.join("unit"), fs::Permissions::from_mode(0o444)).expect("set");
+    fs::set_permissions(tree.join("empty dir"), fs::Permissions::from_mode(0o555)).expect("set");
+    symlink("with space", tree.join("link")).expect("made");
+    symlink("/etc/passwd", tree.join("bad link")).expect("made");
+    let promise = promise_of(&[tree.clone()]);
+    assert_eq!(promise.skipped.len(), 1, "{:?}", promise.skipped);
+    fs::remove_file(tree.join("bad link")).expect("removed");
+    let touched = fs::File::open(&tree).expect("a directory");
+    touched
+        .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000))
+        .expect("set");
+    let promise = {
+        let mut again = promise_of(&[tree.clone()]);
+        again.skipped = promise.skipped;
+        again
+    };
+    let (mut store, state) = open(out.path());
+    receive(&mut store, &state, &promise, 4, &mut Run::default()).expect("received");
+    store.cleanup().expect("cleaned up");
+    let mut expected = look(source.path());
+    for entry in &mut expected {
+        // setuid does not travel; the umask applies.
+        entry.1 &= 0o170_755;
+        if entry.4.starts_with(b"with") {
+            entry.1 = 0o120_777;
+        }
+    }
+    let found = look(out.path());
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.0, expected.0);
+        assert_eq!(found.1, expected.1, "mode of {:?}", found.0);
+        assert_eq!(
+            (found.2, found.3),
+            (expected.2, expected.3),
+            "time of {:?}",
+            found.0
+        );
+        assert!(found.4 == expected.4, "content of {:?}", found.0);
+    }
+    // And once more: all of it is the same, nothing is in the way.
+    let (mut store, state) = open(out.path());
+    assert_eq!(state, TargetState::default());
+    let mut run = Run::default();
+    receive(&mut store, &state, &promise, 4, &mut run).expect("received");
+    assert!(
+        run.published
+            .values()
+            .all(|outcome| matches!(outcome, Published::Done { .. }))
+    );
+}
+
+#[test]
+fn zeros_become_holes_and_rewritten_zeros_do_not_keep_old_bytes() {
+    let (source, out) = (
+        tempfile::tempdir().expect("temporary"),
+        tempfile::tempdir().expect("temporary"),
+    );
+    let path = source.path().join("sparse");
+    let mut content = noise(8 * MIB);
+    content[MIB / 2..7 * MIB].fill(0);
+    fs::write(&path, &content).expect("written");
+    let promise = promise_of(&[path]);
+    let (mut store, state) = open(out.path());
+    // What an earlier, broken life of the partial might have left.
+    let unit = promise.units[3].clone();
+    let UnitContent::Part {
+        entry,
+        offset,
+        file_bytes,
+        ..
+    } = unit.content
+    else {
+        panic!("{:?}", unit.content);
+    };
+    let junk = noise(MIB);
+    let value = rejoin::transfer::merge::unit_value([&junk[..]], offset, file_bytes);
+    let write = TargetRequest::Write {
+        unit: unit.unit,
+        content: UnitContent::Part {
+            entry,
+            offset,
+            file_bytes,
+            value,
+        },
+        payload: vec![Bytes::from(junk)],
+    };
+    assert_eq!(
+        ask(&mut store, write).expect("no failure"),
+        Some(TargetReply::Written { unit: unit.unit })
+    );
+    receive(&mut store, &state, &promise, 100, &mut Run::default()).expect("received");
+    let out = out.path().join("sparse");
+    assert!(fs::read(&out).expect("there") == content);
+    let allocated = out.metadata().expect("there").blocks() * 512;
+    assert!(allocated < 4 * MIB as u64, "{allocated} bytes allocated");
+}
+
+#[test]
+fn nothing_of_a_corrupt_unit_is_written() {
+    let (source, out) = (
+        tempfile::tempdir().expect("temporary"),
+        tempfile::tempdir().expect("temporary"),
+    );
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    fs::write(tree.join("large"), noise(2 * MIB)).expect("written");
+    fs::write(tree.join("small"), noise(100)).expect("written");
+    fs::write(tree.join("smaller"), noise(50)).expect("written");
+    let promise = promise_of(&[tree]);
+    let (mut store, _) = open(out.path());
+    let before = look(out.path());
+    for unit in &promise.units {
+        let mut flipped = unit.clone();
+        let last = flipped.payload.last_mut().expect("content");
+        let mut bytes = last.to_vec();
+        *bytes.last_mut().expect("content") ^= 1;
+        *last = bytes.into();
+        let mut short = unit.clone();
+        let last = short.payload.last_mut().expect("content");
+        *last = last.slice(1..);
+        let mut long = unit.clone();
+        long.payload.push(Bytes::from_static(b"x"));
+        let mut beyond = unit.clone();
+        if let UnitContent::Part { offset, .. } = &mut beyond.content {
+            *offset = u64::MAX - 5;
+        } else {
+            beyond.payload.clear();
+        }
+        for bad in [flipped, short, long, beyond] {
+            let reply = ask(&mut store, bad.write()).expect("no failure");
+            assert_eq!(reply, Some(TargetReply::Corrupt { unit: unit.unit }));
+        }
+    }
+    let names = |found: Vec<(PathBuf, u32, i64, i64, Vec<u8>)>| {
+        found
+            .into_iter()
+            .map(|entry| (entry.0, entry.4))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(look(out.path())), names(before));
+}
+
+fn conflict(on_conflict: OnConflict) -> (Run, TempDir) {
+    let (source, out) = (
+        tempfile::tempdir().expect("temporary"),
+        tempfile::tempdir().expect("temporary"),
+    );
+    let names = ["file.txt", "link", "directory", "fifo", "same"];
+    for name in names {
+        fs::write(source.path().join(name), format!("new {name}")).expect("written");
+    }
+    fs::write(out.path().join("file.txt"), "old").expect("written");
+    symlink("nowhere", out.path().join("link")).expect("made");
+    fs::create_dir(out.path().join("directory")).expect("made");
+    let fifo = out.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("made");
+    fs::write(out.path().join("same"), "new same").expect("written");
+    let paths: Vec<PathBuf> = names.iter().map(|name| source.path().join(name)).collect();
+    let promise = promise_of(&paths).on_conflict(on_conflict);
+    let (mut store, state) = open(out.path());
+    let mut run = Run::default();
+    receive(&mut store, &state, &promise, 9, &mut run).expect("received");
+    store.cleanup().expect("cleaned up");
+    // In no case is anything but a file or link replaced.
+    assert!(out.path().join("directory").is_dir());
+    assert!(!fifo.metadata().expect("there").is_file());
+    assert!(!out.path().join(".rejoin").exists());
+    (run, out)
+}
+
+fn read(out: &TempDir, name: &str) -> String {
+    fs::read_to_string(out.path().join(name)).expect("there")
+}
+
+#[test]
+fn conflicts_are_settled_as_asked_for() {
+    let count = |run: &Run, wanted: &Published| {
+        run.published
+            .values()
+            .filter(|outcome| *outcome == wanted)
+            .count()
+    };
+    for policy in [OnConflict::Fail, OnConflict::Skip] {
+        let (run, out) = conflict(policy);
+        assert_eq!(count(&run, &Published::Conflict), 4, "{run:?}");
+        assert_eq!(read(&out, "file.txt"), "old");
+    }
+    let (run, out) = conflict(OnConflict::Overwrite);
+    assert_eq!(count(&run, &Published::Conflict), 2, "{run:?}");
+    assert_eq!(read(&out, "file.txt"), "new file.txt");
+    assert_eq!(read(&out, "link"), "new link");
+    assert!(!out.path().join("link").is_symlink());
+    let (run, out) = conflict(OnConflict::Rename);
+    assert_eq!(count(&run, &Published::Conflict), 0, "{run:?}");
+    for (name, content) in [
+        ("file (1).txt", "new file.txt"),
+        ("link (1)", "new link"),
+        ("directory (1)", "new directory"),
+        ("fifo (1)", "new fifo"),
+    ] {
+        assert_eq!(read(&out, name), content);
+    }
+    assert_eq!(read(&out, "file.txt"), "old");
+    assert!(!out.path().join("same (1)").exists());
+}
+
+#[test]
+fn a_survey_says_what_is_there() {
+    let (source, out) = (
+        tempfile::tempdir().expect("temporary"),
+        tempfile::tempdir().expect("temporary"),
+    );
+    let tree = source.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    fs::write(tree.join("a"), "a").expect("written");
+    symlink("a", tree.join("l")).expect("made");
+    let promise = promise_of(&[tree]);
+    let mut wanted: Vec<Wanted> = promise
+        .publish
+        .values()
+        .map(|publish| Wanted {
+            entry: publish.entry,
+            path: publish.path.clone(),
+            kind: match &publish.kind {
+                rejoin::transfer::disk::PublishKind::File { bytes, .. } => WantedKind::File {
+                    bytes: *bytes,
+                    modified: publish.modified,
+                },
+                rejoin::transfer::disk::PublishKind::Symlink { target } => WantedKind::Symlink {
+                    target: target.clone(),
+                },
+            },
+        })
+        .collect();
+    let (mut store, state) = open(out.path());
+    let survey = |store: &mut TargetStore<OsDirectory>, wanted: &[Wanted]| {
+        let wanted = wanted.to_vec();
+        match ask(store, TargetRequest::Survey { page: 0, wanted }).expect("no failure") {
+            Some(TargetReply::Surveyed { existing, .. }) => existing
+                .into_iter()
+                .map(|(_, existing)| existing)
+                .collect::<Vec<_>>(),
+            reply => panic!("{reply:?}"),
+        }
+    };
+    assert_eq!(
+        survey(&mut store, &wanted),
+        [Existing::Absent, Existing::Absent]
+    );
+    receive(&mut store, &state, &promise, 9, &mut Run::default()).expect("received");
+    assert_eq!(
+        survey(&mut store, &wanted),
+        [Existing::Same, Existing::Same]
+    );
+    for wanted in &mut wanted {
+        match &mut wanted.kind {
+            WantedKind::File { modified, .. } => modified.nanoseconds ^= 1,
+            WantedKind::Symlink { target } => target.push(b'x'),
+            WantedKind::Directory => {}
+        }
+    }
+    assert_eq!(
+        survey(&mut store, &wanted),
+        [Existing::Differs, Existing::Differs]
+    );
+    wanted
+        .iter_mut()
+        .for_each(|wanted| wanted.kind = WantedKind::Directory);
+    assert_eq!(
+        survey(&mut store, &wanted),
+        [Existing::OtherKind, Existing::OtherKind]
+    );
+}
+
+/// a directory of the target is swapped for a symlink to the outside while files are published into it.
+#[test]
+fn a_swapped_parent_leads_nowhere() {
+    const FLIPS: u32 = 20_000;
+    let base = tempfile::tempdir().expect("temporary");
+    let (source, out, outside) = (
+        base.path().join("s"),
+        base.path().join("o"),
+        base.path().join("x"),
+    );
+    for directory in [&source.join("tree/below"), &out, &outside.join("below")] {
+        fs::create_dir_all(directory).expect("made");
+    }
+    for number in 0..400 {
+        fs::write(source.join(format!("tree/below/{number}")), "escaped").expect("written");
+    }
+    let promise = promise_of(&[source.join("tree")]);
+    let is_over = AtomicBool::new(false);
+    let before = look(&outside);
+    let (tree, aside) = (out.join("tree"), out.join("aside"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..FLIPS {
+                // Without the directory there is nothing to swap yet.
+                if fs::rename(&tree, &aside).is_ok() {
+                    let swapped = symlink(&outside, &tree);
+                    std::hint::spin_loop();
+                    if swapped.is_ok() {
+                        fs::remove_file(&tree).expect("a link");
+                    }
+                    // The store may have made a new directory in the gap; then that is the one to swap.
+                    if fs::rename(&aside, &tree).is_err() {
+                        let _ = fs::remove_dir_all(&aside);
+                    }
+                }
+            }
+            is_over.store(true, Ordering::Release);
+        });
+        let mut rounds = 0;
+        while rounds < 3 || !is_over.load(Ordering::Acquire) {
+            rounds += 1;
+            let (mut store, state) = open(&out);
+            for (number, encoded) in (0..).zip(&promise.pages).skip(state.pages as usize) {
+                let encoded = encoded.clone();
+                ask(&mut store, TargetRequest::KeepPage { number, encoded }).expect("kept");
+            }
+            let directories: Vec<_> = promise.directories.clone();
+            for unit in &promise.units {
+                let _ = ask(&mut store, unit.write());
+            }
+            for publish in promise.publish.values() {
+                let directories = directories
+                    .iter()
+                    .map(|(entry, directory)| (*entry, directory.path.clone()))
+                    .collect();
+                let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
+                let publish = vec![publish.clone()];
+                let _ = ask(&mut store, TargetRequest::Barrier { publish });
+                if is_over.load(Ordering::Acquire) {
+                    break;
+                }
+            }
+            let directories = directories
+                .into_iter()
+                .map(|(_, directory)| directory)
+                .collect();
+            let _ = ask(&mut store, TargetRequest::Finish { directories });
+        }
+    });
+    assert_eq!(look(&outside), before, "escaped");
+}
+
+#[test]
+fn a_planted_home_is_refused() {
+    let out = tempfile::tempdir().expect("temporary");
+    let elsewhere = tempfile::tempdir().expect("temporary");
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+    };
+    let open =
+        || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
+    symlink(elsewhere.path(), out.path().join(".rejoin")).expect("made");
+    assert_eq!(open().expect_err("a link").kind, DiskErrorKind::Path);
+    fs::remove_file(out.path().join(".rejoin")).expect("removed");
+    fs::create_dir(out.path().join(".rejoin")).expect("made");
+    fs::set_permissions(
+        out.path().join(".rejoin"),
+        fs::Permissions::from_mode(0o777),
+    )
+    .expect("set");
+    assert_eq!(
+        open().expect_err("open to all").kind,
+        DiskErrorKind::Permission
+    );
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("there").count(), 0);
+}
+
+#[test]
+fn one_process_has_a_target_session() {
+    let out = tempfile::tempdir().expect("temporary");
+    let (store, _) = open(out.path());
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+    };
+    let again =
+        || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
+    assert_eq!(again().expect_err("in use").kind, DiskErrorKind::Other);
+    drop(store);
+    again().expect("free again");
+}
+
+///
+#[test]
+fn times_out_of_range_are_clamped() {
+    let (source, out) = (
+        tempfile::tempdir().expect("temporary"),
+        tempfile::tempdir().expect("temporary"),
+    );
+    let path = source.path().join("file");
+    fs::write(&path, "x").expect("written");
+    for (seconds, nanoseconds) in [
+        (0, 0),
+        (-1, 5),
+        (i64::MAX, u32::MAX),
+        (i64::MIN, 0x3fff_ffff),
+        (884_541_600_000, 0),
+    ] {
+        let mut promise = promise_of(std::slice::from_ref(&path));
+        for publish in promise.publish.values_mut() {
+            publish.modified = ModifiedTime {
+                seconds,
+                nanoseconds,
+            };
+        }
+        let (mut store, state) = open(out.path());
+        receive(&mut store, &state, &promise, 9, &mut Run::default()).expect("received");
+        store.cleanup().expect("cleaned up");
+        fs::remove_file(out.path().join("file")).expect("there");
+    }
+}
