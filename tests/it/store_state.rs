@@ -1,5 +1,6 @@
 //! Session records, locks and the state directory (I-06, I-07, P-08, P-13).
 
+use rejoin::event::Role;
 use rejoin::store::memory::{Fault, MemoryDisk};
 use rejoin::store::record::{CodeHash, RecordError, SessionRecord, Side};
 use rejoin::store::{StateDirectory, StateError};
@@ -20,7 +21,7 @@ fn record(id: u8, target: &str) -> SessionRecord {
 #[test]
 fn sessions_are_found_again() {
     let base = tempfile::tempdir().expect("temporary");
-    let state = StateDirectory::open(Some(&base.path().join("deep/state"))).expect("made");
+    let state = StateDirectory::open(Some(&base.path().join("deep/state")), Role::Receiver).expect("made");
     for (id, target) in [(1, "/one"), (2, "/one"), (3, "/two")] {
         let mut session = state.create(record(id, target)).expect("new");
         assert_eq!(session.begin_connection(u64::from(id)), Ok(1));
@@ -84,7 +85,7 @@ fn sessions_are_found_again() {
 #[test]
 fn a_live_process_keeps_others_out_and_a_dead_one_does_not() {
     let base = tempfile::tempdir().expect("temporary");
-    let state = StateDirectory::open(Some(&base.path().join("state"))).expect("made");
+    let state = StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
     let session = state.create(record(1, "/one")).expect("new");
     let own = std::process::id().to_string();
     let locked = StateError::Locked {
@@ -115,10 +116,10 @@ fn a_live_process_keeps_others_out_and_a_dead_one_does_not() {
 fn state_that_others_can_reach_is_refused() {
     let base = tempfile::tempdir().expect("temporary");
     let path = base.path().join("state");
-    drop(StateDirectory::open(Some(&path)).expect("made"));
+    drop(StateDirectory::open(Some(&path), Role::Receiver).expect("made"));
     for mode in [0o777, 0o750, 0o704] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
-        let refused = StateDirectory::open(Some(&path)).err();
+        let refused = StateDirectory::open(Some(&path), Role::Receiver).err();
         assert!(
             matches!(refused, Some(StateError::NotPrivate { .. })),
             "{mode:o}: {refused:?}"
@@ -126,20 +127,20 @@ fn state_that_others_can_reach_is_refused() {
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("set");
     symlink(&path, base.path().join("link")).expect("made");
-    let refused = StateDirectory::open(Some(&base.path().join("link"))).err();
+    let refused = StateDirectory::open(Some(&base.path().join("link")), Role::Receiver).err();
     assert!(
         matches!(refused, Some(StateError::NotPrivate { .. })),
         "{refused:?}"
     );
     fs::remove_dir(path.join("sessions")).expect("empty");
     symlink("/tmp", path.join("sessions")).expect("made");
-    assert!(StateDirectory::open(Some(&path)).is_err());
+    assert!(StateDirectory::open(Some(&path), Role::Receiver).is_err());
 }
 
 #[test]
 fn a_newer_record_is_refused_and_left_as_it_is() {
     let base = tempfile::tempdir().expect("temporary");
-    let state = StateDirectory::open(Some(&base.path().join("state"))).expect("made");
+    let state = StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
     drop(state.create(record(1, "/one")).expect("new"));
     let path = base
         .path()
@@ -171,7 +172,7 @@ fn a_record_is_replaced_at_once() {
     for operation in 0.. {
         for kept in 0..8_u32 {
             let disk = MemoryDisk::new();
-            let state = StateDirectory::new(disk.root()).expect("made");
+            let state = StateDirectory::new(disk.root(), Role::Receiver).expect("made");
             let mut session = state.create(record(1, "/one")).expect("new");
             let first = session.begin_connection(5).expect("saved");
             disk.fail_at(disk.operations() + operation, Fault::Crash);
@@ -182,7 +183,7 @@ fn a_record_is_replaced_at_once() {
                 changes += 1;
                 kept >> (changes % 3) & 1 == 1
             });
-            let state = StateDirectory::new(disk.root()).expect("there");
+            let state = StateDirectory::new(disk.root(), Role::Receiver).expect("there");
             let mut session = state.open_session(SessionId([1; 16])).expect("whole");
             let third = session.begin_connection(7).expect("saved");
             assert!(
