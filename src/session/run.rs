@@ -169,7 +169,9 @@ impl<R: RoleActions> Runner<R> {
             self.around.wait_until.filter(|_| !self.was_met),
         ];
         let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
-        let takes_data = self.session.takes_data();
+        // Frames that come before the link counts as up wait in their channels.
+        let is_up = self.session.is_up();
+        let takes_data = is_up && self.session.takes_data();
         let blocked = self
             .waiting
             .front()
@@ -188,8 +190,8 @@ impl<R: RoleActions> Runner<R> {
         };
         tokio::select! {
             event = client.event() => Happening::Client(event),
-            frame = receive(control) => Happening::Frame(Channel::Control, frame),
-            frame = receive(pulse) => Happening::Frame(Channel::Pulse, frame),
+            frame = receive(control), if is_up => Happening::Frame(Channel::Control, frame),
+            frame = receive(pulse), if is_up => Happening::Frame(Channel::Pulse, frame),
             event = next_event(events) => Happening::Link(event),
             frame = receive(data), if takes_data => Happening::Frame(Channel::Data, frame),
             () = writable(handle, blocked), if blocked.is_some() => Happening::Writable,

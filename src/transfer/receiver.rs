@@ -276,7 +276,7 @@ impl Receiver {
                 self.protocol("it spoke before it was asked");
             }
             Message::Page { encoded } => self.on_page(Bytes::from(encoded)),
-            Message::End { pages, totals, chain } => self.on_end(pages, totals, chain),
+            Message::End { pages, totals, chain } => self.on_end(pages, totals, chain, now),
             Message::Unit { unit, head } => self.on_unit_head(unit, head, now),
             Message::FileRoot { entry, root } => self.on_file_root(entry, root),
             Message::EntryFailed { entry, is_changed, reason } => {
@@ -444,11 +444,14 @@ impl Receiver {
         }
     }
 
-    fn on_end(&mut self, pages: u64, totals: Totals, chain: Chain) {
+    fn on_end(&mut self, pages: u64, totals: Totals, chain: Chain, now: Instant) {
         if (pages, totals, chain) != (self.pages, self.check.totals(), self.chain) {
             return self.protocol("its manifest's end does not match its pages");
         }
         self.end = Some(totals);
+        if self.consent == Consent::Pending(None) {
+            self.consent = Consent::Pending(Some(now));
+        }
         self.progress.totals = totals;
         self.progress.is_complete = true;
         if self.is_finished {

@@ -8,7 +8,7 @@ use crate::transfer::disk::{
     PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, Stamp, StoredPage,
 };
 use crate::transfer::layout::{Layout, Segment};
-use crate::transfer::manifest::{EntryIndex, EntryKind, Page};
+use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
 use crate::transfer::merge::{self, Value};
 use crate::transfer::message::{Message, UnitHead, bounded_text};
 use crate::transfer::ranges::Ranges;
@@ -388,7 +388,10 @@ impl Sender {
         if is_kept {
             run.kept_bytes += bytes_settled;
         } else {
-            self.progress.unchanged_files += plan.unwanted.len();
+            let is_file = |entry: &&Entry| !matches!(entry.kind, EntryKind::Directory);
+            let unwanted = page.page.iter().filter(|(index, _)| plan.unwanted.contains(*index));
+            self.progress.unchanged_files +=
+                unwanted.filter(|(_, entry)| is_file(entry)).count() as u64;
         }
     }
 
