@@ -7,6 +7,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// What a run may take unless a test says otherwise; generous, since two cores may be busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,7 @@ pub(crate) struct Invocation {
     command: Command,
     input: Vec<u8>,
     deadline: Duration,
+    is_stdout_closed: bool,
 }
 
 /// A run under way; killed when dropped.
@@ -90,6 +93,7 @@ impl Home {
             command,
             input: Vec::new(),
             deadline: DEADLINE,
+            is_stdout_closed: false,
         }
     }
 }
@@ -112,6 +116,18 @@ impl Invocation {
         self
     }
 
+    /// Runs it elsewhere in its home.
+    pub(crate) fn within(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// Nobody reads what it writes to stdout, as after `| head -0`.
+    pub(crate) fn stdout_closed(mut self) -> Self {
+        self.is_stdout_closed = true;
+        self
+    }
+
     pub(crate) fn spawn(mut self) -> Running {
         let shown = shown(&self.command);
         let mut child = self
@@ -123,7 +139,8 @@ impl Invocation {
             .unwrap();
         // A program that does not read has closed the pipe.
         let _ = child.stdin.take().unwrap().write_all(&self.input);
-        let stdout = Stream::read(child.stdout.take().unwrap());
+        let stdout = child.stdout.take().unwrap();
+        let stdout = if self.is_stdout_closed { Stream::closed() } else { Stream::read(stdout) };
         let stderr = Stream::read(child.stderr.take().unwrap());
         let pid = child.id();
         let (kill, killed) = mpsc::channel();
@@ -174,9 +191,18 @@ impl Running {
             From::Stdout => &self.stdout,
             From::Stderr => &self.stderr,
         };
-        match stream.line_with(text, self.remaining()) {
+        match stream.line_where(|line| line.contains(text), self.remaining()) {
             Some(line) => line,
             None => self.fail(&format!("shows no line with {text:?}")),
+        }
+    }
+
+    /// Waits for a line of NDJSON on stdout that `is_meant` holds for, and returns it.
+    pub(crate) fn event_where(&self, what: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
+        let is_meant = |line: &str| serde_json::from_str(line).is_ok_and(|event| is_meant(&event));
+        match self.stdout.line_where(is_meant, self.remaining()) {
+            Some(line) => serde_json::from_str(&line).unwrap(),
+            None => self.fail(&format!("shows no event {what}")),
         }
     }
 
@@ -215,6 +241,33 @@ impl Finished {
         self.status.code().unwrap_or_else(|| panic!("{self:?}"))
     }
 
+    /// Every line of stdout, each of which must be an object of NDJSON.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let parse = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            assert!(event["v"] == 1 && event["t"].is_u64() && event["event"].is_string(), "{line}");
+            event
+        };
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The last line of NDJSON, which is `done` or `error`, the only one of them.
+    #[track_caller]
+    pub(crate) fn outcome(&self) -> Value {
+        let events = self.events();
+        let is_outcome = |event: &Value| event["event"] == "done" || event["event"] == "error";
+        assert_eq!(events.iter().filter(|event| is_outcome(event)).count(), 1, "{}", self.stdout);
+        events.last().filter(|event| is_outcome(event)).unwrap().clone()
+    }
+
+    /// Paths of the files that ended with `status`, in the order of their events.
+    pub(crate) fn files(&self, status: &str) -> Vec<String> {
+        let events = self.events();
+        let files = events.iter().filter(|event| event["event"] == "file" && event["status"] == status);
+        files.map(|event| event["path"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Checks the exit code, and shows everything where it is another.
     #[track_caller]
     pub(crate) fn expect_code(self, code: i32) -> Self {
@@ -237,6 +290,11 @@ struct Content {
 }
 
 impl Stream {
+    fn closed() -> Arc<Self> {
+        let state = Mutex::new(Content { bytes: Vec::new(), is_over: true });
+        Arc::new(Self { state, changed: Condvar::new() })
+    }
+
     fn read(mut pipe: impl Read + Send + 'static) -> Arc<Self> {
         let stream = Arc::new(Self::default());
         let writer = Arc::clone(&stream);
@@ -256,14 +314,11 @@ impl Stream {
         stream
     }
 
-    fn line_with(&self, text: &str, limit: Duration) -> Option<String> {
+    fn line_where(&self, is_meant: impl Fn(&str) -> bool, limit: Duration) -> Option<String> {
         let find = |state: &Content| {
             let all = String::from_utf8_lossy(&state.bytes).into_owned();
             let complete = all.rfind('\n').map_or("", |end| &all[..end]);
-            complete
-                .lines()
-                .find(|line| line.contains(text))
-                .map(str::to_owned)
+            complete.lines().find(|line| is_meant(line)).map(str::to_owned)
         };
         let state = self.state.lock().unwrap();
         let (state, _) = self
