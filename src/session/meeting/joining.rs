@@ -97,6 +97,8 @@ pub struct Joining {
     phase: Phase,
     offer: Option<String>,
     deposit: Option<(MemberId, Vec<u8>)>,
+    /// The deposit heard last since the last join.
+    deposit_seen: Option<Vec<u8>>,
     /// The deposit that was answered last: it is good for one join.
     used_deposit: Option<Vec<u8>>,
     attempt: u64,
@@ -129,6 +131,7 @@ impl Joining {
             phase: Phase::Waiting(None),
             offer: None,
             deposit: None,
+            deposit_seen: None,
             used_deposit: None,
             attempt: 0,
             tries: 0,
@@ -286,12 +289,22 @@ impl Joining {
     }
 
     fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, now: Instant) {
+        let is_new = self.deposit_seen.as_ref() != Some(&deposit);
+        let was_seen = self.deposit_seen.replace(deposit.clone()).is_some();
         self.deposit = Some((member, deposit));
         match self.phase {
+            // A sender renews its deposit once for every join; another one means that it started again.
+            Phase::Connected { .. } if is_new && was_seen => {
+                return self.on_link_lost("the sender started again", now);
+            }
             // The sender is there: no reason to wait any longer.
             Phase::Waiting(Some(_)) => self.start(now),
-            Phase::Greeted(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
-            Phase::Waiting(None) | Phase::Offering(_) | Phase::Connecting { .. } | Phase::Connected { .. } => {}
+            // The welcome comes before the renewed deposit: this one never saw our hello.
+            Phase::Greeted(_) if is_new => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
+            Phase::Greeted(_) => {}
+            Phase::Waiting(None)
+            | Phase::Offering(_)
+            | Phase::Connecting { .. } | Phase::Connected { .. } => {}
         }
         self.greet(now);
     }
@@ -381,6 +394,7 @@ impl Joining {
             let pairing = Pairing { session, secret, peer: member, name: name.clone(), epoch };
             self.outputs.push_back(MeetingOutput::Pair(Box::new(pairing)));
         }
+        self.deposit_seen = None;
         self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::AcceptAnswer { answer: sdp }));
         let way = Way { room, peer: member, channel: Channel(channel), attempt };

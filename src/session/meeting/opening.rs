@@ -387,10 +387,6 @@ impl Opening {
         } else {
             // It has the secret, so the code did its work.
             self.spend_code(member);
-            if let Some(door) = &self.door {
-                let deposit = door.opener.deposit().to_vec();
-                self.host(ClientMessage::Deposit { room, deposit });
-            }
         }
         self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
         self.candidates.clear();
@@ -415,6 +411,7 @@ impl Opening {
         match proved.welcome(&introduction, answer) {
             Ok((payload, channel)) => {
                 self.host(ClientMessage::Relay { room, to: peer, payload });
+                self.renew_deposit(room);
                 let way = Way { room, peer, channel: Channel(channel), attempt };
                 self.phase = Phase::Connecting { way, epoch, deadline: now + OPEN_TIMEOUT };
                 for message in std::mem::take(&mut self.candidates) {
@@ -467,12 +464,25 @@ impl Opening {
 
     fn on_link_lost(&mut self, reason: &str) {
         let was_connected = matches!(self.phase, Phase::Connected { .. });
+        if let Phase::Answering(answering) = &self.phase {
+            let room = answering.room;
+            self.renew_deposit(room);
+        }
         if !matches!(self.phase, Phase::Idle) {
             self.outputs.push_back(MeetingOutput::StopLink);
         }
         self.phase = Phase::Idle;
         if was_connected {
             self.outputs.push_back(MeetingOutput::LinkDown { reason: reason.to_owned() });
+        }
+    }
+
+    /// Leaves the next deposit of the session's room: after the welcome to the join that used the last one, so that the
+    /// receiver never takes it for a sign that its hello was lost.
+    fn renew_deposit(&mut self, room: RoomName) {
+        if let (RoomName::Session(_), Some(door)) = (room, &self.door) {
+            let deposit = door.opener.deposit().to_vec();
+            self.host(ClientMessage::Deposit { room, deposit });
         }
     }
 
