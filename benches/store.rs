@@ -158,8 +158,13 @@ fn run(base: &Path, what: &str, path: &Path) {
     let reply = target.handle(TargetRequest::Barrier { publish });
     times[3] += start.elapsed();
     assert!(matches!(reply, Some(TargetReply::BarrierDone { .. })));
+    drop(target);
+    let start = Instant::now();
+    let (target, found) = TargetStore::open(OsDirectory::open(&out).unwrap(), options).unwrap();
+    let opening = start.elapsed();
+    assert_eq!(found.complete.len(), u64::try_from(files).unwrap());
     target.cleanup().unwrap();
-    println!("{what}:");
+    println!("{what}: opened again in {opening:?}");
     for (name, time) in ["scan", "read and hash", "verify and write", "barriers"]
         .iter()
         .zip(times)

@@ -100,7 +100,7 @@ fn a_tree_arrives_as_it_was() {
     fs::set_permissions(tree.join("empty dir"), fs::Permissions::from_mode(0o555)).expect("set");
     symlink("with space", tree.join("link")).expect("made");
     symlink("/etc/passwd", tree.join("bad link")).expect("made");
-    let promise = promise_of(&[tree.clone()]);
+    let promise = promise_of(std::slice::from_ref(&tree));
     assert_eq!(promise.skipped.len(), 1, "{:?}", promise.skipped);
     fs::remove_file(tree.join("bad link")).expect("removed");
     let touched = fs::File::open(&tree).expect("a directory");
@@ -108,7 +108,7 @@ fn a_tree_arrives_as_it_was() {
         .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000))
         .expect("set");
     let promise = {
-        let mut again = promise_of(&[tree.clone()]);
+        let mut again = promise_of(std::slice::from_ref(&tree));
         again.skipped = promise.skipped;
         again
     };
