@@ -14,6 +14,7 @@ use super::fs::{Access, Directory, FileKind, ensure_directory};
 use super::journal::{self, Claims, Journal, Record};
 use super::log::{ASIDE_MARK, Opened};
 use super::pages::{self, TargetPages};
+use super::payload::UnitBuffer;
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::name::RESERVED_ROOT_NAME;
@@ -61,6 +62,7 @@ pub struct TargetStore<D: Directory> {
     has_new_partials: bool,
     /// Names of the root and of `home` are not synced.
     has_new_home: bool,
+    buffer: UnitBuffer,
     failed: Option<DiskError>,
     has_damage: bool,
 }
@@ -112,6 +114,7 @@ impl<D: Directory> TargetStore<D> {
             touched: BTreeSet::new(),
             has_new_partials: true,
             has_new_home: is_new_home || is_new,
+            buffer: UnitBuffer::default(),
             failed: None,
             has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
         };

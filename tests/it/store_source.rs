@@ -108,22 +108,22 @@ fn a_scan_goes_on_where_it_stopped() {
     let (source, whole) = (temporary(), temporary());
     let tree = source.path().join("tree");
     many(&tree);
-    let expected = pages(&mut open(&[tree.clone()], whole.path()).0);
+    let expected = pages(&mut open(std::slice::from_ref(&tree), whole.path()).0);
     for stop in 1..=expected.len() {
         let state = temporary();
-        let (mut scan, store) = open(&[tree.clone()], state.path());
+        let (mut scan, store) = open(std::slice::from_ref(&tree), state.path());
         for _ in 0..stop {
             assert!(matches!(scan.next_report(), Some(ScanReport::Page(_))));
         }
         drop((scan, store));
-        let (mut scan, _store) = open(&[tree.clone()], state.path());
+        let (mut scan, _store) = open(std::slice::from_ref(&tree), state.path());
         // The last page leaves together with the end.
         assert_eq!(scan.is_stored(), stop == expected.len());
         let again = pages(&mut scan);
         assert_eq!(again[..stop], expected[..stop], "stopped after {stop}");
         assert_eq!(paths(&again), paths(&expected), "stopped after {stop}");
     }
-    let (mut scan, _store) = open(&[tree.clone()], whole.path());
+    let (mut scan, _store) = open(std::slice::from_ref(&tree), whole.path());
     assert!(scan.is_stored());
     fs::write(tree.join("new"), "x").expect("written");
     assert_eq!(pages(&mut scan), expected);
@@ -229,7 +229,7 @@ fn a_file_that_changed_is_never_read() {
         fs::write(tree.join(name), name).expect("written");
     }
     fs::write(tree.join("large"), vec![7; 3 << 20]).expect("written");
-    let (mut scan, mut store) = open(&[tree.clone()], state.path());
+    let (mut scan, mut store) = open(std::slice::from_ref(&tree), state.path());
     let files = files(&pages(&mut scan));
     let large = files
         .iter()
@@ -311,7 +311,7 @@ fn values_are_known_again_after_a_restart() {
     fs::create_dir(&tree).expect("made");
     fs::write(tree.join("large"), vec![7; 3 << 20]).expect("written");
     fs::write(tree.join("small"), "small").expect("written");
-    let (mut scan, mut store) = open(&[tree.clone()], state.path());
+    let (mut scan, mut store) = open(std::slice::from_ref(&tree), state.path());
     let files = files(&pages(&mut scan));
     let (large, small) = (files[0].clone(), files[1].clone());
     let reply = store.handle(SourceRequest::ReadPart {

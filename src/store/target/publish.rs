@@ -165,7 +165,7 @@ impl<D: Directory> TargetStore<D> {
     }
 
     /// A sync that failed says so once and then forgets what it lost: no claim since the last barrier holds any more.
-    fn sync_failed(&mut self, error: &io::Error) -> DiskError {
+    pub(super) fn sync_failed(&mut self, error: &io::Error) -> DiskError {
         // If this cannot be written either, units of an earlier run are still compared before they are published.
         let _ = self.journal.append(&Record::SyncFailed);
         let mut error = self.own_error("sync", b"", error);

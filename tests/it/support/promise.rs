@@ -274,6 +274,8 @@ pub(crate) fn receive<D: Directory>(
     }
     for _ in 0..4 {
         for units in todo.chunks(every).chain([&[][..]]) {
+            // Published one barrier after they are written, so that each is also made durable under its first name.
+            let publish = ready(promise, &held, &open);
             for unit in units {
                 let reply = ask(store, unit.write())?;
                 assert_eq!(reply, Some(TargetReply::Written { unit: unit.unit }));
@@ -284,7 +286,7 @@ pub(crate) fn receive<D: Directory>(
                         .map(|piece| ((piece.0, piece.1), false)),
                 );
             }
-            barrier(store, promise, &mut held, &mut open, run)?;
+            barrier(store, publish, &mut held, &mut open, run)?;
             run.acknowledged.extend(units.iter().map(|unit| unit.unit));
         }
         if open.is_empty() {
@@ -308,15 +310,14 @@ pub(crate) fn receive<D: Directory>(
     Ok(())
 }
 
-fn barrier<D: Directory>(
-    store: &mut TargetStore<D>,
+/// What is written and not published yet.
+fn ready(
     promise: &Promise,
-    held: &mut BTreeMap<(EntryIndex, u64), bool>,
-    open: &mut BTreeSet<EntryIndex>,
-    run: &mut Run,
-) -> Result<(), DiskError> {
+    held: &BTreeMap<(EntryIndex, u64), bool>,
+    open: &BTreeSet<EntryIndex>,
+) -> Vec<Publish> {
     let mut publish = Vec::new();
-    for entry in open.iter() {
+    for entry in open {
         let mut one = promise.publish[entry].clone();
         let pieces: Vec<(EntryIndex, u64, Value)> = promise
             .units
@@ -339,6 +340,16 @@ fn barrier<D: Directory>(
         }
         publish.push(one);
     }
+    publish
+}
+
+fn barrier<D: Directory>(
+    store: &mut TargetStore<D>,
+    publish: Vec<Publish>,
+    held: &mut BTreeMap<(EntryIndex, u64), bool>,
+    open: &mut BTreeSet<EntryIndex>,
+    run: &mut Run,
+) -> Result<(), DiskError> {
     let reply = ask(store, TargetRequest::Barrier { publish })?;
     let Some(TargetReply::BarrierDone { published }) = reply else {
         panic!("{reply:?}");
