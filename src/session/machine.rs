@@ -67,8 +67,8 @@ pub enum SessionOutput {
 
 #[derive(Debug)]
 enum Meeting {
-    Opening(Opening),
-    Joining(Joining),
+    Opening(Box<Opening>),
+    Joining(Box<Joining>),
 }
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Session {
     /// A sender's run.
     #[must_use]
     pub fn sender(session: SessionId, opening: Opening, retry_for: Duration, now: Instant) -> Self {
-        Self::new(Meeting::Opening(opening), Transfer::Sender(Box::new(Sender::new(session))), retry_for, now)
+        Self::new(Meeting::Opening(Box::new(opening)), Transfer::Sender(Box::new(Sender::new(session))), retry_for, now)
     }
 
     /// A receiver's run: with what its store found, where the session is known already.
@@ -123,7 +123,7 @@ impl Session {
             Some((session, state)) => Transfer::Receiver(Box::new(Receiver::new(session, config, state))),
             None => Transfer::Unpaired(config),
         };
-        Self::new(Meeting::Joining(joining), transfer, retry_for, now)
+        Self::new(Meeting::Joining(Box::new(joining)), transfer, retry_for, now)
     }
 
     fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {
@@ -416,7 +416,20 @@ impl Session {
             Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {
                 self.on_dead("the other side stopped; it can continue later", now);
             }
-            message => match &mut self.transfer {
+            Message::RecoveryRequest(_)
+            | Message::RecoveryAnswer { .. }
+            | Message::Estimate { .. }
+            | Message::Page { .. }
+            | Message::End { .. }
+            | Message::Want { .. }
+            | Message::Unit { .. }
+            | Message::FileRoot { .. }
+            | Message::EntryFailed { .. }
+            | Message::Resend { .. }
+            | Message::Ack { .. }
+            | Message::Complete { .. }
+            | Message::CompleteAck
+            | Message::Bye { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),
                 Transfer::Unpaired(_) => {}

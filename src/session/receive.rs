@@ -42,7 +42,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     let (state, target, stored) = match opened {
         Opened::Complete(record) => return Ok(already_complete(&record, &ui).await),
         Opened::Fresh { state, target } => (state, target, None),
-        Opened::Stored { state, target, stored } => (state, target, Some(stored)),
+        Opened::Stored { state, target, stored } => (state, target, Some(*stored)),
     };
 
     let mut kept = None;
@@ -132,7 +132,7 @@ enum Opened {
     Stored {
         state: State,
         target: Vec<u8>,
-        stored: crate::store::Session<OsDirectory>,
+        stored: Box<crate::store::Session<OsDirectory>>,
     },
 }
 
@@ -165,7 +165,7 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
         Some(record) if record.is_complete => Ok(Opened::Complete(Box::new(record))),
         Some(record) => {
             let stored = state.open_session(record.session).map_err(surroundings::state_error)?;
-            Ok(Opened::Stored { state, target, stored })
+            Ok(Opened::Stored { state, target, stored: Box::new(stored) })
         }
         None => Ok(Opened::Fresh { state, target }),
     }

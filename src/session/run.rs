@@ -82,6 +82,9 @@ pub(super) struct Surroundings<R> {
     pub(super) wait_until: Option<Instant>,
 }
 
+/// What the user said, or why nobody could be asked.
+type Answered = Result<Answer, Error>;
+
 /// The present connection, taken apart so that each part can be waited for.
 struct Connection {
     handle: LinkHandle,
@@ -100,7 +103,7 @@ struct Runner<R> {
     waiting: VecDeque<(Channel, Bytes)>,
     /// The data frame that the channel had no room for.
     unsent: Option<Bytes>,
-    answers: (mpsc::Sender<Result<Answer, Error>>, mpsc::Receiver<Result<Answer, Error>>),
+    answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
     pace: Pace,
     next_progress: Instant,
     last_progress: u64,
@@ -118,7 +121,7 @@ enum Happening {
     Source(Option<SourceReply>),
     Target(Option<TargetReply>),
     Scan(Option<ScanReport>),
-    Answer(Option<Result<Answer, Error>>),
+    Answer(Option<Answered>),
     Stop,
     Tick,
 }

@@ -61,7 +61,6 @@ struct CodeDoor {
 /// The session's room.
 #[derive(Debug)]
 struct SessionDoor {
-    secret: SessionSecret,
     opener: Opener,
 }
 
@@ -532,7 +531,7 @@ fn session_door(
     entropy: &mut Entropy,
 ) -> Result<SessionDoor, JoinError> {
     let opener = Opener::for_session(&secret, config.capabilities, epoch, entropy.next_seed())?;
-    Ok(SessionDoor { secret, opener })
+    Ok(SessionDoor { opener })
 }
 
 fn unusable(error: JoinError) -> Error {
@@ -541,9 +540,10 @@ fn unusable(error: JoinError) -> Error {
 
 /// What a failed join means for the user.
 fn join_error(error: &JoinError) -> Error {
-    let hint = match error {
-        JoinError::WrongCode => "somebody tried a wrong code, so the room was closed; run the same command again for a fresh one",
-        _ => "run the same command again for a fresh code",
+    let hint = if *error == JoinError::WrongCode {
+        "somebody tried a wrong code, so the room was closed; run the same command again for a fresh one"
+    } else {
+        "run the same command again for a fresh code"
     };
     Error::new(ErrorKind::Authentication, error.to_string()).with_hint(hint)
 }
