@@ -46,11 +46,7 @@ fn main() {
         if number % 1_000 == 0 {
             std::fs::create_dir_all(&directory).unwrap();
         }
-        std::fs::write(
-            directory.join(number.to_string()),
-            &content[number..][..1_024],
-        )
-        .unwrap();
+        std::fs::write(directory.join(number.to_string()), &content[number..][..1_024]).unwrap();
     }
     drop(content);
     run(base.path(), "100,000 files of 1 KiB", &small);
@@ -63,11 +59,7 @@ fn run(base: &Path, what: &str, path: &Path) {
     }
     let roots = SourceRoots::open(&[path.to_path_buf()]).unwrap();
     let session = OsDirectory::open(&state).unwrap();
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [0; 16],
-        umask: 0o022,
-    };
+    let options = TargetOptions { session: SESSION, boot: [0; 16], umask: 0o022 };
     let (mut target, _) = TargetStore::open(OsDirectory::open(&out).unwrap(), options).unwrap();
     let (mut scan, mut store) = source::open(&roots, &session, SESSION).unwrap();
     let (mut check, mut table, mut next_unit) = (PageCheck::new(), DirectoryTable::new(), 0);
@@ -119,11 +111,7 @@ fn run(base: &Path, what: &str, path: &Path) {
                 }
                 let payload: Vec<Bytes> = frames.iter().map(|frame| frame.slice(1..)).collect();
                 bytes += payload.iter().map(Bytes::len).sum::<usize>();
-                let write = TargetRequest::Write {
-                    unit,
-                    content,
-                    payload,
-                };
+                let write = TargetRequest::Write { unit, content, payload };
                 let start = Instant::now();
                 let reply = target.handle(write);
                 times[2] += start.elapsed();
@@ -165,9 +153,7 @@ fn run(base: &Path, what: &str, path: &Path) {
     assert_eq!(found.complete.len(), u64::try_from(files).unwrap());
     target.cleanup().unwrap();
     println!("{what}: opened again in {opening:?}");
-    for (name, time) in ["scan", "read and hash", "verify and write", "barriers"]
-        .iter()
-        .zip(times)
+    for (name, time) in ["scan", "read and hash", "verify and write", "barriers"].iter().zip(times)
     {
         let seconds = time.as_secs_f64();
         println!(
@@ -183,11 +169,7 @@ fn run(base: &Path, what: &str, path: &Path) {
 
 fn requests(segment: &Segment, file: &impl Fn(u64) -> SourceFile) -> Vec<SourceRequest> {
     match segment {
-        Segment::File {
-            entry,
-            bytes,
-            first_unit,
-        } => (*first_unit..)
+        Segment::File { entry, bytes, first_unit } => (*first_unit..)
             .zip((0..*bytes).step_by(UNIT_BYTES as usize))
             .map(|(unit, offset)| SourceRequest::ReadPart {
                 unit,
@@ -205,38 +187,14 @@ fn requests(segment: &Segment, file: &impl Fn(u64) -> SourceFile) -> Vec<SourceR
 
 fn content(reply: SourceReply, segment: &Segment) -> (u64, UnitContent, Vec<Bytes>) {
     match (reply, segment) {
-        (
-            SourceReply::Part {
-                unit,
-                entry,
-                content,
-            },
-            Segment::File {
-                bytes, first_unit, ..
-            },
-        ) => {
+        (SourceReply::Part { unit, entry, content }, Segment::File { bytes, first_unit, .. }) => {
             let (frames, value) = content.unwrap();
             let offset = (unit - first_unit) * UNIT_BYTES;
-            let content = UnitContent::Part {
-                entry,
-                offset,
-                file_bytes: *bytes,
-                value,
-            };
+            let content = UnitContent::Part { entry, offset, file_bytes: *bytes, value };
             (unit, content, frames)
         }
-        (
-            SourceReply::Pack {
-                unit,
-                files,
-                frames,
-            },
-            _,
-        ) => {
-            let files = files
-                .into_iter()
-                .map(|(entry, file)| (entry, file.unwrap()))
-                .collect();
+        (SourceReply::Pack { unit, files, frames }, _) => {
+            let files = files.into_iter().map(|(entry, file)| (entry, file.unwrap())).collect();
             (unit, UnitContent::Pack { files }, frames)
         }
         (reply, _) => panic!("{reply:?}"),

@@ -96,18 +96,12 @@ mod tests {
         let mut content = vec![1_u8; 300_000];
         content[4_096 * 3 - 5..4_096 * 30 + 9].fill(0);
         content[200_000..210_000].fill(0);
-        let expected = vec![
-            (0..4_096 * 3, true),
-            (4_096 * 3..4_096 * 30, false),
-            (4_096 * 30..300_000, true),
-        ];
+        let expected =
+            vec![(0..4_096 * 3, true), (4_096 * 3..4_096 * 30, false), (4_096 * 30..300_000, true)];
         assert_eq!(extents(&content), expected);
         content[220_000..].fill(0);
         let tail = 220_000_usize.next_multiple_of(4_096);
-        assert_eq!(
-            extents(&content)[2..],
-            [(4_096 * 30..tail, true), (tail..300_000, false)]
-        );
+        assert_eq!(extents(&content)[2..], [(4_096 * 30..tail, true), (tail..300_000, false)]);
     }
 
     #[test]
@@ -123,11 +117,7 @@ mod tests {
         let piece = Bytes::from(vec![7; 600_000]);
         assert!(!buffer.join(&[piece.clone(), piece.clone()]));
         assert_eq!(buffer.bytes(), b"");
-        assert!(buffer.join(&[
-            Bytes::from_static(b"ab"),
-            Bytes::new(),
-            Bytes::from_static(b"c")
-        ]));
+        assert!(buffer.join(&[Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")]));
         assert_eq!(buffer.bytes(), b"abc");
         assert!(buffer.join(std::slice::from_ref(&piece)));
         assert_eq!(buffer.bytes(), piece);

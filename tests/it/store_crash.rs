@@ -18,9 +18,7 @@ fn file(directory: &MemoryDirectory, name: &str, content: &[u8]) {
 
 fn noise(bytes: usize, seed: u8) -> Vec<u8> {
     let mut content = vec![0; bytes];
-    blake3::Hasher::new_keyed(&[seed; 32])
-        .finalize_xof()
-        .fill(&mut content);
+    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut content);
     content
 }
 
@@ -47,22 +45,14 @@ fn source() -> (MemoryDisk, Promise) {
 }
 
 fn expected(source: &MemoryDisk) -> Tree {
-    source
-        .tree()
-        .into_iter()
-        .filter(|(path, _)| path.starts_with(b"tree"))
-        .collect()
+    source.tree().into_iter().filter(|(path, _)| path.starts_with(b"tree")).collect()
 }
 
 fn open(
     disk: &MemoryDisk,
     boot: u8,
 ) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [boot; 16],
-        umask: 0o022,
-    };
+    let options = TargetOptions { session: SESSION, boot: [boot; 16], umask: 0o022 };
     TargetStore::open(disk.root(), options)
 }
 
@@ -95,11 +85,7 @@ fn check_claims(disk: &MemoryDisk, state: &TargetState, promise: &Promise, all: 
             assert_eq!(Some(content), all.get(path), "{at}: wrong final {path:?}");
         }
     }
-    for unit in promise
-        .units
-        .iter()
-        .filter(|unit| state.units.contains(unit.unit))
-    {
+    for unit in promise.units.iter().filter(|unit| state.units.contains(unit.unit)) {
         let pieces: Vec<(EntryIndex, usize)> = match &unit.content {
             UnitContent::Part { entry, offset, .. } => vec![(*entry, *offset as usize)],
             UnitContent::Pack { files } => files.iter().map(|(entry, _)| (*entry, 0)).collect(),
@@ -112,11 +98,7 @@ fn check_claims(disk: &MemoryDisk, state: &TargetState, promise: &Promise, all: 
                 || partials
                     .get(&entry)
                     .is_some_and(|partial| partial.get(offset..end) == Some(&whole[offset..end]));
-            assert!(
-                is_there,
-                "{at}: unit {} is claimed, entry {entry} lacks it",
-                unit.unit
-            );
+            assert!(is_there, "{at}: unit {} is claimed, entry {entry} lacks it", unit.unit);
         }
     }
 }
@@ -156,20 +138,14 @@ fn a_killed_process_loses_nothing_at_any_operation() {
         let is_over = state.pages == 0 && disk.tree().contains_key(&b"tree/"[..]);
         for unit in &first.written {
             // Written and replied to in the same boot: trusted, unless the session is over and cleaned up.
-            assert!(
-                state.units.contains(*unit) || is_over,
-                "{at}: unit {unit} is sent again"
-            );
+            assert!(state.units.contains(*unit) || is_over, "{at}: unit {unit} is sent again");
         }
         drop(store);
         let mut second = Run::default();
         attempt(&disk, 1, &promise, &mut second).expect(&at);
         assert_eq!(disk.tree(), all, "{at}");
         if !is_over {
-            let again = second
-                .written
-                .iter()
-                .filter(|unit| first.written.contains(unit));
+            let again = second.written.iter().filter(|unit| first.written.contains(unit));
             assert_eq!(again.count(), 0, "{at}: sent again");
         }
     }
@@ -202,9 +178,7 @@ fn a_power_loss_keeps_what_was_acknowledged_at_any_operation() {
             let (store, state) = open(&disk, 2).expect(&at);
             check_claims(&disk, &state, &promise, &all, &at);
             let tree = disk.tree();
-            let is_all_final = all
-                .iter()
-                .all(|(path, content)| tree.get(path) == Some(content));
+            let is_all_final = all.iter().all(|(path, content)| tree.get(path) == Some(content));
             for unit in &first.acknowledged {
                 assert!(
                     state.units.contains(*unit) || is_all_final,
@@ -288,8 +262,7 @@ fn a_torn_journal_is_believed_up_to_its_last_good_record() {
                 .open_file(b"journal", rejoin::store::fs::Access::ReadWrite)
                 .expect("there");
             if flip {
-                file.write_at(&[&[journal[cut] ^ 0x40]], cut as u64)
-                    .expect("written");
+                file.write_at(&[&[journal[cut] ^ 0x40]], cut as u64).expect("written");
             } else {
                 file.set_bytes(cut as u64).expect("cut");
             }
@@ -390,25 +363,16 @@ fn rot_between_runs_is_found_and_only_that_unit_fetched_again() {
         .expect("a large file");
     let directory = [&b".rejoin"[..], SESSION.to_string().as_bytes()]
         .iter()
-        .fold(disk.root(), |directory, name| {
-            directory.open_directory(name).expect("there")
-        });
+        .fold(disk.root(), |directory, name| directory.open_directory(name).expect("there"));
     let partial = directory
-        .open_file(
-            format!("{entry}.part").as_bytes(),
-            rejoin::store::fs::Access::ReadWrite,
-        )
+        .open_file(format!("{entry}.part").as_bytes(), rejoin::store::fs::Access::ReadWrite)
         .expect("there");
     partial.write_at(&[&[0xa5]], offset).expect("written");
     drop(partial);
     let mut second = Run::default();
     attempt(&disk, 1, &promise, &mut second).expect("repaired");
     assert_eq!(second.rotten, vec![(entry, offset)]);
-    assert_eq!(
-        second.written.len(),
-        2,
-        "the last unit and the rotten one: {second:?}"
-    );
+    assert_eq!(second.written.len(), 2, "the last unit and the rotten one: {second:?}");
     assert!(second.written.contains(&last.unit));
     assert_eq!(disk.tree(), expected(&source));
 }

@@ -44,12 +44,7 @@ impl<D: Directory> TargetStore<D> {
         bytes: &[u8],
     ) -> Result<Option<Record>, DiskError> {
         match content {
-            UnitContent::Part {
-                entry,
-                offset,
-                file_bytes,
-                value,
-            } => {
+            UnitContent::Part { entry, offset, file_bytes, value } => {
                 let is_sound = bytes.len() as u64 == part_bytes(offset, file_bytes)
                     && value == unit_value([bytes], offset, file_bytes);
                 if !is_sound {
@@ -57,13 +52,7 @@ impl<D: Directory> TargetStore<D> {
                 }
                 self.write_part(entry, offset, file_bytes, bytes)
                     .map_err(|error| self.own_error("write", &partial_name(entry), &error))?;
-                Ok(Some(Record::Part {
-                    unit,
-                    entry,
-                    offset,
-                    file_bytes,
-                    value,
-                }))
+                Ok(Some(Record::Part { unit, entry, offset, file_bytes, value }))
             }
             UnitContent::Pack { files } => {
                 let Some(contents) = split_pack(&files, bytes) else {

@@ -51,9 +51,7 @@ pub(crate) enum From {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -86,11 +84,7 @@ impl Home {
         if let Some(value) = std::env::var_os("SystemRoot") {
             command.env("SystemRoot", value);
         }
-        Invocation {
-            command,
-            input: Vec::new(),
-            deadline: DEADLINE,
-        }
+        Invocation { command, input: Vec::new(), deadline: DEADLINE }
     }
 }
 
@@ -260,17 +254,12 @@ impl Stream {
         let find = |state: &Content| {
             let all = String::from_utf8_lossy(&state.bytes).into_owned();
             let complete = all.rfind('\n').map_or("", |end| &all[..end]);
-            complete
-                .lines()
-                .find(|line| line.contains(text))
-                .map(str::to_owned)
+            complete.lines().find(|line| line.contains(text)).map(str::to_owned)
         };
         let state = self.state.lock().unwrap();
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, limit, |state| {
-                find(state).is_none() && !state.is_over
-            })
+            .wait_timeout_while(state, limit, |state| find(state).is_none() && !state.is_over)
             .unwrap();
         find(&state)
     }
@@ -278,10 +267,7 @@ impl Stream {
     /// Everything, once the pipe is closed or the time is over.
     fn rest(&self, limit: Duration) -> String {
         let state = self.state.lock().unwrap();
-        drop(
-            self.changed
-                .wait_timeout_while(state, limit, |state| !state.is_over),
-        );
+        drop(self.changed.wait_timeout_while(state, limit, |state| !state.is_over));
         self.text()
     }
 
@@ -305,10 +291,7 @@ fn a_run_is_seen_line_by_line() {
     assert_eq!(run.line_with(From::Stdout, "_rejoin() {"), "_rejoin() {");
     run.wait().expect_code(0);
     let run = home.rejoin(["send"]).spawn();
-    assert!(
-        run.line_with(From::Stderr, "required")
-            .starts_with("error: ")
-    );
+    assert!(run.line_with(From::Stderr, "required").starts_with("error: "));
     run.wait().expect_code(2);
 }
 
