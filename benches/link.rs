@@ -114,12 +114,7 @@ impl Options {
     fn child(&self, role: &str, bare: bool) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("own path"));
         command.arg(&self.mode).args(["--role", role]);
-        command.args([
-            "--bytes",
-            &self.bytes.to_string(),
-            "--mtu",
-            &self.mtu.to_string(),
-        ]);
+        command.args(["--bytes", &self.bytes.to_string(), "--mtu", &self.mtu.to_string()]);
         if let Some(bytes) = self.rcvbuf {
             command.args(["--rcvbuf", &bytes.to_string()]);
         }
@@ -140,15 +135,11 @@ impl Options {
 fn main() {
     let options = Options::parse();
     if let Some(role) = options.role.clone() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .expect("runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
         let bounded = async {
             let run = child(&options, &role);
-            tokio::time::timeout(RUN_BOUND, run)
-                .await
-                .expect("run took too long");
+            tokio::time::timeout(RUN_BOUND, run).await.expect("run took too long");
         };
         runtime.block_on(bounded);
         // The standard input is still being read by a blocking thread.
@@ -156,10 +147,7 @@ fn main() {
     }
     for mode in ["setup", "throughput"] {
         if options.mode == mode || options.mode == "all" {
-            let options = Options {
-                mode: mode.to_owned(),
-                ..options.clone()
-            };
+            let options = Options { mode: mode.to_owned(), ..options.clone() };
             match mode {
                 "setup" => setup(&options),
                 _ => throughput(&options),
@@ -175,9 +163,7 @@ type Report = Vec<(String, f64)>;
 
 fn fact(report: &Report, name: &str) -> f64 {
     let found = report.iter().find(|(key, _)| key == name);
-    found
-        .unwrap_or_else(|| panic!("child did not report {name}: {report:?}"))
-        .1
+    found.unwrap_or_else(|| panic!("child did not report {name}: {report:?}")).1
 }
 
 fn setup(options: &Options) {
@@ -242,10 +228,7 @@ fn throughput(options: &Options) {
         );
     }
     if variants.len() == 2 {
-        println!(
-            "link / bare: {:.3}",
-            median(&mut rates[1]) / median(&mut rates[0])
-        );
+        println!("link / bare: {:.3}", median(&mut rates[1]) / median(&mut rates[0]));
     }
 }
 
@@ -273,14 +256,8 @@ fn median(values: &mut [f64]) -> f64 {
 
 /// Starts both children, passes their lines to each other, and collects their reports: offerer's, then answerer's.
 fn run_pair(options: &Options, bare: bool) -> (Report, Report) {
-    let mut offerer = options
-        .child("offerer", bare)
-        .spawn()
-        .expect("start offerer");
-    let mut answerer = options
-        .child("answerer", bare)
-        .spawn()
-        .expect("start answerer");
+    let mut offerer = options.child("offerer", bare).spawn().expect("start offerer");
+    let mut answerer = options.child("answerer", bare).spawn().expect("start answerer");
     let to_offerer = offerer.stdin.take().expect("piped");
     let to_answerer = answerer.stdin.take().expect("piped");
     let (near, far) = std::thread::scope(|scope| {
@@ -289,10 +266,7 @@ fn run_pair(options: &Options, bare: bool) -> (Report, Report) {
         (near.join().expect("offerer"), far.join().expect("answerer"))
     });
     assert!(offerer.wait().expect("offerer").success(), "offerer failed");
-    assert!(
-        answerer.wait().expect("answerer").success(),
-        "answerer failed"
-    );
+    assert!(answerer.wait().expect("answerer").success(), "answerer failed");
     (near, far)
 }
 
@@ -320,21 +294,13 @@ fn report(name: &str, value: f64) {
 
 /// Seconds since 1970: the one clock that both processes share.
 fn clock() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
 
 /// User and system time of this process so far, seconds.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("own statistics");
-    let fields: Vec<_> = stat
-        .rsplit(") ")
-        .next()
-        .expect("fields")
-        .split(' ')
-        .collect();
+    let fields: Vec<_> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
     // Fields 14 and 15 of the line, in ticks of 10 ms.
     let ticks: u64 =
         fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
@@ -343,16 +309,8 @@ fn cpu_seconds() -> f64 {
 
 fn peak_rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("own status");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .expect("VmHWM");
-    line.split_whitespace()
-        .nth(1)
-        .expect("number")
-        .parse::<f64>()
-        .expect("number")
-        / 1000.0
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+    line.split_whitespace().nth(1).expect("number").parse::<f64>().expect("number") / 1000.0
 }
 
 /// Datagrams the kernel dropped for want of socket buffer, in this network namespace.
@@ -360,16 +318,8 @@ fn udp_overflows() -> f64 {
     let snmp = std::fs::read_to_string("/proc/net/snmp").expect("snmp");
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    let position = names
-        .split(' ')
-        .position(|name| name == "RcvbufErrors")
-        .expect("RcvbufErrors");
-    values
-        .split(' ')
-        .nth(position)
-        .expect("value")
-        .parse()
-        .expect("number")
+    let position = names.split(' ').position(|name| name == "RcvbufErrors").expect("RcvbufErrors");
+    values.split(' ').nth(position).expect("value").parse().expect("number")
 }
 
 /// Lines of the other child, read on a thread of their own.
@@ -445,9 +395,7 @@ trait End {
 
 /// The content of every frame; each is copied from it, as one read from a file would be.
 fn template() -> Vec<u8> {
-    (0..FRAME_BYTES_MAX)
-        .map(|index| (index * 31 % 251) as u8)
-        .collect()
+    (0..FRAME_BYTES_MAX).map(|index| (index * 31 % 251) as u8).collect()
 }
 
 struct Ours(Link);
@@ -543,10 +491,8 @@ impl PeerConnectionEventHandler for GatheringDone {
 impl Bare {
     async fn open(options: &Options, is_offerer: bool, lines: &mut mpsc::Receiver<String>) -> Self {
         let config = options.config();
-        let request = BufferRequest {
-            bytes: config.socket_buffer_bytes,
-            force: config.socket_buffer_force,
-        };
+        let request =
+            BufferRequest { bytes: config.socket_buffer_bytes, force: config.socket_buffer_force };
         let granted = buffers::probe(request).expect("socket");
         let settings = SettingEngineBuilder::new()
             .with_sctp_mtu(u32::from(config.sctp_mtu))
@@ -564,68 +510,36 @@ impl Bare {
             .with_setting_engine(settings)
             .with_runtime(Arc::<LinkRuntime>::clone(&runtime))
             .with_handler(Arc::new(GatheringDone(gathered)))
-            .with_udp_addrs(vec![LocalAddresses {
-                loopback_only: config.loopback_only,
-            }])
+            .with_udp_addrs(vec![LocalAddresses { loopback_only: config.loopback_only }])
             .with_dedicated_reactor_pool_size(1)
             .with_data_channel_send_buffer_limit(config.send_buffer_bytes)
             .build()
             .await
             .expect("build");
-        let init = RTCDataChannelInit {
-            negotiated: Some(0),
-            ..Default::default()
-        };
-        let channel = connection
-            .create_data_channel("data", Some(init))
-            .await
-            .expect("channel");
+        let init = RTCDataChannelInit { negotiated: Some(0), ..Default::default() };
+        let channel = connection.create_data_channel("data", Some(init)).await.expect("channel");
         say("ready", "");
         hear(lines, "ready").await;
 
         report("started", clock());
         if is_offerer {
             let offer = connection.create_offer(None).await.expect("offer");
-            connection
-                .set_local_description(offer)
-                .await
-                .expect("offer");
+            connection.set_local_description(offer).await.expect("offer");
             gathering.recv().await.expect("gathering");
-            say(
-                "sdp",
-                &connection.local_description().await.expect("offer").sdp,
-            );
+            say("sdp", &connection.local_description().await.expect("offer").sdp);
             let answer = RTCSessionDescription::answer(hear(lines, "sdp").await).expect("answer");
-            connection
-                .set_remote_description(answer)
-                .await
-                .expect("answer");
+            connection.set_remote_description(answer).await.expect("answer");
         } else {
             let offer = RTCSessionDescription::offer(hear(lines, "sdp").await).expect("offer");
-            connection
-                .set_remote_description(offer)
-                .await
-                .expect("offer");
+            connection.set_remote_description(offer).await.expect("offer");
             let answer = connection.create_answer(None).await.expect("answer");
-            connection
-                .set_local_description(answer)
-                .await
-                .expect("answer");
+            connection.set_local_description(answer).await.expect("answer");
             gathering.recv().await.expect("gathering");
-            say(
-                "sdp",
-                &connection.local_description().await.expect("answer").sdp,
-            );
+            say("sdp", &connection.local_description().await.expect("answer").sdp);
         }
-        while !matches!(
-            channel.poll().await.expect("event"),
-            DataChannelEvent::OnOpen
-        ) {}
+        while !matches!(channel.poll().await.expect("event"), DataChannelEvent::OnOpen) {}
         runtime.set_wake_mode(WakeMode::OnRequest);
-        Self {
-            connection: Box::new(connection),
-            channel,
-        }
+        Self { connection: Box::new(connection), channel }
     }
 }
 
@@ -634,10 +548,7 @@ impl End for Bare {
     async fn send(&mut self, bytes: u64) {
         let template = template();
         for _ in 0..bytes / FRAME_BYTES_MAX as u64 {
-            self.channel
-                .send(BytesMut::from(&template[..]))
-                .await
-                .expect("send");
+            self.channel.send(BytesMut::from(&template[..])).await.expect("send");
         }
     }
 

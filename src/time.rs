@@ -14,11 +14,7 @@ impl Backoff {
     /// A schedule that has seen no failure yet.
     #[must_use]
     pub const fn new(base: Duration, cap: Duration) -> Self {
-        Self {
-            base,
-            cap,
-            failures: 0,
-        }
+        Self { base, cap, failures: 0 }
     }
 
     /// Records a failure and returns how long to wait before the next try.
@@ -54,9 +50,7 @@ mod tests {
     use super::*;
 
     fn seconds(backoff: &mut Backoff, count: usize) -> Vec<u64> {
-        (0..count)
-            .map(|_| backoff.next_delay(0).as_secs())
-            .collect()
+        (0..count).map(|_| backoff.next_delay(0).as_secs()).collect()
     }
 
     #[test]

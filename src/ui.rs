@@ -65,17 +65,9 @@ pub fn pair() -> (Ui, UiPeer) {
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let (questions_in, questions) = mpsc::channel(QUESTIONS_MAX);
     let (stop, stopped) = watch::channel(None);
-    let ui = Ui {
-        events: events_in,
-        questions: questions_in,
-        stop: stopped,
-        backlog: Arc::default(),
-    };
-    let peer = UiPeer {
-        events,
-        questions,
-        stop,
-    };
+    let ui =
+        Ui { events: events_in, questions: questions_in, stop: stopped, backlog: Arc::default() };
+    let peer = UiPeer { events, questions, stop };
     (ui, peer)
 }
 
@@ -113,8 +105,7 @@ impl Ui {
     /// The interface is gone: `ErrorKind::Refused`.
     pub async fn ask_conflict(&self, conflict: Conflict) -> Result<ConflictAnswer, Error> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Question::Conflict { conflict, reply }, answer)
-            .await
+        self.ask(Question::Conflict { conflict, reply }, answer).await
     }
 
     /// Why the run is to stop, if it is.
@@ -126,11 +117,7 @@ impl Ui {
     /// Resolves when the run is to stop; never, where the interface has gone without saying so.
     pub async fn stopped(&self) -> Stop {
         let mut stop = self.stop.clone();
-        let cause = stop
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|cause| *cause);
+        let cause = stop.wait_for(Option::is_some).await.ok().and_then(|cause| *cause);
         match cause {
             Some(cause) => cause,
             None => std::future::pending().await,
@@ -181,9 +168,7 @@ mod tests {
     }
 
     fn manual(n: usize) -> Event {
-        Event::Manual {
-            command: n.to_string(),
-        }
+        Event::Manual { command: n.to_string() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,11 +194,7 @@ mod tests {
         assert!(message.contains(" 50 "), "{message}");
         assert_eq!(peer.events.recv().await, Some(manual(7)));
         ui.emit(manual(8)).await;
-        assert_eq!(
-            peer.events.recv().await,
-            Some(manual(8)),
-            "the warning comes once"
-        );
+        assert_eq!(peer.events.recv().await, Some(manual(8)), "the warning comes once");
     }
 
     #[tokio::test]

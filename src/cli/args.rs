@@ -70,12 +70,7 @@ pub(crate) struct VerbosityArgs {
     #[arg(short, long, env = "REJOIN_VERBOSE", action = clap::ArgAction::Count)]
     verbose: u8,
     /// Colours
-    #[arg(
-        long,
-        value_name = "WHEN",
-        env = "REJOIN_COLOR",
-        default_value = "auto"
-    )]
+    #[arg(long, value_name = "WHEN", env = "REJOIN_COLOR", default_value = "auto")]
     color: ColorArg,
 }
 
@@ -89,12 +84,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, env = "REJOIN_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
     /// How progress is shown
-    #[arg(
-        long,
-        value_name = "HOW",
-        env = "REJOIN_PROGRESS",
-        default_value = "auto"
-    )]
+    #[arg(long, value_name = "HOW", env = "REJOIN_PROGRESS", default_value = "auto")]
     progress: ProgressArg,
 }
 

@@ -36,10 +36,7 @@ fn read_bounded(source: impl Read) -> io::Result<String> {
     let mut text = String::new();
     source.take(CODE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > CODE_BYTES_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "too long for a code",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too long for a code"));
     }
     Ok(text)
 }
@@ -72,10 +69,7 @@ fn write_then_rename(file: &Path, code: &str) -> io::Result<()> {
 }
 
 fn failed(what: &str, file: &Path, error: &io::Error) -> Error {
-    Error::new(
-        ErrorKind::Disk,
-        format!("cannot {what} {}: {error}", file.display()),
-    )
+    Error::new(ErrorKind::Disk, format!("cannot {what} {}: {error}", file.display()))
 }
 
 #[cfg(test)]
@@ -88,10 +82,7 @@ mod tests {
         let file = directory.path().join("code");
         std::fs::write(&file, "older").unwrap();
         write(&file, "7-crane-velvet-orbit").unwrap();
-        assert_eq!(
-            std::fs::read_to_string(&file).unwrap(),
-            "7-crane-velvet-orbit\n"
-        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "7-crane-velvet-orbit\n");
         assert_eq!(read(&file).unwrap(), "7-crane-velvet-orbit");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         #[cfg(unix)]
@@ -115,14 +106,9 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             assert_eq!(read(&file).unwrap_err().kind, kind);
         }
+        assert_eq!(read(&directory.path().join("none")).unwrap_err().kind, ErrorKind::Disk);
         assert_eq!(
-            read(&directory.path().join("none")).unwrap_err().kind,
-            ErrorKind::Disk
-        );
-        assert_eq!(
-            write(&directory.path().join("none/code"), "x")
-                .unwrap_err()
-                .kind,
+            write(&directory.path().join("none/code"), "x").unwrap_err().kind,
             ErrorKind::Disk
         );
     }

@@ -14,12 +14,7 @@ pub(crate) struct CompletionsArgs {
 
 pub(crate) fn run(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut super::Cli::command(),
-        "rejoin",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "rejoin", &mut script);
     // A closed pipe is no reason to fail.
     let _ = std::io::stdout().write_all(&script);
     ExitCode::SUCCESS

@@ -49,10 +49,7 @@ pub(crate) fn layer(command: Command, typed: &ArgMatches) -> Result<Layered, Err
     let command = silence_rivals(command, typed);
     let (command, credentials) = apply(command, table, environment)
         .map_err(|message| invalid(&file().unwrap_or_default(), &message))?;
-    Ok(Layered {
-        command,
-        credentials,
-    })
+    Ok(Layered { command, credentials })
 }
 
 fn file() -> Option<PathBuf> {
@@ -67,9 +64,7 @@ fn read(path: &Path) -> Result<Table, String> {
         Err(error) => return Err(error.to_string()),
     };
     let mut text = String::new();
-    file.take(CONFIG_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+    file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > CONFIG_BYTES_MAX {
         return Err(format!("larger than {} KiB", CONFIG_BYTES_MAX / 1024));
     }
@@ -78,8 +73,7 @@ fn read(path: &Path) -> Result<Table, String> {
 
 fn parse(text: &str) -> Result<Table, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.parse::<Table>()
-        .map_err(|error| error.to_string().trim_end().to_owned())
+    text.parse::<Table>().map_err(|error| error.to_string().trim_end().to_owned())
 }
 
 /// What was typed beats a rival in the environment, and both beat one in the configuration.
@@ -92,9 +86,7 @@ fn silence_rivals(command: Command, typed: &ArgMatches) -> Command {
         known && typed.value_source(id) == Some(ValueSource::CommandLine)
     };
     command.mut_subcommand(name, |mut subcommand| {
-        let pairs = RIVALS
-            .iter()
-            .flat_map(|&(one, other)| [(one, other), (other, one)]);
+        let pairs = RIVALS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
         for (winner, loser) in pairs {
             if is_typed(winner) && has(&subcommand, loser) {
                 subcommand = subcommand.mut_arg(loser, |arg| arg.env(None));
@@ -132,10 +124,9 @@ fn apply(
         }
     }
     let turn = match (username, password) {
-        (Some(username), Some(password)) => Some(TurnCredentials {
-            username,
-            password: Secret::new(password),
-        }),
+        (Some(username), Some(password)) => {
+            Some(TurnCredentials { username, password: Secret::new(password) })
+        }
         (None, None) => None,
         (Some(_), None) => return Err("a TURN user name without a password".to_owned()),
         (None, Some(_)) => return Err("a TURN password without a user name".to_owned()),
@@ -226,9 +217,7 @@ fn scalar(value: &Value) -> Result<String, String> {
 /// Parses the option as if it had been typed, alone.
 fn probe(command: &Command, key: &str, text: &str) -> Result<(), String> {
     let argv = ["rejoin".to_owned(), format!("--{key}={text}")];
-    let alone = command
-        .clone()
-        .mut_args(|arg| arg.required(false).env(None));
+    let alone = command.clone().mut_args(|arg| arg.required(false).env(None));
     alone.try_get_matches_from(argv).map(drop).map_err(|error| {
         let message = error.render().to_string();
         let line = message.lines().next().unwrap_or_default();
@@ -245,17 +234,14 @@ fn is_outranked(command: &Command, id: &str) -> bool {
     };
     RIVALS.iter().filter_map(rival_of).any(|rival| {
         let arg = command.get_arguments().find(|arg| arg.get_id() == rival);
-        arg.and_then(Arg::get_env)
-            .is_some_and(|name| std::env::var_os(name).is_some())
+        arg.and_then(Arg::get_env).is_some_and(|name| std::env::var_os(name).is_some())
     })
 }
 
 fn option<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
     // A code belongs to one transfer.
     let is_configurable = !["code", "code-file", "help"].contains(&key);
-    command
-        .get_arguments()
-        .find(|arg| is_configurable && arg.get_long() == Some(key))
+    command.get_arguments().find(|arg| is_configurable && arg.get_long() == Some(key))
 }
 
 fn has(command: &Command, id: &str) -> bool {

@@ -16,9 +16,7 @@ fn matches(text: &str, argv: &[&str]) -> ArgMatches {
 fn hosts(matches: &ArgMatches) -> Vec<String> {
     let (_, matches) = matches.subcommand().unwrap();
     let hosts = matches.get_many::<String>("hosts");
-    hosts
-        .map(|hosts| hosts.cloned().collect())
-        .unwrap_or_default()
+    hosts.map(|hosts| hosts.cloned().collect()).unwrap_or_default()
 }
 
 #[test]
@@ -62,10 +60,7 @@ fn what_is_wrong_is_named() {
         ("color = \"red\"", "`color`: invalid value 'red'"),
         ("host = \"http://a\"", "`host`: invalid value 'http://a'"),
         ("x =", "TOML parse error"),
-        (
-            "turn-username = \"a\"",
-            "a TURN user name without a password",
-        ),
+        ("turn-username = \"a\"", "a TURN user name without a password"),
     ];
     for (text, expected) in table {
         let Err(message) = layered(text) else {
@@ -77,13 +72,7 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn a_byte_order_mark_is_no_key() {
-    assert_eq!(
-        hosts(&matches(
-            "\u{feff}host = \"ws://a\"",
-            &["rejoin", "receive"]
-        )),
-        ["ws://a"]
-    );
+    assert_eq!(hosts(&matches("\u{feff}host = \"ws://a\"", &["rejoin", "receive"])), ["ws://a"]);
 }
 
 #[test]
@@ -101,18 +90,14 @@ fn environment_beats_the_file_for_credentials_too() {
     let environment = |name: &str| (name == TURN_USERNAME).then(|| "env".to_owned());
     let (_, credentials) = apply(Cli::command(), table, environment).unwrap();
     let turn = credentials.turn.unwrap();
-    assert_eq!(
-        (turn.username.as_str(), turn.password.expose()),
-        ("env", "secret")
-    );
+    assert_eq!((turn.username.as_str(), turn.password.expose()), ("env", "secret"));
 }
 
 #[test]
 fn what_is_typed_silences_a_rival_in_the_environment() {
     let blind = crate::cli::without_environment(Cli::command());
-    let typed = blind
-        .try_get_matches_from(["rejoin", "receive", "--code-file", "f", "-v"])
-        .unwrap();
+    let typed =
+        blind.try_get_matches_from(["rejoin", "receive", "--code-file", "f", "-v"]).unwrap();
     let command = silence_rivals(Cli::command(), &typed);
     let receive = command.find_subcommand("receive").unwrap();
     let has_environment = |id: &str| {

@@ -63,19 +63,12 @@ async fn show(printer: &PrinterHandle) -> Result<(), Error> {
         }
     })
     .await?;
-    printer
-        .line(format!(
-            "Two processes, one tree of {}.\n",
-            units::size(bytes)
-        ))
-        .await;
+    printer.line(format!("Two processes, one tree of {}.\n", units::size(bytes))).await;
 
     printer.line("$ rejoin send photos".to_owned()).await;
     let mut sender = Child::start("send", &home.path, &[source.as_os_str()], printer)?;
     let code = within(CODE_MAX, "the sender shows no code", sender.code()).await?;
-    printer
-        .line(format!("$ rejoin receive {} -y", escape::for_person(&code)))
-        .await;
+    printer.line(format!("$ rejoin receive {} -y", escape::for_person(&code))).await;
     let arguments = ["-y", "--out"].map(std::ffi::OsStr::new);
     let arguments = [&arguments[..], &[target.as_os_str(), code.as_ref()]].concat();
     let mut receiver = Child::start("receive", &home.path, &arguments, printer)?;
@@ -101,10 +94,7 @@ async fn within<T>(
 ) -> Result<T, Error> {
     let late = |_| {
         let limit = units::elapsed(limit);
-        Err(Error::new(
-            ErrorKind::Failure,
-            format!("{what} within {limit}"),
-        ))
+        Err(Error::new(ErrorKind::Failure, format!("{what} within {limit}")))
     };
     tokio::time::timeout(limit, work).await.unwrap_or_else(late)
 }

@@ -29,12 +29,7 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "DUR", env = "REJOIN_ROOM_LEASE", value_parser = value::duration)]
     room_lease: Option<Duration>,
     /// How log lines look
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "REJOIN_LOG_FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, value_name = "FORMAT", env = "REJOIN_LOG_FORMAT", default_value = "text")]
     log_format: LogFormatArg,
     #[command(flatten)]
     verbosity: VerbosityArgs,
@@ -59,7 +54,5 @@ pub(crate) fn run(args: HostArgs) -> ExitCode {
         max_members: args.max_members,
         room_lease: args.room_lease,
     };
-    run::serve(printer, |ready, ui| {
-        rejoin::session::host(options, ready, ui)
-    })
+    run::serve(printer, |ready, ui| rejoin::session::host(options, ready, ui))
 }

@@ -29,12 +29,7 @@ const CODE_ON_ARGV: &str = "other users of this machine can see a code on the co
 
 /// Moves files and directories between machines, directly, and never starts over
 #[derive(Parser, Debug)]
-#[command(
-    name = "rejoin",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
+#[command(name = "rejoin", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Run the same command again and it continues where it was.")]
 struct Cli {
     #[command(subcommand)]
@@ -98,10 +93,8 @@ fn usage(message: &str) -> Error {
 
 /// The same command, blind to the environment: what it parses was typed.
 fn without_environment(command: clap::Command) -> clap::Command {
-    let names: Vec<String> = command
-        .get_subcommands()
-        .map(|subcommand| subcommand.get_name().to_owned())
-        .collect();
+    let names: Vec<String> =
+        command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
     names.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, |subcommand| subcommand.mut_args(|arg| arg.env(None)))
     })
@@ -117,10 +110,7 @@ fn with_environment_shown(error: clap::Error) -> clap::Error {
 
 /// Prints what clap has to say (help and version too) and returns its exit code: 0 or 2.
 fn reject(error: clap::Error) -> ExitCode {
-    let is_help = matches!(
-        error.kind(),
-        ClapKind::DisplayHelp | ClapKind::DisplayVersion
-    );
+    let is_help = matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion);
     if !is_help && wants_json() {
         let message = error.render().to_string();
         let first_line = message.lines().next().unwrap_or_default();
@@ -129,11 +119,7 @@ fn reject(error: clap::Error) -> ExitCode {
     }
     // A closed pipe is no reason to fail.
     let _ = error.print();
-    ExitCode::from(if is_help {
-        0
-    } else {
-        ErrorKind::Usage.exit_code()
-    })
+    ExitCode::from(if is_help { 0 } else { ErrorKind::Usage.exit_code() })
 }
 
 /// Whether NDJSON was asked for, where arguments could not be parsed.

@@ -42,10 +42,7 @@ pub(crate) async fn answer(
             let _ = reply.send(answer);
         }
         Question::Conflict { conflict, reply } => {
-            let settled = |choice| ConflictAnswer {
-                choice,
-                for_all: true,
-            };
+            let settled = |choice| ConflictAnswer { choice, for_all: true };
             let answer = match (consenting.on_conflict, consenting.yes || !interactive) {
                 (Some(choice), _) => Ok(settled(choice)),
                 (None, true) => Ok(settled(OnConflict::Fail)),
@@ -107,31 +104,14 @@ fn consent_text(offer: &Offer) -> String {
             for_person(&path.path)
         ));
     }
-    let names: Vec<_> = offer
-        .names
-        .iter()
-        .take(3)
-        .map(|name| for_person(&name.path))
-        .collect();
+    let names: Vec<_> = offer.names.iter().take(3).map(|name| for_person(&name.path)).collect();
     let names = match (names.is_empty(), offer.names.len() > names.len()) {
         (true, _) => String::new(),
         (false, more) => format!("{}{}: ", names.join(", "), if more { ", …" } else { "" }),
     };
-    let size = format!(
-        "{}, {}",
-        units::count(offer.files, "file"),
-        units::size(offer.bytes)
-    );
-    let so_far = if offer.at_least {
-        " so far, and more to come"
-    } else {
-        ""
-    };
-    let again = if offer.again {
-        "It is more than you accepted. "
-    } else {
-        ""
-    };
+    let size = format!("{}, {}", units::count(offer.files, "file"), units::size(offer.bytes));
+    let so_far = if offer.at_least { " so far, and more to come" } else { "" };
+    let again = if offer.again { "It is more than you accepted. " } else { "" };
     let choice = if is_yes_default(offer) { "Y/n" } else { "y/N" };
     text.push_str(&format!(
         "{again}Accept {names}{size}{so_far} from {}? ({choice}) ",
@@ -216,10 +196,7 @@ mod tests {
     #[test]
     fn enter_is_yes_only_where_nothing_needs_a_second_look() {
         let harmless = offer();
-        let again = Offer {
-            again: true,
-            ..offer()
-        };
+        let again = Offer { again: true, ..offer() };
         assert_eq!(parse_consent("\n", &harmless), Some(Consent::Accepted));
         assert_eq!(parse_consent("\n", &again), Some(Consent::Declined));
         assert_eq!(parse_consent(" YES \n", &again), Some(Consent::Accepted));
@@ -239,21 +216,14 @@ mod tests {
 
     async fn consent_without_terminal(consenting: Consenting) -> Result<Consent, Error> {
         let (reply, answered) = oneshot::channel();
-        let question = Question::Accept {
-            offer: offer(),
-            reply,
-        };
+        let question = Question::Accept { offer: offer(), reply };
         answer(question, consenting, PrinterHandle::unheard(), false).await;
         answered.await.unwrap()
     }
 
     async fn conflict_without_terminal(consenting: Consenting) -> ConflictAnswer {
         let (reply, answered) = oneshot::channel();
-        let conflict = Conflict {
-            path: PathText::new(b"a"),
-            present_bytes: 1,
-            offered_bytes: 2,
-        };
+        let conflict = Conflict { path: PathText::new(b"a"), present_bytes: 1, offered_bytes: 2 };
         let question = Question::Conflict { conflict, reply };
         answer(question, consenting, PrinterHandle::unheard(), false).await;
         answered.await.unwrap().unwrap()
@@ -261,33 +231,14 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_terminal_flags_answer_or_the_flag_is_named() {
-        let error = consent_without_terminal(Consenting::default())
-            .await
-            .unwrap_err();
+        let error = consent_without_terminal(Consenting::default()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Refused);
         assert!(error.hint.contains("-y"), "{}", error.hint);
-        let yes = Consenting {
-            yes: true,
-            on_conflict: None,
-        };
+        let yes = Consenting { yes: true, on_conflict: None };
         assert_eq!(consent_without_terminal(yes).await, Ok(Consent::Accepted));
-        assert_eq!(
-            conflict_without_terminal(yes).await.choice,
-            OnConflict::Fail
-        );
-        assert_eq!(
-            conflict_without_terminal(Consenting::default())
-                .await
-                .choice,
-            OnConflict::Fail
-        );
-        let overwrite = Consenting {
-            on_conflict: Some(OnConflict::Overwrite),
-            ..yes
-        };
-        assert_eq!(
-            conflict_without_terminal(overwrite).await.choice,
-            OnConflict::Overwrite
-        );
+        assert_eq!(conflict_without_terminal(yes).await.choice, OnConflict::Fail);
+        assert_eq!(conflict_without_terminal(Consenting::default()).await.choice, OnConflict::Fail);
+        let overwrite = Consenting { on_conflict: Some(OnConflict::Overwrite), ..yes };
+        assert_eq!(conflict_without_terminal(overwrite).await.choice, OnConflict::Overwrite);
     }
 }

@@ -76,21 +76,13 @@ pub(crate) fn run(
 ) -> ExitCode {
     let printer = Printer::new(&args.output.to_options(), Subject::Receiving);
     let timeout = args.connect.timeout;
-    let consent = Consenting {
-        yes: args.yes,
-        on_conflict: on_conflict(&args),
-    };
+    let consent = Consenting { yes: args.yes, on_conflict: on_conflict(&args) };
     match options(args, credentials) {
         Ok(options) => {
             if code_source == Some(ValueSource::CommandLine) {
                 printer.warn(super::CODE_ON_ARGV);
             }
-            let run = Run {
-                printer,
-                timeout,
-                code_out: None,
-                consent,
-            };
+            let run = Run { printer, timeout, code_out: None, consent };
             run.drive(|ui| rejoin::session::receive(options, ui))
         }
         Err(error) => printer.fail(error),
@@ -99,9 +91,7 @@ pub(crate) fn run(
 
 fn options(args: ReceiveArgs, credentials: Credentials) -> Result<ReceiveOptions, Error> {
     if args.out == Path::new("-") {
-        return Err(usage(
-            "writing to standard output is not possible yet; name a directory",
-        ));
+        return Err(usage("writing to standard output is not possible yet; name a directory"));
     }
     let code = match args.code_file {
         Some(file) => Some(code_file::read(&file)?),
@@ -111,10 +101,7 @@ fn options(args: ReceiveArgs, credentials: Credentials) -> Result<ReceiveOptions
         common: args.connect.into_options(credentials.turn),
         code: code.map(Secret::new),
         target: args.out,
-        limits: ReceiveLimits {
-            bytes: args.max_size,
-            files: args.max_files,
-        },
+        limits: ReceiveLimits { bytes: args.max_size, files: args.max_files },
         wait: args.wait,
     })
 }

@@ -114,11 +114,7 @@ impl Run {
             // A reader that is slow now is not waited for twice: `finish` has its own patience.
             let _ = tokio::time::timeout(STOP_GRACE, rest).await;
         }
-        Ok(End {
-            result,
-            stop,
-            at_once,
-        })
+        Ok(End { result, stop, at_once })
     }
 
     fn write_code(&self, event: &Event) -> Result<(), Error> {
@@ -139,12 +135,7 @@ where
 {
     let (ready, is_ready) = oneshot::channel();
     let announcing = printer.handle();
-    let run = Run {
-        printer,
-        timeout: None,
-        code_out: None,
-        consent: Consenting::default(),
-    };
+    let run = Run { printer, timeout: None, code_out: None, consent: Consenting::default() };
     run.drive(|ui| {
         tokio::spawn(async move {
             if let Ok(url) = is_ready.await {
@@ -215,11 +206,7 @@ mod tests {
     use crate::cli::output::{ColorWhen, OutputOptions, ProgressStyle, Subject};
 
     fn end(stop: Option<Stop>, result: Option<Result<Summary, Error>>) -> Result<Summary, Error> {
-        conclude(End {
-            result,
-            stop,
-            at_once: false,
-        })
+        conclude(End { result, stop, at_once: false })
     }
 
     #[test]
@@ -273,10 +260,7 @@ mod tests {
             printer: Printer::new(&options, Subject::Receiving),
             timeout,
             code_out,
-            consent: Consenting {
-                yes: true,
-                on_conflict: None,
-            },
+            consent: Consenting { yes: true, on_conflict: None },
         };
         let (ui, peer) = ui::pair();
         let end = run.converse(session(ui), peer);
@@ -334,12 +318,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "7-a-b-c\n");
         let nowhere = Some(directory.path().join("none/code"));
         let result = outcome(None, nowhere, |ui| async move {
-            ui.emit(Event::Code {
-                code: String::new(),
-                command: String::new(),
-                local_only: false,
-            })
-            .await;
+            ui.emit(Event::Code { code: String::new(), command: String::new(), local_only: false })
+                .await;
             std::future::pending().await
         });
         assert_eq!(result.await.unwrap_err().kind, ErrorKind::Disk);

@@ -58,12 +58,7 @@ pub(crate) fn run(
             if code_source == Some(ValueSource::CommandLine) {
                 printer.warn(super::CODE_ON_ARGV);
             }
-            let run = Run {
-                printer,
-                timeout,
-                code_out,
-                consent: Consenting::default(),
-            };
+            let run = Run { printer, timeout, code_out, consent: Consenting::default() };
             run.drive(|ui| rejoin::session::send(options, ui))
         }
         Err(error) => printer.fail(error),
@@ -93,10 +88,9 @@ fn label(paths: &[PathBuf]) -> String {
     };
     let slash = if path.is_dir() { "/" } else { "" };
     // `.` and `..` have no name of their own.
-    let real = path.file_name().map_or_else(
-        || path.canonicalize().unwrap_or_else(|_| path.clone()),
-        |_| path.clone(),
-    );
+    let real = path
+        .file_name()
+        .map_or_else(|| path.canonicalize().unwrap_or_else(|_| path.clone()), |_| path.clone());
     let name = real.file_name().unwrap_or(real.as_os_str());
     format!("{}{slash}", escape::os_for_person(name))
 }

@@ -22,11 +22,8 @@ impl Stops {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let hangup = if is_hangup_ignored() {
-                None
-            } else {
-                Some(signal(SignalKind::hangup())?)
-            };
+            let hangup =
+                if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,

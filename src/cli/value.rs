@@ -44,9 +44,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "t" => 40,
         _ => return Err(format!("expected {WHAT}")),
     };
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "too large".to_owned())
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
 /// A host: `ws://HOST[:PORT][/PATH]` or `wss://…`.
@@ -81,9 +79,7 @@ pub(crate) fn turn_url(text: &str) -> Result<String, String> {
 }
 
 fn split_number<'a>(text: &'a str, what: &str) -> Result<(u64, &'a str), String> {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     if digits.is_empty() {
         return Err(format!("expected {what}"));
@@ -113,14 +109,13 @@ fn after_scheme<'a>(text: &'a str, schemes: &[&str]) -> Result<&'a str, String> 
 fn check_authority(authority: &str) -> Result<(), String> {
     if authority.contains('@') {
         return Err(
-            "credentials do not belong in a URL; use environment or configuration".to_owned(),
+            "credentials do not belong in a URL; use environment or configuration".to_owned()
         );
     }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or("`]` is missing")?;
-            host.parse::<std::net::Ipv6Addr>()
-                .map_err(|_| "not an IPv6 address in `[]`")?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| "not an IPv6 address in `[]`")?;
             match after.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if after.is_empty() => (host, None),
@@ -163,23 +158,9 @@ mod tests {
             ("1d", 86_400_000),
         ];
         for (text, milliseconds) in good {
-            assert_eq!(
-                duration(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "1.5h",
-            "5 s",
-            "5w",
-            "99999d",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "5", "s", "-1s", "1.5h", "5 s", "5w", "99999d", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -200,29 +181,14 @@ mod tests {
         for (text, bytes) in good {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in [
-            "",
-            "k",
-            "-1",
-            "1.5G",
-            "1x",
-            "1ib",
-            "1kk",
-            "18446744073709551615k",
-            "1 G",
-        ] {
+        for text in ["", "k", "-1", "1.5G", "1x", "1ib", "1kk", "18446744073709551615k", "1 G"] {
             assert!(size(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn urls() {
-        for text in [
-            "ws://a",
-            "wss://a.example:443/x?y",
-            "ws://[::1]:9750",
-            "ws://127.0.0.1:1",
-        ] {
+        for text in ["ws://a", "wss://a.example:443/x?y", "ws://[::1]:9750", "ws://127.0.0.1:1"] {
             assert_eq!(host_url(text).as_deref(), Ok(text));
         }
         for text in [
@@ -249,21 +215,10 @@ mod tests {
         for text in ["turn:a", "stun:", "stun:a?transport=tcp", "stun://a"] {
             assert!(stun_url(text).is_err(), "{text}");
         }
-        for text in [
-            "",
-            "turn:a",
-            "turn:a:3478?transport=tcp",
-            "turns:a?transport=udp",
-        ] {
+        for text in ["", "turn:a", "turn:a:3478?transport=tcp", "turns:a?transport=udp"] {
             assert_eq!(turn_url(text).as_deref(), Ok(text));
         }
-        for text in [
-            "stun:a",
-            "turn:",
-            "turn:a?transport=x",
-            "turn:a?x",
-            "turn:u@a",
-        ] {
+        for text in ["stun:a", "turn:", "turn:a?transport=x", "turn:a?x", "turn:u@a"] {
             assert!(turn_url(text).is_err(), "{text}");
         }
     }

@@ -30,9 +30,7 @@ impl EarlyCandidates {
     /// Hands out what is kept and not too old, oldest first; the description has arrived.
     pub fn take(&mut self, now: Instant) -> impl Iterator<Item = Candidate> + use<> {
         self.expire(now);
-        std::mem::take(&mut self.waiting)
-            .into_iter()
-            .map(|(_, candidate)| candidate)
+        std::mem::take(&mut self.waiting).into_iter().map(|(_, candidate)| candidate)
     }
 
     fn expire(&mut self, now: Instant) {
@@ -63,10 +61,7 @@ mod tests {
         let mut early = EarlyCandidates::default();
         early.handle_candidate(candidate(1), now);
         early.handle_candidate(candidate(2), now);
-        assert_eq!(
-            early.take(now).collect::<Vec<_>>(),
-            [candidate(1), candidate(2)]
-        );
+        assert_eq!(early.take(now).collect::<Vec<_>>(), [candidate(1), candidate(2)]);
         assert_eq!(early.take(now).count(), 0);
     }
 

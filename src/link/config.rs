@@ -126,10 +126,7 @@ impl LinkConfig {
     /// kernel drops datagrams and throughput collapses. 8/13 is exactly 256 KiB for a stock Linux (425,984 bytes).
     #[must_use]
     pub fn receive_window_bytes(&self, granted_bytes: usize) -> u32 {
-        let share = u64::try_from(granted_bytes)
-            .unwrap_or(u64::MAX)
-            .saturating_mul(8)
-            / 13;
+        let share = u64::try_from(granted_bytes).unwrap_or(u64::MAX).saturating_mul(8) / 13;
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         // Never below two frames: a window that cannot hold a message can never deliver it.
         share.clamp(2 * 65_536, self.receive_window_bytes_max.max(2 * 65_536))
@@ -145,15 +142,9 @@ mod tests {
         let config = LinkConfig::default();
         assert_eq!(config.receive_window_bytes(425_984), 256 * 1024);
         assert_eq!(config.receive_window_bytes(212_992), 128 * 1024);
-        assert_eq!(
-            config.receive_window_bytes(8 * 1024 * 1024),
-            RECEIVE_WINDOW_BYTES_MAX
-        );
+        assert_eq!(config.receive_window_bytes(8 * 1024 * 1024), RECEIVE_WINDOW_BYTES_MAX);
         assert_eq!(config.receive_window_bytes(0), 128 * 1024);
-        assert_eq!(
-            config.receive_window_bytes(usize::MAX),
-            RECEIVE_WINDOW_BYTES_MAX
-        );
+        assert_eq!(config.receive_window_bytes(usize::MAX), RECEIVE_WINDOW_BYTES_MAX);
     }
 
     #[test]
@@ -161,31 +152,13 @@ mod tests {
         let good = LinkConfig::default();
         assert!(good.validate().is_ok());
         for bad in [
-            LinkConfig {
-                sctp_mtu: 0,
-                ..good.clone()
-            },
-            LinkConfig {
-                sctp_mtu: SCTP_MTU_MAX + 1,
-                ..good.clone()
-            },
-            LinkConfig {
-                send_buffer_bytes: 1,
-                ..good.clone()
-            },
-            LinkConfig {
-                stun_urls: vec![String::new(); SERVERS_MAX + 1],
-                ..good.clone()
-            },
-            LinkConfig {
-                path_policy: PathPolicy::RelayOnly,
-                ..good
-            },
+            LinkConfig { sctp_mtu: 0, ..good.clone() },
+            LinkConfig { sctp_mtu: SCTP_MTU_MAX + 1, ..good.clone() },
+            LinkConfig { send_buffer_bytes: 1, ..good.clone() },
+            LinkConfig { stun_urls: vec![String::new(); SERVERS_MAX + 1], ..good.clone() },
+            LinkConfig { path_policy: PathPolicy::RelayOnly, ..good },
         ] {
-            assert!(
-                matches!(bad.validate(), Err(StartError::Config(_))),
-                "{bad:?}"
-            );
+            assert!(matches!(bad.validate(), Err(StartError::Config(_))), "{bad:?}");
         }
     }
 

@@ -39,10 +39,7 @@ pub struct SendCredit {
 
 impl Default for SendCredit {
     fn default() -> Self {
-        Self {
-            sent: 0,
-            granted: DATA_FRAMES,
-        }
+        Self { sent: 0, granted: DATA_FRAMES }
     }
 }
 
@@ -78,10 +75,7 @@ pub struct ReceiveCredit {
 
 impl Default for ReceiveCredit {
     fn default() -> Self {
-        Self {
-            read: 0,
-            granted: DATA_FRAMES,
-        }
+        Self { read: 0, granted: DATA_FRAMES }
     }
 }
 

@@ -83,10 +83,8 @@ impl LinkDriver {
     /// [`StartError`] if the configuration is out of bounds, or no socket or connection can be made.
     pub async fn start(config: LinkConfig) -> Result<Link, StartError> {
         config.validate()?;
-        let request = BufferRequest {
-            bytes: config.socket_buffer_bytes,
-            force: config.socket_buffer_force,
-        };
+        let request =
+            BufferRequest { bytes: config.socket_buffer_bytes, force: config.socket_buffer_force };
         let granted = buffers::probe(request)?;
         let runtime = Arc::new(LinkRuntime::new(request));
         prefetch_servers(&runtime, &config);
@@ -102,9 +100,7 @@ impl LinkDriver {
             .with_setting_engine(setting_engine(&config, window))
             .with_runtime(Arc::<LinkRuntime>::clone(&runtime))
             .with_handler(Arc::new(Handler::new(stack_sender.clone())))
-            .with_udp_addrs(vec![LocalAddresses {
-                loopback_only: config.loopback_only,
-            }])
+            .with_udp_addrs(vec![LocalAddresses { loopback_only: config.loopback_only }])
             .with_dedicated_reactor_pool_size(REACTOR_THREADS)
             .with_data_channel_send_buffer_limit(config.send_buffer_bytes)
             .build()
@@ -129,11 +125,8 @@ struct Channels {
 /// Creates the negotiated channels; they open when SCTP does, without a message of their own.
 async fn open_channels(connection: &dyn PeerConnection) -> Result<Channels, StartError> {
     let open = async |label: &str, stream_id: u16, ordered: bool| {
-        let init = RTCDataChannelInit {
-            ordered,
-            negotiated: Some(stream_id),
-            ..Default::default()
-        };
+        let init =
+            RTCDataChannelInit { ordered, negotiated: Some(stream_id), ..Default::default() };
         let created = connection.create_data_channel(label, Some(init)).await;
         created.map_err(|error| StartError::Stack(error.to_string()))
     };
@@ -160,10 +153,7 @@ async fn quieten(channel: &dyn DataChannel) -> Result<(), StartError> {
 fn configuration(config: &LinkConfig) -> RTCConfiguration {
     let mut servers = Vec::new();
     if config.path_policy != PathPolicy::RelayOnly && !config.stun_urls.is_empty() {
-        servers.push(RTCIceServer {
-            urls: config.stun_urls.clone(),
-            ..Default::default()
-        });
+        servers.push(RTCIceServer { urls: config.stun_urls.clone(), ..Default::default() });
     }
     if config.path_policy != PathPolicy::DirectOnly {
         servers.extend(config.turn_servers.iter().map(|server| RTCIceServer {

@@ -107,7 +107,10 @@ mod tests {
         let start = Instant::now();
         let mut health = Health::new(start);
         for second in 1..=17 {
-            assert_ne!(health.handle_timeout(start + Duration::from_secs(second)), Some(HealthAction::Dead));
+            assert_ne!(
+                health.handle_timeout(start + Duration::from_secs(second)),
+                Some(HealthAction::Dead)
+            );
         }
         health.handle_activity();
         let late = start + Duration::from_secs(17);

@@ -76,8 +76,7 @@ impl Shared {
     }
 
     fn on_received(&self, datagrams: u64, bytes: u64) {
-        self.datagrams_received
-            .fetch_add(datagrams, Ordering::Relaxed);
+        self.datagrams_received.fetch_add(datagrams, Ordering::Relaxed);
         self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
         if self.wakes_on(WakeMode::EveryDatagram) {
             self.wake.notify_one();
@@ -182,10 +181,7 @@ impl Runtime for LinkRuntime {
             send_bytes = granted.send_bytes,
             "socket opened",
         );
-        Ok(Arc::new(udp::UdpSocket::new(
-            socket,
-            Arc::clone(&self.shared),
-        )?))
+        Ok(Arc::new(udp::UdpSocket::new(socket, Arc::clone(&self.shared))?))
     }
 
     fn wrap_tcp_listener(
@@ -257,9 +253,8 @@ impl ToSocketAddrs for LocalAddresses {
         if !self.loopback_only {
             match rtc::shared::ifaces::ifaces() {
                 Ok(interfaces) => {
-                    let usable = interfaces
-                        .into_iter()
-                        .filter_map(|interface| Some(interface.addr?.ip()));
+                    let usable =
+                        interfaces.into_iter().filter_map(|interface| Some(interface.addr?.ip()));
                     for address in usable.filter(is_usable) {
                         if !addresses.contains(&address)
                             && addresses.len() + 1 < LOCAL_ADDRESSES_MAX
@@ -274,10 +269,8 @@ impl ToSocketAddrs for LocalAddresses {
             }
         }
         addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let sockets: Vec<_> = addresses
-            .into_iter()
-            .map(|address| SocketAddr::new(address, 0))
-            .collect();
+        let sockets: Vec<_> =
+            addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
         Ok(sockets.into_iter())
     }
 }
@@ -305,17 +298,11 @@ mod tests {
     use futures_util::FutureExt;
 
     fn runtime() -> LinkRuntime {
-        LinkRuntime::new(BufferRequest {
-            bytes: 1024 * 1024,
-            force: false,
-        })
+        LinkRuntime::new(BufferRequest { bytes: 1024 * 1024, force: false })
     }
 
     fn ends_at_once(runtime: &LinkRuntime) -> bool {
-        runtime
-            .sleep(Duration::from_secs(86_400))
-            .now_or_never()
-            .is_some()
+        runtime.sleep(Duration::from_secs(86_400)).now_or_never().is_some()
     }
 
     #[tokio::test]
@@ -355,24 +342,13 @@ mod tests {
         let (from, to) = (open(&left), open(&right));
         assert_eq!(left.sockets(), 1);
 
-        from.send_to(b"twelve bytes", to.local_addr().unwrap())
-            .await
-            .unwrap();
+        from.send_to(b"twelve bytes", to.local_addr().unwrap()).await.unwrap();
         let mut buffer = [0; 64];
         let (length, source) = to.recv_from(&mut buffer).await.unwrap();
         assert_eq!(&buffer[..length], b"twelve bytes");
         assert_eq!(source, from.local_addr().unwrap());
-        assert_eq!(
-            (left.counts().datagrams_sent, left.counts().bytes_sent),
-            (1, 12)
-        );
-        assert_eq!(
-            (
-                right.counts().datagrams_received,
-                right.counts().bytes_received
-            ),
-            (1, 12)
-        );
+        assert_eq!((left.counts().datagrams_sent, left.counts().bytes_sent), (1, 12));
+        assert_eq!((right.counts().datagrams_received, right.counts().bytes_received), (1, 12));
 
         drop(from);
         assert_eq!(left.sockets(), 0);
@@ -381,17 +357,11 @@ mod tests {
     #[test]
     fn loopback_is_always_bound() {
         for loopback_only in [false, true] {
-            let addresses: Vec<_> = LocalAddresses { loopback_only }
-                .to_socket_addrs()
-                .unwrap()
-                .collect();
+            let addresses: Vec<_> =
+                LocalAddresses { loopback_only }.to_socket_addrs().unwrap().collect();
             assert!(addresses.iter().any(|address| address.ip().is_loopback()));
             assert!(addresses.len() <= LOCAL_ADDRESSES_MAX);
-            assert!(
-                addresses
-                    .iter()
-                    .all(|address| !address.ip().is_unspecified())
-            );
+            assert!(addresses.iter().all(|address| !address.ip().is_unspecified()));
         }
     }
 }

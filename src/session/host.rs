@@ -16,19 +16,23 @@ const BACK_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub async fn host(options: HostOptions, ready: oneshot::Sender<String>, ui: Ui) -> Result<(), Error> {
+pub async fn host(
+    options: HostOptions,
+    ready: oneshot::Sender<String>,
+    ui: Ui,
+) -> Result<(), Error> {
     let resolved = tokio::net::lookup_host(&options.listen).await;
-    let listen: SocketAddr = resolved
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| Error::new(ErrorKind::Usage, format!("{} is no address with a port", options.listen)))?;
+    let listen: SocketAddr =
+        resolved.ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("{} is no address with a port", options.listen))
+        })?;
     let mut limits = Limits::default();
     limits.rooms_max = options.max_rooms.unwrap_or(limits.rooms_max);
     limits.members_max = options.max_members.unwrap_or(limits.members_max);
     limits.room_lease = options.room_lease.unwrap_or(limits.room_lease);
-    let host = Host::start(listen, limits)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()).with_hint("choose another --listen"))?;
+    let host = Host::start(listen, limits).await.map_err(|error| {
+        Error::new(ErrorKind::Failure, error.to_string()).with_hint("choose another --listen")
+    })?;
     let url = options.public_url.unwrap_or_else(|| format!("ws://{}", host.local_addr()));
     // Where nobody reads it, the host serves all the same.
     let _ = ready.send(url);

@@ -10,7 +10,9 @@ use crate::link::health::{Health, HealthAction};
 use crate::link::{LinkCommand, LinkEvent, PathKind};
 use crate::signal::code::Code;
 use crate::signal::protocol::{ClientMessage, HostMessage};
-use crate::transfer::disk::{ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState};
+use crate::transfer::disk::{
+    ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState,
+};
 use crate::transfer::message::{ByeReason, Message};
 use crate::transfer::progress::Progress;
 use crate::transfer::receiver::{Answer, Ask, Receiver, ReceiverConfig, ReceiverOutput};
@@ -67,8 +69,8 @@ pub enum SessionOutput {
 
 #[derive(Debug)]
 enum Meeting {
-    Opening(Opening),
-    Joining(Joining),
+    Opening(Box<Opening>),
+    Joining(Box<Joining>),
 }
 
 #[derive(Debug)]
@@ -107,7 +109,12 @@ impl Session {
     /// A sender's run.
     #[must_use]
     pub fn sender(session: SessionId, opening: Opening, retry_for: Duration, now: Instant) -> Self {
-        Self::new(Meeting::Opening(opening), Transfer::Sender(Box::new(Sender::new(session))), retry_for, now)
+        Self::new(
+            Meeting::Opening(Box::new(opening)),
+            Transfer::Sender(Box::new(Sender::new(session))),
+            retry_for,
+            now,
+        )
     }
 
     /// A receiver's run: with what its store found, where the session is known already.
@@ -120,10 +127,12 @@ impl Session {
         now: Instant,
     ) -> Self {
         let transfer = match kept {
-            Some((session, state)) => Transfer::Receiver(Box::new(Receiver::new(session, config, state))),
+            Some((session, state)) => {
+                Transfer::Receiver(Box::new(Receiver::new(session, config, state)))
+            }
             None => Transfer::Unpaired(config),
         };
-        Self::new(Meeting::Joining(joining), transfer, retry_for, now)
+        Self::new(Meeting::Joining(Box::new(joining)), transfer, retry_for, now)
     }
 
     fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {
@@ -176,7 +185,8 @@ impl Session {
     pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
         if let LinkEvent::Path(path) = &event {
             let rtt_ms = path.rtt.map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3);
-            let setup = self.link_started_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+            let setup =
+                self.link_started_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
             self.event(Event::Connected {
                 path: if path.kind == PathKind::Relay { Path::Relay } else { Path::Direct },
                 local: path.local.to_string(),
@@ -255,9 +265,17 @@ impl Session {
     }
 
     /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
-    pub fn handle_paired(&mut self, session: SessionId, secret: &SessionSecret, epoch: u64, state: TargetState, now: Instant) {
+    pub fn handle_paired(
+        &mut self,
+        session: SessionId,
+        secret: &SessionSecret,
+        epoch: u64,
+        state: TargetState,
+        now: Instant,
+    ) {
         if let Transfer::Unpaired(config) = &self.transfer {
-            self.transfer = Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
+            self.transfer =
+                Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
         }
         if let Meeting::Joining(joining) = &mut self.meeting {
             joining.handle_stored(session, secret, epoch);
@@ -289,7 +307,8 @@ impl Session {
         if let Transfer::Receiver(receiver) = &mut self.transfer {
             receiver.handle_timeout(now);
         }
-        let is_alone = matches!(self.meeting, Meeting::Opening(_)) && self.lost_at.is_some_and(|at| now >= at + self.retry_for);
+        let is_alone = matches!(self.meeting, Meeting::Opening(_))
+            && self.lost_at.is_some_and(|at| now >= at + self.retry_for);
         if is_alone {
             let text = "the receiver did not come back in the time of --retry-for";
             self.fail(Error::new(ErrorKind::Interrupted, text));
@@ -332,7 +351,8 @@ impl Session {
     /// Whether a frame waits for [`Channel::Data`].
     #[must_use]
     pub fn has_frame(&self) -> bool {
-        self.up.is_some() && matches!(&self.transfer, Transfer::Sender(sender) if sender.has_frame())
+        self.up.is_some()
+            && matches!(&self.transfer, Transfer::Sender(sender) if sender.has_frame())
     }
 
     /// Whether the data channel may be read: not while the disk is behind.
@@ -416,7 +436,20 @@ impl Session {
             Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {
                 self.on_dead("the other side stopped; it can continue later", now);
             }
-            message => match &mut self.transfer {
+            Message::RecoveryRequest(_)
+            | Message::RecoveryAnswer { .. }
+            | Message::Estimate { .. }
+            | Message::Page { .. }
+            | Message::End { .. }
+            | Message::Want { .. }
+            | Message::Unit { .. }
+            | Message::FileRoot { .. }
+            | Message::EntryFailed { .. }
+            | Message::Resend { .. }
+            | Message::Ack { .. }
+            | Message::Complete { .. }
+            | Message::CompleteAck
+            | Message::Bye { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),
                 Transfer::Unpaired(_) => {}
@@ -449,8 +482,12 @@ impl Session {
                 continue;
             }
             let has_more = match &mut self.transfer {
-                Transfer::Sender(sender) => sender.poll_output().map(|output| self.apply_sender(output)),
-                Transfer::Receiver(receiver) => receiver.poll_output().map(|output| self.apply_receiver(output)),
+                Transfer::Sender(sender) => {
+                    sender.poll_output().map(|output| self.apply_sender(output))
+                }
+                Transfer::Receiver(receiver) => {
+                    receiver.poll_output().map(|output| self.apply_receiver(output))
+                }
                 Transfer::Unpaired(_) => None,
             };
             if has_more.is_none() {
@@ -469,11 +506,17 @@ impl Session {
             }
             MeetingOutput::Link(command) => self.outputs.push_back(SessionOutput::Link(command)),
             MeetingOutput::StopLink => self.outputs.push_back(SessionOutput::StopLink),
-            MeetingOutput::CodeReady(code) => self.outputs.push_back(SessionOutput::CodeReady(code)),
+            MeetingOutput::CodeReady(code) => {
+                self.outputs.push_back(SessionOutput::CodeReady(code))
+            }
             MeetingOutput::CodeSpent => self.outputs.push_back(SessionOutput::CodeSpent),
             MeetingOutput::Pair(pairing) => self.outputs.push_back(SessionOutput::Pair(pairing)),
             MeetingOutput::Peer { member, name, epoch } => {
-                self.event(Event::Peer { id: member.to_string(), name: name.clone(), verified: false });
+                self.event(Event::Peer {
+                    id: member.to_string(),
+                    name: name.clone(),
+                    verified: false,
+                });
                 self.outputs.push_back(SessionOutput::Peer { member, name, epoch });
             }
             MeetingOutput::LinkUp { epoch } => self.on_link_up(epoch, now),
@@ -547,7 +590,9 @@ impl Session {
             return;
         }
         match message.encode() {
-            Ok(frames) => self.outputs.extend(frames.into_iter().map(|frame| SessionOutput::Send(channel, frame))),
+            Ok(frames) => self
+                .outputs
+                .extend(frames.into_iter().map(|frame| SessionOutput::Send(channel, frame))),
             Err(error) => self.fail(Error::new(ErrorKind::Failure, error.to_string())),
         }
     }

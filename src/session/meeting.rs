@@ -15,12 +15,12 @@ pub use opening::{Opening, OpeningConfig};
 use crate::error::Error;
 use crate::event::Event;
 use crate::link::{Candidate, LinkCommand};
+use crate::signal::RoomName;
 use crate::signal::code::Code;
 use crate::signal::join::JoinPayload;
 use crate::signal::message::{Attempt, SignalMessage};
 use crate::signal::protocol::ClientMessage;
 use crate::signal::seal::SealedChannel;
-use crate::signal::RoomName;
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use std::time::Duration;
 

@@ -27,7 +27,8 @@ impl Pace {
             return self.rate as u64;
         }
         let moved = bytes.saturating_sub(self.bytes) as f64 / elapsed;
-        let weight = if self.is_fresh { 1.0 } else { 1.0 - (-elapsed / MEMORY.as_secs_f64()).exp() };
+        let weight =
+            if self.is_fresh { 1.0 } else { 1.0 - (-elapsed / MEMORY.as_secs_f64()).exp() };
         self.is_fresh = self.is_fresh && bytes == 0;
         self.rate += (moved - self.rate) * weight;
         self.at = now;

@@ -42,7 +42,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     let (state, target, stored) = match opened {
         Opened::Complete(record) => return Ok(already_complete(&record, &ui).await),
         Opened::Fresh { state, target } => (state, target, None),
-        Opened::Stored { state, target, stored } => (state, target, Some(stored)),
+        Opened::Stored { state, target, stored } => (state, target, Some(*stored)),
     };
 
     let mut kept = None;
@@ -61,10 +61,14 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     .await;
 
     let wait_until = options.wait.map(|wait| now + wait);
-    let stored_hosts = stored.as_ref().map(|stored| stored.record.hosts.clone()).unwrap_or_default();
+    let stored_hosts =
+        stored.as_ref().map(|stored| stored.record.hosts.clone()).unwrap_or_default();
     let addresses = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await?;
-    let member = stored.as_ref().map_or_else(|| MemberId(surroundings::half(&mut entropy)), |stored| stored.record.member);
-    let token_key = stored.as_ref().map_or_else(|| entropy.next_bytes(), |stored| stored.record.token_key);
+    let member = stored
+        .as_ref()
+        .map_or_else(|| MemberId(surroundings::half(&mut entropy)), |stored| stored.record.member);
+    let token_key =
+        stored.as_ref().map_or_else(|| entropy.next_bytes(), |stored| stored.record.token_key);
     let entrance = match (&stored, &code) {
         (Some(stored), _) => {
             let Some(secret) = stored.record.secret.clone() else {
@@ -94,7 +98,8 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         bytes_max: options.limits.bytes.unwrap_or(u64::MAX),
         files_max: options.limits.files.unwrap_or(u64::MAX),
     };
-    let peer_name = stored.as_ref().map(|stored| stored.record.peer_name.clone()).unwrap_or_default();
+    let peer_name =
+        stored.as_ref().map(|stored| stored.record.peer_name.clone()).unwrap_or_default();
     let role = ReceiverRole {
         state,
         target,
@@ -132,15 +137,19 @@ enum Opened {
     Stored {
         state: State,
         target: Vec<u8>,
-        stored: crate::store::Session<OsDirectory>,
+        stored: Box<crate::store::Session<OsDirectory>>,
     },
 }
 
 /// Opens the target and the state, and finds the session that this run continues, if there is one.
 fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> {
-    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Receiver).map_err(surroundings::state_error)?;
+    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Receiver)
+        .map_err(surroundings::state_error)?;
     let disk = |error: std::io::Error| {
-        let text = format!("cannot open {}: {error}", crate::store::escape(&surroundings::path_bytes(&options.target)));
+        let text = format!(
+            "cannot open {}: {error}",
+            crate::store::escape(&surroundings::path_bytes(&options.target))
+        );
         Error::new(ErrorKind::Disk, text)
     };
     let root = OsDirectory::create_all(&options.target, 0o777).map_err(disk)?;
@@ -150,14 +159,17 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
         Some(code) => {
             let text = surroundings::canonical(code);
             let is_ours = |record: &SessionRecord| {
-                record.target() == Some(&target[..]) && record.code.is_some_and(|hash| hash.matches(&text))
+                record.target() == Some(&target[..])
+                    && record.code.is_some_and(|hash| hash.matches(&text))
             };
             let listed = state.list().map_err(surroundings::state_error)?;
             listed.into_iter().filter_map(|listed| listed.record.ok()).find(is_ours)
         }
         None => {
-            let present = target::sessions_in(&root).map_err(|error| Error::new(ErrorKind::Disk, error.to_string()))?;
-            let found = state.find_by_target(&target, &present).map_err(surroundings::state_error)?;
+            let present = target::sessions_in(&root)
+                .map_err(|error| Error::new(ErrorKind::Disk, error.to_string()))?;
+            let found =
+                state.find_by_target(&target, &present).map_err(surroundings::state_error)?;
             Some(found.ok_or_else(no_code)?)
         }
     };
@@ -165,15 +177,18 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
         Some(record) if record.is_complete => Ok(Opened::Complete(Box::new(record))),
         Some(record) => {
             let stored = state.open_session(record.session).map_err(surroundings::state_error)?;
-            Ok(Opened::Stored { state, target, stored })
+            Ok(Opened::Stored { state, target, stored: Box::new(stored) })
         }
         None => Ok(Opened::Fresh { state, target }),
     }
 }
 
 fn no_code() -> Error {
-    Error::new(ErrorKind::Usage, "there is no unfinished session in this directory, and no code was given")
-        .with_hint("rejoin receive CODE, with the code that the sender shows")
+    Error::new(
+        ErrorKind::Usage,
+        "there is no unfinished session in this directory, and no code was given",
+    )
+    .with_hint("rejoin receive CODE, with the code that the sender shows")
 }
 
 async fn already_complete(record: &SessionRecord, ui: &Ui) -> Summary {
@@ -184,15 +199,21 @@ async fn already_complete(record: &SessionRecord, ui: &Ui) -> Summary {
     Summary { verified: true, ..Summary::default() }
 }
 
-async fn open_target(directory: &Path, session: SessionId) -> Result<(TargetWorker, TargetState), Error> {
+async fn open_target(
+    directory: &Path,
+    session: SessionId,
+) -> Result<(TargetWorker, TargetState), Error> {
     let directory = directory.to_owned();
     surroundings::blocking(move || {
         let disk = |text: String| Error::new(ErrorKind::Disk, text);
         let root = OsDirectory::open(&directory).map_err(|error| disk(error.to_string()))?;
         let options = TargetOptions { session, boot: os::boot_id(), umask: os::umask() };
-        let (store, state) = TargetStore::open(root, options).map_err(|error| disk(error.to_string()))?;
+        let (store, state) =
+            TargetStore::open(root, options).map_err(|error| disk(error.to_string()))?;
         let worker = Worker::start("target", store, TargetStore::handle);
-        let worker = worker.map_err(|error| Error::new(ErrorKind::Failure, format!("no thread can be started: {error}")))?;
+        let worker = worker.map_err(|error| {
+            Error::new(ErrorKind::Failure, format!("no thread can be started: {error}"))
+        })?;
         Ok((worker, state))
     })
     .await?
@@ -217,7 +238,9 @@ async fn find_host(
     let Some(code) = code else { return Err(no_code()) };
     loop {
         let room = code.room();
-        if let Some(address) = surroundings::blocking(move || surroundings::find_published(room)).await? {
+        if let Some(address) =
+            surroundings::blocking(move || surroundings::find_published(room)).await?
+        {
             return Ok(vec![address]);
         }
         if wait_until.is_none_or(|until| Instant::now() >= until) {
@@ -249,7 +272,8 @@ impl RoleActions for ReceiverRole {
 
     async fn on_pair(&mut self, pairing: &Pairing) -> Result<Option<Paired>, Error> {
         let side = Side::Receiver { target: self.target.clone() };
-        let mut record = SessionRecord::new(pairing.session, self.member, side, surroundings::unix_time());
+        let mut record =
+            SessionRecord::new(pairing.session, self.member, side, surroundings::unix_time());
         record.secret = Some(pairing.secret.clone());
         record.token_key = self.token_key;
         record.peer = Some(pairing.peer);
@@ -257,7 +281,8 @@ impl RoleActions for ReceiverRole {
         record.hosts.clone_from(&self.hosts);
         record.epoch = pairing.epoch;
         if let Some(code) = &self.code {
-            record.code = Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
+            record.code =
+                Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
         }
         // The target first: a record without it would be found by its code and have nothing to continue.
         let (worker, state) = open_target(&self.directory, pairing.session).await?;
@@ -273,7 +298,9 @@ impl RoleActions for ReceiverRole {
         name.clone_into(&mut stored.record.peer_name);
         if epoch > stored.record.epoch {
             stored.record.epoch = epoch;
-            if let Err(error) = tokio::task::block_in_place(|| stored.save(surroundings::unix_time())) {
+            if let Err(error) =
+                tokio::task::block_in_place(|| stored.save(surroundings::unix_time()))
+            {
                 tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
             }
         }

@@ -18,7 +18,9 @@ use crate::signal::code::Code;
 use crate::store::OsDirectory;
 use crate::store::source::SourceStore;
 use crate::store::target::TargetStore;
-use crate::transfer::disk::{OnConflict, ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState};
+use crate::transfer::disk::{
+    OnConflict, ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState,
+};
 use crate::transfer::receiver::{Answer, Ask};
 use crate::ui::Ui;
 use crate::wire::{Channel, MemberId, SessionId, SessionSecret};
@@ -49,7 +51,10 @@ pub(super) trait RoleActions: Send {
     /// Sender: the code is spent.
     fn on_code_spent(&mut self);
     /// Stores what a join agreed on; a receiver gets its opened store.
-    fn on_pair(&mut self, pairing: &Pairing) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
+    fn on_pair(
+        &mut self,
+        pairing: &Pairing,
+    ) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
     /// Remembers the peer and the epoch.
     fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
     /// The command that continues, where there is something to continue.
@@ -82,6 +87,9 @@ pub(super) struct Surroundings<R> {
     pub(super) wait_until: Option<Instant>,
 }
 
+/// What the user said, or why nobody could be asked.
+type Answered = Result<Answer, Error>;
+
 /// The present connection, taken apart so that each part can be waited for.
 struct Connection {
     handle: LinkHandle,
@@ -100,7 +108,7 @@ struct Runner<R> {
     waiting: VecDeque<(Channel, Bytes)>,
     /// The data frame that the channel had no room for.
     unsent: Option<Bytes>,
-    answers: (mpsc::Sender<Result<Answer, Error>>, mpsc::Receiver<Result<Answer, Error>>),
+    answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
     pace: Pace,
     next_progress: Instant,
     last_progress: u64,
@@ -118,7 +126,7 @@ enum Happening {
     Source(Option<SourceReply>),
     Target(Option<TargetReply>),
     Scan(Option<ScanReport>),
-    Answer(Option<Result<Answer, Error>>),
+    Answer(Option<Answered>),
     Stop,
     Tick,
 }
@@ -127,7 +135,10 @@ enum Happening {
 ///
 /// # Errors
 /// Why it did not get through; what is kept continues by the command in the error.
-pub(super) async fn run<R: RoleActions>(session: Session, around: Surroundings<R>) -> Result<Summary, Error> {
+pub(super) async fn run<R: RoleActions>(
+    session: Session,
+    around: Surroundings<R>,
+) -> Result<Summary, Error> {
     let now = Instant::now();
     let mut runner = Runner {
         farewell: session.has_finished().then(|| now + FAREWELL),
@@ -222,7 +233,10 @@ impl<R: RoleActions> Runner<R> {
             Happening::Source(Some(reply)) => self.session.handle_source(reply, now),
             Happening::Target(Some(reply)) => self.session.handle_target(reply, now),
             Happening::Source(None) | Happening::Target(None) => {
-                return Err(Error::new(ErrorKind::Failure, "the store's thread ended; this is a bug"));
+                return Err(Error::new(
+                    ErrorKind::Failure,
+                    "the store's thread ended; this is a bug",
+                ));
             }
             Happening::Scan(Some(report)) => self.session.handle_scan(report, now),
             Happening::Scan(None) => self.around.scan = None,
@@ -248,7 +262,11 @@ impl<R: RoleActions> Runner<R> {
             if !self.session.takes_data() {
                 return;
             }
-            let Some(frame) = self.connection.as_mut().and_then(|connection| connection.data.try_recv()) else { return };
+            let Some(frame) =
+                self.connection.as_mut().and_then(|connection| connection.data.try_recv())
+            else {
+                return;
+            };
             self.session.handle_frame(Channel::Data, &frame, now);
         }
     }
@@ -266,18 +284,28 @@ impl<R: RoleActions> Runner<R> {
                 self.session.handle_host_down(now);
             }
             Some(ClientEvent::Unreachable { errors, .. }) => {
-                let is_patient = self.session.is_paired() || self.around.wait_until.is_some_and(|until| now < until);
+                let is_patient = self.session.is_paired()
+                    || self.around.wait_until.is_some_and(|until| now < until);
                 if !is_patient && !self.was_met {
-                    let list: Vec<String> = errors.iter().map(|(host, error)| format!("{}: {error}", host.url())).collect();
+                    let list: Vec<String> = errors
+                        .iter()
+                        .map(|(host, error)| format!("{}: {error}", host.url()))
+                        .collect();
                     let text = format!("no host can be reached ({})", list.join("; "));
-                    let hint = "check the address and that the sender or host runs; --wait waits for it";
+                    let hint =
+                        "check the address and that the sender or host runs; --wait waits for it";
                     return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
                 }
             }
             Some(ClientEvent::Stopped(reason)) => {
-                return Err(Error::new(ErrorKind::Unreachable, format!("the host turned us away: {reason}")));
+                return Err(Error::new(
+                    ErrorKind::Unreachable,
+                    format!("the host turned us away: {reason}"),
+                ));
             }
-            None => return Err(Error::new(ErrorKind::Unreachable, "the host does not take us back")),
+            None => {
+                return Err(Error::new(ErrorKind::Unreachable, "the host does not take us back"));
+            }
         }
         Ok(())
     }
@@ -327,7 +355,9 @@ impl<R: RoleActions> Runner<R> {
     async fn tell_progress(&mut self, now: Instant) {
         let progress = self.session.progress();
         let rate_bps = self.pace.sample(progress.wire_bytes, now);
-        if !self.session.is_up() || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes) {
+        if !self.session.is_up()
+            || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes)
+        {
             return;
         }
         self.last_progress = progress.bytes;
@@ -366,7 +396,9 @@ impl<R: RoleActions> Runner<R> {
         };
         let mut has_sent = false;
         loop {
-            let Some(frame) = self.unsent.take().or_else(|| self.session.poll_frame(Instant::now())) else {
+            let Some(frame) =
+                self.unsent.take().or_else(|| self.session.poll_frame(Instant::now()))
+            else {
                 return has_sent;
             };
             match connection.handle.try_send(Channel::Data, frame) {
@@ -431,7 +463,8 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             SessionOutput::Event(event) => {
-                if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. }) {
+                if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
+                {
                     self.around.client_pace(HostPace::Urgent);
                     if self.session.has_finished() {
                         self.farewell = Some(Instant::now() + FAREWELL);
@@ -450,9 +483,10 @@ impl<R: RoleActions> Runner<R> {
     async fn start_link(&mut self) -> Result<(), Error> {
         self.stop_link();
         let config = self.around.link_config.clone();
-        let Link { handle, events, control, pulse, data } = LinkDriver::start(config)
-            .await
-            .map_err(|error| Error::new(ErrorKind::Failure, format!("no connection can be started: {error}")))?;
+        let Link { handle, events, control, pulse, data } =
+            LinkDriver::start(config).await.map_err(|error| {
+                Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
+            })?;
         self.connection = Some(Connection { handle, events, control, pulse, data });
         Ok(())
     }
@@ -481,7 +515,8 @@ impl<R: RoleActions> Runner<R> {
 
     /// Asks the user without holding up the loop.
     fn ask(&self, ask: Ask) {
-        let (ui, answers, from) = (self.around.ui.clone(), self.answers.0.clone(), self.around.peer_name.clone());
+        let (ui, answers, from) =
+            (self.around.ui.clone(), self.answers.0.clone(), self.around.peer_name.clone());
         tokio::spawn(async move {
             let answer = match ask {
                 Ask::Accept { totals, is_complete, names, is_again } => {
@@ -494,7 +529,9 @@ impl<R: RoleActions> Runner<R> {
                         flagged: Vec::new(),
                         again: is_again,
                     };
-                    ui.ask_consent(offer).await.map(|consent| Answer::Accept(consent == Consent::Accepted))
+                    ui.ask_consent(offer)
+                        .await
+                        .map(|consent| Answer::Accept(consent == Consent::Accepted))
                 }
                 Ask::Conflict { path, offered_bytes } => {
                     let path = PathText::new(path.as_bytes());

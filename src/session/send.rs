@@ -40,7 +40,10 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     let mut entropy = surroundings::entropy()?;
     let opened = surroundings::blocking({
         let options = options.clone();
-        let fresh = (SessionId(surroundings::half(&mut entropy)), MemberId(surroundings::half(&mut entropy)));
+        let fresh = (
+            SessionId(surroundings::half(&mut entropy)),
+            MemberId(surroundings::half(&mut entropy)),
+        );
         move || open(&options, fresh)
     })
     .await??;
@@ -122,8 +125,10 @@ struct Opened {
 
 /// Opens the paths and the session: the unfinished one of the same paths, or a new one.
 fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Result<Opened, Error> {
-    let roots = SourceRoots::open(&options.sources).map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
-    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Sender).map_err(surroundings::state_error)?;
+    let roots = SourceRoots::open(&options.sources)
+        .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
+    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Sender)
+        .map_err(surroundings::state_error)?;
     let mut paths = Vec::new();
     for path in &options.sources {
         let real = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -134,8 +139,9 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
     let is_wanted = |record: &SessionRecord| match &options.code {
         _ if record.secret.is_none() => false,
-        Some(code) => code.expose().parse::<Code>()
-            .is_ok_and(|code| record.code.is_some_and(|hash| hash.matches(&surroundings::canonical(&code)))),
+        Some(code) => code.expose().parse::<Code>().is_ok_and(|code| {
+            record.code.is_some_and(|hash| hash.matches(&surroundings::canonical(&code)))
+        }),
         None => true,
     };
     if let Some(record) = found.filter(is_wanted) {
@@ -155,14 +161,20 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
 }
 
 /// Starts the embedded host, unless the user named others.
-async fn open_host(options: &SendOptions, stored: Option<&str>) -> Result<(Option<HostHandle>, Vec<HostAddress>), Error> {
+async fn open_host(
+    options: &SendOptions,
+    stored: Option<&str>,
+) -> Result<(Option<HostHandle>, Vec<HostAddress>), Error> {
     if !options.common.hosts.is_empty() {
         return Ok((None, surroundings::host_addresses(&options.common.hosts)?));
     }
     let stored: Option<u16> = stored.and_then(|port| port.parse().ok());
     let mut last = None;
     for port in stored.into_iter().chain([PORT_DEFAULT, 0]) {
-        for address in [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))] {
+        for address in [
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        ] {
             match Host::start(address, Limits::default()).await {
                 Ok(host) => {
                     let own = HostAddress::new("127.0.0.1", host.local_addr().port())
@@ -183,8 +195,11 @@ fn start_source(
     directory: &OsDirectory,
     session: SessionId,
 ) -> Result<(mpsc::Receiver<ScanReport>, SourceWorker), Error> {
-    let disk = |error: crate::transfer::disk::DiskError| Error::new(ErrorKind::Disk, error.to_string());
-    let no_thread = |error: std::io::Error| Error::new(ErrorKind::Failure, format!("no thread can be started: {error}"));
+    let disk =
+        |error: crate::transfer::disk::DiskError| Error::new(ErrorKind::Disk, error.to_string());
+    let no_thread = |error: std::io::Error| {
+        Error::new(ErrorKind::Failure, format!("no thread can be started: {error}"))
+    };
     let (mut scan, store) = crate::store::source::open(roots, directory, session).map_err(disk)?;
     let (reports, scanned) = mpsc::channel(REPORTS_MAX);
     std::thread::Builder::new()
@@ -197,7 +212,8 @@ fn start_source(
             }
         })
         .map_err(no_thread)?;
-    let source = Worker::start("source", store, |store, request| Some(store.handle(request))).map_err(no_thread)?;
+    let source = Worker::start("source", store, |store, request| Some(store.handle(request)))
+        .map_err(no_thread)?;
     Ok((scanned, source))
 }
 
@@ -238,14 +254,19 @@ impl RoleActions for SenderRole {
         }
         self.save();
         let own = self.host_port.map(|port| (surroundings::own_address(), port));
-        let address = own.and_then(|(address, port)| HostAddress::new(&address.to_string(), port).ok());
+        let address =
+            own.and_then(|(address, port)| HostAddress::new(&address.to_string(), port).ok());
         if let Some(port) = self.host_port
             && let Ok(local) = HostAddress::new("127.0.0.1", port)
         {
             self.published = surroundings::publish(code.room(), &local);
         }
         let shown = code.clone().with_host(address);
-        let hosts: String = self.hosts.iter().map(|host| format!(" --host {}", shell::quote(host.as_bytes()))).collect();
+        let hosts: String = self
+            .hosts
+            .iter()
+            .map(|host| format!(" --host {}", shell::quote(host.as_bytes())))
+            .collect();
         self.ui
             .emit(Event::Code {
                 code: code.to_string(),
@@ -288,7 +309,10 @@ impl RoleActions for SenderRole {
 
     async fn on_done(&mut self) {
         let (state, stored) = (self.state.clone(), self.stored.take());
-        let removed = surroundings::blocking(move || stored.map_or(Ok(()), |stored| state.remove_own(stored))).await;
+        let removed = surroundings::blocking(move || {
+            stored.map_or(Ok(()), |stored| state.remove_own(stored))
+        })
+        .await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(target: "rejoin::store", %error, "the finished session was not removed");
         }

@@ -8,7 +8,9 @@ pub(super) fn quote(argument: &[u8]) -> String {
         return String::from_utf8_lossy(argument).into_owned();
     }
     match std::str::from_utf8(argument) {
-        Ok(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', "'\\''")),
+        Ok(text) if !text.chars().any(char::is_control) => {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
         _ => format!("$'{}'", argument.escape_ascii()),
     }
 }

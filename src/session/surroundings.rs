@@ -25,8 +25,9 @@ const RUNTIME_VARIABLE: &str = "REJOIN_RUNTIME_DIR";
 /// 32 bytes of the operating system's randomness.
 pub(super) fn random() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(ErrorKind::Failure, format!("the system gives no randomness: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Failure, format!("the system gives no randomness: {error}"))
+    })?;
     Ok(bytes)
 }
 
@@ -42,7 +43,9 @@ pub(super) fn half(entropy: &mut Entropy) -> [u8; 16] {
 }
 
 /// Runs blocking work off the loop's thread.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let failed = |_| Error::new(ErrorKind::Failure, "a worker thread failed; this is a bug");
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
@@ -79,8 +82,12 @@ pub(super) fn own_address() -> IpAddr {
 /// Whether only machines of the same network reach the address.
 pub(super) const fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+        IpAddr::V4(address) => {
+            address.is_private() || address.is_loopback() || address.is_link_local()
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+        }
     }
 }
 
@@ -96,14 +103,20 @@ pub(super) fn canonical(code: &Code) -> String {
 
 /// What a state directory that cannot be used means.
 pub(super) fn state_error(error: StateError) -> Error {
-    let kind = if matches!(error, StateError::Locked { .. }) { ErrorKind::Refused } else { ErrorKind::Disk };
+    let kind = if matches!(error, StateError::Locked { .. }) {
+        ErrorKind::Refused
+    } else {
+        ErrorKind::Disk
+    };
     Error::new(kind, error.to_string())
 }
 
 /// The hosts that the user named.
 pub(super) fn host_addresses(urls: &[String]) -> Result<Vec<HostAddress>, Error> {
     urls.iter()
-        .map(|url| url.parse().map_err(|error| Error::new(ErrorKind::Usage, format!("{url}: {error}"))))
+        .map(|url| {
+            url.parse().map_err(|error| Error::new(ErrorKind::Usage, format!("{url}: {error}")))
+        })
         .collect()
 }
 
@@ -136,7 +149,8 @@ pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> 
 /// The arguments of a command that continues, as far as both roles have them.
 pub(super) fn common_arguments(options: &CommonOptions) -> String {
     let mut arguments = String::new();
-    let mut add = |flag: &str, value: &[u8]| arguments.push_str(&format!(" {flag} {}", shell::quote(value)));
+    let mut add =
+        |flag: &str, value: &[u8]| arguments.push_str(&format!(" {flag} {}", shell::quote(value)));
     options.hosts.iter().for_each(|host| add("--host", host.as_bytes()));
     options.stun.iter().for_each(|url| add("--stun", url.as_bytes()));
     options.turn.iter().for_each(|url| add("--turn", url.as_bytes()));

@@ -46,7 +46,12 @@ where
             }
             store
         })?;
-        Ok(Self { requests: Some(requests), replies, waiting: VecDeque::new(), thread: Some(thread) })
+        Ok(Self {
+            requests: Some(requests),
+            replies,
+            waiting: VecDeque::new(),
+            thread: Some(thread),
+        })
     }
 
     /// Asks for something; never waits.

@@ -55,9 +55,7 @@ impl EarlyCandidates {
     /// When the oldest candidate will have waited too long.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting
-            .front()
-            .map(|(since, ..)| *since + CANDIDATE_WAIT)
+        self.waiting.front().map(|(since, ..)| *since + CANDIDATE_WAIT)
     }
 }
 

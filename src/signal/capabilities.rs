@@ -37,12 +37,7 @@ impl Capabilities {
     /// Those of this build, for `member`.
     #[must_use]
     pub const fn new(member: MemberId, frame_bytes_max: u32, features: u64) -> Self {
-        Self {
-            version: PROTOCOL_VERSION,
-            frame_bytes_max,
-            features,
-            member,
-        }
+        Self { version: PROTOCOL_VERSION, frame_bytes_max, features, member }
     }
 
     /// What both can do. Symmetric.
@@ -75,28 +70,18 @@ mod tests {
     #[test]
     fn the_intersection_is_symmetric_and_never_more_than_either() {
         let left = Capabilities::new(MemberId([1; 16]), 65_536, 0b1101);
-        let right = Capabilities {
-            version: 9,
-            ..Capabilities::new(MemberId([2; 16]), 16_384, 0b0111)
-        };
+        let right =
+            Capabilities { version: 9, ..Capabilities::new(MemberId([2; 16]), 16_384, 0b0111) };
         assert_eq!(
             left.intersect(&right),
-            Agreed {
-                version: PROTOCOL_VERSION,
-                frame_bytes_max: 16_384,
-                features: 0b0101
-            }
+            Agreed { version: PROTOCOL_VERSION, frame_bytes_max: 16_384, features: 0b0101 }
         );
         assert_eq!(left.intersect(&right), right.intersect(&left));
     }
 
     #[test]
     fn useless_limits_are_refused() {
-        let encoded = |frame| {
-            Capabilities::new(MemberId([1; 16]), frame, 0)
-                .encode()
-                .unwrap()
-        };
+        let encoded = |frame| Capabilities::new(MemberId([1; 16]), frame, 0).encode().unwrap();
         assert!(Capabilities::decode(&encoded(FRAME_BYTES_FLOOR)).is_ok());
         assert!(Capabilities::decode(&encoded(FRAME_BYTES_FLOOR - 1)).is_err());
     }

@@ -149,12 +149,10 @@ impl HostConnection {
     /// # Errors
     /// [`SendError::Lost`] if this connection has ended, [`SendError::Full`] if it does not keep up.
     pub fn send(&self, message: ClientMessage) -> Result<(), SendError> {
-        self.outgoing
-            .try_send(message)
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => SendError::Full,
-                mpsc::error::TrySendError::Closed(_) => SendError::Lost,
-            })
+        self.outgoing.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Full,
+            mpsc::error::TrySendError::Closed(_) => SendError::Lost,
+        })
     }
 }
 
@@ -163,24 +161,11 @@ impl Client {
     #[must_use]
     pub fn start(addresses: Vec<HostAddress>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let wanted = Control {
-            pace: Pace::Urgent,
-            nudges: 0,
-        };
+        let wanted = Control { pace: Pace::Urgent, nudges: 0 };
         let (control, controlled) = watch::channel(wanted);
         let backoff = Backoff::new(RETRY_BASE, RETRY_CAP_URGENT);
-        let worker = Worker {
-            addresses,
-            events: sender,
-            control: controlled,
-            wanted,
-            backoff,
-        };
-        Self {
-            events,
-            control,
-            task: tokio::spawn(worker.run()),
-        }
+        let worker = Worker { addresses, events: sender, control: controlled, wanted, backoff };
+        Self { events, control, task: tokio::spawn(worker.run()) }
     }
 
     /// The next event; `None` after [`ClientEvent::Stopped`]. May be cancelled without losing one.
@@ -247,8 +232,7 @@ impl Worker {
             }
             Err(errors) => {
                 let retry_in = self.next_delay();
-                self.emit(ClientEvent::Unreachable { errors, retry_in })
-                    .await?;
+                self.emit(ClientEvent::Unreachable { errors, retry_in }).await?;
                 return self.pause(retry_in).await;
             }
         };
@@ -265,8 +249,7 @@ impl Worker {
             Pace::Relaxed => RETRY_CAP_RELAXED,
         });
         // Jitter only spreads load; without randomness everybody waits the full delay.
-        self.backoff
-            .next_delay(getrandom::u32().unwrap_or_default())
+        self.backoff.next_delay(getrandom::u32().unwrap_or_default())
     }
 
     /// Waits, unless there is evidence that waiting is in vain: a nudge, or a pace that became urgent.
@@ -312,8 +295,7 @@ impl Worker {
     /// Carries messages both ways until the connection is lost.
     async fn converse(&self, address: HostAddress, mut socket: Socket) -> Result<LossReason, Stop> {
         let (outgoing, mut messages) = mpsc::channel(OUTGOING_MAX);
-        self.emit(ClientEvent::Connected(HostConnection { address, outgoing }))
-            .await?;
+        self.emit(ClientEvent::Connected(HostConnection { address, outgoing })).await?;
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();

@@ -90,11 +90,7 @@ impl Code {
                 list[usize::from(u16::from_le_bytes(bytes)) % list.len()]
             })
             .collect();
-        Self {
-            room,
-            words,
-            host: None,
-        }
+        Self { room, words, host: None }
     }
 
     /// The same words in another room: the host picked the number after the words were drawn.
@@ -162,14 +158,9 @@ impl FromStr for Code {
         };
         let mut parts = code.split(is_separator).filter(|part| !part.is_empty());
         let room = parts.next().ok_or(CodeError::Empty)?;
-        let room = if room.bytes().all(|byte| byte.is_ascii_digit()) {
-            room.parse().ok()
-        } else {
-            None
-        };
-        let room = room
-            .filter(|room| *room != 0)
-            .ok_or(CodeError::RoomNumber)?;
+        let room =
+            if room.bytes().all(|byte| byte.is_ascii_digit()) { room.parse().ok() } else { None };
+        let room = room.filter(|room| *room != 0).ok_or(CodeError::RoomNumber)?;
         let parts: Vec<&str> = parts.collect();
         if !(WORDS_MIN..=WORDS_MAX).contains(&parts.len()) {
             return Err(CodeError::WordCount { found: parts.len() });
@@ -220,23 +211,12 @@ fn parse_word(position: usize, typed: &str) -> Result<&'static str, CodeError> {
     }
     // Among equally near words the one that starts alike: people get the beginning right.
     let nearness = |known: &&&str| {
-        let common = word
-            .chars()
-            .zip(known.chars())
-            .take_while(|(left, right)| left == right)
-            .count();
+        let common =
+            word.chars().zip(known.chars()).take_while(|(left, right)| left == right).count();
         (distance(&word, known), std::cmp::Reverse(common))
     };
-    let suggestion = list
-        .iter()
-        .min_by_key(nearness)
-        .copied()
-        .unwrap_or_default();
-    Err(CodeError::UnknownWord {
-        position,
-        word,
-        suggestion,
-    })
+    let suggestion = list.iter().min_by_key(nearness).copied().unwrap_or_default();
+    Err(CodeError::UnknownWord { position, word, suggestion })
 }
 
 /// Levenshtein distance, for suggestions.
@@ -258,9 +238,7 @@ fn distance(left: &str, right: &str) -> usize {
 impl fmt::Display for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.room)?;
-        self.words
-            .iter()
-            .try_for_each(|word| write!(formatter, "-{word}"))?;
+        self.words.iter().try_for_each(|word| write!(formatter, "-{word}"))?;
         match &self.host {
             Some(host) => write!(formatter, "@{host}"),
             None => Ok(()),
@@ -280,18 +258,8 @@ impl HostAddress {
     /// # Errors
     /// [`CodeError::Host`] if `host` is neither.
     pub fn new(host: &str, port: u16) -> Result<Self, CodeError> {
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        Self {
-            secure: false,
-            host,
-            port,
-            path: "/ws".to_owned(),
-        }
-        .checked()
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        Self { secure: false, host, port, path: "/ws".to_owned() }.checked()
     }
 
     /// The URL of its WebSocket.
@@ -320,10 +288,7 @@ impl HostAddress {
     }
 
     fn checked(self) -> Result<Self, CodeError> {
-        let literal = self
-            .host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
+        let literal = self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let host_valid = match literal {
             // A zone (`fe80::1%eth0`) has no place in a URL and none on another machine.
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -335,15 +300,9 @@ impl HostAddress {
                         .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
             }
         };
-        let path_valid = self
-            .path
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte));
-        if host_valid && path_valid && self.port != 0 {
-            Ok(self)
-        } else {
-            Err(CodeError::Host)
-        }
+        let path_valid =
+            self.path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte));
+        if host_valid && path_valid && self.port != 0 { Ok(self) } else { Err(CodeError::Host) }
     }
 }
 
@@ -363,11 +322,7 @@ impl FromStr for HostAddress {
         if !explicit && !path.trim_matches('/').is_empty() {
             return Err(CodeError::Host);
         }
-        let path = if path.trim_matches('/').is_empty() {
-            "/ws"
-        } else {
-            path
-        };
+        let path = if path.trim_matches('/').is_empty() { "/ws" } else { path };
         let bracket = authority.rfind(']').map_or(0, |at| at + 1);
         let (host, port) = match authority[bracket..].find(':') {
             Some(colon) => {
@@ -378,13 +333,7 @@ impl FromStr for HostAddress {
             None if secure => (authority, 443),
             None => (authority, PORT_DEFAULT),
         };
-        Self {
-            secure,
-            host: host.to_ascii_lowercase(),
-            port,
-            path: path.to_owned(),
-        }
-        .checked()
+        Self { secure, host: host.to_ascii_lowercase(), port, path: path.to_owned() }.checked()
     }
 }
 
@@ -398,11 +347,7 @@ impl fmt::Display for HostAddress {
         if self.port != usual {
             write!(formatter, ":{}", self.port)?;
         }
-        if self.path != "/ws" {
-            formatter.write_str(&self.path)
-        } else {
-            Ok(())
-        }
+        if self.path != "/ws" { formatter.write_str(&self.path) } else { Ok(()) }
     }
 }
 
@@ -435,10 +380,8 @@ mod tests {
         let list = Language::English.word_list();
         assert_eq!(list.len(), 2048);
         assert!(list.is_sorted());
-        let prefixes: std::collections::BTreeSet<String> = list
-            .iter()
-            .map(|word| word.chars().take(4).collect())
-            .collect();
+        let prefixes: std::collections::BTreeSet<String> =
+            list.iter().map(|word| word.chars().take(4).collect()).collect();
         assert_eq!(prefixes.len(), list.len());
     }
 
@@ -453,10 +396,7 @@ mod tests {
             Code::generate(7, 3, &Seed::new([1; 32])),
             Code::generate(7, 3, &Seed::new([2; 32]))
         );
-        assert_eq!(
-            Code::generate(7, 0, &Seed::new([1; 32])).word_count(),
-            WORDS_MIN
-        );
+        assert_eq!(Code::generate(7, 0, &Seed::new([1; 32])).word_count(), WORDS_MIN);
     }
 
     #[test]
@@ -495,32 +435,18 @@ mod tests {
         assert_eq!(error("7-crane"), CodeError::WordCount { found: 1 });
         assert_eq!(
             error("7-crane-velvte-orbit"),
-            CodeError::UnknownWord {
-                position: 2,
-                word: "velvte".to_owned(),
-                suggestion: "velvet"
-            }
+            CodeError::UnknownWord { position: 2, word: "velvte".to_owned(), suggestion: "velvet" }
         );
         // Three letters are not enough, and letters after the first four must still agree.
-        assert!(matches!(
-            error("7-cra-velvet"),
-            CodeError::UnknownWord { position: 1, .. }
-        ));
+        assert!(matches!(error("7-cra-velvet"), CodeError::UnknownWord { position: 1, .. }));
         assert!(matches!(
             error("7-cranx-velvet"),
-            CodeError::UnknownWord {
-                position: 1,
-                suggestion: "crane",
-                ..
-            }
+            CodeError::UnknownWord { position: 1, suggestion: "crane", .. }
         ));
         // A homoglyph (Cyrillic о) is refused, with the right word named.
         assert!(matches!(
             error("7-crane-\u{43e}rbit"),
-            CodeError::UnknownWord {
-                suggestion: "orbit",
-                ..
-            }
+            CodeError::UnknownWord { suggestion: "orbit", .. }
         ));
         assert_eq!(error(&"7-".repeat(1000)), CodeError::TooLong);
         assert!(!error("7-crane-velvte-orbit").to_string().contains("crane"));
@@ -540,16 +466,8 @@ mod tests {
             ("192.0.2.7", "ws://192.0.2.7:9750/ws", "192.0.2.7"),
             ("192.0.2.7:81", "ws://192.0.2.7:81/ws", "192.0.2.7:81"),
             ("Example.ORG", "ws://example.org:9750/ws", "example.org"),
-            (
-                "[2001:db8::1]",
-                "ws://[2001:db8::1]:9750/ws",
-                "[2001:db8::1]",
-            ),
-            (
-                "[2001:db8::1]:81",
-                "ws://[2001:db8::1]:81/ws",
-                "[2001:db8::1]:81",
-            ),
+            ("[2001:db8::1]", "ws://[2001:db8::1]:9750/ws", "[2001:db8::1]"),
+            ("[2001:db8::1]:81", "ws://[2001:db8::1]:81/ws", "[2001:db8::1]:81"),
             ("ws://h", "ws://h:9750/ws", "h"),
             ("wss://h/", "wss://h:443/ws", "wss://h"),
             ("WSS://h:1/a/b", "wss://h:1/a/b", "wss://h:1/a/b"),
@@ -582,29 +500,17 @@ mod tests {
                 "{typed}"
             );
         }
-        assert_eq!(
-            HostAddress::new("2001:db8::1", 81).unwrap().to_string(),
-            "[2001:db8::1]:81"
-        );
+        assert_eq!(HostAddress::new("2001:db8::1", 81).unwrap().to_string(), "[2001:db8::1]:81");
     }
 
     #[test]
     fn the_fingerprint_depends_on_key_room_and_words() {
         let base = code("7-crane-velvet-orbit");
         let fingerprint = base.fingerprint(&[1; 32]);
-        assert_eq!(
-            code("7 CRAN velv orbi@h").fingerprint(&[1; 32]),
-            fingerprint
-        );
+        assert_eq!(code("7 CRAN velv orbi@h").fingerprint(&[1; 32]), fingerprint);
         assert_ne!(base.fingerprint(&[2; 32]), fingerprint);
-        assert_ne!(
-            code("8-crane-velvet-orbit").fingerprint(&[1; 32]),
-            fingerprint
-        );
-        assert_ne!(
-            code("7-crane-velvet-orange").fingerprint(&[1; 32]),
-            fingerprint
-        );
+        assert_ne!(code("8-crane-velvet-orbit").fingerprint(&[1; 32]), fingerprint);
+        assert_ne!(code("7-crane-velvet-orange").fingerprint(&[1; 32]), fingerprint);
     }
 
     proptest! {

@@ -56,15 +56,11 @@ pub(super) fn decode<T: bincode::Decode<()>, const LIMIT: usize>(
     bytes: &[u8],
 ) -> Result<T, CodecError> {
     check_size::<LIMIT>(bytes)?;
-    let (version, body) = bytes
-        .split_first_chunk::<VERSION_BYTES>()
-        .ok_or(CodecError::Malformed)?;
+    let (version, body) =
+        bytes.split_first_chunk::<VERSION_BYTES>().ok_or(CodecError::Malformed)?;
     let theirs = u16::from_le_bytes(*version);
     if theirs != PROTOCOL_VERSION {
-        return Err(CodecError::Version {
-            theirs,
-            ours: PROTOCOL_VERSION,
-        });
+        return Err(CodecError::Version { theirs, ours: PROTOCOL_VERSION });
     }
     match bincode::decode_from_slice(body, configuration::<LIMIT>()) {
         Ok((value, used)) if used == body.len() => Ok(value),
@@ -74,10 +70,7 @@ pub(super) fn decode<T: bincode::Decode<()>, const LIMIT: usize>(
 
 const fn check_size<const LIMIT: usize>(bytes: &[u8]) -> Result<(), CodecError> {
     if bytes.len() > LIMIT {
-        return Err(CodecError::TooLarge {
-            bytes: bytes.len(),
-            limit: LIMIT,
-        });
+        return Err(CodecError::TooLarge { bytes: bytes.len(), limit: LIMIT });
     }
     Ok(())
 }
@@ -90,10 +83,7 @@ mod tests {
     fn keeps_version_size_and_end() {
         let bytes = encode::<64>(&(7_u32, "orbit".to_owned())).unwrap();
         assert_eq!(bytes[..2], [1, 0]);
-        assert_eq!(
-            decode::<(u32, String), 64>(&bytes),
-            Ok((7, "orbit".to_owned()))
-        );
+        assert_eq!(decode::<(u32, String), 64>(&bytes), Ok((7, "orbit".to_owned())));
 
         let mut newer = bytes.clone();
         newer[0] = 2;
@@ -104,16 +94,10 @@ mod tests {
 
         let mut longer = bytes.clone();
         longer.push(0);
-        assert_eq!(
-            decode::<(u32, String), 64>(&longer),
-            Err(CodecError::Malformed)
-        );
+        assert_eq!(decode::<(u32, String), 64>(&longer), Err(CodecError::Malformed));
         assert_eq!(
             decode::<(u32, String), 4>(&bytes),
-            Err(CodecError::TooLarge {
-                bytes: bytes.len(),
-                limit: 4
-            })
+            Err(CodecError::TooLarge { bytes: bytes.len(), limit: 4 })
         );
         assert!(encode::<8>(&vec![0_u8; 9]).is_err());
         for length in 0..bytes.len() {

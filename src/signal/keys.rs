@@ -220,49 +220,15 @@ mod tests {
         let base = JoinKeys::derive(&[1; 32], &transcript());
         let others = [
             JoinKeys::derive(&[2; 32], &transcript()),
-            JoinKeys::derive(
-                &[1; 32],
-                &Transcript {
-                    room: RoomName::Code(8),
-                    ..transcript()
-                },
-            ),
-            JoinKeys::derive(
-                &[1; 32],
-                &Transcript {
-                    deposit: b"depositx",
-                    ..transcript()
-                },
-            ),
-            JoinKeys::derive(
-                &[1; 32],
-                &Transcript {
-                    joiner_share: b"sharf",
-                    ..transcript()
-                },
-            ),
-            JoinKeys::derive(
-                &[1; 32],
-                &Transcript {
-                    joiner_capabilities: b"",
-                    ..transcript()
-                },
-            ),
-            JoinKeys::derive(
-                &[1; 32],
-                &Transcript {
-                    epoch: 2,
-                    ..transcript()
-                },
-            ),
+            JoinKeys::derive(&[1; 32], &Transcript { room: RoomName::Code(8), ..transcript() }),
+            JoinKeys::derive(&[1; 32], &Transcript { deposit: b"depositx", ..transcript() }),
+            JoinKeys::derive(&[1; 32], &Transcript { joiner_share: b"sharf", ..transcript() }),
+            JoinKeys::derive(&[1; 32], &Transcript { joiner_capabilities: b"", ..transcript() }),
+            JoinKeys::derive(&[1; 32], &Transcript { epoch: 2, ..transcript() }),
             // The border between two fields counts.
             JoinKeys::derive(
                 &[1; 32],
-                &Transcript {
-                    deposit: b"deposits",
-                    joiner_share: b"hare",
-                    ..transcript()
-                },
+                &Transcript { deposit: b"deposits", joiner_share: b"hare", ..transcript() },
             ),
         ];
         for other in others {
@@ -292,13 +258,7 @@ mod tests {
     #[test]
     fn debug_forms_show_nothing() {
         let token = MemberToken::for_room(&[1; 32], RoomName::Code(1));
-        assert_eq!(
-            format!("{token:?} {:?}", Seed::new([7; 32])),
-            "MemberToken(…) Seed(…)"
-        );
-        assert_eq!(
-            format!("{:?}", RoomName::Session([0xab; 16])),
-            "Session(abab…)"
-        );
+        assert_eq!(format!("{token:?} {:?}", Seed::new([7; 32])), "MemberToken(…) Seed(…)");
+        assert_eq!(format!("{:?}", RoomName::Session([0xab; 16])), "Session(abab…)");
     }
 }

@@ -70,10 +70,7 @@ impl LocalRooms {
     /// # Errors
     /// [`LocalError::Unsafe`] if somebody else could have prepared it.
     pub fn open(directory: &Path) -> Result<Self, LocalError> {
-        let failed = |source| LocalError::Io {
-            path: directory.to_owned(),
-            source,
-        };
+        let failed = |source| LocalError::Io { path: directory.to_owned(), source };
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
@@ -84,9 +81,7 @@ impl LocalRooms {
             Ok(()) | Err(_) => {}
         }
         if is_private(&fs::symlink_metadata(directory).map_err(failed)?) {
-            Ok(Self {
-                directory: directory.to_owned(),
-            })
+            Ok(Self { directory: directory.to_owned() })
         } else {
             Err(LocalError::Unsafe(directory.to_owned()))
         }
@@ -99,10 +94,7 @@ impl LocalRooms {
     /// would be led to the wrong room.
     pub fn publish(&self, room: u32, address: &HostAddress) -> Result<PublishedRoom, LocalError> {
         let path = self.path(room);
-        let failed = |source| LocalError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| LocalError::Io { path: path.clone(), source };
         for _ in 0..PUBLISH_TRIES {
             let mut file = open_private(&path).map_err(failed)?;
             match file.try_lock() {
@@ -226,10 +218,7 @@ mod tests {
         let published = rooms.publish(7, &address(81)).unwrap();
         assert_eq!(rooms.find(7), Some(address(81)));
         assert_eq!(rooms.find(8), None);
-        assert!(matches!(
-            rooms.publish(7, &address(82)),
-            Err(LocalError::Taken(7))
-        ));
+        assert!(matches!(rooms.publish(7, &address(82)), Err(LocalError::Taken(7))));
         assert_eq!(rooms.find(7), Some(address(81)), "refused without a trace");
         drop(published);
         assert_eq!(rooms.find(7), None);
@@ -268,32 +257,20 @@ mod tests {
         let open = temporary.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(matches!(
-            LocalRooms::open(&open),
-            Err(LocalError::Unsafe(_))
-        ));
+        assert!(matches!(LocalRooms::open(&open), Err(LocalError::Unsafe(_))));
         let private = temporary.path().join("private");
         LocalRooms::open(&private).unwrap();
-        assert_eq!(
-            fs::metadata(&private).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o700);
         let link = temporary.path().join("link");
         std::os::unix::fs::symlink(&private, &link).unwrap();
-        assert!(matches!(
-            LocalRooms::open(&link),
-            Err(LocalError::Unsafe(_))
-        ));
+        assert!(matches!(LocalRooms::open(&link), Err(LocalError::Unsafe(_))));
     }
 
     #[test]
     fn the_directory_does_not_depend_on_the_state_directory() {
         let temporary = Path::new("/tmp");
-        let chosen = runtime_directory(
-            Some(Path::new("/c")),
-            Some(Path::new("/run/user/1")),
-            temporary,
-        );
+        let chosen =
+            runtime_directory(Some(Path::new("/c")), Some(Path::new("/run/user/1")), temporary);
         assert_eq!(chosen, Path::new("/c"));
         assert_eq!(
             runtime_directory(None, Some(Path::new("/run/user/1")), temporary),

@@ -200,10 +200,7 @@ const fn check_sdp(sdp: &str) -> Result<(), CodecError> {
 
 const fn check_size(text: &str, limit: usize) -> Result<(), CodecError> {
     if text.len() > limit {
-        return Err(CodecError::TooLarge {
-            bytes: text.len(),
-            limit,
-        });
+        return Err(CodecError::TooLarge { bytes: text.len(), limit });
     }
     Ok(())
 }
@@ -213,10 +210,7 @@ mod tests {
     use super::*;
 
     fn offer(bytes: usize) -> SignalMessage {
-        SignalMessage::Offer {
-            attempt: Attempt(1),
-            sdp: "x".repeat(bytes),
-        }
+        SignalMessage::Offer { attempt: Attempt(1), sdp: "x".repeat(bytes) }
     }
 
     fn answer(sdp: &str, refusal: Option<ReconnectRefusal>) -> SignalMessage {
@@ -237,10 +231,8 @@ mod tests {
         let unchecked =
             codec::encode::<{ 2 * PLAINTEXT_BYTES_MAX }>(&offer(SDP_BYTES_MAX + 1)).unwrap();
         assert!(SignalMessage::decode(&unchecked).is_err());
-        let candidate = |bytes| SignalMessage::Candidate {
-            attempt: Attempt(1),
-            candidate: "x".repeat(bytes),
-        };
+        let candidate =
+            |bytes| SignalMessage::Candidate { attempt: Attempt(1), candidate: "x".repeat(bytes) };
         assert!(candidate(CANDIDATE_BYTES_MAX).encode().is_ok());
         let unchecked =
             codec::encode::<PLAINTEXT_BYTES_MAX>(&candidate(CANDIDATE_BYTES_MAX + 1)).unwrap();
@@ -250,26 +242,15 @@ mod tests {
     #[test]
     fn a_refusal_has_no_description_and_an_answer_has_one() {
         assert!(answer("v=0", None).encode().is_ok());
-        assert!(
-            answer("", Some(ReconnectRefusal::Finished))
-                .encode()
-                .is_ok()
-        );
+        assert!(answer("", Some(ReconnectRefusal::Finished)).encode().is_ok());
         assert!(answer("", None).encode().is_err());
-        assert!(
-            answer("v=0", Some(ReconnectRefusal::Busy))
-                .encode()
-                .is_err()
-        );
+        assert!(answer("v=0", Some(ReconnectRefusal::Busy)).encode().is_err());
     }
 
     #[test]
     fn names_are_bounded() {
         let payload = |bytes| FirstPayload {
-            introduction: Introduction {
-                name: "n".repeat(bytes),
-                session: None,
-            },
+            introduction: Introduction { name: "n".repeat(bytes), session: None },
             message: None,
         };
         assert!(payload(NAME_BYTES_MAX).encode().is_ok());
@@ -280,18 +261,11 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let offer = SignalMessage::Offer {
-            attempt: Attempt(5),
-            sdp: "v=0".to_owned(),
-        };
+        let offer = SignalMessage::Offer { attempt: Attempt(5), sdp: "v=0".to_owned() };
         assert_eq!(offer.encode().unwrap(), [1, 0, 0, 5, 3, b'v', b'=', b'0']);
         assert_eq!(SignalMessage::Stored.encode().unwrap(), [1, 0, 6]);
         assert_eq!(
-            SignalMessage::Bye {
-                reason: ByeReason::Failed
-            }
-            .encode()
-            .unwrap(),
+            SignalMessage::Bye { reason: ByeReason::Failed }.encode().unwrap(),
             [1, 0, 7, 4]
         );
     }

@@ -32,12 +32,7 @@ pub(super) struct Pake {
 
 impl Pake {
     pub(super) const fn new(side: Side, password: Vec<u8>, room: u32, seed: Seed) -> Self {
-        Self {
-            side,
-            password,
-            room,
-            seed,
-        }
+        Self { side, password, room, seed }
     }
 
     /// What is sent to the other side.
@@ -86,11 +81,7 @@ struct Stream(blake3::OutputReader);
 
 impl Stream {
     fn new(context: &'static str, seed: &Seed) -> Self {
-        Self(
-            blake3::Hasher::new_derive_key(context)
-                .update(seed.bytes())
-                .finalize_xof(),
-        )
+        Self(blake3::Hasher::new_derive_key(context).update(seed.bytes()).finalize_xof())
     }
 }
 
@@ -131,11 +122,9 @@ mod tests {
     #[test]
     fn keys_agree_for_the_same_words_and_room_only() {
         let opener = run(Side::Opener, "crane-velvet", 7, 1);
-        for (words, room, agree) in [
-            ("crane-velvet", 7, true),
-            ("crane-velvets", 7, false),
-            ("crane-velvet", 8, false),
-        ] {
+        for (words, room, agree) in
+            [("crane-velvet", 7, true), ("crane-velvets", 7, false), ("crane-velvet", 8, false)]
+        {
             let joiner = run(Side::Joiner, words, room, 2);
             let opened = opener.finish(&joiner.element()).unwrap();
             assert_eq!(
@@ -151,30 +140,19 @@ mod tests {
         let opener = run(Side::Opener, "crane-velvet", 7, 1);
         assert_eq!(opener.element(), opener.element());
         assert_eq!(opener.element().len(), ELEMENT_BYTES);
-        assert_ne!(
-            opener.element(),
-            run(Side::Opener, "crane-velvet", 7, 2).element()
-        );
+        assert_ne!(opener.element(), run(Side::Opener, "crane-velvet", 7, 2).element());
     }
 
     #[test]
     fn refuses_what_is_no_element_and_survives_it() {
         let opener = run(Side::Opener, "crane-velvet", 7, 1);
         let joiner = run(Side::Joiner, "crane-velvet", 7, 2);
-        assert_eq!(
-            opener.finish(&opener.element()),
-            Err(PakeError),
-            "reflected"
-        );
+        assert_eq!(opener.finish(&opener.element()), Err(PakeError), "reflected");
         assert_eq!(opener.finish(&[]), Err(PakeError));
         assert_eq!(opener.finish(&joiner.element()[1..]), Err(PakeError));
         // Not every 32 bytes are a point of the curve.
         let refused = (0..=255_u8)
-            .filter(|byte| {
-                opener
-                    .finish(&[&[0x42], [*byte; 32].as_slice()].concat())
-                    .is_err()
-            })
+            .filter(|byte| opener.finish(&[&[0x42], [*byte; 32].as_slice()].concat()).is_err())
             .count();
         assert!(refused > 0);
         assert_eq!(

@@ -285,10 +285,9 @@ impl ClientMessage {
         match self {
             Self::Open { deposit, .. }
             | Self::Deposit { deposit, .. }
-            | Self::Join {
-                deposit: Some(deposit),
-                ..
-            } => check_size(deposit.len(), DEPOSIT_BYTES_MAX),
+            | Self::Join { deposit: Some(deposit), .. } => {
+                check_size(deposit.len(), DEPOSIT_BYTES_MAX)
+            }
             Self::Relay { payload, .. } => check_size(payload.len(), PAYLOAD_BYTES_MAX),
             Self::Join { deposit: None, .. }
             | Self::Lock { .. }
@@ -323,9 +322,9 @@ impl HostMessage {
             Self::Opened { peers, .. } => check_size(peers.len(), PEERS_MAX),
             Self::Joined { peers, deposit, .. } => {
                 check_size(peers.len(), PEERS_MAX)?;
-                deposit.as_ref().map_or(Ok(()), |(_, deposit)| {
-                    check_size(deposit.len(), DEPOSIT_BYTES_MAX)
-                })
+                deposit
+                    .as_ref()
+                    .map_or(Ok(()), |(_, deposit)| check_size(deposit.len(), DEPOSIT_BYTES_MAX))
             }
             Self::Deposited { deposit, .. } => check_size(deposit.len(), DEPOSIT_BYTES_MAX),
             Self::Relayed { payload, .. } => check_size(payload.len(), PAYLOAD_BYTES_MAX),
@@ -340,11 +339,7 @@ impl HostMessage {
 }
 
 const fn check_size(bytes: usize, limit: usize) -> Result<(), CodecError> {
-    if bytes > limit {
-        Err(CodecError::TooLarge { bytes, limit })
-    } else {
-        Ok(())
-    }
+    if bytes > limit { Err(CodecError::TooLarge { bytes, limit }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -357,30 +352,15 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let number = RoomName::Code(7);
-        let relay = ClientMessage::Relay {
-            room: number,
-            to: MEMBER,
-            payload: vec![1, 2],
-        };
+        let relay = ClientMessage::Relay { room: number, to: MEMBER, payload: vec![1, 2] };
         let expected = [&[1, 0, 3, 0, 7], [7; 16].as_slice(), &[2, 1, 2]].concat();
         assert_eq!(relay.encode().unwrap(), expected);
         assert_eq!(ClientMessage::decode(&expected), Ok(relay));
-        assert_eq!(
-            ClientMessage::Burn { number: 7 }.encode().unwrap(),
-            [1, 0, 5, 7]
-        );
-        assert_eq!(
-            ClientMessage::Leave { room: number }.encode().unwrap(),
-            [1, 0, 6, 0, 7]
-        );
-        let refused = HostMessage::Refused {
-            room: Some(number),
-            reason: RefusalReason::TooLarge,
-        };
+        assert_eq!(ClientMessage::Burn { number: 7 }.encode().unwrap(), [1, 0, 5, 7]);
+        assert_eq!(ClientMessage::Leave { room: number }.encode().unwrap(), [1, 0, 6, 0, 7]);
+        let refused = HostMessage::Refused { room: Some(number), reason: RefusalReason::TooLarge };
         assert_eq!(refused.encode().unwrap(), [1, 0, 3, 1, 0, 7, 11]);
-        let goodbye = HostMessage::Goodbye {
-            reason: CloseReason::HostFull,
-        };
+        let goodbye = HostMessage::Goodbye { reason: CloseReason::HostFull };
         assert_eq!(goodbye.encode().unwrap(), [1, 0, 9, 7]);
     }
 

@@ -77,14 +77,7 @@ impl SealedChannel {
             Direction::ToOpener => (keys.to_opener.clone(), keys.to_joiner.clone()),
             Direction::ToJoiner => (keys.to_joiner.clone(), keys.to_opener.clone()),
         };
-        Self {
-            join: keys.join,
-            outgoing,
-            seal_keys,
-            open_keys,
-            sealed: 0,
-            opened: 0,
-        }
+        Self { join: keys.join, outgoing, seal_keys, open_keys, sealed: 0, opened: 0 }
     }
 
     /// The join these keys belong to.
@@ -123,22 +116,10 @@ impl SealedChannel {
         nonce.copy_from_slice(&derived[..NONCE_BYTES]);
         let aad = associated(self.join, self.outgoing, counter, &nonce);
         let ciphertext = XChaCha20Poly1305::new(&self.seal_keys.seal.into())
-            .encrypt(
-                &XNonce::from(nonce),
-                Payload {
-                    msg: plaintext,
-                    aad: &aad,
-                },
-            )
+            .encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: &aad })
             .map_err(|_| SealError::TooLarge)?;
         self.sealed = counter;
-        Ok(Envelope {
-            join: self.join,
-            direction: self.outgoing,
-            counter,
-            nonce,
-            ciphertext,
-        })
+        Ok(Envelope { join: self.join, direction: self.outgoing, counter, nonce, ciphertext })
     }
 
     pub(super) fn open_bytes(&mut self, envelope: &Envelope) -> Result<Vec<u8>, SealError> {
@@ -154,19 +135,11 @@ impl SealedChannel {
         if envelope.counter <= self.opened {
             return Err(SealError::Replayed);
         }
-        let aad = associated(
-            envelope.join,
-            envelope.direction,
-            envelope.counter,
-            &envelope.nonce,
-        );
+        let aad = associated(envelope.join, envelope.direction, envelope.counter, &envelope.nonce);
         let plaintext = XChaCha20Poly1305::new(&self.open_keys.seal.into())
             .decrypt(
                 &XNonce::from(envelope.nonce),
-                Payload {
-                    msg: &envelope.ciphertext,
-                    aad: &aad,
-                },
+                Payload { msg: &envelope.ciphertext, aad: &aad },
             )
             .map_err(|_| SealError::Forged)?;
         // Only what is authentic moves the counter, or a forged high one would lock the channel.
@@ -185,13 +158,7 @@ fn associated(
         Direction::ToOpener => 0,
         Direction::ToJoiner => 1,
     };
-    [
-        join.0.as_slice(),
-        &[direction],
-        &counter.to_le_bytes(),
-        nonce,
-    ]
-    .concat()
+    [join.0.as_slice(), &[direction], &counter.to_le_bytes(), nonce].concat()
 }
 
 impl fmt::Debug for SealedChannel {
@@ -251,10 +218,7 @@ mod tests {
         let (mut other, _) = ends(2);
         let first = opener.seal(&candidate(1)).unwrap();
         let second = opener.seal(&candidate(2)).unwrap();
-        assert_eq!(
-            joiner.open(&other.seal(&candidate(1)).unwrap()),
-            Err(SealError::OtherJoin)
-        );
+        assert_eq!(joiner.open(&other.seal(&candidate(1)).unwrap()), Err(SealError::OtherJoin));
         assert_eq!(opener.open(&first), Err(SealError::Reflected));
         joiner.open(&second).unwrap();
         assert_eq!(joiner.open(&second), Err(SealError::Replayed));

@@ -17,11 +17,7 @@ pub(super) struct Directories<D> {
 
 impl<D: Directory> Directories<D> {
     pub(super) fn new(root: D) -> Self {
-        Self {
-            root,
-            open: HashMap::new(),
-            uses: 0,
-        }
+        Self { root, open: HashMap::new(), uses: 0 }
     }
 
     /// The root itself.
@@ -43,9 +39,8 @@ impl<D: Directory> Directories<D> {
         let mut missing = Vec::new();
         let mut at = path.clone();
         let mut directory = loop {
-            let Some((parent, name)) = at
-                .split_last()
-                .map(|(parent, name)| (parent, name.to_vec()))
+            let Some((parent, name)) =
+                at.split_last().map(|(parent, name)| (parent, name.to_vec()))
             else {
                 break self.root.clone();
             };
@@ -67,11 +62,8 @@ impl<D: Directory> Directories<D> {
 
     fn keep(&mut self, path: RelativePath, directory: D) {
         if self.open.len() >= HANDLES_MAX {
-            let oldest = self
-                .open
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(path, _)| path.clone());
+            let oldest =
+                self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone());
             if let Some(oldest) = oldest {
                 self.open.remove(&oldest);
             }

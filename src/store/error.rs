@@ -7,18 +7,10 @@ use std::io::{self, ErrorKind};
 /// What `error` means, with what was tried on which path.
 #[must_use]
 pub fn disk_error(operation: &'static str, path: &[u8], error: &io::Error) -> DiskError {
-    DiskError {
-        kind: kind(error),
-        operation,
-        path: escape(path),
-        message: message(error),
-    }
+    DiskError { kind: kind(error), operation, path: escape(path), message: message(error) }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "ErrorKind is non-exhaustive"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "ErrorKind is non-exhaustive")]
 fn kind(error: &io::Error) -> DiskErrorKind {
     #[cfg(unix)]
     if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {

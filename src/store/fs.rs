@@ -246,10 +246,7 @@ pub fn check_component(name: &[u8]) -> io::Result<()> {
     if is_one {
         Ok(())
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a single path component",
-        ))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a single path component"))
     }
 }
 
@@ -272,10 +269,8 @@ pub fn clamp_modified(modified: ModifiedTime) -> ModifiedTime {
 pub fn read_exact_at(file: &impl File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
-        let read = file.read_at(
-            &mut [IoSliceMut::new(&mut buffer[filled..])],
-            offset + filled as u64,
-        )?;
+        let read =
+            file.read_at(&mut [IoSliceMut::new(&mut buffer[filled..])], offset + filled as u64)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -38,48 +38,25 @@ pub(super) enum Record {
     /// A process of this boot writes from here on.
     Run { boot: [u8; 16] },
     /// Entries of a page that shall not be received.
-    Decide {
-        page: u64,
-        unwanted: Vec<(u64, u64)>,
-    },
+    Decide { page: u64, unwanted: Vec<(u64, u64)> },
     /// A unit of a large file is written.
-    Part {
-        unit: u64,
-        entry: EntryIndex,
-        offset: u64,
-        file_bytes: u64,
-        value: Value,
-    },
+    Part { unit: u64, entry: EntryIndex, offset: u64, file_bytes: u64, value: Value },
     /// A unit of small files is written.
-    Pack {
-        unit: u64,
-        files: Vec<(EntryIndex, PackedFile)>,
-    },
+    Pack { unit: u64, files: Vec<(EntryIndex, PackedFile)> },
     /// Everything claimed before it is durable.
     Barrier,
     /// These are about to get their final names: their partials may be gone.
     Publishing { entries: Vec<EntryIndex> },
     /// These have their final names, durably: (entry, bytes, root; no root for a symlink).
-    Published {
-        entries: Vec<(EntryIndex, u64, Option<Value>)>,
-    },
+    Published { entries: Vec<(EntryIndex, u64, Option<Value>)> },
     /// An entry's partial is dropped, and these units are forgotten.
-    Discard {
-        entry: EntryIndex,
-        units: (u64, u64),
-    },
+    Discard { entry: EntryIndex, units: (u64, u64) },
     /// The units at these offsets of an entry are not what was claimed.
-    Rotten {
-        entry: EntryIndex,
-        offsets: Vec<u64>,
-    },
+    Rotten { entry: EntryIndex, offsets: Vec<u64> },
     /// A sync failed: what was claimed since the last barrier may be gone, in this boot, too.
     SyncFailed,
     /// Units of complete files, when the journal was compacted; `end_entry` bounds the entries they belong to.
-    Units {
-        units: Vec<(u64, u64)>,
-        end_entry: EntryIndex,
-    },
+    Units { units: Vec<(u64, u64)>, end_entry: EntryIndex },
     /// All is there.
     Finished,
 }
@@ -127,13 +104,8 @@ impl<F: super::fs::File> Journal<F> {
         end_entry: EntryIndex,
     ) -> io::Result<(Self, Claims, Opened)> {
         super::fs::remove_if_present(directory, NEW_NAME)?;
-        let mut replay = Replay {
-            claims: Claims::default(),
-            unsure: Vec::new(),
-            boot: None,
-            pages,
-            end_entry,
-        };
+        let mut replay =
+            Replay { claims: Claims::default(), unsure: Vec::new(), boot: None, pages, end_entry };
         let (log, opened) = Log::open(directory, NAME, MAGIC, session, |_, body| {
             codec::decode(body, "journal record", super::log::RECORD_BYTES_MAX)
                 .map(|record| replay.take(record))
@@ -171,9 +143,7 @@ impl<F: super::fs::File> Journal<F> {
         entries: &[T],
         record: impl Fn(Vec<T>) -> Record,
     ) -> io::Result<()> {
-        entries
-            .chunks(BATCH)
-            .try_for_each(|batch| self.append(&record(batch.to_vec())))
+        entries.chunks(BATCH).try_for_each(|batch| self.append(&record(batch.to_vec())))
     }
 
     /// Makes what was appended durable.
@@ -224,11 +194,8 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&units, |units| Record::Units { units, end_entry })?;
         let publishing: Vec<EntryIndex> = claims.publishing.iter().copied().collect();
         journal.append_batches(&publishing, |entries| Record::Publishing { entries })?;
-        let complete: Vec<_> = claims
-            .complete
-            .iter()
-            .map(|(&entry, &(bytes, root))| (entry, bytes, root))
-            .collect();
+        let complete: Vec<_> =
+            claims.complete.iter().map(|(&entry, &(bytes, root))| (entry, bytes, root)).collect();
         journal.append_batches(&complete, |entries| Record::Published { entries })?;
         journal.append(&Record::Barrier)?;
         if claims.is_finished {
@@ -315,10 +282,7 @@ impl Replay {
     /// Takes back what is unsure about `entry`: its parts at the offsets that `is_gone` names, and its packs.
     fn take_back(&mut self, entry: EntryIndex, units: Range<u64>, is_gone: impl Fn(u64) -> bool) {
         self.unsure.retain_mut(|record| {
-            if let Record::Part {
-                entry: of, offset, ..
-            } = record
-            {
+            if let Record::Part { entry: of, offset, .. } = record {
                 return *of != entry || !is_gone(*offset);
             }
             if let Record::Pack { unit, files } = record {
@@ -334,12 +298,8 @@ impl Replay {
             self.settle();
         }
         let claims = &mut self.claims;
-        claims
-            .small
-            .retain(|_, (unit, _)| claims.units.contains(*unit));
-        claims
-            .parts
-            .retain(|_, part| claims.units.contains(part.unit));
+        claims.small.retain(|_, (unit, _)| claims.units.contains(*unit));
+        claims.parts.retain(|_, part| claims.units.contains(part.unit));
         self.claims
     }
 }
@@ -347,20 +307,10 @@ impl Replay {
 impl Claims {
     fn claim(&mut self, record: Record, end_entry: EntryIndex) {
         match record {
-            Record::Part {
-                unit,
-                entry,
-                offset,
-                file_bytes,
-                value,
-            } if entry < end_entry => {
+            Record::Part { unit, entry, offset, file_bytes, value } if entry < end_entry => {
                 self.units.insert(unit);
                 if !self.complete.contains_key(&entry) {
-                    let part = PartClaim {
-                        unit,
-                        file_bytes,
-                        value,
-                    };
+                    let part = PartClaim { unit, file_bytes, value };
                     self.parts.insert((entry, offset), part);
                 }
             }
@@ -438,11 +388,8 @@ impl Claims {
 
     /// As the machine wants it.
     pub(super) fn state(&self, pages: u64) -> TargetState {
-        let mut part_values: Vec<(u64, Value)> = self
-            .parts
-            .values()
-            .map(|part| (part.unit, part.value))
-            .collect();
+        let mut part_values: Vec<(u64, Value)> =
+            self.parts.values().map(|part| (part.unit, part.value)).collect();
         part_values.sort_unstable_by_key(|(unit, _)| *unit);
         let part_bytes: u64 = self
             .parts
@@ -462,11 +409,7 @@ impl Claims {
             unwanted,
             units: self.units.clone(),
             part_values,
-            unpublished: self
-                .small
-                .iter()
-                .map(|(&entry, &(_, file))| (entry, file))
-                .collect(),
+            unpublished: self.small.iter().map(|(&entry, &(_, file))| (entry, file)).collect(),
             complete: self.complete.keys().copied().collect(),
             kept_bytes: part_bytes + small_bytes + complete_bytes,
             is_finished: self.is_finished,
@@ -476,11 +419,7 @@ impl Claims {
 
 /// Ranges as a record holds them.
 pub(super) fn pairs(ranges: &Ranges) -> Vec<(u64, u64)> {
-    ranges
-        .as_slice()
-        .iter()
-        .map(|range| (range.start, range.end))
-        .collect()
+    ranges.as_slice().iter().map(|range| (range.start, range.end)).collect()
 }
 
 fn ranges(pairs: &[(u64, u64)]) -> Ranges {

@@ -74,10 +74,7 @@ impl<F: File> Log<F> {
             outcome => outcome?,
         };
         if !file.try_lock()? {
-            return Err(io::Error::new(
-                io::ErrorKind::WouldBlock,
-                "in use by another process",
-            ));
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "in use by another process"));
         }
         let bytes = file.metadata()?.bytes;
         let mut found = vec![0; HEADER_BYTES.min(usize::try_from(bytes).unwrap_or(HEADER_BYTES))];
@@ -93,22 +90,15 @@ impl<F: File> Log<F> {
                 ));
             }
             // A creation that a crash cut short: the right beginning, then nothing or zeros.
-            let good = found
-                .iter()
-                .zip(&header)
-                .take_while(|(found, wanted)| found == wanted)
-                .count();
+            let good =
+                found.iter().zip(&header).take_while(|(found, wanted)| found == wanted).count();
             let is_cut =
                 bytes <= HEADER_BYTES as u64 && found[good..].iter().all(|&byte| byte == 0);
             if !is_cut {
                 drop(file);
                 keep_aside(directory, name)?;
             }
-            let opened = if is_cut {
-                Opened::Fresh
-            } else {
-                Opened::Damaged
-            };
+            let opened = if is_cut { Opened::Fresh } else { Opened::Damaged };
             if is_cut {
                 directory.remove_file(name)?;
             }
@@ -188,9 +178,8 @@ impl<F: File> Log<F> {
                 at = 0;
                 let kept = buffer.len();
                 buffer.resize(kept + READ_BYTES.max(wanted - kept), 0);
-                let read = self
-                    .file
-                    .read_at(&mut [io::IoSliceMut::new(&mut buffer[kept..])], read_to)?;
+                let read =
+                    self.file.read_at(&mut [io::IoSliceMut::new(&mut buffer[kept..])], read_to)?;
                 buffer.truncate(kept + read);
                 read_to += read as u64;
                 if read == 0 {
@@ -223,16 +212,12 @@ impl<F: File> Log<F> {
             .filter(|_| !body.is_empty() && body.len() <= RECORD_BYTES_MAX)
             .ok_or(io::ErrorKind::InvalidInput)?;
         let check = check(&self.key, &[&self.last, body]);
-        self.file
-            .write_at(&[&length.to_le_bytes(), &check, body], self.end)?;
+        self.file.write_at(&[&length.to_le_bytes(), &check, body], self.end)?;
         let offset = self.end + HEAD_BYTES as u64;
         self.end = offset + u64::from(length);
         self.last = check;
         self.is_dirty = true;
-        Ok(Place {
-            offset,
-            bytes: length,
-        })
+        Ok(Place { offset, bytes: length })
     }
 
     /// The body of a record again.

@@ -38,43 +38,14 @@ type Image = BTreeMap<Inode, Node>;
 /// One change that a crash of power may lose or keep.
 #[derive(Clone, Debug)]
 enum Change {
-    Make {
-        inode: Inode,
-        node: Node,
-    },
-    Write {
-        inode: Inode,
-        offset: u64,
-        bytes: Vec<u8>,
-    },
-    Resize {
-        inode: Inode,
-        bytes: u64,
-    },
-    Mode {
-        inode: Inode,
-        mode: u32,
-    },
-    Modified {
-        inode: Inode,
-        modified: ModifiedTime,
-    },
-    Link {
-        directory: Inode,
-        name: Vec<u8>,
-        inode: Inode,
-    },
-    Unlink {
-        directory: Inode,
-        name: Vec<u8>,
-    },
-    Move {
-        from: Inode,
-        name: Vec<u8>,
-        to: Inode,
-        new_name: Vec<u8>,
-        inode: Inode,
-    },
+    Make { inode: Inode, node: Node },
+    Write { inode: Inode, offset: u64, bytes: Vec<u8> },
+    Resize { inode: Inode, bytes: u64 },
+    Mode { inode: Inode, mode: u32 },
+    Modified { inode: Inode, modified: ModifiedTime },
+    Link { directory: Inode, name: Vec<u8>, inode: Inode },
+    Unlink { directory: Inode, name: Vec<u8> },
+    Move { from: Inode, name: Vec<u8>, to: Inode, new_name: Vec<u8>, inode: Inode },
 }
 
 impl Change {
@@ -96,11 +67,7 @@ impl Change {
             Self::Make { inode, node } => {
                 image.entry(*inode).or_insert_with(|| node.clone());
             }
-            Self::Write {
-                inode,
-                offset,
-                bytes,
-            } => {
+            Self::Write { inode, offset, bytes } => {
                 if let Some(Content::File(content)) = content_of(image, *inode) {
                     let start = usize::try_from(*offset).unwrap_or(usize::MAX);
                     let end = start.saturating_add(bytes.len());
@@ -125,11 +92,7 @@ impl Change {
                     node.modified = *modified;
                 }
             }
-            Self::Link {
-                directory,
-                name,
-                inode,
-            } => {
+            Self::Link { directory, name, inode } => {
                 if let Some(Content::Directory(names)) = content_of(image, *directory) {
                     names.insert(name.clone(), *inode);
                 }
@@ -139,13 +102,7 @@ impl Change {
                     names.remove(name);
                 }
             }
-            Self::Move {
-                from,
-                name,
-                to,
-                new_name,
-                inode,
-            } => {
+            Self::Move { from, name, to, new_name, inode } => {
                 if let Some(Content::Directory(names)) = content_of(image, *from) {
                     names.remove(name);
                 }
@@ -226,11 +183,8 @@ impl MemoryDisk {
     /// An empty disk with an empty root.
     #[must_use]
     pub fn new() -> Self {
-        let root = Node {
-            content: Content::Directory(BTreeMap::new()),
-            mode: 0o755,
-            modified: TIME_ZERO,
-        };
+        let root =
+            Node { content: Content::Directory(BTreeMap::new()), mode: 0o755, modified: TIME_ZERO };
         let image = Image::from([(ROOT, root)]);
         Self(Arc::new(Mutex::new(State {
             live: image.clone(),
@@ -249,10 +203,7 @@ impl MemoryDisk {
     /// Its root.
     #[must_use]
     pub fn root(&self) -> MemoryDirectory {
-        MemoryDirectory {
-            disk: self.clone(),
-            inode: ROOT,
-        }
+        MemoryDirectory { disk: self.clone(), inode: ROOT }
     }
 
     /// How many operations that change or sync anything there were.
@@ -375,10 +326,7 @@ impl MemoryDisk {
     }
 }
 
-const TIME_ZERO: ModifiedTime = ModifiedTime {
-    seconds: 0,
-    nanoseconds: 0,
-};
+const TIME_ZERO: ModifiedTime = ModifiedTime { seconds: 0, nanoseconds: 0 };
 
 impl State {
     fn change(&mut self, change: Change) {
@@ -387,9 +335,8 @@ impl State {
     }
 
     fn sync(&mut self, covers: impl Fn(&Change) -> bool) {
-        let (synced, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition(|change| covers(change));
+        let (synced, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|change| covers(change));
         self.pending = rest;
         for change in synced {
             // What a durable name points to exists, if only empty.
@@ -417,10 +364,7 @@ impl State {
 
     fn find(&self, directory: Inode, name: &[u8]) -> io::Result<(Inode, &Node)> {
         check_component(name)?;
-        let inode = *self
-            .names(directory)?
-            .get(name)
-            .ok_or(io::ErrorKind::NotFound)?;
+        let inode = *self.names(directory)?.get(name).ok_or(io::ErrorKind::NotFound)?;
         let node = self.live.get(&inode).ok_or(io::ErrorKind::NotFound)?;
         Ok((inode, node))
     }
@@ -438,18 +382,10 @@ impl State {
         }
         let inode = self.next_inode;
         self.next_inode += 1;
-        let node = Node {
-            content,
-            mode,
-            modified: TIME_ZERO,
-        };
+        let node = Node { content, mode, modified: TIME_ZERO };
         self.change(Change::Make { inode, node });
         let name = name.to_vec();
-        self.change(Change::Link {
-            directory,
-            name,
-            inode,
-        });
+        self.change(Change::Link { directory, name, inode });
         Ok(inode)
     }
 
@@ -486,11 +422,7 @@ impl MemoryDirectory {
     }
 
     fn file(&self, inode: Inode) -> MemoryFile {
-        MemoryFile {
-            disk: self.disk.clone(),
-            inode,
-            lock: Mutex::new(None),
-        }
+        MemoryFile { disk: self.disk.clone(), inode, lock: Mutex::new(None) }
     }
 
     fn unlink(&self, name: &[u8], is_directory: bool) -> io::Result<()> {
@@ -549,23 +481,14 @@ impl Directory for MemoryDirectory {
     }
 
     fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        Ok(self
-            .disk
-            .look()?
-            .names(self.inode)?
-            .keys()
-            .cloned()
-            .collect())
+        Ok(self.disk.look()?.names(self.inode)?.keys().cloned().collect())
     }
 
     fn open_directory(&self, name: &[u8]) -> io::Result<Self> {
         let state = self.disk.look()?;
         let (inode, node) = state.find(self.inode, name)?;
         match node.content {
-            Content::Directory(_) => Ok(Self {
-                disk: self.disk.clone(),
-                inode,
-            }),
+            Content::Directory(_) => Ok(Self { disk: self.disk.clone(), inode }),
             Content::File(_) | Content::Symlink(_) | Content::Other => {
                 Err(io::ErrorKind::NotADirectory.into())
             }
@@ -625,9 +548,7 @@ impl Directory for MemoryDirectory {
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
         let (inode, modified) = (self.inode, clamp_modified(modified));
-        self.disk
-            .operate()?
-            .change(Change::Modified { inode, modified });
+        self.disk.operate()?.change(Change::Modified { inode, modified });
         Ok(())
     }
 
@@ -682,9 +603,7 @@ impl File for MemoryFile {
         else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(content.len());
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
         let mut rest = &content[start..];
         let mut read = 0;
         for buffer in buffers {
@@ -698,11 +617,7 @@ impl File for MemoryFile {
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         let (inode, bytes) = (self.inode, parts.concat());
-        self.disk.operate()?.change(Change::Write {
-            inode,
-            offset,
-            bytes,
-        });
+        self.disk.operate()?.change(Change::Write { inode, offset, bytes });
         Ok(())
     }
 
@@ -725,9 +640,7 @@ impl File for MemoryFile {
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
         let (inode, modified) = (self.inode, clamp_modified(modified));
-        self.disk
-            .operate()?
-            .change(Change::Modified { inode, modified });
+        self.disk.operate()?.change(Change::Modified { inode, modified });
         Ok(())
     }
 

@@ -27,10 +27,8 @@ pub struct OsDirectory(Arc<OwnedFd>);
 pub struct OsFile(OwnedFd);
 
 /// Flags of every open: not inherited, never a symlink, never a terminal that becomes ours, never waiting for a FIFO.
-const OPEN: OFlags = OFlags::CLOEXEC
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::NONBLOCK);
+const OPEN: OFlags =
+    OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
 
 impl OsDirectory {
     /// Opens a directory that the user named; symlinks in *this* path are the user's own and are followed.
@@ -39,16 +37,8 @@ impl OsDirectory {
     /// As the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::RDONLY;
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
-        Ok(Self(Arc::new(rustix::fs::open(
-            path,
-            flags,
-            Mode::empty(),
-        )?)))
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        Ok(Self(Arc::new(rustix::fs::open(path, flags, Mode::empty())?)))
     }
 
     /// Opens a directory and makes it and its parents if they are absent, with `mode`.
@@ -64,12 +54,7 @@ impl OsDirectory {
 
     fn open_at(&self, name: &[u8], flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         check_component(name)?;
-        Ok(rustix::fs::openat(
-            &self.0,
-            name,
-            flags | OPEN,
-            Mode::from_raw_mode(mode),
-        )?)
+        Ok(rustix::fs::openat(&self.0, name, flags | OPEN, Mode::from_raw_mode(mode))?)
     }
 }
 
@@ -94,12 +79,10 @@ pub fn boot_id() -> [u8; 16] {
 /// The permission bits that this process does not give.
 #[must_use]
 pub fn umask() -> u32 {
-    let from_proc = std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find(|line| line.starts_with("Umask:"))?;
-            u32::from_str_radix(line.trim_start_matches("Umask:").trim(), 8).ok()
-        });
+    let from_proc = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let line = status.lines().find(|line| line.starts_with("Umask:"))?;
+        u32::from_str_radix(line.trim_start_matches("Umask:").trim(), 8).ok()
+    });
     from_proc.unwrap_or_else(|| {
         // Can only be read by setting it; for that moment new files are more private, never less.
         let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
@@ -140,11 +123,7 @@ impl Directory for OsDirectory {
 
     fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()> {
         check_component(name)?;
-        Ok(rustix::fs::mkdirat(
-            &self.0,
-            name,
-            Mode::from_raw_mode(mode),
-        )?)
+        Ok(rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode))?)
     }
 
     fn open_file(&self, name: &[u8], access: Access) -> io::Result<OsFile> {
@@ -173,19 +152,11 @@ impl Directory for OsDirectory {
     fn set_symlink_modified(&self, name: &[u8], modified: ModifiedTime) -> io::Result<()> {
         check_component(name)?;
         let times = timestamps(modified);
-        Ok(rustix::fs::utimensat(
-            &self.0,
-            name,
-            &times,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?)
+        Ok(rustix::fs::utimensat(&self.0, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::fchmod(
-            &self.0,
-            Mode::from_raw_mode(mode & 0o777),
-        )?)
+        Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode & 0o777))?)
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
@@ -312,10 +283,7 @@ impl File for OsFile {
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::fchmod(
-            &self.0,
-            Mode::from_raw_mode(mode & 0o777),
-        )?)
+        Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode & 0o777))?)
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
@@ -365,10 +333,7 @@ fn metadata(stat: &Stat) -> Metadata {
         | FileType::BlockDevice
         | FileType::Unknown => FileKind::Other,
     };
-    let time = |seconds: i64, nanoseconds: u32| ModifiedTime {
-        seconds,
-        nanoseconds,
-    };
+    let time = |seconds: i64, nanoseconds: u32| ModifiedTime { seconds, nanoseconds };
     Metadata {
         kind,
         bytes: u64::try_from(stat.st_size).unwrap_or(0),
@@ -385,10 +350,7 @@ fn metadata(stat: &Stat) -> Metadata {
 fn timestamps(modified: ModifiedTime) -> Timestamps {
     let modified = clamp_modified(modified);
     Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: rustix::fs::UTIME_OMIT,
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
         last_modification: Timespec {
             tv_sec: modified.seconds,
             tv_nsec: modified.nanoseconds.into(),

@@ -43,11 +43,7 @@ impl<F: File> TargetPages<F> {
             }
             is_next
         })?;
-        let pages = Self {
-            log,
-            places,
-            end_entry,
-        };
+        let pages = Self { log, places, end_entry };
         Ok((pages, opened))
     }
 
@@ -102,15 +98,8 @@ impl<F: File> TargetPages<F> {
 /// What the sender's log holds. Append only: the order of the variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 enum SourceRecord {
-    Page {
-        encoded: Vec<u8>,
-        stamps: Vec<Option<Stamp>>,
-    },
-    End {
-        pages: u64,
-        totals: Totals,
-        chain: Chain,
-    },
+    Page { encoded: Vec<u8>, stamps: Vec<Option<Stamp>> },
+    End { pages: u64, totals: Totals, chain: Chain },
 }
 
 /// The end of the sender's pages.
@@ -139,36 +128,22 @@ impl<F: File> SourcePages<F> {
     ) -> io::Result<(Self, Opened)> {
         let (mut places, mut end) = (Vec::new(), None);
         let (log, opened) =
-            Log::open(
-                directory,
-                NAME,
-                SOURCE_MAGIC,
-                session,
-                |place, body| match decode(body) {
-                    Ok(SourceRecord::Page { encoded, stamps }) if end.is_none() => {
-                        let is_next = Page::decode(&encoded).is_ok_and(|page| {
-                            page.number == places.len() as u64 && page.entries.len() == stamps.len()
-                        });
-                        if is_next {
-                            places.push(place);
-                        }
-                        is_next
+            Log::open(directory, NAME, SOURCE_MAGIC, session, |place, body| match decode(body) {
+                Ok(SourceRecord::Page { encoded, stamps }) if end.is_none() => {
+                    let is_next = Page::decode(&encoded).is_ok_and(|page| {
+                        page.number == places.len() as u64 && page.entries.len() == stamps.len()
+                    });
+                    if is_next {
+                        places.push(place);
                     }
-                    Ok(SourceRecord::End {
-                        pages,
-                        totals,
-                        chain,
-                    }) if pages == places.len() as u64 => {
-                        end = Some(SourceEnd {
-                            pages,
-                            totals,
-                            chain,
-                        });
-                        true
-                    }
-                    Ok(SourceRecord::Page { .. } | SourceRecord::End { .. }) | Err(_) => false,
-                },
-            )?;
+                    is_next
+                }
+                Ok(SourceRecord::End { pages, totals, chain }) if pages == places.len() as u64 => {
+                    end = Some(SourceEnd { pages, totals, chain });
+                    true
+                }
+                Ok(SourceRecord::Page { .. } | SourceRecord::End { .. }) | Err(_) => false,
+            })?;
         Ok((Self { log, places, end }, opened))
     }
 
@@ -185,10 +160,8 @@ impl<F: File> SourcePages<F> {
     /// # Errors
     /// As the system says.
     pub(super) fn append(&mut self, page: &StoredPage) -> io::Result<()> {
-        let record = SourceRecord::Page {
-            encoded: page.encoded.to_vec(),
-            stamps: page.stamps.clone(),
-        };
+        let record =
+            SourceRecord::Page { encoded: page.encoded.to_vec(), stamps: page.stamps.clone() };
         self.places.push(self.log.append(&encode(&record)?)?);
         self.log.sync()
     }
@@ -198,16 +171,8 @@ impl<F: File> SourcePages<F> {
     /// # Errors
     /// As the system says.
     pub(super) fn finish(&mut self, end: SourceEnd) -> io::Result<()> {
-        let SourceEnd {
-            pages,
-            totals,
-            chain,
-        } = end;
-        let record = SourceRecord::End {
-            pages,
-            totals,
-            chain,
-        };
+        let SourceEnd { pages, totals, chain } = end;
+        let record = SourceRecord::End { pages, totals, chain };
         self.log.append(&encode(&record)?)?;
         self.end = Some(end);
         self.log.sync()
@@ -223,10 +188,9 @@ impl<F: File> SourcePages<F> {
             .and_then(|number| self.places.get(number))
             .ok_or(io::ErrorKind::NotFound)?;
         match decode(&self.log.read(*place)?) {
-            Ok(SourceRecord::Page { encoded, stamps }) => Ok(StoredPage {
-                encoded: encoded.into(),
-                stamps,
-            }),
+            Ok(SourceRecord::Page { encoded, stamps }) => {
+                Ok(StoredPage { encoded: encoded.into(), stamps })
+            }
             Ok(SourceRecord::End { .. }) | Err(_) => Err(io::ErrorKind::InvalidData.into()),
         }
     }

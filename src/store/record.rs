@@ -281,9 +281,7 @@ mod tests {
     use super::*;
 
     fn record() -> SessionRecord {
-        let side = Side::Receiver {
-            target: b"/tmp/a\xff b".to_vec(),
-        };
+        let side = Side::Receiver { target: b"/tmp/a\xff b".to_vec() };
         let mut record = SessionRecord::new(SessionId([7; 16]), MemberId([8; 16]), side, 1_700);
         record.secret = Some(SessionSecret([9; 32]));
         record.code = Some(CodeHash::new("7-crane-velvet-orbit", [3; 32]));
@@ -308,10 +306,7 @@ mod tests {
     fn a_newer_version_is_named() {
         let mut bytes = record().encode().expect("small");
         bytes[8] = 9;
-        assert_eq!(
-            SessionRecord::decode(&bytes),
-            Err(RecordError::Newer { found: 9 })
-        );
+        assert_eq!(SessionRecord::decode(&bytes), Err(RecordError::Newer { found: 9 }));
     }
 
     #[test]

@@ -120,11 +120,7 @@ impl<D: Directory> Scan<D> {
         Self {
             tree,
             pages,
-            phase: Phase::Replay {
-                next: 0,
-                place: Place::default(),
-                top,
-            },
+            phase: Phase::Replay { next: 0, place: Place::default(), top },
             levels: Vec::new(),
             chain: Chain::start(session),
             totals: Totals::default(),
@@ -178,27 +174,15 @@ impl<D: Directory> Scan<D> {
             if end.is_none() {
                 place.advance(&decoded);
             }
-            decoded
-                .entries
-                .iter()
-                .for_each(|entry| self.totals.add(entry));
+            decoded.entries.iter().for_each(|entry| self.totals.add(entry));
             self.chain = self.chain.extend(&page.encoded);
             *next += 1;
             self.reports.push_back(ScanReport::Page(page));
             return Ok(());
         }
-        if let Some(SourceEnd {
-            pages,
-            totals,
-            chain,
-        }) = end
-        {
+        if let Some(SourceEnd { pages, totals, chain }) = end {
             self.phase = Phase::Ended;
-            self.reports.push_back(ScanReport::End {
-                pages,
-                totals,
-                chain,
-            });
+            self.reports.push_back(ScanReport::End { pages, totals, chain });
             return Ok(());
         }
         drop(pages);
@@ -212,12 +196,7 @@ impl<D: Directory> Scan<D> {
     fn go_on_behind(&mut self, place: &Place, top: Vec<Vec<u8>>) {
         let mut path = RelativePath::root();
         let names = self.without_twins(&path, top).into_iter();
-        let mut level = Level {
-            path: path.clone(),
-            index: None,
-            identity: None,
-            names,
-        };
+        let mut level = Level { path: path.clone(), index: None, identity: None, names };
         for (index, name) in &place.open {
             level.go_behind(name);
             self.levels.push(level);
@@ -297,9 +276,7 @@ impl<D: Directory> Scan<D> {
         let level = if kind == EntryKind::Directory {
             let identity = Some((metadata.device, metadata.inode));
             if self.levels.iter().any(|level| level.identity == identity) {
-                return Err(skip(
-                    "it is one of the directories that it lies in".to_owned(),
-                ));
+                return Err(skip("it is one of the directories that it lies in".to_owned()));
             }
             Some(self.list(path, Some(index)).map_err(io_skip)?)
         } else {
@@ -343,11 +320,7 @@ impl<D: Directory> Scan<D> {
         self.entries.push(entry);
         self.stamps.push(stamp);
         let is_first = self.totals.entries <= FIRST_PAGE_ENTRIES as u64;
-        let most = if is_first {
-            FIRST_PAGE_ENTRIES
-        } else {
-            PAGE_ENTRIES_MAX
-        };
+        let most = if is_first { FIRST_PAGE_ENTRIES } else { PAGE_ENTRIES_MAX };
         if self.entries.len() >= most {
             self.flush()?;
         }
@@ -364,18 +337,12 @@ impl<D: Directory> Scan<D> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         // The entry that is being added is counted already if the page is full with it, not if it did not fit.
         let first_entry = self.totals.entries - entries.len() as u64;
-        let page = Page {
-            number: pages.len(),
-            first_entry,
-            entries,
-        };
+        let page = Page { number: pages.len(), first_entry, entries };
         let encoded = page
             .encode()
             .map_err(|error| storing(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let stored = StoredPage {
-            encoded: encoded.into(),
-            stamps: std::mem::take(&mut self.stamps),
-        };
+        let stored =
+            StoredPage { encoded: encoded.into(), stamps: std::mem::take(&mut self.stamps) };
         pages.append(&stored).map_err(storing)?;
         drop(pages);
         self.chain = self.chain.extend(&stored.encoded);
@@ -387,11 +354,7 @@ impl<D: Directory> Scan<D> {
     fn end(&mut self) -> Result<(), DiskError> {
         self.flush()?;
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = SourceEnd {
-            pages: pages.len(),
-            totals: self.totals,
-            chain: self.chain,
-        };
+        let end = SourceEnd { pages: pages.len(), totals: self.totals, chain: self.chain };
         pages
             .finish(end)
             .map_err(|error| disk_error("store page in", super::pages::NAME, &error))?;
@@ -455,10 +418,7 @@ impl<D: Directory> Scan<D> {
 }
 
 const fn skip(reason: String) -> Trouble {
-    Trouble::Skip {
-        reason,
-        is_failure: true,
-    }
+    Trouble::Skip { reason, is_failure: true }
 }
 
 fn cannot_read(error: &io::Error) -> String {

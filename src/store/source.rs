@@ -81,10 +81,7 @@ impl<D: Directory> SourceRoots<D> {
             for name in own {
                 let text = super::escape(&name);
                 if names.insert(name, parents.len()).is_some() {
-                    return Err(SourceError::SameName {
-                        first: text.clone(),
-                        second: text,
-                    });
+                    return Err(SourceError::SameName { first: text.clone(), second: text });
                 }
             }
             parents.push(parent);
@@ -99,10 +96,7 @@ impl<D: Directory> SourceRoots<D> {
 
     pub(super) fn tree(&self) -> SourceTree<D> {
         let parents = self.parents.iter().cloned().map(Directories::new).collect();
-        SourceTree {
-            parents,
-            names: self.names.clone(),
-        }
+        SourceTree { parents, names: self.names.clone() }
     }
 }
 
@@ -120,10 +114,7 @@ impl SourceRoots<super::OsDirectory> {
         let mut given: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for path in paths {
             let text = super::escape(super::os::path_bytes(path));
-            let opening = |error| SourceError::Open {
-                path: text.clone(),
-                error,
-            };
+            let opening = |error| SourceError::Open { path: text.clone(), error };
             let (parent, name) = split_path(path).map_err(opening)?;
             let (Some(parent), Some(name)) = (parent, name) else {
                 return Err(SourceError::NoName { path: text });
@@ -138,10 +129,7 @@ impl SourceRoots<super::OsDirectory> {
             };
             parents[at].metadata(&name).map_err(opening)?;
             if let Some(first) = given.insert(name.clone(), text.clone()) {
-                return Err(SourceError::SameName {
-                    first,
-                    second: text,
-                });
+                return Err(SourceError::SameName { first, second: text });
             }
             names.insert(name, at);
         }
@@ -157,15 +145,12 @@ fn split_path(path: &std::path::Path) -> io::Result<(Option<PathBuf>, Option<Vec
     let whole = if matches!(last, b"" | b"." | b"..") {
         path.canonicalize()?
     } else {
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(std::path::Path::new(".")).canonicalize()?;
         parent.join(path.file_name().unwrap_or_default())
     };
-    let name = whole
-        .file_name()
-        .map(|name| super::os::path_bytes(std::path::Path::new(name)).to_vec());
+    let name =
+        whole.file_name().map(|name| super::os::path_bytes(std::path::Path::new(name)).to_vec());
     Ok((whole.parent().map(std::path::Path::to_path_buf), name))
 }
 
@@ -190,10 +175,7 @@ impl<D: Directory> SourceTree<D> {
     /// # Errors
     /// As the system says.
     pub(super) fn open_parent<'a>(&mut self, path: &'a RelativePath) -> io::Result<(D, &'a [u8])> {
-        let name = path
-            .components()
-            .next_back()
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        let name = path.components().next_back().ok_or(io::ErrorKind::InvalidInput)?;
         let (parent, _) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
         let at = self.parent_of(path.components().next().unwrap_or_default())?;
         Ok((self.parents[at].open(&parent)?, name))
@@ -243,12 +225,7 @@ impl<D: Directory> SourceStore<D> {
     /// Carries out one request.
     pub fn handle(&mut self, request: SourceRequest) -> SourceReply {
         match request {
-            SourceRequest::ReadPart {
-                unit,
-                file,
-                offset,
-                bytes,
-            } => SourceReply::Part {
+            SourceRequest::ReadPart { unit, file, offset, bytes } => SourceReply::Part {
                 unit,
                 entry: file.entry,
                 content: self.read_part(unit, &file, offset, bytes),
@@ -287,9 +264,7 @@ impl<D: Directory> SourceStore<D> {
         };
         let mut frames = FrameBuffer::new(usize::try_from(bytes.min(UNIT_BYTES)).unwrap_or(0));
         let mut hasher = unit_hasher(offset);
-        read_stamped(&handle, file, || {
-            frames.read(&handle, offset, 0, frames.bytes, &mut hasher)
-        })?;
+        read_stamped(&handle, file, || frames.read(&handle, offset, 0, frames.bytes, &mut hasher))?;
         let value = finish_unit(&hasher, file.stamp.bytes);
         self.last = Some((file.entry, handle));
         // A cache: what is not kept is computed again or taken from the receiver.
@@ -316,11 +291,7 @@ impl<D: Directory> SourceStore<D> {
             outcomes.push((file.entry, outcome));
         }
         self.keep_roots(&outcomes);
-        SourceReply::Pack {
-            unit,
-            files: outcomes,
-            frames: frames.into_frames(),
-        }
+        SourceReply::Pack { unit, files: outcomes, frames: frames.into_frames() }
     }
 
     /// Appends one small file to `frames`, or leaves them as they were.
@@ -333,14 +304,9 @@ impl<D: Directory> SourceStore<D> {
         let bytes = usize::try_from(file.stamp.bytes).unwrap_or(0);
         let (start, end) = (frames.bytes, frames.bytes + bytes);
         let mut hasher = blake3::Hasher::new();
-        read_stamped(&handle, file, || {
-            frames.read(&handle, 0, start, end, &mut hasher)
-        })?;
+        read_stamped(&handle, file, || frames.read(&handle, 0, start, end, &mut hasher))?;
         frames.bytes = end;
-        Ok(PackedFile {
-            bytes: file.stamp.bytes,
-            root: *hasher.finalize().as_bytes(),
-        })
+        Ok(PackedFile { bytes: file.stamp.bytes, root: *hasher.finalize().as_bytes() })
     }
 
     fn keep_roots(&self, outcomes: &[(EntryIndex, Result<PackedFile, ReadError>)]) {
@@ -368,10 +334,7 @@ impl<D: Directory> SourceStore<D> {
     fn load_values(&self, entry: EntryIndex, units: std::ops::Range<u64>) -> Vec<Option<Value>> {
         let count = units.end.saturating_sub(units.start);
         let unknown = || vec![None; usize::try_from(count).unwrap_or(0)];
-        let mut values = self
-            .part_values
-            .load(units, entry)
-            .unwrap_or_else(|_| unknown());
+        let mut values = self.part_values.load(units, entry).unwrap_or_else(|_| unknown());
         if let [value @ None] = &mut values[..] {
             *value = self
                 .root_values
@@ -482,8 +445,7 @@ impl FrameBuffer {
     }
 
     fn into_frames(mut self) -> Vec<Bytes> {
-        self.buffer
-            .truncate(self.bytes + self.bytes.div_ceil(BODY_BYTES));
+        self.buffer.truncate(self.bytes + self.bytes.div_ceil(BODY_BYTES));
         let buffer = Bytes::from(self.buffer);
         (0..buffer.len())
             .step_by(BODY_BYTES + 1)

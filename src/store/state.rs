@@ -13,8 +13,8 @@ use super::fs::{
     replace_file,
 };
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
-use crate::transfer::disk::DiskError;
 use crate::event::Role;
+use crate::transfer::disk::DiskError;
 use crate::wire::{MemberId, SessionId};
 use std::io;
 use thiserror::Error;
@@ -114,10 +114,7 @@ impl StateDirectory<super::OsDirectory> {
             std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
         };
         if is_link(&path) {
-            return Err(not_private(
-                &text,
-                "is a symlink; name the directory itself",
-            ));
+            return Err(not_private(&text, "is a symlink; name the directory itself"));
         }
         let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
         let metadata = root.own_metadata().map_err(opening)?;
@@ -130,9 +127,7 @@ impl StateDirectory<super::OsDirectory> {
 #[must_use]
 pub fn default_path() -> Option<std::path::PathBuf> {
     let directories = directories::ProjectDirs::from("", "", "rejoin")?;
-    let path = directories
-        .state_dir()
-        .unwrap_or_else(|| directories.data_local_dir());
+    let path = directories.state_dir().unwrap_or_else(|| directories.data_local_dir());
     Some(path.to_path_buf())
 }
 
@@ -168,11 +163,7 @@ impl<D: Directory> StateDirectory<D> {
         let id = record.session.to_string().into_bytes();
         let directory = private_directory(&self.sessions, &id)?;
         let lock = lock(&directory, record.session)?;
-        let mut session = Session {
-            record,
-            directory,
-            _lock: lock,
-        };
+        let mut session = Session { record, directory, _lock: lock };
         session.write()?;
         self.sessions
             .sync()
@@ -190,11 +181,7 @@ impl<D: Directory> StateDirectory<D> {
         let lock = lock(&directory, session)?;
         let record = read_record(&directory, session)?
             .map_err(|error| StateError::Record { session, error })?;
-        Ok(Session {
-            record,
-            directory,
-            _lock: lock,
-        })
+        Ok(Session { record, directory, _lock: lock })
     }
 
     /// Every stored session, newest first; those without a usable record last.
@@ -202,10 +189,8 @@ impl<D: Directory> StateDirectory<D> {
     /// # Errors
     /// As the system says.
     pub fn list(&self) -> Result<Vec<Listed>, StateError> {
-        let names = self
-            .sessions
-            .names()
-            .map_err(|error| disk_error("list", b"sessions", &error))?;
+        let names =
+            self.sessions.names().map_err(|error| disk_error("list", b"sessions", &error))?;
         let mut listed = Vec::new();
         for session in names.iter().filter_map(|name| parse_session(name)) {
             let directory = match self.session_directory(session) {
@@ -217,11 +202,7 @@ impl<D: Directory> StateDirectory<D> {
                 Err(StateError::NoSession(_)) => continue,
                 outcome => outcome?,
             };
-            listed.push(Listed {
-                session,
-                record,
-                is_running: is_locked(&directory),
-            });
+            listed.push(Listed { session, record, is_running: is_locked(&directory) });
         }
         let updated = |listed: &Listed| listed.record.as_ref().map_or(0, |record| record.updated);
         listed.sort_by_key(|listed| (std::cmp::Reverse(updated(listed)), listed.session));
@@ -280,10 +261,9 @@ impl<D: Directory> StateDirectory<D> {
         options: &str,
     ) -> Result<Option<SessionRecord>, StateError> {
         self.find(|record| match &record.side {
-            Side::Sender {
-                paths: stored,
-                options: stored_options,
-            } => stored == paths && stored_options == options,
+            Side::Sender { paths: stored, options: stored_options } => {
+                stored == paths && stored_options == options
+            }
             Side::Receiver { .. } => false,
         })
     }
@@ -361,10 +341,7 @@ impl<D: Directory> Session<D> {
 
     fn write(&mut self) -> Result<(), StateError> {
         let session = self.record.session;
-        let bytes = self
-            .record
-            .encode()
-            .map_err(|error| StateError::Record { session, error })?;
+        let bytes = self.record.encode().map_err(|error| StateError::Record { session, error })?;
         replace_file(&self.directory, RECORD, &bytes)
             .map_err(|error| disk_error("write session record", RECORD, &error).into())
     }
@@ -393,9 +370,9 @@ pub fn parse_session(name: &[u8]) -> Option<SessionId> {
 fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, StateError> {
     let failing = |error: io::Error| StateError::from(disk_error("lock session", LOCK, &error));
     let file = match directory.create_file(LOCK, 0o600) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory
-            .open_file(LOCK, Access::ReadWrite)
-            .map_err(failing)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            directory.open_file(LOCK, Access::ReadWrite).map_err(failing)?
+        }
         outcome => outcome.map_err(failing)?,
     };
     if !file.try_lock().map_err(failing)? {
@@ -413,9 +390,7 @@ fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, Stat
         return Err(StateError::NoSession(session));
     }
     let number = std::process::id().to_string();
-    file.set_bytes(0)
-        .and_then(|()| file.write_at(&[number.as_bytes()], 0))
-        .map_err(failing)?;
+    file.set_bytes(0).and_then(|()| file.write_at(&[number.as_bytes()], 0)).map_err(failing)?;
     Ok(file)
 }
 
@@ -445,10 +420,7 @@ fn read_record<D: Directory>(
 
 /// A directory below the state root, made private if it is absent.
 fn private_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<D, StateError> {
-    checked(
-        ensure_directory(parent, name, 0o700).map(|(directory, _)| directory),
-        name,
-    )
+    checked(ensure_directory(parent, name, 0o700).map(|(directory, _)| directory), name)
 }
 
 fn checked<D: Directory>(outcome: io::Result<D>, name: &[u8]) -> Result<D, StateError> {
@@ -466,17 +438,11 @@ fn check_private(path: &[u8], metadata: &Metadata) -> Result<(), StateError> {
         return Err(not_private(path, "belongs to another user"));
     }
     if metadata.mode & OTHERS != 0 {
-        return Err(not_private(
-            path,
-            "is open to other users; run chmod 700 on it",
-        ));
+        return Err(not_private(path, "is open to other users; run chmod 700 on it"));
     }
     Ok(())
 }
 
 fn not_private(path: &[u8], reason: &str) -> StateError {
-    StateError::NotPrivate {
-        path: escape(path),
-        reason: reason.to_owned(),
-    }
+    StateError::NotPrivate { path: escape(path), reason: reason.to_owned() }
 }

@@ -14,6 +14,7 @@ use super::fs::{Access, Directory, FileKind, ensure_directory};
 use super::journal::{self, Claims, Journal, Record};
 use super::log::{ASIDE_MARK, Opened};
 use super::pages::{self, TargetPages};
+use super::payload::UnitBuffer;
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::name::RESERVED_ROOT_NAME;
@@ -61,6 +62,7 @@ pub struct TargetStore<D: Directory> {
     has_new_partials: bool,
     /// Names of the root and of `home` are not synced.
     has_new_home: bool,
+    buffer: UnitBuffer,
     failed: Option<DiskError>,
     has_damage: bool,
 }
@@ -81,14 +83,9 @@ impl<D: Directory> TargetStore<D> {
         let opening = |error: io::Error| disk_error("open journal in", &at, &error);
         let (pages, opened_pages) =
             TargetPages::open(&partials, options.session).map_err(opening)?;
-        let (journal, claims, opened) = Journal::open(
-            &partials,
-            options.session,
-            options.boot,
-            pages.len(),
-            pages.end_entry(),
-        )
-        .map_err(opening)?;
+        let (journal, claims, opened) =
+            Journal::open(&partials, options.session, options.boot, pages.len(), pages.end_entry())
+                .map_err(opening)?;
         for (what, opened) in [("pages", opened_pages), ("journal", opened)] {
             match opened {
                 Opened::Fresh | Opened::Whole => {}
@@ -112,12 +109,12 @@ impl<D: Directory> TargetStore<D> {
             touched: BTreeSet::new(),
             has_new_partials: true,
             has_new_home: is_new_home || is_new,
+            buffer: UnitBuffer::default(),
             failed: None,
             has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
         };
-        let state = store
-            .reconcile(claims)
-            .map_err(|error| disk_error("open session in", &at, &error))?;
+        let state =
+            store.reconcile(claims).map_err(|error| disk_error("open session in", &at, &error))?;
         Ok((store, state))
     }
 
@@ -135,17 +132,14 @@ impl<D: Directory> TargetStore<D> {
             TargetRequest::Survey { page, wanted } => self.survey(page, &wanted).map(Some),
             TargetRequest::Decide { page, unwanted } => {
                 let unwanted = journal::pairs(&unwanted);
-                self.journal(&Record::Decide { page, unwanted })
-                    .map(|()| None)
+                self.journal(&Record::Decide { page, unwanted }).map(|()| None)
             }
             TargetRequest::CreateDirectories { directories } => {
                 self.create_directories(directories).map(Some)
             }
-            TargetRequest::Write {
-                unit,
-                content,
-                payload,
-            } => self.write(unit, content, &payload).map(Some),
+            TargetRequest::Write { unit, content, payload } => {
+                self.write(unit, content, &payload).map(Some)
+            }
             TargetRequest::Barrier { publish } => self.barrier(&publish).map(Some),
             TargetRequest::Discard { entry, units } => self.discard(entry, &units).map(|()| None),
             TargetRequest::Finish { directories } => self.finish(directories).map(Some),
@@ -168,8 +162,7 @@ impl<D: Directory> TargetStore<D> {
     /// As the system says.
     pub fn available_bytes(&self) -> Result<u64, DiskError> {
         let root = self.directories.root();
-        root.available_bytes()
-            .map_err(|error| disk_error("look for free space in", b".", &error))
+        root.available_bytes().map_err(|error| disk_error("look for free space in", b".", &error))
     }
 
     /// Whether a journal or pages were found that could not be trusted; they are kept beside the new ones.
@@ -225,8 +218,7 @@ impl<D: Directory> TargetStore<D> {
             let entry = of_entry[0].0;
             let offsets: Vec<u64> = of_entry.iter().map(|(_, offset)| *offset).collect();
             claims.forget(entry, &offsets);
-            self.journal
-                .append_batches(&offsets, |offsets| Record::Rotten { entry, offsets })?;
+            self.journal.append_batches(&offsets, |offsets| Record::Rotten { entry, offsets })?;
         }
         let units = &claims.units;
         claims.small.retain(|_, (unit, _)| units.contains(*unit));
@@ -238,9 +230,7 @@ impl<D: Directory> TargetStore<D> {
     }
 
     fn journal(&mut self, record: &Record) -> Result<(), DiskError> {
-        self.journal
-            .append(record)
-            .map_err(|error| self.own_error("write", journal::NAME, &error))
+        self.journal.append(record).map_err(|error| self.own_error("write", journal::NAME, &error))
     }
 
     /// An error about a file of the session's own directory.
@@ -277,22 +267,15 @@ pub fn sessions_in<D: Directory>(root: &D) -> Result<Vec<SessionId>, DiskError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         outcome => outcome.map_err(|error| disk_error("open", RESERVED_ROOT_NAME, &error))?,
     };
-    let names = home
-        .names()
-        .map_err(|error| disk_error("list", RESERVED_ROOT_NAME, &error))?;
-    Ok(names
-        .iter()
-        .filter_map(|name| super::state::parse_session(name))
-        .collect())
+    let names = home.names().map_err(|error| disk_error("list", RESERVED_ROOT_NAME, &error))?;
+    Ok(names.iter().filter_map(|name| super::state::parse_session(name)).collect())
 }
 
 fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> io::Result<()> {
     let is_ours = |name: &[u8]| {
         entry_of(name).is_some()
             || name == journal::NEW_NAME
-            || name
-                .windows(ASIDE_MARK.len())
-                .any(|part| part == ASIDE_MARK)
+            || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };
     for name in partials.names()?.iter().filter(|name| is_ours(name)) {
         partials.remove_file(name)?;
@@ -313,9 +296,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
 fn own_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<(D, bool), DiskError> {
     let (directory, is_new) = ensure_directory(parent, name, 0o700)
         .map_err(|error| disk_error("create directory", name, &error))?;
-    let metadata = directory
-        .own_metadata()
-        .map_err(|error| disk_error("look at", name, &error))?;
+    let metadata = directory.own_metadata().map_err(|error| disk_error("look at", name, &error))?;
     if metadata.is_ours && metadata.mode & 0o022 == 0 {
         return Ok((directory, is_new));
     }

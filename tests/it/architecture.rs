@@ -69,25 +69,12 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["std::fs", "cap_std::"], &["store", "cli", "session"]),
     (
         &["UdpSocket", "TcpStream", "TcpListener", "ToSocketAddrs"],
-        &[
-            "link::driver",
-            "link::socket",
-            "signal::client",
-            "signal::host",
-            "signal::cluster",
-        ],
+        &["link::driver", "link::socket", "signal::client", "signal::host", "signal::cluster"],
     ),
     (&["webrtc::", "rtc::"], &["link"]),
     (&["clap::", "clap_complete", "indicatif::"], &["cli"]),
     (
-        &[
-            "println!",
-            "eprintln!",
-            "print!(",
-            "eprint!(",
-            "std::io::stdout",
-            "std::io::stderr",
-        ],
+        &["println!", "eprintln!", "print!(", "eprint!(", "std::io::stdout", "std::io::stderr"],
         &["cli"],
     ),
     (&["process::exit"], &[]),
@@ -122,9 +109,7 @@ fn collect(directory: &Path, files: &mut Vec<File>) {
 
 fn is_test(path: &Path) -> bool {
     let stem = path.file_stem().unwrap().to_str().unwrap();
-    let is_below_tests = path
-        .parent()
-        .is_some_and(|parent| parent.ends_with("tests"));
+    let is_below_tests = path.parent().is_some_and(|parent| parent.ends_with("tests"));
     stem == "tests" || stem.ends_with("_tests") || is_below_tests
 }
 
@@ -143,23 +128,12 @@ fn read(path: PathBuf) -> File {
     let below = path.strip_prefix(crate::root().join("src")).unwrap();
     let parts: Vec<&str> = below.iter().map(|part| part.to_str().unwrap()).collect();
     let module = parts.join("::");
-    let module = module
-        .trim_end_matches(".rs")
-        .trim_end_matches("::mod")
-        .to_owned();
-    File {
-        length: before_tests.len(),
-        path,
-        module,
-        code,
-    }
+    let module = module.trim_end_matches(".rs").trim_end_matches("::mod").to_owned();
+    File { length: before_tests.len(), path, module, code }
 }
 
 fn is_within(module: &str, root: &str) -> bool {
-    module == root
-        || module
-            .strip_prefix(root)
-            .is_some_and(|rest| rest.starts_with("::"))
+    module == root || module.strip_prefix(root).is_some_and(|rest| rest.starts_with("::"))
 }
 
 /// Modules of this crate that a line names: `crate::a`, `crate::{a, b::c}`.
@@ -184,10 +158,7 @@ fn imports(line: &str) -> Vec<String> {
                     })
                     .collect();
                 let firsts = list.split(',').map(|item| {
-                    item.trim()
-                        .chars()
-                        .take_while(|c| is_name(*c))
-                        .collect::<String>()
+                    item.trim().chars().take_while(|c| is_name(*c)).collect::<String>()
                 });
                 found.extend(firsts.filter(|first| !first.is_empty()));
             }
@@ -224,18 +195,9 @@ fn nothing_imports_upwards() {
 #[test]
 fn imports_are_found_in_every_spelling() {
     assert_eq!(imports("use crate::wire::ids;"), ["wire"]);
-    assert_eq!(
-        imports("use crate::{error::Error, event};"),
-        ["error", "event"]
-    );
-    assert_eq!(
-        imports("let x = crate::store::open(crate::time::now());"),
-        ["store", "time"]
-    );
-    assert_eq!(
-        imports("pub(crate) use some_crate::thing;"),
-        Vec::<String>::new()
-    );
+    assert_eq!(imports("use crate::{error::Error, event};"), ["error", "event"]);
+    assert_eq!(imports("let x = crate::store::open(crate::time::now());"), ["store", "time"]);
+    assert_eq!(imports("pub(crate) use some_crate::thing;"), Vec::<String>::new());
 }
 
 #[test]
@@ -274,14 +236,8 @@ fn within_cli_only_the_output_prints() {
             continue;
         }
         for (number, line) in &file.code {
-            let words = [
-                "println!",
-                "print!",
-                "eprint!",
-                "eprintln!",
-                "stdout()",
-                "stderr().write",
-            ];
+            let words =
+                ["println!", "print!", "eprint!", "eprintln!", "stdout()", "stderr().write"];
             if words.iter().any(|word| has_word(line, word)) {
                 wrong.push(format!("{}:{number}: {line}", file.path.display()));
             }
@@ -304,11 +260,7 @@ fn no_file_is_too_long() {
 fn every_file_says_what_it_is() {
     let silent: Vec<_> = files()
         .into_iter()
-        .filter(|file| {
-            !std::fs::read_to_string(&file.path)
-                .unwrap()
-                .starts_with("//!")
-        })
+        .filter(|file| !std::fs::read_to_string(&file.path).unwrap().starts_with("//!"))
         .map(|file| file.path.display().to_string())
         .collect();
     assert!(silent.is_empty(), "{}", silent.join("\n"));

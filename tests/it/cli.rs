@@ -15,24 +15,13 @@ const SHELLS: [(&str, &str); 5] = [
 fn help_and_version_go_to_stdout() {
     let home = Home::new();
     let version = home.rejoin(["--version"]).run().expect_code(0);
-    assert_eq!(
-        version.stdout,
-        concat!("rejoin ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+    assert_eq!(version.stdout, concat!("rejoin ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = home.rejoin(["--help"]).run().expect_code(0);
     assert_eq!(help.stderr, "");
     for command in COMMANDS {
-        assert!(
-            help.stdout.contains(&format!("\n  {command} ")),
-            "{}",
-            help.stdout
-        );
+        assert!(help.stdout.contains(&format!("\n  {command} ")), "{}", help.stdout);
         let help = home.rejoin([command, "--help"]).run().expect_code(0);
-        assert!(
-            help.stdout.contains(&format!("Usage: rejoin {command}")),
-            "{}",
-            help.stdout
-        );
+        assert!(help.stdout.contains(&format!("Usage: rejoin {command}")), "{}", help.stdout);
         assert_eq!(help.stderr, "");
     }
 }
@@ -61,11 +50,7 @@ fn aliases_are_the_commands() {
     ];
     for (alias, command) in aliases {
         let help = home.rejoin([alias, "--help"]).run().expect_code(0);
-        assert!(
-            help.stdout.contains(&format!("Usage: rejoin {command}")),
-            "{}",
-            help.stdout
-        );
+        assert!(help.stdout.contains(&format!("Usage: rejoin {command}")), "{}", help.stdout);
     }
 }
 
@@ -105,11 +90,8 @@ fn usage_errors_are_one_line_of_json_where_that_was_asked_for() {
     let home = Home::new();
     for arguments in [&["send", "--json"][..], &["send", "-", "--json"]] {
         let run = home.rejoin(arguments).run().expect_code(2);
-        let lines: Vec<serde_json::Value> = run
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines: Vec<serde_json::Value> =
+            run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 1, "{}", run.stdout);
         assert_eq!(lines[0]["event"], "error");
         assert_eq!(lines[0]["code"], "usage");
@@ -120,11 +102,7 @@ fn usage_errors_are_one_line_of_json_where_that_was_asked_for() {
 #[test]
 fn the_environment_is_read_and_flags_beat_it() {
     let home = Home::new();
-    let wrong = home
-        .rejoin(["receive"])
-        .env("REJOIN_TIMEOUT", "soon")
-        .run()
-        .expect_code(2);
+    let wrong = home.rejoin(["receive"]).env("REJOIN_TIMEOUT", "soon").run().expect_code(2);
     assert!(wrong.stderr.contains("--timeout"), "{}", wrong.stderr);
     // What is typed beats its rival in the environment: no conflict, but the missing file is told.
     let beaten = home
@@ -149,11 +127,7 @@ fn the_configuration_is_read_and_its_errors_name_file_and_key() {
 #[test]
 fn a_code_may_come_from_standard_input() {
     let home = Home::new();
-    let run = home
-        .rejoin(["receive", "--code-file", "-"])
-        .input("\n")
-        .run()
-        .expect_code(2);
+    let run = home.rejoin(["receive", "--code-file", "-"]).input("\n").run().expect_code(2);
     assert!(run.stderr.contains("no code"), "{}", run.stderr);
 }
 

@@ -35,7 +35,10 @@ fn an_existing_file_that_differs_stays_and_is_listed() {
     assert_rest_is_there(&pair);
     assert_eq!(receiver.files("failed"), ["docs/note"]);
     let done = receiver.outcome();
-    assert_eq!((&done["event"], &done["exit"], &done["failed_files"]), (&"done".into(), &7.into(), &1.into()));
+    assert_eq!(
+        (&done["event"], &done["exit"], &done["failed_files"]),
+        (&"done".into(), &7.into(), &1.into())
+    );
     assert_eq!(done["verified"], false);
     assert_eq!(sender.files("failed"), ["docs/note"]);
 }
@@ -75,7 +78,8 @@ fn rename_keeps_both() {
     assert_eq!(note(&pair), "the user's own");
     assert_rest_is_there(&pair);
     let names = fs::read_dir(pair.path("target/docs")).unwrap();
-    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names.len(), 4, "{names:?}");
     let other = names.iter().find(|name| name.starts_with("note") && *name != "note").unwrap();
@@ -99,7 +103,12 @@ fn what_is_there_already_is_not_sent_again() {
     assert_eq!(receiver.files("received"), ["docs/other"]);
     for run in [sender, receiver] {
         let done = run.outcome();
-        assert_eq!((&done["wire_bytes"], &done["unchanged_files"]), (&1000.into(), &1.into()), "{}", run.stdout);
+        assert_eq!(
+            (&done["wire_bytes"], &done["unchanged_files"]),
+            (&1000.into(), &1.into()),
+            "{}",
+            run.stdout
+        );
     }
     assert_same(&pair.path("docs"), &pair.path("target/docs"));
 }
@@ -113,7 +122,8 @@ fn the_same_send_twice_sends_nothing_the_second_time() {
     let before = describe(&pair.path("target"));
     let sender = pair.send(["--json", "--code", "8-crane-velvet-orbit", "docs"]).spawn();
     sender.event_where("code", |event| event["event"] == "code");
-    let receiver = pair.receive(["--json", "-y", "-o", "target", "8-crane-velvet-orbit"]).run().expect_code(0);
+    let receiver =
+        pair.receive(["--json", "-y", "-o", "target", "8-crane-velvet-orbit"]).run().expect_code(0);
     sender.wait().expect_code(0);
     assert_eq!(receiver.files("unchanged"), ["docs/a", "docs/b"]);
     assert_eq!(receiver.outcome()["wire_bytes"], 0);
@@ -139,7 +149,8 @@ fn limits_refuse_what_they_were_told_to() {
     for limit in [["--max-files", "2"], ["--max-size", "60k"]] {
         let pair = with_older_note();
         let sender = pair.sending("docs");
-        let receiver = pair.receive(["--json", "-y", "-o", "target", CODE].iter().chain(&limit)).run();
+        let receiver =
+            pair.receive(["--json", "-y", "-o", "target", CODE].iter().chain(&limit)).run();
         assert_refused_naming(&receiver.expect_code(7), limit[0]);
         assert_ne!(sender.wait().code(), 0);
         assert!(!pair.path("target/docs/first").exists());

@@ -8,6 +8,7 @@ fn the_demo_shows_a_verified_transfer_and_leaves_nothing() {
     let run = home.rejoin(["demo"]).run().expect_code(0);
     assert!(run.stderr.contains("Verified: 9 entries"), "{}", run.stderr);
     assert_eq!(run.stdout, "");
-    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

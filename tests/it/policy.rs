@@ -15,13 +15,8 @@ fn deny() -> Table {
 fn list(section: &str, array: &str) -> Vec<String> {
     let deny = deny();
     let entries = deny[section][array].as_array().unwrap();
-    let name = |entry: &toml::Value| {
-        entry
-            .get("crate")
-            .unwrap_or(entry)
-            .as_str()
-            .map(str::to_owned)
-    };
+    let name =
+        |entry: &toml::Value| entry.get("crate").unwrap_or(entry).as_str().map(str::to_owned);
     entries.iter().map(|entry| name(entry).unwrap()).collect()
 }
 
@@ -30,21 +25,14 @@ fn packages() -> Vec<Value> {
     let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let version = Command::new("rustc").arg("-vV").output().unwrap();
     let version = String::from_utf8(version.stdout).unwrap();
-    let host = version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let output = cargo()
         .args(["metadata", "--format-version=1", "--locked", "--offline"])
         .args(["--filter-platform", host])
         .current_dir(crate::root())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     metadata["packages"].as_array().unwrap().clone()
 }
@@ -104,9 +92,7 @@ fn one(tokens: &mut &[&str], allowed: &BTreeSet<String>) -> bool {
 
 #[test]
 fn licence_expressions_are_understood() {
-    let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]
-        .map(str::to_owned)
-        .into();
+    let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned).into();
     let table = [
         ("MIT", true),
         ("GPL-3.0", false),
@@ -136,11 +122,7 @@ fn every_licence_is_on_the_list() {
         .filter(|package| !is_allowed(text(package, "license"), &allowed))
         .map(|package| format!("{} {}", text(package, "name"), package["license"]))
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "not in deny.toml, [licenses]:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "not in deny.toml, [licenses]:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -160,28 +142,17 @@ fn no_crate_is_built_twice_without_a_reason() {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages() {
         let version = text(&package, "version").to_owned();
-        versions
-            .entry(text(&package, "name").to_owned())
-            .or_default()
-            .push(version);
+        versions.entry(text(&package, "name").to_owned()).or_default().push(version);
     }
     let surprises: Vec<_> = versions
         .iter()
         .filter(|(name, versions)| versions.len() > 1 && !known.contains(name))
         .map(|(name, versions)| format!("{name}: {}", versions.join(", ")))
         .collect();
-    assert!(
-        surprises.is_empty(),
-        "not in deny.toml, [bans] skip:\n{}",
-        surprises.join("\n")
-    );
+    assert!(surprises.is_empty(), "not in deny.toml, [bans] skip:\n{}", surprises.join("\n"));
     let stale: Vec<_> = known
         .iter()
-        .filter(|name| {
-            versions
-                .get(*name)
-                .is_none_or(|versions| versions.len() < 2)
-        })
+        .filter(|name| versions.get(*name).is_none_or(|versions| versions.len() < 2))
         .collect();
     assert!(stale.is_empty(), "no longer built twice: {stale:?}");
 }
@@ -190,19 +161,11 @@ fn no_crate_is_built_twice_without_a_reason() {
 fn ignored_advisories_have_reasons_and_concern_what_we_use() {
     let deny = deny();
     for ignored in deny["advisories"]["ignore"].as_array().unwrap() {
-        let (id, reason) = (
-            ignored["id"].as_str().unwrap(),
-            ignored["reason"].as_str().unwrap(),
-        );
+        let (id, reason) = (ignored["id"].as_str().unwrap(), ignored["reason"].as_str().unwrap());
         assert!(id.starts_with("RUSTSEC-"), "{id}");
         let name = reason.split_whitespace().next().unwrap();
-        let is_used = packages()
-            .iter()
-            .any(|package| text(package, "name") == name);
-        assert!(
-            is_used,
-            "{id}: its reason begins with the crate's name, and {name} is not used"
-        );
+        let is_used = packages().iter().any(|package| text(package, "name") == name);
+        assert!(is_used, "{id}: its reason begins with the crate's name, and {name} is not used");
     }
 }
 

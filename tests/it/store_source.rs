@@ -41,13 +41,7 @@ fn paths(pages: &[StoredPage]) -> Vec<String> {
     let mut paths = Vec::new();
     for page in pages {
         let page = Page::decode(&page.encoded).expect("a page");
-        assert!(
-            check
-                .check(&page)
-                .expect("follows")
-                .iter()
-                .all(Result::is_ok)
-        );
+        assert!(check.check(&page).expect("follows").iter().all(Result::is_ok));
         table.add_page(&page);
         for (_, entry) in page.iter() {
             let path = table.path(entry).expect("known");
@@ -64,10 +58,7 @@ fn files(pages: &[StoredPage]) -> Vec<SourceFile> {
         let page = Page::decode(&stored.encoded).expect("a page");
         table.add_page(&page);
         for ((entry, content), stamp) in page.iter().zip(&stored.stamps) {
-            assert_eq!(
-                stamp.is_some(),
-                matches!(content.kind, EntryKind::File { .. })
-            );
+            assert_eq!(stamp.is_some(), matches!(content.kind, EntryKind::File { .. }));
             files.extend(stamp.map(|stamp| SourceFile {
                 entry,
                 path: table.path(content).expect("known"),
@@ -108,22 +99,22 @@ fn a_scan_goes_on_where_it_stopped() {
     let (source, whole) = (temporary(), temporary());
     let tree = source.path().join("tree");
     many(&tree);
-    let expected = pages(&mut open(&[tree.clone()], whole.path()).0);
+    let expected = pages(&mut open(std::slice::from_ref(&tree), whole.path()).0);
     for stop in 1..=expected.len() {
         let state = temporary();
-        let (mut scan, store) = open(&[tree.clone()], state.path());
+        let (mut scan, store) = open(std::slice::from_ref(&tree), state.path());
         for _ in 0..stop {
             assert!(matches!(scan.next_report(), Some(ScanReport::Page(_))));
         }
         drop((scan, store));
-        let (mut scan, _store) = open(&[tree.clone()], state.path());
+        let (mut scan, _store) = open(std::slice::from_ref(&tree), state.path());
         // The last page leaves together with the end.
         assert_eq!(scan.is_stored(), stop == expected.len());
         let again = pages(&mut scan);
         assert_eq!(again[..stop], expected[..stop], "stopped after {stop}");
         assert_eq!(paths(&again), paths(&expected), "stopped after {stop}");
     }
-    let (mut scan, _store) = open(&[tree.clone()], whole.path());
+    let (mut scan, _store) = open(std::slice::from_ref(&tree), whole.path());
     assert!(scan.is_stored());
     fs::write(tree.join("new"), "x").expect("written");
     assert_eq!(pages(&mut scan), expected);
@@ -134,14 +125,7 @@ fn what_cannot_be_sent_is_named() {
     let (source, state) = (temporary(), temporary());
     let tree = source.path().join("tree");
     fs::create_dir(&tree).expect("made");
-    for name in [
-        &b"good"[..],
-        b"Twin",
-        b"twin",
-        b"C:bad",
-        b"caf\xc3\xa9",
-        b"cafe\xcc\x81",
-    ] {
+    for name in [&b"good"[..], b"Twin", b"twin", b"C:bad", b"caf\xc3\xa9", b"cafe\xcc\x81"] {
         fs::write(tree.join(OsStr::from_bytes(name)), "x").expect("written");
     }
     symlink("/etc/passwd", tree.join("out")).expect("made");
@@ -152,21 +136,17 @@ fn what_cannot_be_sent_is_named() {
     let (mut skipped, mut stored) = (Vec::new(), Vec::new());
     while let Some(report) = scan.next_report() {
         match report {
-            ScanReport::Skipped {
-                path,
-                reason,
-                is_failure,
-            } => skipped.push((path, reason, is_failure)),
+            ScanReport::Skipped { path, reason, is_failure } => {
+                skipped.push((path, reason, is_failure))
+            }
             ScanReport::Page(page) => stored.push(page),
             ScanReport::End { .. } => {}
             ScanReport::Failed(error) => panic!("{error}"),
         }
     }
     skipped.sort();
-    let brief: Vec<(&str, bool)> = skipped
-        .iter()
-        .map(|(path, _, failure)| (path.as_str(), *failure))
-        .collect();
+    let brief: Vec<(&str, bool)> =
+        skipped.iter().map(|(path, _, failure)| (path.as_str(), *failure)).collect();
     assert_eq!(
         brief,
         [
@@ -190,10 +170,8 @@ fn paths_have_the_names_that_a_user_expects() {
     symlink(&real, source.path().join("link")).expect("made");
     let name = |path: PathBuf| {
         let roots = SourceRoots::open(&[path]).expect("a path");
-        let names: Vec<_> = roots
-            .names()
-            .map(|name| String::from_utf8_lossy(name).into_owned())
-            .collect();
+        let names: Vec<_> =
+            roots.names().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         names[0].clone()
     };
     assert_eq!(name(source.path().join("real")), "real");
@@ -202,10 +180,7 @@ fn paths_have_the_names_that_a_user_expects() {
     assert_eq!(name(source.path().join("real/in/..")), "real");
     assert_eq!(name(source.path().join("link")), "link");
     assert_eq!(name(source.path().join("link/")), "real");
-    assert!(matches!(
-        SourceRoots::open(&[PathBuf::from("/")]),
-        Err(SourceError::NoName { .. })
-    ));
+    assert!(matches!(SourceRoots::open(&[PathBuf::from("/")]), Err(SourceError::NoName { .. })));
     let missing = SourceRoots::open(&[source.path().join("missing")]);
     assert!(matches!(missing, Err(SourceError::Open { .. })));
     fs::create_dir(source.path().join("other")).expect("made");
@@ -214,10 +189,7 @@ fn paths_have_the_names_that_a_user_expects() {
         panic!("the same name twice");
     };
     let text = error.to_string();
-    assert!(
-        text.contains("other/real") && text.matches("real").count() >= 2,
-        "{text}"
-    );
+    assert!(text.contains("other/real") && text.matches("real").count() >= 2, "{text}");
 }
 
 #[test]
@@ -229,13 +201,9 @@ fn a_file_that_changed_is_never_read() {
         fs::write(tree.join(name), name).expect("written");
     }
     fs::write(tree.join("large"), vec![7; 3 << 20]).expect("written");
-    let (mut scan, mut store) = open(&[tree.clone()], state.path());
+    let (mut scan, mut store) = open(std::slice::from_ref(&tree), state.path());
     let files = files(&pages(&mut scan));
-    let large = files
-        .iter()
-        .find(|file| file.stamp.bytes > 99)
-        .expect("large")
-        .clone();
+    let large = files.iter().find(|file| file.stamp.bytes > 99).expect("large").clone();
     let part = |store: &mut SourceStore<OsDirectory>, unit: u64| {
         let request = SourceRequest::ReadPart {
             unit,
@@ -250,16 +218,8 @@ fn a_file_that_changed_is_never_read() {
     };
     assert!(part(&mut store, 0).is_ok());
     // Same size, same modification time, while the store has it open.
-    let modified = tree
-        .join("large")
-        .metadata()
-        .expect("there")
-        .modified()
-        .expect("known");
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(tree.join("large"))
-        .expect("there");
+    let modified = tree.join("large").metadata().expect("there").modified().expect("known");
+    let file = fs::OpenOptions::new().write(true).open(tree.join("large")).expect("there");
     std::os::unix::fs::FileExt::write_all_at(&file, b"x", 2 << 20).expect("written");
     file.set_modified(modified).expect("set");
     assert_eq!(part(&mut store, 1), Err(ReadError::Changed));
@@ -269,27 +229,15 @@ fn a_file_that_changed_is_never_read() {
     fs::remove_file(tree.join("linked")).expect("removed");
     symlink("/etc/passwd", tree.join("linked")).expect("made");
     fs::remove_file(tree.join("replaced")).expect("removed");
-    rustix::fs::mkfifoat(
-        rustix::fs::CWD,
-        tree.join("replaced"),
-        rustix::fs::Mode::RWXU,
-    )
-    .expect("made");
-    let small: Vec<SourceFile> = files
-        .into_iter()
-        .filter(|file| file.stamp.bytes < 99)
-        .collect();
-    let reply = store.handle(SourceRequest::ReadPack {
-        unit: 9,
-        files: small,
-    });
+    rustix::fs::mkfifoat(rustix::fs::CWD, tree.join("replaced"), rustix::fs::Mode::RWXU)
+        .expect("made");
+    let small: Vec<SourceFile> = files.into_iter().filter(|file| file.stamp.bytes < 99).collect();
+    let reply = store.handle(SourceRequest::ReadPack { unit: 9, files: small });
     let SourceReply::Pack { files, frames, .. } = reply else {
         panic!("{reply:?}");
     };
-    let outcomes: Vec<Result<u64, ReadError>> = files
-        .into_iter()
-        .map(|(_, outcome)| outcome.map(|file| file.bytes))
-        .collect();
+    let outcomes: Vec<Result<u64, ReadError>> =
+        files.into_iter().map(|(_, outcome)| outcome.map(|file| file.bytes)).collect();
     // In order: gone, kept, linked, longer, replaced.
     assert_eq!(
         outcomes,
@@ -311,7 +259,7 @@ fn values_are_known_again_after_a_restart() {
     fs::create_dir(&tree).expect("made");
     fs::write(tree.join("large"), vec![7; 3 << 20]).expect("written");
     fs::write(tree.join("small"), "small").expect("written");
-    let (mut scan, mut store) = open(&[tree.clone()], state.path());
+    let (mut scan, mut store) = open(std::slice::from_ref(&tree), state.path());
     let files = files(&pages(&mut scan));
     let (large, small) = (files[0].clone(), files[1].clone());
     let reply = store.handle(SourceRequest::ReadPart {
@@ -320,24 +268,13 @@ fn values_are_known_again_after_a_restart() {
         offset: 1 << 20,
         bytes: 1 << 20,
     });
-    let SourceReply::Part {
-        content: Ok((frames, value)),
-        ..
-    } = reply
-    else {
+    let SourceReply::Part { content: Ok((frames, value)), .. } = reply else {
         panic!("{reply:?}");
     };
-    assert!(
-        frames
-            .iter()
-            .all(|frame| frame[0] == 2 && frame.len() <= 61_697)
-    );
+    assert!(frames.iter().all(|frame| frame[0] == 2 && frame.len() <= 61_697));
     assert_eq!(frames.len(), 17);
     let pack = vec![small.clone()];
-    store.handle(SourceRequest::ReadPack {
-        unit: 3,
-        files: pack,
-    });
+    store.handle(SourceRequest::ReadPack { unit: 3, files: pack });
     drop((scan, store));
     let (_scan, mut store) = open(&[tree], state.path());
     let mut load = |entry, units| match store.handle(SourceRequest::LoadValues { entry, units }) {
@@ -346,9 +283,6 @@ fn values_are_known_again_after_a_restart() {
     };
     assert_eq!(load(large.entry, 0..3), [None, Some(value), None]);
     assert_eq!(load(large.entry, 1..2), [Some(value)]);
-    assert_eq!(
-        load(small.entry, 3..4),
-        [Some(*blake3::hash(b"small").as_bytes())]
-    );
+    assert_eq!(load(small.entry, 3..4), [Some(*blake3::hash(b"small").as_bytes())]);
     assert_eq!(load(small.entry + 7, 1..2), [None]);
 }

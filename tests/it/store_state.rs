@@ -9,9 +9,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn record(id: u8, target: &str) -> SessionRecord {
-    let side = Side::Receiver {
-        target: target.as_bytes().to_vec(),
-    };
+    let side = Side::Receiver { target: target.as_bytes().to_vec() };
     let mut record =
         SessionRecord::new(SessionId([id; 16]), MemberId([2; 16]), side, u64::from(id));
     record.code = Some(CodeHash::new(&format!("{id}-a-b-c"), [id; 32]));
@@ -21,24 +19,17 @@ fn record(id: u8, target: &str) -> SessionRecord {
 #[test]
 fn sessions_are_found_again() {
     let base = tempfile::tempdir().expect("temporary");
-    let state = StateDirectory::open(Some(&base.path().join("deep/state")), Role::Receiver).expect("made");
+    let state =
+        StateDirectory::open(Some(&base.path().join("deep/state")), Role::Receiver).expect("made");
     for (id, target) in [(1, "/one"), (2, "/one"), (3, "/two")] {
         let mut session = state.create(record(id, target)).expect("new");
         assert_eq!(session.begin_connection(u64::from(id)), Ok(1));
         assert_eq!(session.begin_connection(u64::from(id)), Ok(2));
     }
-    let sender = Side::Sender {
-        paths: vec![b"/a".to_vec()],
-        options: "exclude=x".to_owned(),
-    };
+    let sender = Side::Sender { paths: vec![b"/a".to_vec()], options: "exclude=x".to_owned() };
     drop(
         state
-            .create(SessionRecord::new(
-                SessionId([4; 16]),
-                MemberId([2; 16]),
-                sender,
-                4,
-            ))
+            .create(SessionRecord::new(SessionId([4; 16]), MemberId([2; 16]), sender, 4))
             .expect("new"),
     );
     let id = |found: Result<Option<SessionRecord>, StateError>| {
@@ -47,25 +38,12 @@ fn sessions_are_found_again() {
     assert_eq!(id(state.find_by_code("1-a-b-c", b"/one")), Some(1));
     assert_eq!(id(state.find_by_code("1-a-b-c", b"/two")), None);
     assert_eq!(id(state.find_by_code("9-a-b-c", b"/one")), None);
-    assert_eq!(
-        id(state.find_by_target(b"/one", &[SessionId([1; 16])])),
-        Some(1)
-    );
-    assert_eq!(
-        id(state.find_by_target(b"/one", &[SessionId([3; 16])])),
-        None
-    );
-    assert_eq!(
-        id(state.find_by_source(&[b"/a".to_vec()], "exclude=x")),
-        Some(4)
-    );
+    assert_eq!(id(state.find_by_target(b"/one", &[SessionId([1; 16])])), Some(1));
+    assert_eq!(id(state.find_by_target(b"/one", &[SessionId([3; 16])])), None);
+    assert_eq!(id(state.find_by_source(&[b"/a".to_vec()], "exclude=x")), Some(4));
     assert_eq!(id(state.find_by_source(&[b"/a".to_vec()], "")), None);
-    let ids: Vec<u8> = state
-        .list()
-        .expect("readable")
-        .iter()
-        .map(|listed| listed.session.0[0])
-        .collect();
+    let ids: Vec<u8> =
+        state.list().expect("readable").iter().map(|listed| listed.session.0[0]).collect();
     assert_eq!(ids, [4, 3, 2, 1]);
     let session = state.open_session(SessionId([3; 16])).expect("there");
     assert_eq!(session.record.epoch, 2);
@@ -85,27 +63,18 @@ fn sessions_are_found_again() {
 #[test]
 fn a_live_process_keeps_others_out_and_a_dead_one_does_not() {
     let base = tempfile::tempdir().expect("temporary");
-    let state = StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
+    let state =
+        StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
     let session = state.create(record(1, "/one")).expect("new");
     let own = std::process::id().to_string();
-    let locked = StateError::Locked {
-        session: SessionId([1; 16]),
-        process: Some(own.clone()),
-    };
-    assert_eq!(
-        state.open_session(SessionId([1; 16])).err(),
-        Some(locked.clone())
-    );
+    let locked = StateError::Locked { session: SessionId([1; 16]), process: Some(own.clone()) };
+    assert_eq!(state.open_session(SessionId([1; 16])).err(), Some(locked.clone()));
     assert_eq!(state.remove(SessionId([1; 16])), Err(locked.clone()));
     assert!(locked.to_string().contains(&own));
     assert!(state.list().expect("readable")[0].is_running);
     drop(session);
     // What a killed process leaves: the file, with a number in it, and no lock.
-    let lock = base
-        .path()
-        .join("state/sessions")
-        .join("01".repeat(16))
-        .join("lock");
+    let lock = base.path().join("state/sessions").join("01".repeat(16)).join("lock");
     fs::write(&lock, "999999").expect("written");
     assert!(!state.list().expect("readable")[0].is_running);
     drop(state.open_session(SessionId([1; 16])).expect("taken over"));
@@ -120,18 +89,12 @@ fn state_that_others_can_reach_is_refused() {
     for mode in [0o777, 0o750, 0o704] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
         let refused = StateDirectory::open(Some(&path), Role::Receiver).err();
-        assert!(
-            matches!(refused, Some(StateError::NotPrivate { .. })),
-            "{mode:o}: {refused:?}"
-        );
+        assert!(matches!(refused, Some(StateError::NotPrivate { .. })), "{mode:o}: {refused:?}");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("set");
     symlink(&path, base.path().join("link")).expect("made");
     let refused = StateDirectory::open(Some(&base.path().join("link")), Role::Receiver).err();
-    assert!(
-        matches!(refused, Some(StateError::NotPrivate { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Some(StateError::NotPrivate { .. })), "{refused:?}");
     fs::remove_dir(path.join("sessions")).expect("empty");
     symlink("/tmp", path.join("sessions")).expect("made");
     assert!(StateDirectory::open(Some(&path), Role::Receiver).is_err());
@@ -140,29 +103,17 @@ fn state_that_others_can_reach_is_refused() {
 #[test]
 fn a_newer_record_is_refused_and_left_as_it_is() {
     let base = tempfile::tempdir().expect("temporary");
-    let state = StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
+    let state =
+        StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
     drop(state.create(record(1, "/one")).expect("new"));
-    let path = base
-        .path()
-        .join("state/sessions")
-        .join("01".repeat(16))
-        .join("record");
-    assert_eq!(
-        path.metadata().expect("there").permissions().mode() & 0o777,
-        0o600
-    );
+    let path = base.path().join("state/sessions").join("01".repeat(16)).join("record");
+    assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
     let mut bytes = fs::read(&path).expect("there");
     bytes[8] = 7;
     fs::write(&path, &bytes).expect("written");
     let refused = state.open_session(SessionId([1; 16])).err();
     let error = RecordError::Newer { found: 7 };
-    assert_eq!(
-        refused,
-        Some(StateError::Record {
-            session: SessionId([1; 16]),
-            error
-        })
-    );
+    assert_eq!(refused, Some(StateError::Record { session: SessionId([1; 16]), error }));
     assert_eq!(fs::read(&path).expect("there"), bytes);
 }
 
@@ -186,10 +137,7 @@ fn a_record_is_replaced_at_once() {
             let state = StateDirectory::new(disk.root(), Role::Receiver).expect("there");
             let mut session = state.open_session(SessionId([1; 16])).expect("whole");
             let third = session.begin_connection(7).expect("saved");
-            assert!(
-                third > second.clone().unwrap_or(first),
-                "crash at {operation}, kept {kept}"
-            );
+            assert!(third > second.clone().unwrap_or(first), "crash at {operation}, kept {kept}");
             if second.is_ok() && kept == 7 {
                 return;
             }

@@ -19,11 +19,7 @@ use tempfile::TempDir;
 const MIB: usize = 1 << 20;
 
 fn open(out: &Path) -> (TargetStore<OsDirectory>, TargetState) {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-    };
+    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
     TargetStore::open(OsDirectory::open(out).expect("there"), options).expect("opened")
 }
 
@@ -48,11 +44,7 @@ fn look(root: &Path) -> Vec<(PathBuf, u32, i64, i64, Vec<u8>)> {
             let path = entry.expect("readable").path();
             let metadata = path.symlink_metadata().expect("there");
             let content = if metadata.is_symlink() {
-                fs::read_link(&path)
-                    .expect("a link")
-                    .as_os_str()
-                    .as_bytes()
-                    .to_vec()
+                fs::read_link(&path).expect("a link").as_os_str().as_bytes().to_vec()
             } else if metadata.is_dir() {
                 open.push(path.clone());
                 Vec::new()
@@ -60,13 +52,7 @@ fn look(root: &Path) -> Vec<(PathBuf, u32, i64, i64, Vec<u8>)> {
                 fs::read(&path).expect("readable")
             };
             let below = path.strip_prefix(root).expect("below").to_path_buf();
-            found.push((
-                below,
-                metadata.mode(),
-                metadata.mtime(),
-                metadata.mtime_nsec(),
-                content,
-            ));
+            found.push((below, metadata.mode(), metadata.mtime(), metadata.mtime_nsec(), content));
         }
     }
     found.sort();
@@ -75,10 +61,8 @@ fn look(root: &Path) -> Vec<(PathBuf, u32, i64, i64, Vec<u8>)> {
 
 #[test]
 fn a_tree_arrives_as_it_was() {
-    let (source, out) = (
-        tempfile::tempdir().expect("temporary"),
-        tempfile::tempdir().expect("temporary"),
-    );
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
     let tree = source.path().join("tree");
     fs::create_dir_all(tree.join("empty dir/deeper")).expect("made");
     for (name, content) in [
@@ -100,7 +84,7 @@ fn a_tree_arrives_as_it_was() {
     fs::set_permissions(tree.join("empty dir"), fs::Permissions::from_mode(0o555)).expect("set");
     symlink("with space", tree.join("link")).expect("made");
     symlink("/etc/passwd", tree.join("bad link")).expect("made");
-    let promise = promise_of(&[tree.clone()]);
+    let promise = promise_of(std::slice::from_ref(&tree));
     assert_eq!(promise.skipped.len(), 1, "{:?}", promise.skipped);
     fs::remove_file(tree.join("bad link")).expect("removed");
     let touched = fs::File::open(&tree).expect("a directory");
@@ -108,7 +92,7 @@ fn a_tree_arrives_as_it_was() {
         .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000))
         .expect("set");
     let promise = {
-        let mut again = promise_of(&[tree.clone()]);
+        let mut again = promise_of(std::slice::from_ref(&tree));
         again.skipped = promise.skipped;
         again
     };
@@ -128,12 +112,7 @@ fn a_tree_arrives_as_it_was() {
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found.0, expected.0);
         assert_eq!(found.1, expected.1, "mode of {:?}", found.0);
-        assert_eq!(
-            (found.2, found.3),
-            (expected.2, expected.3),
-            "time of {:?}",
-            found.0
-        );
+        assert_eq!((found.2, found.3), (expected.2, expected.3), "time of {:?}", found.0);
         assert!(found.4 == expected.4, "content of {:?}", found.0);
     }
     // And once more: all of it is the same, nothing is in the way.
@@ -141,19 +120,13 @@ fn a_tree_arrives_as_it_was() {
     assert_eq!(state, TargetState::default());
     let mut run = Run::default();
     receive(&mut store, &state, &promise, 4, &mut run).expect("received");
-    assert!(
-        run.published
-            .values()
-            .all(|outcome| matches!(outcome, Published::Done { .. }))
-    );
+    assert!(run.published.values().all(|outcome| matches!(outcome, Published::Done { .. })));
 }
 
 #[test]
 fn zeros_become_holes_and_rewritten_zeros_do_not_keep_old_bytes() {
-    let (source, out) = (
-        tempfile::tempdir().expect("temporary"),
-        tempfile::tempdir().expect("temporary"),
-    );
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
     let path = source.path().join("sparse");
     let mut content = noise(8 * MIB);
     content[MIB / 2..7 * MIB].fill(0);
@@ -162,25 +135,14 @@ fn zeros_become_holes_and_rewritten_zeros_do_not_keep_old_bytes() {
     let (mut store, state) = open(out.path());
     // What an earlier, broken life of the partial might have left.
     let unit = promise.units[3].clone();
-    let UnitContent::Part {
-        entry,
-        offset,
-        file_bytes,
-        ..
-    } = unit.content
-    else {
+    let UnitContent::Part { entry, offset, file_bytes, .. } = unit.content else {
         panic!("{:?}", unit.content);
     };
     let junk = noise(MIB);
     let value = rejoin::transfer::merge::unit_value([&junk[..]], offset, file_bytes);
     let write = TargetRequest::Write {
         unit: unit.unit,
-        content: UnitContent::Part {
-            entry,
-            offset,
-            file_bytes,
-            value,
-        },
+        content: UnitContent::Part { entry, offset, file_bytes, value },
         payload: vec![Bytes::from(junk)],
     };
     assert_eq!(
@@ -196,10 +158,8 @@ fn zeros_become_holes_and_rewritten_zeros_do_not_keep_old_bytes() {
 
 #[test]
 fn nothing_of_a_corrupt_unit_is_written() {
-    let (source, out) = (
-        tempfile::tempdir().expect("temporary"),
-        tempfile::tempdir().expect("temporary"),
-    );
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
     let tree = source.path().join("tree");
     fs::create_dir(&tree).expect("made");
     fs::write(tree.join("large"), noise(2 * MIB)).expect("written");
@@ -231,19 +191,14 @@ fn nothing_of_a_corrupt_unit_is_written() {
         }
     }
     let names = |found: Vec<(PathBuf, u32, i64, i64, Vec<u8>)>| {
-        found
-            .into_iter()
-            .map(|entry| (entry.0, entry.4))
-            .collect::<Vec<_>>()
+        found.into_iter().map(|entry| (entry.0, entry.4)).collect::<Vec<_>>()
     };
     assert_eq!(names(look(out.path())), names(before));
 }
 
 fn conflict(on_conflict: OnConflict) -> (Run, TempDir) {
-    let (source, out) = (
-        tempfile::tempdir().expect("temporary"),
-        tempfile::tempdir().expect("temporary"),
-    );
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
     let names = ["file.txt", "link", "directory", "fifo", "same"];
     for name in names {
         fs::write(source.path().join(name), format!("new {name}")).expect("written");
@@ -274,10 +229,7 @@ fn read(out: &TempDir, name: &str) -> String {
 #[test]
 fn conflicts_are_settled_as_asked_for() {
     let count = |run: &Run, wanted: &Published| {
-        run.published
-            .values()
-            .filter(|outcome| *outcome == wanted)
-            .count()
+        run.published.values().filter(|outcome| *outcome == wanted).count()
     };
     for policy in [OnConflict::Fail, OnConflict::Skip] {
         let (run, out) = conflict(policy);
@@ -305,10 +257,8 @@ fn conflicts_are_settled_as_asked_for() {
 
 #[test]
 fn a_survey_says_what_is_there() {
-    let (source, out) = (
-        tempfile::tempdir().expect("temporary"),
-        tempfile::tempdir().expect("temporary"),
-    );
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
     let tree = source.path().join("tree");
     fs::create_dir(&tree).expect("made");
     fs::write(tree.join("a"), "a").expect("written");
@@ -321,13 +271,12 @@ fn a_survey_says_what_is_there() {
             entry: publish.entry,
             path: publish.path.clone(),
             kind: match &publish.kind {
-                rejoin::transfer::disk::PublishKind::File { bytes, .. } => WantedKind::File {
-                    bytes: *bytes,
-                    modified: publish.modified,
-                },
-                rejoin::transfer::disk::PublishKind::Symlink { target } => WantedKind::Symlink {
-                    target: target.clone(),
-                },
+                rejoin::transfer::disk::PublishKind::File { bytes, .. } => {
+                    WantedKind::File { bytes: *bytes, modified: publish.modified }
+                }
+                rejoin::transfer::disk::PublishKind::Symlink { target } => {
+                    WantedKind::Symlink { target: target.clone() }
+                }
             },
         })
         .collect();
@@ -335,22 +284,15 @@ fn a_survey_says_what_is_there() {
     let survey = |store: &mut TargetStore<OsDirectory>, wanted: &[Wanted]| {
         let wanted = wanted.to_vec();
         match ask(store, TargetRequest::Survey { page: 0, wanted }).expect("no failure") {
-            Some(TargetReply::Surveyed { existing, .. }) => existing
-                .into_iter()
-                .map(|(_, existing)| existing)
-                .collect::<Vec<_>>(),
+            Some(TargetReply::Surveyed { existing, .. }) => {
+                existing.into_iter().map(|(_, existing)| existing).collect::<Vec<_>>()
+            }
             reply => panic!("{reply:?}"),
         }
     };
-    assert_eq!(
-        survey(&mut store, &wanted),
-        [Existing::Absent, Existing::Absent]
-    );
+    assert_eq!(survey(&mut store, &wanted), [Existing::Absent, Existing::Absent]);
     receive(&mut store, &state, &promise, 9, &mut Run::default()).expect("received");
-    assert_eq!(
-        survey(&mut store, &wanted),
-        [Existing::Same, Existing::Same]
-    );
+    assert_eq!(survey(&mut store, &wanted), [Existing::Same, Existing::Same]);
     for wanted in &mut wanted {
         match &mut wanted.kind {
             WantedKind::File { modified, .. } => modified.nanoseconds ^= 1,
@@ -358,88 +300,79 @@ fn a_survey_says_what_is_there() {
             WantedKind::Directory => {}
         }
     }
-    assert_eq!(
-        survey(&mut store, &wanted),
-        [Existing::Differs, Existing::Differs]
-    );
-    wanted
-        .iter_mut()
-        .for_each(|wanted| wanted.kind = WantedKind::Directory);
-    assert_eq!(
-        survey(&mut store, &wanted),
-        [Existing::OtherKind, Existing::OtherKind]
-    );
+    assert_eq!(survey(&mut store, &wanted), [Existing::Differs, Existing::Differs]);
+    wanted.iter_mut().for_each(|wanted| wanted.kind = WantedKind::Directory);
+    assert_eq!(survey(&mut store, &wanted), [Existing::OtherKind, Existing::OtherKind]);
 }
 
 /// a directory of the target is swapped for a symlink to the outside while files are published into it.
 #[test]
 fn a_swapped_parent_leads_nowhere() {
-    const FLIPS: u32 = 20_000;
-    let base = tempfile::tempdir().expect("temporary");
-    let (source, out, outside) = (
-        base.path().join("s"),
-        base.path().join("o"),
-        base.path().join("x"),
-    );
+    const ROUNDS: u32 = 300;
+    let memory = Path::new("/dev/shm");
+    let base = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let base = base.expect("temporary");
+    let (source, out, outside) =
+        (base.path().join("s"), base.path().join("o"), base.path().join("x"));
     for directory in [&source.join("tree/below"), &out, &outside.join("below")] {
         fs::create_dir_all(directory).expect("made");
     }
-    for number in 0..400 {
+    for number in 0..8 {
         fs::write(source.join(format!("tree/below/{number}")), "escaped").expect("written");
     }
     let promise = promise_of(&[source.join("tree")]);
-    let is_over = AtomicBool::new(false);
     let before = look(&outside);
     let (tree, aside) = (out.join("tree"), out.join("aside"));
+    let is_over = AtomicBool::new(false);
+    let mut flips = 0;
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..FLIPS {
-                // Without the directory there is nothing to swap yet.
-                if fs::rename(&tree, &aside).is_ok() {
-                    let swapped = symlink(&outside, &tree);
-                    std::hint::spin_loop();
-                    if swapped.is_ok() {
-                        fs::remove_file(&tree).expect("a link");
-                    }
-                    // The store may have made a new directory in the gap; then that is the one to swap.
-                    if fs::rename(&aside, &tree).is_err() {
-                        let _ = fs::remove_dir_all(&aside);
-                    }
+        let racer = scope.spawn(|| {
+            let mut flips = 0_u32;
+            while !is_over.load(Ordering::Acquire) {
+                if fs::rename(&tree, &aside).is_ok() && symlink(&outside, &tree).is_ok() {
+                    flips += 1;
+                    // As long in place as out of it.
+                    (0..flips % 4_000).for_each(|_| std::hint::spin_loop());
+                    fs::remove_file(&tree).expect("a link");
+                }
+                // The store may have made a new directory in the gap; then that is the one to swap.
+                if fs::rename(&aside, &tree).is_err() {
+                    let _ = fs::remove_dir_all(&aside);
                 }
             }
-            is_over.store(true, Ordering::Release);
+            flips
         });
-        let mut rounds = 0;
-        while rounds < 3 || !is_over.load(Ordering::Acquire) {
-            rounds += 1;
-            let (mut store, state) = open(&out);
-            for (number, encoded) in (0..).zip(&promise.pages).skip(state.pages as usize) {
+        for _ in 0..ROUNDS {
+            // A fresh store has no directory open yet; a fresh session knows nothing as published.
+            let (mut store, _) = open(&out);
+            for (number, encoded) in (0..).zip(&promise.pages) {
                 let encoded = encoded.clone();
-                ask(&mut store, TargetRequest::KeepPage { number, encoded }).expect("kept");
+                let _ = ask(&mut store, TargetRequest::KeepPage { number, encoded });
             }
-            let directories: Vec<_> = promise.directories.clone();
+            let directories = promise.directories.iter();
+            let directories =
+                directories.map(|(entry, directory)| (*entry, directory.path.clone())).collect();
+            let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
             for unit in &promise.units {
                 let _ = ask(&mut store, unit.write());
             }
-            for publish in promise.publish.values() {
-                let directories = directories
-                    .iter()
-                    .map(|(entry, directory)| (*entry, directory.path.clone()))
-                    .collect();
-                let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
-                let publish = vec![publish.clone()];
-                let _ = ask(&mut store, TargetRequest::Barrier { publish });
-                if is_over.load(Ordering::Acquire) {
-                    break;
-                }
-            }
-            let directories = directories
-                .into_iter()
-                .map(|(_, directory)| directory)
-                .collect();
+            let publish = promise.publish.values().cloned().collect();
+            let _ = ask(&mut store, TargetRequest::Barrier { publish });
+            let directories = promise.directories.iter();
+            let directories = directories.map(|(_, directory)| directory.clone()).collect();
             let _ = ask(&mut store, TargetRequest::Finish { directories });
+            store.cleanup().expect("cleaned up");
+            // So that there is something to publish in the next round.
+            for name in promise.publish.values() {
+                let name = OsStr::from_bytes(name.path.as_bytes());
+                let name = Path::new(name).file_name().expect("a name");
+                let _ = fs::remove_file(aside.join("below").join(name));
+            }
         }
+        is_over.store(true, Ordering::Release);
+        flips = racer.join().expect("no panic");
     });
+    assert!(flips > ROUNDS, "{flips} flips");
     assert_eq!(look(&outside), before, "escaped");
 }
 
@@ -447,26 +380,16 @@ fn a_swapped_parent_leads_nowhere() {
 fn a_planted_home_is_refused() {
     let out = tempfile::tempdir().expect("temporary");
     let elsewhere = tempfile::tempdir().expect("temporary");
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-    };
+    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
     let open =
         || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
     symlink(elsewhere.path(), out.path().join(".rejoin")).expect("made");
     assert_eq!(open().expect_err("a link").kind, DiskErrorKind::Path);
     fs::remove_file(out.path().join(".rejoin")).expect("removed");
     fs::create_dir(out.path().join(".rejoin")).expect("made");
-    fs::set_permissions(
-        out.path().join(".rejoin"),
-        fs::Permissions::from_mode(0o777),
-    )
-    .expect("set");
-    assert_eq!(
-        open().expect_err("open to all").kind,
-        DiskErrorKind::Permission
-    );
+    fs::set_permissions(out.path().join(".rejoin"), fs::Permissions::from_mode(0o777))
+        .expect("set");
+    assert_eq!(open().expect_err("open to all").kind, DiskErrorKind::Permission);
     assert_eq!(fs::read_dir(elsewhere.path()).expect("there").count(), 0);
 }
 
@@ -474,11 +397,7 @@ fn a_planted_home_is_refused() {
 fn one_process_has_a_target_session() {
     let out = tempfile::tempdir().expect("temporary");
     let (store, _) = open(out.path());
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-    };
+    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
     let again =
         || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
     assert_eq!(again().expect_err("in use").kind, DiskErrorKind::Other);
@@ -489,25 +408,16 @@ fn one_process_has_a_target_session() {
 ///
 #[test]
 fn times_out_of_range_are_clamped() {
-    let (source, out) = (
-        tempfile::tempdir().expect("temporary"),
-        tempfile::tempdir().expect("temporary"),
-    );
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
     let path = source.path().join("file");
     fs::write(&path, "x").expect("written");
-    for (seconds, nanoseconds) in [
-        (0, 0),
-        (-1, 5),
-        (i64::MAX, u32::MAX),
-        (i64::MIN, 0x3fff_ffff),
-        (884_541_600_000, 0),
-    ] {
+    for (seconds, nanoseconds) in
+        [(0, 0), (-1, 5), (i64::MAX, u32::MAX), (i64::MIN, 0x3fff_ffff), (884_541_600_000, 0)]
+    {
         let mut promise = promise_of(std::slice::from_ref(&path));
         for publish in promise.publish.values_mut() {
-            publish.modified = ModifiedTime {
-                seconds,
-                nanoseconds,
-            };
+            publish.modified = ModifiedTime { seconds, nanoseconds };
         }
         let (mut store, state) = open(out.path());
         receive(&mut store, &state, &promise, 9, &mut Run::default()).expect("received");

@@ -9,7 +9,7 @@ use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::receiver::ReceiverConfig;
 use std::time::Duration;
 
-pub fn accept_all() -> ReceiverConfig {
+fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
         is_accepted: true,

@@ -50,13 +50,19 @@ fn make_tree(pair: &Pair) {
     symlink("../empty", tree.join("links/to a directory")).unwrap();
     symlink("nothing", tree.join("links/dangling")).unwrap();
     set_mtime(&tree.join("links/dangling"), 1_234_567_890, 42);
-    let times = [("old", -86_400 * 365 * 5, 1), ("exact", 1_600_000_000, 123_456_789), ("late", 4_000_000_000, 999_999_999)];
+    let times = [
+        ("old", -86_400 * 365 * 5, 1),
+        ("exact", 1_600_000_000, 123_456_789),
+        ("late", 4_000_000_000, 999_999_999),
+    ];
     for (name, seconds, nanoseconds) in times {
         set_mtime(&pair.home.file(&format!("tree/times/{name}"), name), seconds, nanoseconds);
     }
     chmod(&tree.join("read only"), 0o555);
     chmod(&tree.join("empty/inner"), 0o700);
-    for (at, name) in ["empty/inner", "empty", "read only", "times", "names", ""].into_iter().enumerate() {
+    for (at, name) in
+        ["empty/inner", "empty", "read only", "times", "names", ""].into_iter().enumerate()
+    {
         set_mtime(&tree.join(name), 1_500_000_000 + at as i64, 5);
     }
 }
@@ -113,7 +119,10 @@ fn a_dot_is_the_directory_by_its_name() {
     sender.event_where("code", |event| event["event"] == "code");
     pair.receiving().run().expect_code(0);
     sender.wait().expect_code(0);
-    let names: Vec<_> = fs::read_dir(pair.path("target")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = fs::read_dir(pair.path("target"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["photos"]);
     assert_same(&pair.path("photos"), &pair.path("target/photos"));
 }

@@ -58,12 +58,7 @@ impl Child {
             read(process.stdout.take(), command, found.clone(), printer),
             read(process.stderr.take(), command, found, printer),
         ];
-        Ok(Self {
-            name: command,
-            process,
-            code,
-            readers,
-        })
+        Ok(Self { name: command, process, code, readers })
     }
 
     /// What the sender says to type after `rejoin receive`.

@@ -70,10 +70,7 @@ fn differs(path: &Path) -> io::Error {
 /// Bytes that do not compress, the same each time.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
-    blake3::Hasher::new()
-        .update(b"rejoin demo")
-        .finalize_xof()
-        .fill(&mut noise);
+    blake3::Hasher::new().update(b"rejoin demo").finalize_xof().fill(&mut noise);
     noise
 }
 

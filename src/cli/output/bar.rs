@@ -31,17 +31,15 @@ pub(super) fn line(label: &str, progress: &Progress, columns: usize) -> String {
         return format!("{head} ▕{cells}▏ {full}");
     }
     let shorter = [&full, &rate, &total, &done].map(|tail| format!("{head} {tail}"));
-    let fitting = shorter
-        .into_iter()
-        .find(|text| measure_text_width(text) <= columns);
+    let fitting = shorter.into_iter().find(|text| measure_text_width(text) <= columns);
     fitting.unwrap_or_else(|| truncated(&head, columns))
 }
 
 /// The same without a bar, for a log.
 pub(super) fn plain(label: &str, progress: &Progress) -> String {
-    let eta = progress.eta_s.map_or_else(String::new, |seconds| {
-        format!(" ETA {}", units::remaining(seconds))
-    });
+    let eta = progress
+        .eta_s
+        .map_or_else(String::new, |seconds| format!(" ETA {}", units::remaining(seconds)));
     format!(
         "{label} {}% {} / {} {}{eta}",
         percent(progress),
@@ -107,10 +105,7 @@ mod tests {
             at(79),
             "photos/   43% ▕███████████▏              ▏ 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s"
         );
-        assert_eq!(
-            at(60),
-            "photos/   43% ▕███    ▏ 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s"
-        );
+        assert_eq!(at(60), "photos/   43% ▕███    ▏ 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s");
         assert_eq!(at(52), "photos/   43% 516 MiB / 1.2 GiB  212 MiB/s  ETA 3s");
         assert_eq!(at(45), "photos/   43% 516 MiB / 1.2 GiB  212 MiB/s");
         assert_eq!(at(34), "photos/   43% 516 MiB / 1.2 GiB");
@@ -138,13 +133,7 @@ mod tests {
 
     #[test]
     fn one_hundred_percent_is_all() {
-        let at = |bytes, total_bytes| {
-            percent(&Progress {
-                bytes,
-                total_bytes,
-                ..HALFWAY
-            })
-        };
+        let at = |bytes, total_bytes| percent(&Progress { bytes, total_bytes, ..HALFWAY });
         assert_eq!(at(999, 1000), 99);
         assert_eq!(at(1000, 1000), 100);
         assert_eq!(at(0, 0), 0);
@@ -153,9 +142,6 @@ mod tests {
 
     #[test]
     fn a_log_gets_the_same_figures() {
-        assert_eq!(
-            plain("photos/", &HALFWAY),
-            "photos/ 43% 516 MiB / 1.2 GiB 212 MiB/s ETA 3s"
-        );
+        assert_eq!(plain("photos/", &HALFWAY), "photos/ 43% 516 MiB / 1.2 GiB 212 MiB/s ETA 3s");
     }
 }

@@ -84,15 +84,8 @@ mod tests {
 
     #[test]
     fn ordinary_names_stay_as_they_are() {
-        for text in [
-            "",
-            "a b.txt",
-            "räksmörgås",
-            "日本語",
-            "🦀.rs",
-            "back\\slash",
-            "e\u{301}",
-        ] {
+        for text in ["", "a b.txt", "räksmörgås", "日本語", "🦀.rs", "back\\slash", "e\u{301}"]
+        {
             assert!(matches!(for_person(text), Cow::Borrowed(same) if same == text));
         }
     }
@@ -110,9 +103,6 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_shown_as_their_values() {
         use std::os::unix::ffi::OsStrExt as _;
-        assert_eq!(
-            os_for_person(OsStr::from_bytes(b"a\xff\x9b\x1b")),
-            "a\\xff\\x9b\\u{1b}"
-        );
+        assert_eq!(os_for_person(OsStr::from_bytes(b"a\xff\x9b\x1b")), "a\\xff\\x9b\\u{1b}");
     }
 }

@@ -89,12 +89,7 @@ impl Human {
     pub(super) fn event(&mut self, event: &Event) -> Lines {
         self.remember(event);
         let mut lines = Lines::default();
-        if let Event::Code {
-            code,
-            command,
-            local_only,
-        } = event
-        {
+        if let Event::Code { code, command, local_only } = event {
             self.code(&mut lines, code, command, *local_only);
             return lines;
         }
@@ -109,10 +104,7 @@ impl Human {
             (Ok(summary), Subject::Sending(_) | Subject::Receiving) => self.done(summary),
             (Err(error), _) => self.error(error),
         };
-        Lines {
-            stdout: None,
-            stderr,
-        }
+        Lines { stdout: None, stderr }
     }
 
     /// Facts that later lines need.
@@ -121,13 +113,7 @@ impl Human {
             Event::Session { kept_bytes, .. } => self.kept_bytes = *kept_bytes,
             Event::Peer { name, .. } => self.peer = for_person(name).into_owned(),
             Event::Manifest { bytes, .. } => self.total_bytes = *bytes,
-            Event::Progress {
-                bytes,
-                total_bytes,
-                rate_bps,
-                eta_s,
-                ..
-            } => {
+            Event::Progress { bytes, total_bytes, rate_bps, eta_s, .. } => {
                 self.is_fresh = true;
                 self.kept_bytes = *bytes;
                 self.total_bytes = self.total_bytes.max(*total_bytes);
@@ -185,61 +171,31 @@ impl Human {
             return Vec::new();
         }
         match event {
-            Event::Session {
-                id,
-                resumed: true,
-                kept_bytes,
-                ..
-            } => vec![format!(
+            Event::Session { id, resumed: true, kept_bytes, .. } => vec![format!(
                 "Continuing session {}: {} kept.",
                 for_person(id).chars().take(8).collect::<String>(),
                 units::size(*kept_bytes)
             )],
-            Event::Manifest {
-                files,
-                bytes,
-                complete,
-            } => self.offer(*files, *bytes, *complete),
-            Event::Connected {
-                path,
-                remote,
-                rtt_ms,
-                ..
-            } => self.connected(*path, remote, *rtt_ms),
-            Event::File {
-                path,
-                status,
-                error,
-                ..
-            } => self.file(&path.path, *status, error.as_deref()),
-            Event::Link {
-                state,
-                previous,
-                reason,
-            } if self.verbosity > 0 => {
+            Event::Manifest { files, bytes, complete } => self.offer(*files, *bytes, *complete),
+            Event::Connected { path, remote, rtt_ms, .. } => self.connected(*path, remote, *rtt_ms),
+            Event::File { path, status, error, .. } => {
+                self.file(&path.path, *status, error.as_deref())
+            }
+            Event::Link { state, previous, reason } if self.verbosity > 0 => {
                 let reason = for_person(reason);
                 vec![format!("Link: {previous:?} to {state:?} ({reason})")]
             }
-            Event::Reconnecting {
-                layer,
-                attempt,
-                of,
-                delay_ms,
-            } => reconnecting(*layer, *attempt, *of, *delay_ms),
+            Event::Reconnecting { layer, attempt, of, delay_ms } => {
+                reconnecting(*layer, *attempt, *of, *delay_ms)
+            }
             Event::Manual { command } => vec![
                 "To continue by hand, run:".to_owned(),
                 String::new(),
                 format!("    {}", self.traits.style.strong(command)),
                 String::new(),
             ],
-            Event::Recovered {
-                layer: Layer::Host, ..
-            } => vec!["The host is back.".to_owned()],
-            Event::Recovered {
-                after_ms,
-                kept_bytes,
-                ..
-            } => vec![format!(
+            Event::Recovered { layer: Layer::Host, .. } => vec!["The host is back.".to_owned()],
+            Event::Recovered { after_ms, kept_bytes, .. } => vec![format!(
                 "Back after {}; {} kept.",
                 units::elapsed(Duration::from_millis(*after_ms)),
                 units::size(*kept_bytes)
@@ -278,30 +234,21 @@ impl Human {
     }
 
     fn connected(&mut self, path: Path, remote: &str, rtt_ms: f64) -> Vec<String> {
-        let address = remote.parse::<SocketAddr>().map_or_else(
-            |_| for_person(remote).into_owned(),
-            |remote| remote.ip().to_string(),
-        );
+        let address = remote
+            .parse::<SocketAddr>()
+            .map_or_else(|_| for_person(remote).into_owned(), |remote| remote.ip().to_string());
         let now = (path, address.clone());
         // Said once, and again where it goes another way.
         if self.connected.as_ref() == Some(&now) {
             return Vec::new();
         }
         self.connected = Some(now);
-        let peer = if self.peer.is_empty() {
-            "the other side"
-        } else {
-            &self.peer
-        };
+        let peer = if self.peer.is_empty() { "the other side" } else { &self.peer };
         let path = match path {
             Path::Direct => "direct",
             Path::Relay => "relay",
         };
-        let rtt = if rtt_ms < 1.0 {
-            "< 1 ms".to_owned()
-        } else {
-            format!("{rtt_ms:.0} ms")
-        };
+        let rtt = if rtt_ms < 1.0 { "< 1 ms".to_owned() } else { format!("{rtt_ms:.0} ms") };
         vec![format!("Connected to {peer} ({path}, {address}, {rtt})")]
     }
 
@@ -355,18 +302,9 @@ impl Human {
             units::rate(summary.rate_bps),
         );
         let figures = [
-            (
-                summary.unchanged_files > 0,
-                format!(", {} unchanged", summary.unchanged_files),
-            ),
-            (
-                summary.failed_files > 0,
-                format!(", {} failed", summary.failed_files),
-            ),
-            (
-                summary.kept_bytes > 0,
-                format!(", {} kept", units::size(summary.kept_bytes)),
-            ),
+            (summary.unchanged_files > 0, format!(", {} unchanged", summary.unchanged_files)),
+            (summary.failed_files > 0, format!(", {} failed", summary.failed_files)),
+            (summary.kept_bytes > 0, format!(", {} kept", units::size(summary.kept_bytes))),
             (summary.verified, ", verified".to_owned()),
         ];
         for (_, figure) in figures.into_iter().filter(|(applies, _)| *applies) {
@@ -387,17 +325,9 @@ impl Human {
     /// The error, and last, where there is something to continue, what is kept and how.
     fn error(&self, error: &Error) -> Vec<String> {
         let style = self.traits.style;
-        let mut lines = vec![format!(
-            "{} {}",
-            style.bad("error:"),
-            for_person(&error.message)
-        )];
+        let mut lines = vec![format!("{} {}", style.bad("error:"), for_person(&error.message))];
         if !error.hint.is_empty() {
-            lines.push(format!(
-                "{} {}",
-                style.strong("hint:"),
-                for_person(&error.hint)
-            ));
+            lines.push(format!("{} {}", style.strong("hint:"), for_person(&error.hint)));
         }
         if let Some(command) = &error.resume_command {
             let of = match self.total_bytes {
@@ -405,10 +335,7 @@ impl Human {
                 total => format!(" of {}", units::size(total)),
             };
             lines.extend([
-                format!(
-                    "{}{of} kept. To continue, run:",
-                    units::size(self.kept_bytes)
-                ),
+                format!("{}{of} kept. To continue, run:", units::size(self.kept_bytes)),
                 String::new(),
                 format!("    {}", style.strong(command)),
             ]);
@@ -437,10 +364,7 @@ fn reconnecting(layer: Layer, attempt: u32, of: u32, delay_ms: u64) -> Vec<Strin
         Layer::Ice | Layer::Connection => "Connection lost. Reconnecting",
         Layer::Host => "Host lost; the transfer goes on. Reconnecting",
     };
-    vec![format!(
-        "{what} ({attempt}/{of}) in {} …",
-        units::delay(delay_ms)
-    )]
+    vec![format!("{what} ({attempt}/{of}) in {} …", units::delay(delay_ms))]
 }
 
 #[cfg(test)]

@@ -25,12 +25,8 @@ fn shown(human: &mut Human, events: &[Event]) -> (String, String) {
     let mut streams = (String::new(), String::new());
     for event in events {
         let lines = human.event(event);
-        streams
-            .0
-            .extend(lines.stderr.iter().map(|line| format!("{line}\n")));
-        streams
-            .1
-            .extend(lines.stdout.iter().map(|line| format!("{line}\n")));
+        streams.0.extend(lines.stderr.iter().map(|line| format!("{line}\n")));
+        streams.1.extend(lines.stdout.iter().map(|line| format!("{line}\n")));
     }
     streams
 }
@@ -57,12 +53,7 @@ fn progress(bytes: u64) -> Event {
 }
 
 fn file(name: &[u8], status: FileStatus, error: Option<&str>) -> Event {
-    Event::File {
-        path: PathText::new(name),
-        bytes: 1,
-        status,
-        error: error.map(str::to_owned),
-    }
+    Event::File { path: PathText::new(name), bytes: 1, status, error: error.map(str::to_owned) }
 }
 
 fn connected(remote: &str) -> Event {
@@ -79,28 +70,11 @@ fn connected(remote: &str) -> Event {
 /// The screen of cli.md, line by line.
 fn whole_run() -> Vec<Event> {
     vec![
-        Event::Session {
-            id: "7f3a".to_owned(),
-            role: Role::Sender,
-            resumed: false,
-            kept_bytes: 0,
-        },
+        Event::Session { id: "7f3a".to_owned(), role: Role::Sender, resumed: false, kept_bytes: 0 },
         code(),
-        Event::Manifest {
-            files: 2,
-            bytes: 7,
-            complete: false,
-        },
-        Event::Manifest {
-            files: 3,
-            bytes: 1_288_490_189,
-            complete: true,
-        },
-        Event::Peer {
-            id: "ab".to_owned(),
-            name: "laptop".to_owned(),
-            verified: false,
-        },
+        Event::Manifest { files: 2, bytes: 7, complete: false },
+        Event::Manifest { files: 3, bytes: 1_288_490_189, complete: true },
+        Event::Peer { id: "ab".to_owned(), name: "laptop".to_owned(), verified: false },
         connected("192.0.2.9:5678"),
         progress(541_065_216),
         Event::Link {
@@ -108,12 +82,7 @@ fn whole_run() -> Vec<Event> {
             previous: LinkState::Connected,
             reason: "silence".to_owned(),
         },
-        Event::Reconnecting {
-            layer: Layer::Connection,
-            attempt: 1,
-            of: 5,
-            delay_ms: 2000,
-        },
+        Event::Reconnecting { layer: Layer::Connection, attempt: 1, of: 5, delay_ms: 2000 },
         Event::Recovered {
             layer: Layer::Connection,
             after_ms: 2400,
@@ -170,31 +139,19 @@ fn without_a_terminal_stdout_has_the_code_line_and_nothing_else() {
 
 #[test]
 fn quiet_leaves_the_code_and_what_went_wrong() {
-    let quiet = OutputOptions {
-        quiet: true,
-        ..OPTIONS
-    };
+    let quiet = OutputOptions { quiet: true, ..OPTIONS };
     let mut human = sender(quiet, ON_TERMINAL);
     let mut events = whole_run();
     events.push(file(b"a", FileStatus::Failed, Some("permission denied")));
-    events.push(Event::Warning {
-        code: "x".to_owned(),
-        message: "y".to_owned(),
-    });
+    events.push(Event::Warning { code: "x".to_owned(), message: "y".to_owned() });
     let (stderr, _) = shown(&mut human, &events);
-    assert_eq!(
-        stderr,
-        "Code: 7-crane-velvet-orbit\na: failed: permission denied\n"
-    );
+    assert_eq!(stderr, "Code: 7-crane-velvet-orbit\na: failed: permission denied\n");
     assert_eq!(human.outcome(&Ok(Summary::default())), Lines::default());
 }
 
 #[test]
 fn json_leaves_the_other_streams_to_errors() {
-    let json = OutputOptions {
-        json: true,
-        ..OPTIONS
-    };
+    let json = OutputOptions { json: true, ..OPTIONS };
     let mut human = sender(json, Traits::default());
     assert_eq!(shown(&mut human, &whole_run()), Default::default());
     let error = Error::new(ErrorKind::Disk, "no space");
@@ -227,17 +184,10 @@ fn names_of_others_cannot_steer_the_terminal() {
     let (stderr, _) = shown(
         &mut human,
         &[
-            Event::Peer {
-                id: String::new(),
-                name: "evil\u{1b}[2J".to_owned(),
-                verified: false,
-            },
+            Event::Peer { id: String::new(), name: "evil\u{1b}[2J".to_owned(), verified: false },
             connected("not\u{9b}an address"),
             file(b"a\x1b\xff", FileStatus::Changed, Some("b\u{202e}")),
-            Event::Warning {
-                code: "x".to_owned(),
-                message: "c\u{7}".to_owned(),
-            },
+            Event::Warning { code: "x".to_owned(), message: "c\u{7}".to_owned() },
         ],
     );
     assert_eq!(
@@ -251,9 +201,7 @@ fn names_of_others_cannot_steer_the_terminal() {
 #[test]
 fn a_long_list_of_failures_is_cut() {
     let mut human = sender(OPTIONS, ON_TERMINAL);
-    let failures: Vec<_> = (0..500)
-        .map(|_| file(b"a", FileStatus::Failed, None))
-        .collect();
+    let failures: Vec<_> = (0..500).map(|_| file(b"a", FileStatus::Failed, None)).collect();
     let (stderr, _) = shown(&mut human, &failures);
     assert_eq!(stderr.lines().count() as u64, FILES_SHOWN_MAX + 1);
 }
@@ -261,11 +209,7 @@ fn a_long_list_of_failures_is_cut() {
 #[test]
 fn conflicts_left_alone_name_the_flag() {
     let human = sender(OPTIONS, ON_TERMINAL);
-    let lines = human.outcome(&Ok(Summary {
-        exit: 7,
-        failed_files: 1,
-        ..Summary::default()
-    }));
+    let lines = human.outcome(&Ok(Summary { exit: 7, failed_files: 1, ..Summary::default() }));
     assert!(lines.stderr[0].contains("--on-conflict"), "{lines:?}");
     assert!(lines.stderr[1].starts_with("Done in part: "), "{lines:?}");
     assert!(lines.stderr[1].contains("1 failed"), "{lines:?}");
@@ -276,10 +220,7 @@ fn plain_progress_is_silent_while_nothing_moves() {
     let mut human = sender(OPTIONS, Traits::default());
     assert_eq!(human.plain_progress(), None);
     human.event(&progress(541_065_216));
-    assert_eq!(
-        human.plain_progress().unwrap(),
-        "photos/ 41% 516 MiB / 1.2 GiB 212 MiB/s ETA 3s"
-    );
+    assert_eq!(human.plain_progress().unwrap(), "photos/ 41% 516 MiB / 1.2 GiB 212 MiB/s ETA 3s");
     assert_eq!(human.plain_progress(), None);
 }
 
@@ -287,12 +228,7 @@ fn plain_progress_is_silent_while_nothing_moves() {
 fn tries_beyond_the_plan_are_told_once() {
     let mut human = sender(OPTIONS, ON_TERMINAL);
     let tries: Vec<_> = (5..12)
-        .map(|attempt| Event::Reconnecting {
-            layer: Layer::Ice,
-            attempt,
-            of: 5,
-            delay_ms: 300,
-        })
+        .map(|attempt| Event::Reconnecting { layer: Layer::Ice, attempt, of: 5, delay_ms: 300 })
         .collect();
     let (stderr, _) = shown(&mut human, &tries);
     assert_eq!(

@@ -36,12 +36,7 @@ impl Json {
 
 impl<W: Write> Json<W> {
     fn to(sink: W, start: Instant) -> Self {
-        Self {
-            start,
-            sink,
-            is_closed: false,
-            progress_at: None,
-        }
+        Self { start, sink, is_closed: false, progress_at: None }
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -74,11 +69,8 @@ impl<W: Write> Json<W> {
         if self.is_closed {
             return;
         }
-        let line = Line {
-            v: VERSION,
-            t: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            event,
-        };
+        let line =
+            Line { v: VERSION, t: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), event };
         // An event is plain values, so it always has a text.
         let Ok(mut text) = serde_json::to_vec(&line) else {
             return;
@@ -105,9 +97,7 @@ mod tests {
         }
         let text = String::from_utf8(json.sink).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn file(name: &[u8]) -> Event {
@@ -158,15 +148,10 @@ mod tests {
             resume_command: Some("rejoin receive".to_owned()),
             ..Error::new(ErrorKind::Timeout, "over").with_hint("wait")
         }));
-        json.outcome(&Ok(Summary {
-            exit: 6,
-            ..Summary::default()
-        }));
+        json.outcome(&Ok(Summary { exit: 6, ..Summary::default() }));
         let text = String::from_utf8(json.sink).unwrap();
-        let values: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let values: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(values[0]["event"], "error");
         assert_eq!(values[0]["code"], "timeout");
         assert_eq!(values[0]["exit"], 124);

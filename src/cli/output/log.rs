@@ -27,10 +27,8 @@ pub(super) fn start(options: &OutputOptions, subject: &Subject, items: mpsc::Sen
     };
     let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = Lines { items };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(lines);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines);
     // A second printer in one process (tests) leaves the first one's log alone.
     let _ = match subject {
         Subject::Hosting(LogFormat::Json) => builder.json().try_init(),
@@ -55,10 +53,7 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line {
-            items: &self.items,
-            text: Vec::new(),
-        }
+        Line { items: &self.items, text: Vec::new() }
     }
 }
 

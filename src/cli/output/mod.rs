@@ -122,17 +122,11 @@ impl Printer {
             // Whoever waited has left.
             let _ = over.send(());
         });
-        Self {
-            items,
-            outcome,
-            is_over,
-        }
+        Self { items, outcome, is_over }
     }
 
     pub(crate) fn handle(&self) -> PrinterHandle {
-        PrinterHandle {
-            items: self.items.clone(),
-        }
+        PrinterHandle { items: self.items.clone() }
     }
 
     /// Warns, before anything runs.
@@ -152,11 +146,7 @@ impl Printer {
             Ok(summary) => summary.exit,
             Err(error) => error.kind.exit_code(),
         };
-        let patience = if at_once {
-            FINISH_AT_ONCE
-        } else {
-            FINISH_PATIENCE
-        };
+        let patience = if at_once { FINISH_AT_ONCE } else { FINISH_PATIENCE };
         // Where the thread is gone, or stuck in a pipe, the exit code still tells.
         let _ = self.outcome.send(outcome);
         let _ = self.is_over.recv_timeout(patience);
@@ -198,9 +188,7 @@ impl PrinterHandle {
     /// A handle whose printer is gone.
     #[cfg(test)]
     pub(crate) fn unheard() -> Self {
-        Self {
-            items: mpsc::channel(1).0,
-        }
+        Self { items: mpsc::channel(1).0 }
     }
 }
 
@@ -242,9 +230,7 @@ impl Sinks {
     }
 
     fn serve(mut self, mut items: mpsc::Receiver<Item>, mut outcome: oneshot::Receiver<Outcome>) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let Ok(runtime) = runtime else {
             return;
         };
@@ -274,10 +260,9 @@ impl Sinks {
             Item::Result(text) => self.screen.result_line(&text),
             Item::Prompt(text) => self.screen.prompt(&text),
             Item::PromptDone => self.screen.prompt_done(),
-            Item::Warning(message) => self.event(&Event::Warning {
-                code: "command_line".to_owned(),
-                message,
-            }),
+            Item::Warning(message) => {
+                self.event(&Event::Warning { code: "command_line".to_owned(), message })
+            }
         }
     }
 

@@ -151,7 +151,5 @@ fn new_bar() -> ProgressBar {
 
 /// A stream that nobody reads is no failure of the transfer (P-14).
 fn write_all(mut stream: impl Write, text: &str) {
-    let _ = stream
-        .write_all(text.as_bytes())
-        .and_then(|()| stream.flush());
+    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
 }

@@ -40,10 +40,7 @@ mod tests {
     fn words_survive_a_shell() {
         let table = [
             ("send", "send"),
-            (
-                "7-crane-velvet-orbit@192.0.2.7:9750",
-                "7-crane-velvet-orbit@192.0.2.7:9750",
-            ),
+            ("7-crane-velvet-orbit@192.0.2.7:9750", "7-crane-velvet-orbit@192.0.2.7:9750"),
             ("", "''"),
             ("my photos", "'my photos'"),
             ("it's", "'it'\\''s'"),

@@ -18,11 +18,7 @@ pub(crate) fn size(bytes: u64) -> String {
             break;
         }
     }
-    if value < 9.95 {
-        format!("{value:.1} {name}")
-    } else {
-        format!("{value:.0} {name}")
-    }
+    if value < 9.95 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
 }
 
 /// Bytes per second.

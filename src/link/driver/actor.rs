@@ -75,10 +75,7 @@ type Step = Result<(), CloseReason>;
 impl Actor {
     async fn run(mut self, mut stack: mpsc::Receiver<StackEvent>) {
         let reason = loop {
-            let deadline = self
-                .describing
-                .as_ref()
-                .map(|describing| describing.deadline);
+            let deadline = self.describing.as_ref().map(|describing| describing.deadline);
             let step = tokio::select! {
                 command = self.pumps.commands.recv() => {
                     self.on_command(command.unwrap_or(LinkCommand::Close)).await
@@ -120,11 +117,7 @@ impl Actor {
     async fn offer(&mut self, ice_restart: bool) -> Step {
         self.runtime.set_wake_mode(WakeMode::EveryDatagram);
         let options = RTCOfferOptions { ice_restart };
-        let offer = self
-            .connection
-            .create_offer(Some(options))
-            .await
-            .map_err(negotiation)?;
+        let offer = self.connection.create_offer(Some(options)).await.map_err(negotiation)?;
         self.set_local(offer, ice_restart).await
     }
 
@@ -133,11 +126,7 @@ impl Actor {
         let ice_restart = self.has_remote;
         let offer = RTCSessionDescription::offer(offer).map_err(negotiation)?;
         self.set_remote(offer).await?;
-        let answer = self
-            .connection
-            .create_answer(None)
-            .await
-            .map_err(negotiation)?;
+        let answer = self.connection.create_answer(None).await.map_err(negotiation)?;
         self.set_local(answer, ice_restart).await
     }
 
@@ -148,17 +137,11 @@ impl Actor {
             hosts: 0,
             deadline: tokio::time::Instant::now() + HOST_CANDIDATES_WAIT,
         });
-        self.connection
-            .set_local_description(description)
-            .await
-            .map_err(negotiation)
+        self.connection.set_local_description(description).await.map_err(negotiation)
     }
 
     async fn set_remote(&mut self, description: RTCSessionDescription) -> Step {
-        self.connection
-            .set_remote_description(description)
-            .await
-            .map_err(negotiation)?;
+        self.connection.set_remote_description(description).await.map_err(negotiation)?;
         self.has_remote = true;
         for candidate in self.early.take(Instant::now()) {
             self.add_candidate(candidate).await;
@@ -265,10 +248,7 @@ impl Actor {
         } else {
             PathKind::Direct
         };
-        let stats = self
-            .connection
-            .get_stats(Instant::now(), StatsSelector::None)
-            .await;
+        let stats = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
         let rtt = stats
             .candidate_pairs()
             .find(|pair| pair.nominated)

@@ -66,18 +66,14 @@ impl Outgoing {
     /// Records what the stack still holds.
     pub(super) fn on_outstanding(&self, outstanding: usize) {
         let handed = self.handed.load(Ordering::Relaxed);
-        self.acknowledged
-            .fetch_max(handed.saturating_sub(outstanding as u64), Ordering::Relaxed);
+        self.acknowledged.fetch_max(handed.saturating_sub(outstanding as u64), Ordering::Relaxed);
     }
 
     pub(super) fn progress(&self) -> Progress {
         let acknowledged = self.acknowledged.load(Ordering::Relaxed);
         let handed = self.handed.load(Ordering::Relaxed).max(acknowledged);
         let queued = self.queued.load(Ordering::Relaxed) as u64;
-        Progress {
-            accepted: handed + queued,
-            acknowledged,
-        }
+        Progress { accepted: handed + queued, acknowledged }
     }
 
     fn is_writable(&self) -> bool {
@@ -152,12 +148,10 @@ impl LinkHandle {
         if !fits {
             return Err(LinkError::SignalTooLong);
         }
-        self.commands
-            .try_send(command)
-            .map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => LinkError::Full,
-                mpsc::error::TrySendError::Closed(_) => LinkError::Closed,
-            })
+        self.commands.try_send(command).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => LinkError::Full,
+            mpsc::error::TrySendError::Closed(_) => LinkError::Closed,
+        })
     }
 
     /// Queues `frame` on `channel`. Before [`LinkEvent::Open`] frames wait in the queue.
@@ -171,39 +165,23 @@ impl LinkHandle {
     pub fn try_send(&self, channel: Channel, frame: Bytes) -> Result<(), Unsent> {
         let length = frame.len();
         if length > FRAME_BYTES_MAX {
-            return Err(Unsent {
-                error: LinkError::FrameTooLong,
-                frame,
-            });
+            return Err(Unsent { error: LinkError::FrameTooLong, frame });
         }
         if self.shared.closed.load(Ordering::Acquire) {
-            return Err(Unsent {
-                error: LinkError::Closed,
-                frame,
-            });
+            return Err(Unsent { error: LinkError::Closed, frame });
         }
         let outgoing = self.shared.outgoing(channel);
         // Reserve first: two handles may send at once.
         let before = outgoing.queued.fetch_add(length, Ordering::AcqRel);
         let sent = if before + length > QUEUE_BYTES_MAX {
-            Err(Unsent {
-                error: LinkError::Full,
-                frame,
-            })
+            Err(Unsent { error: LinkError::Full, frame })
         } else {
-            outgoing
-                .frames
-                .try_send(frame)
-                .map_err(|refused| match refused {
-                    mpsc::error::TrySendError::Full(frame) => Unsent {
-                        error: LinkError::Full,
-                        frame,
-                    },
-                    mpsc::error::TrySendError::Closed(frame) => Unsent {
-                        error: LinkError::Closed,
-                        frame,
-                    },
-                })
+            outgoing.frames.try_send(frame).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(frame) => Unsent { error: LinkError::Full, frame },
+                mpsc::error::TrySendError::Closed(frame) => {
+                    Unsent { error: LinkError::Closed, frame }
+                }
+            })
         };
         if sent.is_err() {
             outgoing.queued.fetch_sub(length, Ordering::AcqRel);
@@ -245,9 +223,7 @@ impl LinkHandle {
     /// Bounds what the stack holds unacknowledged, per channel: control waits behind all of it, so on a thin link it
     /// should be what the link moves in a second.
     pub fn set_send_limit(&self, bytes: usize) {
-        self.shared
-            .send_limit
-            .send_replace(bytes.max(FRAME_BYTES_MAX));
+        self.shared.send_limit.send_replace(bytes.max(FRAME_BYTES_MAX));
     }
 
     /// What the link's sockets have moved.
@@ -309,12 +285,7 @@ impl FrameReceiver {
     pub async fn recv(&mut self) -> Option<Bytes> {
         match &mut self.source {
             Source::Queue(frames) => frames.recv().await,
-            Source::Stack {
-                channel,
-                credit,
-                grant,
-                is_ended,
-            } => {
+            Source::Stack { channel, credit, grant, is_ended } => {
                 while !*is_ended {
                     match channel.poll().await {
                         Some(DataChannelEvent::OnMessage(message)) => {
@@ -340,8 +311,6 @@ impl FrameReceiver {
 
 impl fmt::Debug for FrameReceiver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("FrameReceiver")
-            .finish_non_exhaustive()
+        formatter.debug_struct("FrameReceiver").finish_non_exhaustive()
     }
 }

@@ -98,33 +98,12 @@ pub(super) fn start(
     let take = receive_grants(Arc::clone(&channels.credit), send_gate, stack.clone());
     tasks.push(tokio::spawn(take).abort_handle());
 
-    let handle = LinkHandle {
-        commands: command_sender,
-        shared: Arc::clone(&shared),
-        done: done_receiver,
-    };
-    let events_out = EventReceiver {
-        events: event_receiver,
-    };
-    let link = Link {
-        handle,
-        events: events_out,
-        control,
-        pulse,
-        data,
-    };
+    let handle =
+        LinkHandle { commands: command_sender, shared: Arc::clone(&shared), done: done_receiver };
+    let events_out = EventReceiver { events: event_receiver };
+    let link = Link { handle, events: events_out, control, pulse, data };
     let channels = Arc::new(channels.frames.clone());
-    (
-        link,
-        Pumps {
-            commands,
-            events,
-            done,
-            shared,
-            channels,
-            tasks,
-        },
-    )
+    (link, Pumps { commands, events, done, shared, channels, tasks })
 }
 
 /// What both pumps of a channel share.
@@ -284,9 +263,7 @@ async fn receive_frames(wires: Wires, frames: mpsc::Sender<Bytes>) {
 async fn send_grants(channel: Arc<dyn DataChannel>, mut grants: watch::Receiver<u64>) {
     while grants.changed().await.is_ok() {
         let total = *grants.borrow_and_update();
-        let sent = channel
-            .send(BytesMut::from(&credit::encode_grant(total)[..]))
-            .await;
+        let sent = channel.send(BytesMut::from(&credit::encode_grant(total)[..])).await;
         if sent.is_err() {
             // The frame pumps report the end of the link.
             return;

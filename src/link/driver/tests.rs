@@ -1,9 +1,6 @@
 //! Two drivers in one process, over loopback, with signaling by channels.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a test picks the event it waits for"
-)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the event it waits for")]
 
 use std::time::Duration;
 
@@ -17,20 +14,13 @@ use crate::link::{Candidate, CloseReason, IceState, LinkCommand, LinkError, Link
 const TEST_BOUND: Duration = Duration::from_secs(30);
 
 fn config() -> LinkConfig {
-    LinkConfig {
-        loopback_only: true,
-        ..Default::default()
-    }
+    LinkConfig { loopback_only: true, ..Default::default() }
 }
 
 /// Waits for the first event that `wanted` maps to something; the others are dropped.
 async fn wait_for<T>(link: &mut Link, mut wanted: impl FnMut(&LinkEvent) -> Option<T>) -> T {
     loop {
-        let event = link
-            .events
-            .recv()
-            .await
-            .expect("link ended before the event came");
+        let event = link.events.recv().await.expect("link ended before the event came");
         if let Some(found) = wanted(&event) {
             return found;
         }
@@ -54,15 +44,9 @@ async fn opened(link: &mut Link) {
 async fn negotiate(offerer: &mut Link, answerer: &mut Link, first: LinkCommand) -> (bool, bool) {
     offerer.handle.command(first).unwrap();
     let (offer, offer_restarts) = description(offerer).await;
-    answerer
-        .handle
-        .command(LinkCommand::Answer { offer })
-        .unwrap();
+    answerer.handle.command(LinkCommand::Answer { offer }).unwrap();
     let (answer, answer_restarts) = description(answerer).await;
-    offerer
-        .handle
-        .command(LinkCommand::AcceptAnswer { answer })
-        .unwrap();
+    offerer.handle.command(LinkCommand::AcceptAnswer { answer }).unwrap();
     (offer_restarts, answer_restarts)
 }
 
@@ -88,16 +72,11 @@ fn receiver(link: &mut Link, channel: Channel) -> &mut FrameReceiver {
 }
 
 fn send_error(link: &Link, channel: Channel, frame: Bytes) -> Option<LinkError> {
-    link.handle
-        .try_send(channel, frame)
-        .err()
-        .map(|unsent| unsent.error)
+    link.handle.try_send(channel, frame).err().map(|unsent| unsent.error)
 }
 
 async fn bounded<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TEST_BOUND, test)
-        .await
-        .expect("test took too long")
+    tokio::time::timeout(TEST_BOUND, test).await.expect("test took too long")
 }
 
 #[tokio::test]
@@ -109,19 +88,13 @@ async fn frames_travel_both_ways_on_every_channel() {
             for (index, length) in lengths.into_iter().enumerate() {
                 let frame = Bytes::from(vec![index as u8; length]);
                 offerer.handle.try_send(channel, frame.clone()).unwrap();
-                assert_eq!(
-                    receiver(&mut answerer, channel).recv().await.unwrap(),
-                    frame
-                );
+                assert_eq!(receiver(&mut answerer, channel).recv().await.unwrap(), frame);
                 answerer.handle.try_send(channel, frame.clone()).unwrap();
                 assert_eq!(receiver(&mut offerer, channel).recv().await.unwrap(), frame);
             }
         }
         let too_long = Bytes::from(vec![0; FRAME_BYTES_MAX + 1]);
-        assert_eq!(
-            send_error(&offerer, Channel::Data, too_long),
-            Some(LinkError::FrameTooLong)
-        );
+        assert_eq!(send_error(&offerer, Channel::Data, too_long), Some(LinkError::FrameTooLong));
     })
     .await;
 }
@@ -132,10 +105,7 @@ async fn frames_sent_before_open_arrive_in_order() {
         let mut offerer = LinkDriver::start(config()).await.unwrap();
         let mut answerer = LinkDriver::start(config()).await.unwrap();
         for number in 0..100_u8 {
-            offerer
-                .handle
-                .try_send(Channel::Control, Bytes::from(vec![number]))
-                .unwrap();
+            offerer.handle.try_send(Channel::Control, Bytes::from(vec![number])).unwrap();
         }
         negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
         opened(&mut answerer).await;
@@ -207,46 +177,25 @@ async fn unread_data_stalls_its_sender_and_nothing_else() {
                 }
             }
         }
-        assert_eq!(
-            send_error(&offerer, Channel::Data, frame.clone()),
-            Some(LinkError::Full)
-        );
+        assert_eq!(send_error(&offerer, Channel::Data, frame.clone()), Some(LinkError::Full));
 
         // Control and pulse go on, both ways.
         for number in 0..200_u8 {
             for channel in [Channel::Control, Channel::Pulse] {
-                offerer
-                    .handle
-                    .try_send(channel, Bytes::from(vec![number]))
-                    .unwrap();
-                assert_eq!(
-                    receiver(&mut answerer, channel).recv().await.unwrap(),
-                    vec![number]
-                );
-                answerer
-                    .handle
-                    .try_send(channel, Bytes::from(vec![number]))
-                    .unwrap();
-                assert_eq!(
-                    receiver(&mut offerer, channel).recv().await.unwrap(),
-                    vec![number]
-                );
+                offerer.handle.try_send(channel, Bytes::from(vec![number])).unwrap();
+                assert_eq!(receiver(&mut answerer, channel).recv().await.unwrap(), vec![number]);
+                answerer.handle.try_send(channel, Bytes::from(vec![number])).unwrap();
+                assert_eq!(receiver(&mut offerer, channel).recv().await.unwrap(), vec![number]);
             }
         }
-        assert_eq!(
-            send_error(&offerer, Channel::Data, frame.clone()),
-            Some(LinkError::Full)
-        );
+        assert_eq!(send_error(&offerer, Channel::Data, frame.clone()), Some(LinkError::Full));
 
         // Reading lets the sender go on.
         for _ in 0..accepted {
             assert_eq!(answerer.data.recv().await.unwrap(), frame);
         }
         offerer.handle.writable(Channel::Data).await;
-        offerer
-            .handle
-            .try_send(Channel::Data, frame.clone())
-            .unwrap();
+        offerer.handle.try_send(Channel::Data, frame.clone()).unwrap();
         assert_eq!(answerer.data.recv().await.unwrap(), frame);
     })
     .await;
@@ -273,10 +222,7 @@ async fn progress_counts_what_the_peer_has() {
         let progress = offerer.handle.progress(Channel::Data);
         assert_eq!(progress.accepted, total);
         assert!(progress.acknowledged <= total);
-        assert_eq!(
-            offerer.handle.outstanding_bytes(),
-            total - progress.acknowledged
-        );
+        assert_eq!(offerer.handle.outstanding_bytes(), total - progress.acknowledged);
         let counts = answerer.handle.socket_counts();
         assert!(
             counts.bytes_received > total && counts.datagrams_received > total / 1500,
@@ -312,10 +258,7 @@ async fn close_delivers_the_last_word_and_is_noticed() {
     bounded(async {
         let (mut offerer, mut answerer) = connected().await;
         let goodbye = Bytes::from_static(b"goodbye");
-        offerer
-            .handle
-            .try_send(Channel::Control, goodbye.clone())
-            .unwrap();
+        offerer.handle.try_send(Channel::Control, goodbye.clone()).unwrap();
         offerer.handle.close().await;
 
         let reason = wait_for(&mut answerer, |event| match event {
@@ -330,22 +273,11 @@ async fn close_delivers_the_last_word_and_is_noticed() {
         let last = wait_for(&mut offerer, |event| {
             matches!(event, LinkEvent::Closed { .. }).then(|| event.clone())
         });
-        assert_eq!(
-            last.await,
-            LinkEvent::Closed {
-                reason: CloseReason::Local
-            }
-        );
+        assert_eq!(last.await, LinkEvent::Closed { reason: CloseReason::Local });
         assert_eq!(offerer.events.recv().await, None);
         for link in [&offerer, &answerer] {
-            assert_eq!(
-                send_error(link, Channel::Pulse, Bytes::new()),
-                Some(LinkError::Closed)
-            );
-            assert_eq!(
-                link.handle.command(LinkCommand::Offer),
-                Err(LinkError::Closed)
-            );
+            assert_eq!(send_error(link, Channel::Pulse, Bytes::new()), Some(LinkError::Closed));
+            assert_eq!(link.handle.command(LinkCommand::Offer), Err(LinkError::Closed));
             // Waits for nothing, twice.
             link.handle.writable(Channel::Data).await;
             link.handle.close().await;
@@ -359,10 +291,8 @@ async fn a_link_that_is_dropped_closes() {
     bounded(async {
         let (offerer, mut answerer) = connected().await;
         drop(offerer);
-        wait_for(&mut answerer, |event| {
-            matches!(event, LinkEvent::Closed { .. }).then_some(())
-        })
-        .await;
+        wait_for(&mut answerer, |event| matches!(event, LinkEvent::Closed { .. }).then_some(()))
+            .await;
     })
     .await;
 }
@@ -374,9 +304,8 @@ async fn candidates_before_their_description_are_kept() {
         let mut answerer = LinkDriver::start(config()).await.unwrap();
         // The host candidates travel ahead of descriptions that hold none.
         let strip = |sdp: &str| {
-            let (candidates, rest): (Vec<_>, Vec<_>) = sdp
-                .split_inclusive("\r\n")
-                .partition(|line| line.starts_with("a=candidate:"));
+            let (candidates, rest): (Vec<_>, Vec<_>) =
+                sdp.split_inclusive("\r\n").partition(|line| line.starts_with("a=candidate:"));
             assert!(!candidates.is_empty());
             let trickled: Vec<_> = candidates
                 .iter()
@@ -391,26 +320,14 @@ async fn candidates_before_their_description_are_kept() {
         offerer.handle.command(LinkCommand::Offer).unwrap();
         let (offer, early) = strip(&description(&mut offerer).await.0);
         for candidate in early {
-            answerer
-                .handle
-                .command(LinkCommand::AddCandidate(candidate))
-                .unwrap();
+            answerer.handle.command(LinkCommand::AddCandidate(candidate)).unwrap();
         }
-        answerer
-            .handle
-            .command(LinkCommand::Answer { offer })
-            .unwrap();
+        answerer.handle.command(LinkCommand::Answer { offer }).unwrap();
         let (answer, early) = strip(&description(&mut answerer).await.0);
         for candidate in early {
-            offerer
-                .handle
-                .command(LinkCommand::AddCandidate(candidate))
-                .unwrap();
+            offerer.handle.command(LinkCommand::AddCandidate(candidate)).unwrap();
         }
-        offerer
-            .handle
-            .command(LinkCommand::AcceptAnswer { answer })
-            .unwrap();
+        offerer.handle.command(LinkCommand::AcceptAnswer { answer }).unwrap();
         opened(&mut offerer).await;
         opened(&mut answerer).await;
     })
@@ -427,14 +344,8 @@ async fn ice_restart_keeps_the_channels() {
         let after = wait_for(&mut offerer, path).await;
         assert_ne!(before.local, after.local, "new sockets");
         for channel in Channel::ALL {
-            offerer
-                .handle
-                .try_send(channel, Bytes::from_static(b"still here"))
-                .unwrap();
-            assert_eq!(
-                receiver(&mut answerer, channel).recv().await.unwrap(),
-                "still here"
-            );
+            offerer.handle.try_send(channel, Bytes::from_static(b"still here")).unwrap();
+            assert_eq!(receiver(&mut answerer, channel).recv().await.unwrap(), "still here");
         }
     })
     .await;
@@ -450,19 +361,12 @@ async fn ice_restart_keeps_the_channels() {
 #[tokio::test]
 async fn nonsense_from_the_peer_closes_and_never_panics() {
     bounded(async {
-        for sdp in [
-            "",
-            "v=0",
-            "nonsense\r\n",
-            "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
-        ] {
+        for sdp in
+            ["", "v=0", "nonsense\r\n", "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"]
+        {
             for command in [
-                LinkCommand::Answer {
-                    offer: sdp.to_owned(),
-                },
-                LinkCommand::AcceptAnswer {
-                    answer: sdp.to_owned(),
-                },
+                LinkCommand::Answer { offer: sdp.to_owned() },
+                LinkCommand::AcceptAnswer { answer: sdp.to_owned() },
             ] {
                 let mut link = LinkDriver::start(config()).await.unwrap();
                 link.handle.command(command).unwrap();
@@ -474,11 +378,8 @@ async fn nonsense_from_the_peer_closes_and_never_panics() {
             }
         }
         let link = LinkDriver::start(config()).await.unwrap();
-        let candidate = Candidate {
-            candidate: "x".repeat(2000),
-            sdp_mid: None,
-            sdp_mline_index: None,
-        };
+        let candidate =
+            Candidate { candidate: "x".repeat(2000), sdp_mid: None, sdp_mline_index: None };
         let refused = link.handle.command(LinkCommand::AddCandidate(candidate));
         assert_eq!(refused, Err(LinkError::SignalTooLong));
     })
@@ -496,15 +397,9 @@ async fn a_bad_candidate_does_no_harm() {
             "candidate:1 1 udp x",
             "candidate:1 1 udp 1 300.0.0.1 99999 typ host",
         ] {
-            let bad = Candidate {
-                candidate: line.to_owned(),
-                sdp_mid: None,
-                sdp_mline_index: None,
-            };
-            answerer
-                .handle
-                .command(LinkCommand::AddCandidate(bad))
-                .unwrap();
+            let bad =
+                Candidate { candidate: line.to_owned(), sdp_mid: None, sdp_mline_index: None };
+            answerer.handle.command(LinkCommand::AddCandidate(bad)).unwrap();
         }
         negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
         opened(&mut answerer).await;

@@ -86,23 +86,9 @@ mod tests {
     #[test]
     fn buffers_grow_and_never_shrink() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let large = request(
-            &socket,
-            BufferRequest {
-                bytes: 150_000,
-                force: false,
-            },
-        )
-        .unwrap();
+        let large = request(&socket, BufferRequest { bytes: 150_000, force: false }).unwrap();
         assert!(large.receive_bytes >= 150_000, "{large:?}");
-        let small = request(
-            &socket,
-            BufferRequest {
-                bytes: 1_000,
-                force: false,
-            },
-        )
-        .unwrap();
+        let small = request(&socket, BufferRequest { bytes: 1_000, force: false }).unwrap();
         assert_eq!(large, small);
     }
 }

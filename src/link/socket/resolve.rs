@@ -58,12 +58,7 @@ mod tests {
         assert_eq!(resolver.resolve("192.0.2.1:3478").await.unwrap(), [literal]);
         assert!(resolver.lock().is_empty());
 
-        resolver
-            .lock()
-            .insert("stun.invalid:3478".into(), vec![literal]);
-        assert_eq!(
-            resolver.resolve("stun.invalid:3478").await.unwrap(),
-            [literal]
-        );
+        resolver.lock().insert("stun.invalid:3478".into(), vec![literal]);
+        assert_eq!(resolver.resolve("stun.invalid:3478").await.unwrap(), [literal]);
     }
 }

@@ -34,12 +34,7 @@ impl UdpSocket {
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let batch = UdpSocketState::new(UdpSockRef::from(&io))?;
         shared.sockets.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
-            io,
-            batch,
-            shared,
-            burst: AtomicU64::new(0),
-        })
+        Ok(Self { io, batch, shared, burst: AtomicU64::new(0) })
     }
 
     fn on_read(&self, meta: &mut [RecvMeta]) {
@@ -63,10 +58,7 @@ impl Drop for UdpSocket {
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("UdpSocket")
-            .field("io", &self.io)
-            .finish_non_exhaustive()
+        formatter.debug_struct("UdpSocket").field("io", &self.io).finish_non_exhaustive()
     }
 }
 
@@ -102,19 +94,13 @@ impl AsyncUdpSocket for UdpSocket {
             match sent {
                 Ok(()) => {
                     let segment = transmit.segment_size.unwrap_or(length).max(1);
-                    self.shared
-                        .on_sent(length.div_ceil(segment) as u64, length as u64);
+                    self.shared.on_sent(length.div_ceil(segment) as u64, length as u64);
                     return Poll::Ready(Ok(length));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // A packet that the system will not send is a packet lost, never the end of a link (C-05).
                 Err(error) => {
-                    if self
-                        .shared
-                        .sends_refused
-                        .fetch_add(1, Ordering::Relaxed)
-                        .is_power_of_two()
-                    {
+                    if self.shared.sends_refused.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
                         tracing::debug!(
                             target: "rejoin::link::ice", %error, destination = %transmit.destination, "send refused",
                         );

@@ -7,7 +7,9 @@
 //!      └── delay over, or evidence ── Waiting ◀──────────┴── timeout, link lost ────────────┘
 //! ```
 
-use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line};
+use super::{
+    ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line,
+};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer};
 use crate::link::{LinkCommand, LinkEvent};
@@ -81,8 +83,15 @@ enum Phase {
     /// The hello is out.
     Greeted(Instant),
     /// The answer is applied.
-    Connecting { way: Way, epoch: u64, deadline: Instant, is_open: bool },
-    Connected { way: Way },
+    Connecting {
+        way: Way,
+        epoch: u64,
+        deadline: Instant,
+        is_open: bool,
+    },
+    Connected {
+        way: Way,
+    },
 }
 
 /// The receiver's meeting.
@@ -97,6 +106,8 @@ pub struct Joining {
     phase: Phase,
     offer: Option<String>,
     deposit: Option<(MemberId, Vec<u8>)>,
+    /// The deposit heard last since the last join.
+    deposit_seen: Option<Vec<u8>>,
     /// The deposit that was answered last: it is good for one join.
     used_deposit: Option<Vec<u8>>,
     attempt: u64,
@@ -129,6 +140,7 @@ impl Joining {
             phase: Phase::Waiting(None),
             offer: None,
             deposit: None,
+            deposit_seen: None,
             used_deposit: None,
             attempt: 0,
             tries: 0,
@@ -166,7 +178,9 @@ impl Joining {
             HostMessage::Deposited { room, from, deposit } if room == self.joiner.room() => {
                 self.on_deposit(from, deposit, now);
             }
-            HostMessage::Relayed { room, from, payload } => self.on_relayed(room, from, &payload, now),
+            HostMessage::Relayed { room, from, payload } => {
+                self.on_relayed(room, from, &payload, now)
+            }
             HostMessage::Refused { room, reason } => self.on_refused(room, reason),
             HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
             HostMessage::Opened { .. }
@@ -212,7 +226,9 @@ impl Joining {
         self.owes_storing = false;
         self.session = Some(session);
         let message = match &mut self.phase {
-            Phase::Connecting { way, .. } | Phase::Connected { way } => way.seal(&SignalMessage::Stored),
+            Phase::Connecting { way, .. } | Phase::Connected { way } => {
+                way.seal(&SignalMessage::Stored)
+            }
             Phase::Waiting(_) | Phase::Offering(_) | Phase::Greeted(_) => None,
         };
         if let Some(message) = message {
@@ -238,7 +254,9 @@ impl Joining {
             // The sender is not there: the offer stays good.
             Phase::Offering(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
             Phase::Greeted(_) => self.on_link_lost("the sender did not answer in time", now),
-            Phase::Connecting { .. } => self.on_link_lost("the connection did not open in time", now),
+            Phase::Connecting { .. } => {
+                self.on_link_lost("the connection did not open in time", now)
+            }
             Phase::Connected { .. } => {}
         }
     }
@@ -286,12 +304,23 @@ impl Joining {
     }
 
     fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, now: Instant) {
+        let is_new = self.deposit_seen.as_ref() != Some(&deposit);
+        let was_seen = self.deposit_seen.replace(deposit.clone()).is_some();
         self.deposit = Some((member, deposit));
         match self.phase {
+            // A sender renews its deposit once for every join; another one means that it started again.
+            Phase::Connected { .. } if is_new && was_seen => {
+                return self.on_link_lost("the sender started again", now);
+            }
             // The sender is there: no reason to wait any longer.
             Phase::Waiting(Some(_)) => self.start(now),
-            Phase::Greeted(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
-            Phase::Waiting(None) | Phase::Offering(_) | Phase::Connecting { .. } | Phase::Connected { .. } => {}
+            // The welcome comes before the renewed deposit: this one never saw our hello.
+            Phase::Greeted(_) if is_new => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
+            Phase::Greeted(_) => {}
+            Phase::Waiting(None)
+            | Phase::Offering(_)
+            | Phase::Connecting { .. }
+            | Phase::Connected { .. } => {}
         }
         self.greet(now);
     }
@@ -321,7 +350,11 @@ impl Joining {
                 self.used_deposit = Some(deposit);
                 self.phase = Phase::Greeted(now + ANSWER_TIMEOUT);
                 let room = self.joiner.room();
-                self.host(ClientMessage::Relay { room, to: greeting.to, payload: greeting.payload });
+                self.host(ClientMessage::Relay {
+                    room,
+                    to: greeting.to,
+                    payload: greeting.payload,
+                });
             }
             Err(error) => self.on_join_error(&error),
         }
@@ -347,9 +380,12 @@ impl Joining {
                     return;
                 }
                 match way.channel.0.open(&envelope) {
-                    Ok(SignalMessage::Candidate { attempt, candidate }) if attempt == way.attempt => {
+                    Ok(SignalMessage::Candidate { attempt, candidate })
+                        if attempt == way.attempt =>
+                    {
                         let candidate = candidate_from_line(candidate);
-                        self.outputs.push_back(MeetingOutput::Link(LinkCommand::AddCandidate(candidate)));
+                        self.outputs
+                            .push_back(MeetingOutput::Link(LinkCommand::AddCandidate(candidate)));
                     }
                     Ok(_) => {}
                     Err(error) => {
@@ -357,7 +393,8 @@ impl Joining {
                     }
                 }
             }
-            Ok(JoinPayload::Hello(_) | JoinPayload::Welcome(_) | JoinPayload::Rejected(_)) | Err(_) => {
+            Ok(JoinPayload::Hello(_) | JoinPayload::Welcome(_) | JoinPayload::Rejected(_))
+            | Err(_) => {
                 tracing::warn!(target: "rejoin::signal", %from, "a payload that is not awaited");
             }
         }
@@ -365,7 +402,11 @@ impl Joining {
 
     fn on_admitted(&mut self, room: RoomName, admitted: Admitted, now: Instant) {
         let Admitted { member, epoch, secret, introduction, first, channel, .. } = admitted;
-        let Some(SignalMessage::Answer { attempt, sdp } | SignalMessage::ReconnectAnswer { attempt, sdp, .. }) = first else {
+        let Some(
+            SignalMessage::Answer { attempt, sdp }
+            | SignalMessage::ReconnectAnswer { attempt, sdp, .. },
+        ) = first
+        else {
             return self.on_link_lost("the sender answered without a description", now);
         };
         // An answer to an earlier offer of ours would describe another connection (X2).
@@ -381,6 +422,7 @@ impl Joining {
             let pairing = Pairing { session, secret, peer: member, name: name.clone(), epoch };
             self.outputs.push_back(MeetingOutput::Pair(Box::new(pairing)));
         }
+        self.deposit_seen = None;
         self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::AcceptAnswer { answer: sdp }));
         let way = Way { room, peer: member, channel: Channel(channel), attempt };
@@ -395,7 +437,9 @@ impl Joining {
         if self.owes_storing || !matches!(self.phase, Phase::Connecting { is_open: true, .. }) {
             return;
         }
-        if let Phase::Connecting { way, epoch, .. } = std::mem::replace(&mut self.phase, Phase::Waiting(None)) {
+        if let Phase::Connecting { way, epoch, .. } =
+            std::mem::replace(&mut self.phase, Phase::Waiting(None))
+        {
             self.phase = Phase::Connected { way };
             self.tries = 0;
             self.lost_at = None;
@@ -419,9 +463,15 @@ impl Joining {
         }
         let planned = RETRY_DELAYS.get(self.tries).copied();
         self.tries += 1;
-        let delay = planned.unwrap_or(RETRY_SLOW).mul_f64(0.8 + 0.4 * f64::from(self.entropy.next_u32()) / f64::from(u32::MAX));
+        let delay = planned
+            .unwrap_or(RETRY_SLOW)
+            .mul_f64(0.8 + 0.4 * f64::from(self.entropy.next_u32()) / f64::from(u32::MAX));
         // A sender that left a fresh deposit waits for us: that is evidence enough to try at once, once.
-        let has_evidence = was_connected && self.deposit.as_ref().is_some_and(|(_, deposit)| self.used_deposit.as_ref() != Some(deposit));
+        let has_evidence = was_connected
+            && self
+                .deposit
+                .as_ref()
+                .is_some_and(|(_, deposit)| self.used_deposit.as_ref() != Some(deposit));
         let delay = if has_evidence { Duration::ZERO } else { delay };
         self.outputs.push_back(MeetingOutput::Event(Event::Reconnecting {
             layer: Layer::Connection,
@@ -440,7 +490,10 @@ impl Joining {
 
     fn give_up(&mut self) {
         let error = if self.was_up {
-            Error::new(ErrorKind::Interrupted, "the connection could not be restored in the time of --retry-for")
+            Error::new(
+                ErrorKind::Interrupted,
+                "the connection could not be restored in the time of --retry-for",
+            )
         } else {
             Error::new(ErrorKind::Unreachable, "no connection to the sender could be made")
                 .with_hint("see whether a firewall blocks UDP; --turn names a relay")
@@ -454,12 +507,14 @@ impl Joining {
         }
         let error = match reason {
             RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::Expired => {
-                Error::new(ErrorKind::Authentication, reason.to_string()).with_hint("ask the sender for a fresh code")
+                Error::new(ErrorKind::Authentication, reason.to_string())
+                    .with_hint("ask the sender for a fresh code")
             }
-            RefusalReason::NoSuchRoom => {
-                Error::new(ErrorKind::Authentication, "no sender has this code: it is wrong, used or expired")
-                    .with_hint("check the code, or use --wait if the sender is not there yet")
-            }
+            RefusalReason::NoSuchRoom => Error::new(
+                ErrorKind::Authentication,
+                "no sender has this code: it is wrong, used or expired",
+            )
+            .with_hint("check the code, or use --wait if the sender is not there yet"),
             // The sender is briefly away: it is waited for.
             RefusalReason::UnknownMember => return,
             RefusalReason::Taken
@@ -487,11 +542,16 @@ impl Joining {
     fn on_join_error(&mut self, error: &JoinError) {
         let is_final = matches!(
             error,
-            JoinError::WrongCode | JoinError::TooManyRuns | JoinError::Spent | JoinError::Rejected(_)
+            JoinError::WrongCode
+                | JoinError::TooManyRuns
+                | JoinError::Spent
+                | JoinError::Rejected(_)
         );
         if is_final && self.session.is_none() {
             let failed = Error::new(ErrorKind::Authentication, error.to_string());
-            return self.fail(failed.with_hint("ask the sender for a fresh code; each is good for one guess"));
+            return self.fail(
+                failed.with_hint("ask the sender for a fresh code; each is good for one guess"),
+            );
         }
         tracing::warn!(target: "rejoin::signal", %error, "a join message was refused");
     }

@@ -61,7 +61,6 @@ struct CodeDoor {
 /// The session's room.
 #[derive(Debug)]
 struct SessionDoor {
-    secret: SessionSecret,
     opener: Opener,
 }
 
@@ -142,7 +141,9 @@ impl Opening {
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
         match message {
             HostMessage::Opened { number, .. } => self.on_opened(number),
-            HostMessage::Relayed { room, from, payload } => self.on_relayed(room, from, &payload, now),
+            HostMessage::Relayed { room, from, payload } => {
+                self.on_relayed(room, from, &payload, now)
+            }
             HostMessage::PeerLeft { room: RoomName::Code(_), member } => self.on_departure(member),
             HostMessage::Refused { room, reason } => self.on_refused(room, reason),
             HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
@@ -166,7 +167,10 @@ impl Opening {
             }
             LinkEvent::LocalCandidate(candidate) => {
                 if let Some(attempt) = self.attempt() {
-                    self.trickle(SignalMessage::Candidate { attempt, candidate: candidate.candidate });
+                    self.trickle(SignalMessage::Candidate {
+                        attempt,
+                        candidate: candidate.candidate,
+                    });
                 }
             }
             LinkEvent::CandidatesEnd => {
@@ -239,7 +243,9 @@ impl Opening {
     }
 
     fn on_opened(&mut self, number: u32) {
-        if let Some(door) = self.code.as_mut().filter(|door| door.code.room() == number && !door.is_open) {
+        if let Some(door) =
+            self.code.as_mut().filter(|door| door.code.room() == number && !door.is_open)
+        {
             door.is_open = true;
             let code = door.code.clone();
             self.outputs.push_back(MeetingOutput::CodeReady(code));
@@ -252,7 +258,14 @@ impl Opening {
             return;
         }
         let may_move = !self.config.is_code_fixed && !door.is_open && door.tries < NUMBER_TRIES_MAX;
-        if matches!(reason, RefusalReason::Taken | RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::WrongToken) && may_move {
+        if matches!(
+            reason,
+            RefusalReason::Taken
+                | RefusalReason::CodeUsed
+                | RefusalReason::Burnt
+                | RefusalReason::WrongToken
+        ) && may_move
+        {
             let tries = door.tries + 1;
             let number = 1 + self.entropy.next_u32() % 10_u32.pow(2 + tries);
             let code = door.code.clone().with_room(number);
@@ -366,7 +379,8 @@ impl Opening {
 
     fn on_proved(&mut self, room: RoomName, mut proved: Proved, now: Instant) {
         let offer = proved.first.take();
-        let (Some(SignalMessage::Offer { attempt, sdp }) | Some(SignalMessage::ReconnectOffer { attempt, sdp, .. })) = offer
+        let (Some(SignalMessage::Offer { attempt, sdp })
+        | Some(SignalMessage::ReconnectOffer { attempt, sdp, .. })) = offer
         else {
             return;
         };
@@ -381,21 +395,24 @@ impl Opening {
                 Ok(door) => self.door = Some(door),
                 Err(error) => return self.fail(unusable(error)),
             }
-            let pairing = Pairing { session: self.config.session, secret, peer: member, name: name.clone(), epoch };
+            let pairing = Pairing {
+                session: self.config.session,
+                secret,
+                peer: member,
+                name: name.clone(),
+                epoch,
+            };
             self.outputs.push_back(MeetingOutput::Pair(Box::new(pairing)));
             self.enter_session();
         } else {
             // It has the secret, so the code did its work.
             self.spend_code(member);
-            if let Some(door) = &self.door {
-                let deposit = door.opener.deposit().to_vec();
-                self.host(ClientMessage::Deposit { room, deposit });
-            }
         }
         self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
         self.candidates.clear();
         let deadline = now + ANSWER_TIMEOUT;
-        let answering = Answering { proved, room, attempt, answer: None, is_stored, deadline, epoch };
+        let answering =
+            Answering { proved, room, attempt, answer: None, is_stored, deadline, epoch };
         self.phase = Phase::Answering(Box::new(answering));
         self.outputs.push_back(MeetingOutput::StartLink);
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::Answer { offer: sdp }));
@@ -407,14 +424,18 @@ impl Opening {
         if !matches!(&self.phase, Phase::Answering(answering) if is_ready(answering)) {
             return;
         }
-        let Phase::Answering(answering) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let Phase::Answering(answering) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
         let Answering { proved, room, attempt, answer, epoch, .. } = *answering;
-        let introduction = Introduction { name: self.config.name.clone(), session: Some(self.config.session) };
+        let introduction =
+            Introduction { name: self.config.name.clone(), session: Some(self.config.session) };
         let peer = proved.member;
         let answer = answer.map(|sdp| SignalMessage::Answer { attempt, sdp });
         match proved.welcome(&introduction, answer) {
             Ok((payload, channel)) => {
                 self.host(ClientMessage::Relay { room, to: peer, payload });
+                self.renew_deposit(room);
                 let way = Way { room, peer, channel: Channel(channel), attempt };
                 self.phase = Phase::Connecting { way, epoch, deadline: now + OPEN_TIMEOUT };
                 for message in std::mem::take(&mut self.candidates) {
@@ -425,7 +446,12 @@ impl Opening {
         }
     }
 
-    fn on_signal(&mut self, message: SignalMessage, attempt: crate::signal::message::Attempt, from: MemberId) {
+    fn on_signal(
+        &mut self,
+        message: SignalMessage,
+        attempt: crate::signal::message::Attempt,
+        from: MemberId,
+    ) {
         match message {
             SignalMessage::Candidate { attempt: of, candidate } if of == attempt => {
                 let candidate = candidate_from_line(candidate);
@@ -461,18 +487,33 @@ impl Opening {
                 self.phase = Phase::Connected { way };
                 self.outputs.push_back(MeetingOutput::LinkUp { epoch });
             }
-            other @ (Phase::Idle | Phase::Answering(_) | Phase::Connected { .. }) => self.phase = other,
+            other @ (Phase::Idle | Phase::Answering(_) | Phase::Connected { .. }) => {
+                self.phase = other
+            }
         }
     }
 
     fn on_link_lost(&mut self, reason: &str) {
         let was_connected = matches!(self.phase, Phase::Connected { .. });
+        if let Phase::Answering(answering) = &self.phase {
+            let room = answering.room;
+            self.renew_deposit(room);
+        }
         if !matches!(self.phase, Phase::Idle) {
             self.outputs.push_back(MeetingOutput::StopLink);
         }
         self.phase = Phase::Idle;
         if was_connected {
             self.outputs.push_back(MeetingOutput::LinkDown { reason: reason.to_owned() });
+        }
+    }
+
+    /// Leaves the next deposit of the session's room: after the welcome to the join that used the last one, so that the
+    /// receiver never takes it for a sign that its hello was lost.
+    fn renew_deposit(&mut self, room: RoomName) {
+        if let (RoomName::Session(_), Some(door)) = (room, &self.door) {
+            let deposit = door.opener.deposit().to_vec();
+            self.host(ClientMessage::Deposit { room, deposit });
         }
     }
 
@@ -510,7 +551,12 @@ impl Opening {
     }
 }
 
-fn code_door(code: Code, config: &OpeningConfig, tries: u32, entropy: &mut Entropy) -> Result<CodeDoor, JoinError> {
+fn code_door(
+    code: Code,
+    config: &OpeningConfig,
+    tries: u32,
+    entropy: &mut Entropy,
+) -> Result<CodeDoor, JoinError> {
     let opener = Opener::for_code(&code, config.capabilities, 0, entropy.next_seed())?;
     Ok(CodeDoor { code, opener, is_open: false, tries })
 }
@@ -522,7 +568,7 @@ fn session_door(
     entropy: &mut Entropy,
 ) -> Result<SessionDoor, JoinError> {
     let opener = Opener::for_session(&secret, config.capabilities, epoch, entropy.next_seed())?;
-    Ok(SessionDoor { secret, opener })
+    Ok(SessionDoor { opener })
 }
 
 fn unusable(error: JoinError) -> Error {
@@ -531,9 +577,10 @@ fn unusable(error: JoinError) -> Error {
 
 /// What a failed join means for the user.
 fn join_error(error: &JoinError) -> Error {
-    let hint = match error {
-        JoinError::WrongCode => "somebody tried a wrong code, so the room was closed; run the same command again for a fresh one",
-        _ => "run the same command again for a fresh code",
+    let hint = if *error == JoinError::WrongCode {
+        "somebody tried a wrong code, so the room was closed; run the same command again for a fresh one"
+    } else {
+        "run the same command again for a fresh code"
     };
     Error::new(ErrorKind::Authentication, error.to_string()).with_hint(hint)
 }

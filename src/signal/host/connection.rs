@@ -56,19 +56,8 @@ pub(super) async fn serve(socket: WebSocket, address: IpAddr, inputs: mpsc::Send
     let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let queued = QueuedBytes::default();
     let (id, answered) = oneshot::channel();
-    let outgoing = Outgoing {
-        queue,
-        queued: queued.clone(),
-    };
-    if inputs
-        .send(Input::Connected {
-            address,
-            outgoing,
-            connection: id,
-        })
-        .await
-        .is_err()
-    {
+    let outgoing = Outgoing { queue, queued: queued.clone() };
+    if inputs.send(Input::Connected { address, outgoing, connection: id }).await.is_err() {
         return;
     }
     let Ok(connection) = answered.await else {

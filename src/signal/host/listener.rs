@@ -53,13 +53,9 @@ pub(super) struct Peer {
 impl Places {
     pub(super) fn new(connections_max: usize) -> Self {
         // A count that does not fit is no bound.
-        let total = u32::try_from(connections_max)
-            .unwrap_or(u32::MAX / 2)
-            .saturating_add(SPARE_SOCKETS);
-        Self {
-            free: Arc::new(Semaphore::new(total as usize)),
-            total,
-        }
+        let total =
+            u32::try_from(connections_max).unwrap_or(u32::MAX / 2).saturating_add(SPARE_SOCKETS);
+        Self { free: Arc::new(Semaphore::new(total as usize)), total }
     }
 
     /// Waits until no socket is left.
@@ -71,11 +67,7 @@ impl Places {
 
 impl GuardedListener {
     pub(super) const fn new(listener: TcpListener, places: Places, deadline: Duration) -> Self {
-        Self {
-            listener,
-            places,
-            deadline,
-        }
+        Self { listener, places, deadline }
     }
 }
 
@@ -95,15 +87,7 @@ impl Listener for GuardedListener {
                     let _ = stream.set_nodelay(true);
                     let deadline = Box::pin(sleep(self.deadline));
                     let upgraded = Arc::new(AtomicBool::new(false));
-                    return (
-                        GuardedStream {
-                            stream,
-                            deadline,
-                            upgraded,
-                            _place: place,
-                        },
-                        address,
-                    );
+                    return (GuardedStream { stream, deadline, upgraded, _place: place }, address);
                 }
                 Err(error) => {
                     tracing::warn!(target: "rejoin::host", %error, "cannot accept");
@@ -120,10 +104,7 @@ impl Listener for GuardedListener {
 
 impl Connected<IncomingStream<'_, GuardedListener>> for Peer {
     fn connect_info(incoming: IncomingStream<'_, GuardedListener>) -> Self {
-        Self {
-            address: incoming.remote_addr().ip(),
-            upgraded: Arc::clone(&incoming.io().upgraded),
-        }
+        Self { address: incoming.remote_addr().ip(), upgraded: Arc::clone(&incoming.io().upgraded) }
     }
 }
 

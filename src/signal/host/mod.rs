@@ -63,27 +63,12 @@ pub struct HostHandle {
 /// What happens to the rooms, in one queue.
 #[derive(Debug)]
 enum Input {
-    Connected {
-        address: IpAddr,
-        outgoing: Outgoing,
-        connection: oneshot::Sender<ConnectionId>,
-    },
-    Message {
-        connection: ConnectionId,
-        bytes: Bytes,
-    },
-    Ping {
-        connection: ConnectionId,
-    },
-    Disconnected {
-        connection: ConnectionId,
-    },
-    Snapshot {
-        answer: oneshot::Sender<(Counters, Gauges)>,
-    },
-    Shutdown {
-        retry_after: Duration,
-    },
+    Connected { address: IpAddr, outgoing: Outgoing, connection: oneshot::Sender<ConnectionId> },
+    Message { connection: ConnectionId, bytes: Bytes },
+    Ping { connection: ConnectionId },
+    Disconnected { connection: ConnectionId },
+    Snapshot { answer: oneshot::Sender<(Counters, Gauges)> },
+    Shutdown { retry_after: Duration },
 }
 
 #[derive(Clone)]
@@ -101,10 +86,7 @@ impl Host {
     /// # Errors
     /// [`HostError::Listen`] if the address cannot be had.
     pub async fn start(listen: SocketAddr, limits: Limits) -> Result<HostHandle, HostError> {
-        let failed = |source| HostError::Listen {
-            address: listen,
-            source,
-        };
+        let failed = |source| HostError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let (inputs, queue) = mpsc::channel(INPUTS_MAX);
@@ -112,9 +94,7 @@ impl Host {
         let owner = tokio::spawn(Owner::new(limits).run(queue));
         let places = Places::new(limits.connections_max);
         let listener = GuardedListener::new(listener, places.clone(), limits.join_deadline);
-        let router = router(Shared {
-            inputs: inputs.clone(),
-        });
+        let router = router(Shared { inputs: inputs.clone() });
         let service = router.into_make_service_with_connect_info::<Peer>();
         let server = tokio::spawn(async move {
             let stopped = async move {
@@ -122,19 +102,10 @@ impl Host {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             // Accept errors are retried inside; it returns only when told to stop.
-            let _ = axum::serve(listener, service)
-                .with_graceful_shutdown(stopped)
-                .await;
+            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
         });
         tracing::info!(target: "rejoin::host", %local_addr, "listening");
-        Ok(HostHandle {
-            local_addr,
-            inputs,
-            stop,
-            places,
-            server,
-            owner,
-        })
+        Ok(HostHandle { local_addr, inputs, stop, places, server, owner })
     }
 }
 
@@ -213,11 +184,7 @@ struct Owner {
 
 impl Owner {
     fn new(limits: Limits) -> Self {
-        Self {
-            rooms: Rooms::new(limits),
-            outgoing: BTreeMap::new(),
-            next_connection: 0,
-        }
+        Self { rooms: Rooms::new(limits), outgoing: BTreeMap::new(), next_connection: 0 }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Input>) {
@@ -254,11 +221,7 @@ impl Owner {
     fn apply(&mut self, input: Option<Input>, now: Instant) {
         match input {
             None => self.rooms.handle_timeout(now),
-            Some(Input::Connected {
-                address,
-                outgoing,
-                connection,
-            }) => {
+            Some(Input::Connected { address, outgoing, connection }) => {
                 self.next_connection += 1;
                 let id = ConnectionId(self.next_connection);
                 if connection.send(id).is_ok() {
@@ -285,10 +248,7 @@ impl Owner {
     fn drain(&mut self, now: Instant) {
         while let Some(command) = self.rooms.poll_command() {
             match command {
-                Command::Send {
-                    connection,
-                    message,
-                } => {
+                Command::Send { connection, message } => {
                     if !self.send(connection, &message) {
                         self.rooms.handle_slow(connection, now);
                     }

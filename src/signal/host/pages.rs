@@ -30,11 +30,10 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Response {
 
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     match snapshot(&shared.inputs).await {
-        Some((counters, gauges)) => (
-            [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-            exposition(&counters, &gauges),
-        )
-            .into_response(),
+        Some((counters, gauges)) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&counters, &gauges))
+                .into_response()
+        }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
@@ -70,10 +69,7 @@ fn exposition(counters: &Counters, gauges: &Gauges) -> String {
         );
     }
     for (name, value) in present {
-        let _ = writeln!(
-            text,
-            "# TYPE rejoin_host_{name} gauge\nrejoin_host_{name} {value}"
-        );
+        let _ = writeln!(text, "# TYPE rejoin_host_{name} gauge\nrejoin_host_{name} {value}");
     }
     text
 }

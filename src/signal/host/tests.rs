@@ -45,13 +45,7 @@ fn open() -> ClientMessage {
 }
 
 fn join(wait: bool) -> ClientMessage {
-    ClientMessage::Join {
-        room: CODE,
-        member: JOINER,
-        token: token(JOINER),
-        deposit: None,
-        wait,
-    }
+    ClientMessage::Join { room: CODE, member: JOINER, token: token(JOINER), deposit: None, wait }
 }
 
 async fn connected(client: &mut Client) -> HostConnection {
@@ -78,26 +72,11 @@ async fn client(address: &HostAddress) -> (Client, HostConnection) {
 async fn pair(address: &HostAddress) -> ((Client, HostConnection), (Client, HostConnection)) {
     let (mut opener, to_host) = client(address).await;
     to_host.send(open()).unwrap();
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::Opened {
-            number: 7,
-            peers: vec![]
-        }
-    );
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
     let (mut joiner, joiner_to_host) = client(address).await;
     joiner_to_host.send(join(false)).unwrap();
-    assert!(matches!(
-        message(&mut joiner).await,
-        HostMessage::Joined { .. }
-    ));
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::PeerJoined {
-            room: CODE,
-            member: JOINER
-        }
-    );
+    assert!(matches!(message(&mut joiner).await, HostMessage::Joined { .. }));
+    assert_eq!(message(&mut opener).await, HostMessage::PeerJoined { room: CODE, member: JOINER });
     ((opener, to_host), (joiner, joiner_to_host))
 }
 
@@ -106,9 +85,7 @@ async fn raw(address: &HostAddress) -> WebSocketStream<MaybeTlsStream<TcpStream>
 }
 
 async fn http(address: &HostAddress, path: &str) -> String {
-    let mut stream = TcpStream::connect((address.host(), address.port()))
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect((address.host(), address.port())).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -128,10 +105,7 @@ async fn two_members_pair_through_a_real_host() {
     // The joiner comes first and waits.
     let (mut joiner, joiner_to_host) = client(&address).await;
     joiner_to_host.send(join(true)).unwrap();
-    assert_eq!(
-        message(&mut joiner).await,
-        HostMessage::Waiting { number: 7 }
-    );
+    assert_eq!(message(&mut joiner).await, HostMessage::Waiting { number: 7 });
     let (mut opener, to_host) = client(&address).await;
     let deposit = machine.deposit().to_vec();
     to_host
@@ -142,38 +116,18 @@ async fn two_members_pair_through_a_real_host() {
             deposit,
         })
         .unwrap();
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::Opened {
-            number: 7,
-            peers: vec![]
-        }
-    );
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::PeerJoined {
-            room: CODE,
-            member: JOINER
-        }
-    );
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
+    assert_eq!(message(&mut opener).await, HostMessage::PeerJoined { room: CODE, member: JOINER });
 
-    let HostMessage::Joined {
-        deposit: Some((from, deposit)),
-        ..
-    } = message(&mut joiner).await
+    let HostMessage::Joined { deposit: Some((from, deposit)), .. } = message(&mut joiner).await
     else {
         panic!("no deposit")
     };
-    let greeting = joiner_machine
-        .handle_deposit(&deposit, &introduction, None, &Seed::new([2; 32]))
-        .unwrap();
+    let greeting =
+        joiner_machine.handle_deposit(&deposit, &introduction, None, &Seed::new([2; 32])).unwrap();
     assert_eq!(greeting.to, from);
     joiner_to_host
-        .send(ClientMessage::Relay {
-            room: CODE,
-            to: from,
-            payload: greeting.payload,
-        })
+        .send(ClientMessage::Relay { room: CODE, to: from, payload: greeting.payload })
         .unwrap();
 
     let HostMessage::Relayed { from, payload, .. } = message(&mut opener).await else {
@@ -182,18 +136,10 @@ async fn two_members_pair_through_a_real_host() {
     let JoinPayload::Hello(hello) = JoinPayload::decode(&payload).unwrap() else {
         panic!("no hello")
     };
-    let proved = machine
-        .handle_hello(from, &hello, Seed::new([3; 32]))
-        .unwrap();
+    let proved = machine.handle_hello(from, &hello, Seed::new([3; 32])).unwrap();
     let secret = proved.secret.clone();
     let (payload, mut channel) = proved.welcome(&introduction, None).unwrap();
-    to_host
-        .send(ClientMessage::Relay {
-            room: CODE,
-            to: from,
-            payload,
-        })
-        .unwrap();
+    to_host.send(ClientMessage::Relay { room: CODE, to: from, payload }).unwrap();
 
     let HostMessage::Relayed { from, payload, .. } = message(&mut joiner).await else {
         panic!("no welcome")
@@ -205,11 +151,7 @@ async fn two_members_pair_through_a_real_host() {
     assert!(secret.is_some() && admitted.secret == secret);
     let stored = JoinPayload::Sealed(admitted.channel.seal(&SignalMessage::Stored).unwrap());
     joiner_to_host
-        .send(ClientMessage::Relay {
-            room: CODE,
-            to: from,
-            payload: stored.encode().unwrap(),
-        })
+        .send(ClientMessage::Relay { room: CODE, to: from, payload: stored.encode().unwrap() })
         .unwrap();
 
     let HostMessage::Relayed { from, payload, .. } = message(&mut opener).await else {
@@ -220,24 +162,10 @@ async fn two_members_pair_through_a_real_host() {
     };
     assert_eq!(channel.open(&envelope).unwrap(), SignalMessage::Stored);
     assert!(machine.handle_stored(from));
-    to_host
-        .send(ClientMessage::Lock {
-            number: 7,
-            keep: from,
-        })
-        .unwrap();
+    to_host.send(ClientMessage::Lock { number: 7, keep: from }).unwrap();
     // A round trip on the same socket: the lock is in force.
-    to_host
-        .send(ClientMessage::Relay {
-            room: CODE,
-            to: OPENER,
-            payload: vec![],
-        })
-        .unwrap();
-    assert!(matches!(
-        message(&mut opener).await,
-        HostMessage::Refused { .. }
-    ));
+    to_host.send(ClientMessage::Relay { room: CODE, to: OPENER, payload: vec![] }).unwrap();
+    assert!(matches!(message(&mut opener).await, HostMessage::Refused { .. }));
 
     let (mut stranger, stranger_to_host) = client(&address).await;
     let join = ClientMessage::Join {
@@ -248,16 +176,10 @@ async fn two_members_pair_through_a_real_host() {
         wait: false,
     };
     stranger_to_host.send(join).unwrap();
-    let refused = HostMessage::Refused {
-        room: Some(CODE),
-        reason: RefusalReason::CodeUsed,
-    };
+    let refused = HostMessage::Refused { room: Some(CODE), reason: RefusalReason::CodeUsed };
     assert_eq!(message(&mut stranger).await, refused);
     let (counters, gauges) = host.snapshot().await.unwrap();
-    assert_eq!(
-        (counters.codes_used, counters.codes_burnt, gauges.rooms),
-        (1, 0, 1)
-    );
+    assert_eq!((counters.codes_used, counters.codes_burnt, gauges.rooms), (1, 0, 1));
 }
 
 #[tokio::test]
@@ -266,22 +188,10 @@ async fn a_newer_connection_replaces_the_older_for_good() {
     let ((mut opener, _opener_to_host), (mut old, _old_to_host)) = pair(&address).await;
     let (mut new, to_host) = client(&address).await;
     to_host.send(join(false)).unwrap();
-    assert!(matches!(
-        message(&mut new).await,
-        HostMessage::Joined { .. }
-    ));
-    assert!(matches!(
-        old.event().await,
-        Some(ClientEvent::Stopped(CloseReason::Replaced))
-    ));
+    assert!(matches!(message(&mut new).await, HostMessage::Joined { .. }));
+    assert!(matches!(old.event().await, Some(ClientEvent::Stopped(CloseReason::Replaced))));
     assert!(old.event().await.is_none(), "it must not fight back");
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::PeerJoined {
-            room: CODE,
-            member: JOINER
-        }
-    );
+    assert_eq!(message(&mut opener).await, HostMessage::PeerJoined { room: CODE, member: JOINER });
 }
 
 #[tokio::test]
@@ -289,31 +199,14 @@ async fn a_vanished_member_is_announced_and_its_messages_wait() {
     let (_host, address) = start(Limits::default()).await;
     let ((mut opener, to_host), (joiner, _)) = pair(&address).await;
     drop(joiner);
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::PeerLeft {
-            room: CODE,
-            member: JOINER
-        }
-    );
+    assert_eq!(message(&mut opener).await, HostMessage::PeerLeft { room: CODE, member: JOINER });
     to_host
-        .send(ClientMessage::Relay {
-            room: CODE,
-            to: JOINER,
-            payload: b"later".to_vec(),
-        })
+        .send(ClientMessage::Relay { room: CODE, to: JOINER, payload: b"later".to_vec() })
         .unwrap();
     let (mut back, back_to_host) = client(&address).await;
     back_to_host.send(join(false)).unwrap();
-    assert!(matches!(
-        message(&mut back).await,
-        HostMessage::Joined { .. }
-    ));
-    let expected = HostMessage::Relayed {
-        room: CODE,
-        from: OPENER,
-        payload: b"later".to_vec(),
-    };
+    assert!(matches!(message(&mut back).await, HostMessage::Joined { .. }));
+    let expected = HostMessage::Relayed { room: CODE, from: OPENER, payload: b"later".to_vec() };
     assert_eq!(message(&mut back).await, expected);
 }
 
@@ -322,13 +215,8 @@ async fn a_stopping_host_says_goodbye_and_a_new_one_is_found() {
     let (host, address) = start(Limits::default()).await;
     let ((mut opener, to_host), (_joiner, _)) = pair(&address).await;
     host.shutdown(Duration::from_millis(10)).await;
-    let Some(ClientEvent::Lost { reason, .. }) = opener.event().await else {
-        panic!("not lost")
-    };
-    assert!(matches!(
-        reason,
-        LossReason::Goodbye(CloseReason::Shutdown { retry_after_ms: 10 })
-    ));
+    let Some(ClientEvent::Lost { reason, .. }) = opener.event().await else { panic!("not lost") };
+    assert!(matches!(reason, LossReason::Goodbye(CloseReason::Shutdown { retry_after_ms: 10 })));
     assert_eq!(to_host.send(open()), Err(SendError::Lost));
 
     let listen = SocketAddr::new(LOOPBACK.ip(), address.port());
@@ -343,13 +231,7 @@ async fn a_stopping_host_says_goodbye_and_a_new_one_is_found() {
     };
     // The room is lost with the host; its opener opens it again.
     to_host.send(open()).unwrap();
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::Opened {
-            number: 7,
-            peers: vec![]
-        }
-    );
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
 }
 
 #[tokio::test]
@@ -362,20 +244,12 @@ async fn addresses_are_tried_in_order_and_failures_are_told() {
     assert_eq!(connected(&mut client).await.address(), &address);
 
     // TLS towards a plain host fails with an error, not a panic.
-    let secure: HostAddress = format!("wss://127.0.0.1:{}", address.port())
-        .parse()
-        .unwrap();
+    let secure: HostAddress = format!("wss://127.0.0.1:{}", address.port()).parse().unwrap();
     let mut client = Client::start(vec![dead.clone(), secure.clone()]);
     let Some(ClientEvent::Unreachable { errors, retry_in }) = client.event().await else {
         panic!("reached")
     };
-    assert_eq!(
-        errors
-            .iter()
-            .map(|(address, _)| address)
-            .collect::<Vec<_>>(),
-        [&dead, &secure]
-    );
+    assert_eq!(errors.iter().map(|(address, _)| address).collect::<Vec<_>>(), [&dead, &secure]);
     assert!(retry_in <= Duration::from_secs(1));
 }
 
@@ -391,52 +265,22 @@ async fn messages_that_are_too_large_or_malformed_end_their_connection_only() {
     let mut socket = raw(&address).await;
     socket.send(Message::text("{}")).await.unwrap();
     while let Some(Ok(_)) = socket.next().await {}
-    to_host
-        .send(ClientMessage::Relay {
-            room: CODE,
-            to: OPENER,
-            payload: vec![],
-        })
-        .unwrap();
-    assert!(matches!(
-        message(&mut opener).await,
-        HostMessage::Refused { .. }
-    ));
+    to_host.send(ClientMessage::Relay { room: CODE, to: OPENER, payload: vec![] }).unwrap();
+    assert!(matches!(message(&mut opener).await, HostMessage::Refused { .. }));
 }
 
 #[tokio::test]
 async fn who_does_not_read_is_closed() {
-    let limits = Limits {
-        messages_burst: 1_000_000,
-        ..Limits::default()
-    };
+    let limits = Limits { messages_burst: 1_000_000, ..Limits::default() };
     let (_host, address) = start(limits).await;
     let (mut opener, to_host) = client(&address).await;
     to_host.send(open()).unwrap();
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::Opened {
-            number: 7,
-            peers: vec![]
-        }
-    );
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
     let mut deaf = raw(&address).await;
-    deaf.send(Message::binary(join(false).encode().unwrap()))
-        .await
-        .unwrap();
-    assert_eq!(
-        message(&mut opener).await,
-        HostMessage::PeerJoined {
-            room: CODE,
-            member: JOINER
-        }
-    );
+    deaf.send(Message::binary(join(false).encode().unwrap())).await.unwrap();
+    assert_eq!(message(&mut opener).await, HostMessage::PeerJoined { room: CODE, member: JOINER });
     // More than any kernel buffers, until the host gives up on the other side.
-    let relay = ClientMessage::Relay {
-        room: CODE,
-        to: JOINER,
-        payload: vec![0; 18_000],
-    };
+    let relay = ClientMessage::Relay { room: CODE, to: JOINER, payload: vec![0; 18_000] };
     loop {
         tokio::select! {
             biased;
@@ -453,17 +297,10 @@ async fn who_does_not_read_is_closed() {
 
 #[tokio::test]
 async fn half_a_handshake_and_a_silent_socket_are_cut_off() {
-    let (_host, address) = start(Limits {
-        join_deadline: Duration::from_millis(20),
-        ..Limits::default()
-    })
-    .await;
-    let mut half = TcpStream::connect((address.host(), address.port()))
-        .await
-        .unwrap();
-    half.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
-        .await
-        .unwrap();
+    let (_host, address) =
+        start(Limits { join_deadline: Duration::from_millis(20), ..Limits::default() }).await;
+    let mut half = TcpStream::connect((address.host(), address.port())).await.unwrap();
+    half.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\n").await.unwrap();
     let mut rest = Vec::new();
     let _reset_is_fine = half.read_to_end(&mut rest).await;
 
@@ -474,23 +311,14 @@ async fn half_a_handshake_and_a_silent_socket_are_cut_off() {
             goodbye = Some(HostMessage::decode(&bytes).unwrap());
         }
     }
-    assert_eq!(
-        goodbye,
-        Some(HostMessage::Goodbye {
-            reason: CloseReason::TooLate
-        })
-    );
+    assert_eq!(goodbye, Some(HostMessage::Goodbye { reason: CloseReason::TooLate }));
 }
 
 #[tokio::test]
 async fn pages_answer_and_metrics_name_nobody() {
     let (_host, address) = start(Limits::default()).await;
     let _pair = pair(&address).await;
-    for (path, expected) in [
-        ("/healthz", "ok"),
-        ("/readyz", "ready"),
-        ("/", "rejoin host"),
-    ] {
+    for (path, expected) in [("/healthz", "ok"), ("/readyz", "ready"), ("/", "rejoin host")] {
         let answer = http(&address, path).await;
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.contains(expected),
@@ -531,10 +359,7 @@ async fn a_malicious_host_is_dropped() {
         let Some(ClientEvent::Lost { reason, .. }) = client.event().await else {
             panic!("not lost")
         };
-        assert!(
-            matches!(reason, LossReason::WebSocket(_) | LossReason::Codec(_)),
-            "{reason}"
-        );
+        assert!(matches!(reason, LossReason::WebSocket(_) | LossReason::Codec(_)), "{reason}");
         client.retry_now();
     }
 }
@@ -542,8 +367,6 @@ async fn a_malicious_host_is_dropped() {
 #[tokio::test]
 async fn a_taken_port_is_an_error() {
     let (host, _) = start(Limits::default()).await;
-    let error = Host::start(host.local_addr(), Limits::default())
-        .await
-        .unwrap_err();
+    let error = Host::start(host.local_addr(), Limits::default()).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"));
 }

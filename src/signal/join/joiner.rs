@@ -82,17 +82,8 @@ impl Joiner {
     /// Joins by a code. `runs` is how many earlier processes used for this code.
     #[must_use]
     pub fn for_code(code: &Code, capabilities: Capabilities, runs: u32) -> Self {
-        let credential = Credential::Words {
-            room: code.room(),
-            password: code.password(),
-        };
-        Self {
-            credential,
-            capabilities,
-            runs,
-            last_epoch: 0,
-            state: State::Idle,
-        }
+        let credential = Credential::Words { room: code.room(), password: code.password() };
+        Self { credential, capabilities, runs, last_epoch: 0, state: State::Idle }
     }
 
     /// Joins a stored session. `last_epoch` is the newest epoch stored with it.
@@ -151,11 +142,8 @@ impl Joiner {
             return Err(JoinError::TooManyRuns);
         }
         let greeted = self.greet(deposit, introduction, first, seed)?;
-        let greeting = Greeting {
-            to: greeted.theirs.member,
-            payload: greeted.hello.clone(),
-            repeated: false,
-        };
+        let greeting =
+            Greeting { to: greeted.theirs.member, payload: greeted.hello.clone(), repeated: false };
         if self.credential.is_code() {
             self.runs += 1;
         }
@@ -232,9 +220,7 @@ impl Joiner {
             return Err(JoinError::WrongMember);
         }
         let last = self.last_epoch.max(opened.last_epoch);
-        let epoch = last
-            .checked_add(1)
-            .ok_or(JoinError::StaleEpoch { epoch: last, last })?;
+        let epoch = last.checked_add(1).ok_or(JoinError::StaleEpoch { epoch: last, last })?;
         let share = self.credential.share(Side::Joiner, seed);
         let capabilities = self.capabilities.encode()?;
         let transcript = Transcript {
@@ -244,14 +230,9 @@ impl Joiner {
             joiner_capabilities: &capabilities,
             epoch,
         };
-        let keys = self
-            .credential
-            .keys(Side::Joiner, seed, &opened.share, &transcript)?;
+        let keys = self.credential.keys(Side::Joiner, seed, &opened.share, &transcript)?;
         let mut channel = SealedChannel::new(&keys, Direction::ToOpener);
-        let payload = FirstPayload {
-            introduction: introduction.clone(),
-            message: first,
-        };
+        let payload = FirstPayload { introduction: introduction.clone(), message: first };
         let first = channel.seal_bytes(&payload.encode()?)?;
         let proof = *keys.joiner_proof.as_bytes();
         let greeting = name(&share);
@@ -296,20 +277,12 @@ impl fmt::Debug for Joiner {
 
 impl fmt::Debug for Greeting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "Greeting(to {}, repeated {})",
-            self.to, self.repeated
-        )
+        write!(formatter, "Greeting(to {}, repeated {})", self.to, self.repeated)
     }
 }
 
 impl fmt::Debug for Admitted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "Admitted({}, epoch {}, {:?})",
-            self.member, self.epoch, self.agreed
-        )
+        write!(formatter, "Admitted({}, epoch {}, {:?})", self.member, self.epoch, self.agreed)
     }
 }

@@ -141,11 +141,7 @@ impl Credential {
     }
 
     const fn wrong_proof(&self) -> JoinError {
-        if self.is_code() {
-            JoinError::WrongCode
-        } else {
-            JoinError::ProofRefused
-        }
+        if self.is_code() { JoinError::WrongCode } else { JoinError::ProofRefused }
     }
 
     fn new_secret(&self, keys: &JoinKeys) -> Option<SessionSecret> {

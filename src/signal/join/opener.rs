@@ -74,10 +74,7 @@ impl Opener {
         if runs >= RUNS_MAX {
             return Err(JoinError::TooManyRuns);
         }
-        let credential = Credential::Words {
-            room: code.room(),
-            password: code.password(),
-        };
+        let credential = Credential::Words { room: code.room(), password: code.password() };
         Self::new(credential, capabilities, runs, 0, seed)
     }
 
@@ -91,13 +88,7 @@ impl Opener {
         last_epoch: u64,
         seed: Seed,
     ) -> Result<Self, JoinError> {
-        Self::new(
-            Credential::Secret(secret.clone()),
-            capabilities,
-            0,
-            last_epoch,
-            seed,
-        )
+        Self::new(Credential::Secret(secret.clone()), capabilities, 0, last_epoch, seed)
     }
 
     fn new(
@@ -176,10 +167,7 @@ impl Opener {
             return Err(JoinError::WrongMember);
         }
         if hello.epoch <= self.last_epoch {
-            return Err(JoinError::StaleEpoch {
-                epoch: hello.epoch,
-                last: self.last_epoch,
-            });
+            return Err(JoinError::StaleEpoch { epoch: hello.epoch, last: self.last_epoch });
         }
         let mut channel = SealedChannel::new(&keys, Direction::ToJoiner);
         let first = FirstPayload::decode(&channel.open_bytes(&hello.first)?)?;
@@ -252,8 +240,7 @@ impl Opener {
             joiner_capabilities: &hello.capabilities,
             epoch: hello.epoch,
         };
-        self.credential
-            .keys(Side::Opener, &self.seed, &hello.share, &transcript)
+        self.credential.keys(Side::Opener, &self.seed, &hello.share, &transcript)
     }
 
     fn renew_deposit(&mut self) -> Result<(), JoinError> {
@@ -273,17 +260,11 @@ impl Proved {
         introduction: &Introduction,
         first: Option<SignalMessage>,
     ) -> Result<(Vec<u8>, SealedChannel), JoinError> {
-        let payload = FirstPayload {
-            introduction: introduction.clone(),
-            message: first,
-        };
+        let payload = FirstPayload { introduction: introduction.clone(), message: first };
         let first = self.channel.seal_bytes(&payload.encode()?)?;
-        let welcome = JoinPayload::Welcome(Welcome {
-            answers: self.answers,
-            proof: self.proof,
-            first,
-        })
-        .encode()?;
+        let welcome =
+            JoinPayload::Welcome(Welcome { answers: self.answers, proof: self.proof, first })
+                .encode()?;
         Ok((welcome, self.channel))
     }
 }
@@ -303,10 +284,6 @@ impl fmt::Debug for Opener {
 
 impl fmt::Debug for Proved {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "Proved({}, epoch {}, {:?})",
-            self.member, self.epoch, self.agreed
-        )
+        write!(formatter, "Proved({}, epoch {}, {:?})", self.member, self.epoch, self.agreed)
     }
 }

@@ -124,10 +124,7 @@ pub(super) fn name(bytes: &[u8]) -> Name {
 
 const fn check_size(bytes: &[u8], limit: usize) -> Result<(), CodecError> {
     if bytes.len() > limit {
-        return Err(CodecError::TooLarge {
-            bytes: bytes.len(),
-            limit,
-        });
+        return Err(CodecError::TooLarge { bytes: bytes.len(), limit });
     }
     Ok(())
 }

@@ -27,13 +27,7 @@ fn code(text: &str) -> Code {
 }
 
 fn opener() -> Opener {
-    Opener::for_code(
-        &code("7-crane-velvet-orbit"),
-        capabilities(OPENER),
-        0,
-        seed(1),
-    )
-    .unwrap()
+    Opener::for_code(&code("7-crane-velvet-orbit"), capabilities(OPENER), 0, seed(1)).unwrap()
 }
 
 fn joiner(text: &str) -> Joiner {
@@ -45,29 +39,19 @@ fn right_joiner() -> Joiner {
 }
 
 fn offer() -> Option<SignalMessage> {
-    Some(SignalMessage::Offer {
-        attempt: Attempt(1),
-        sdp: SDP.to_owned(),
-    })
+    Some(SignalMessage::Offer { attempt: Attempt(1), sdp: SDP.to_owned() })
 }
 
 fn introduction(name: &str) -> Introduction {
-    Introduction {
-        name: name.to_owned(),
-        session: Some(SessionId([9; 16])),
-    }
+    Introduction { name: name.to_owned(), session: Some(SessionId([9; 16])) }
 }
 
 fn greet(joiner: &mut Joiner, deposit: &[u8], byte: u8) -> Greeting {
-    joiner
-        .handle_deposit(deposit, &introduction("laptop"), offer(), &seed(byte))
-        .unwrap()
+    joiner.handle_deposit(deposit, &introduction("laptop"), offer(), &seed(byte)).unwrap()
 }
 
 fn hello(payload: &[u8]) -> Hello {
-    let Ok(JoinPayload::Hello(hello)) = JoinPayload::decode(payload) else {
-        panic!("not a hello")
-    };
+    let Ok(JoinPayload::Hello(hello)) = JoinPayload::decode(payload) else { panic!("not a hello") };
     hello
 }
 
@@ -85,9 +69,7 @@ fn join(
     byte: u8,
 ) -> (Option<SessionSecret>, Admitted, SealedChannel) {
     let greeting = greet(joiner, opener.deposit(), byte);
-    let proved = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(byte + 100))
-        .unwrap();
+    let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(byte + 100)).unwrap();
     assert_eq!(proved.first, offer());
     assert_eq!(proved.introduction.name, "laptop");
     let secret = proved.secret.clone();
@@ -115,9 +97,7 @@ fn a_code_pairs_two_members_once() {
     let mut late = Joiner::for_code(&code("7-crane-velvet-orbit"), capabilities(STRANGER), 0);
     let greeting = greet(&mut late, opener.deposit(), 5);
     assert_eq!(
-        opener
-            .handle_hello(STRANGER, &hello(&greeting.payload), seed(6))
-            .unwrap_err(),
+        opener.handle_hello(STRANGER, &hello(&greeting.payload), seed(6)).unwrap_err(),
         JoinError::Spent
     );
 }
@@ -126,62 +106,35 @@ fn a_code_pairs_two_members_once() {
 fn a_wrong_code_fails_on_both_sides_and_burns() {
     let (mut opener, mut wrong) = (opener(), joiner("7-crane-velvet-orange"));
     let greeting = greet(&mut wrong, opener.deposit(), 2);
-    let error = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-        .unwrap_err();
+    let error = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap_err();
     assert!(error.burns_room());
     assert!(opener.is_spent());
-    assert_eq!(
-        wrong.handle_rejection(Rejection::WrongCode),
-        JoinError::WrongCode
-    );
+    assert_eq!(wrong.handle_rejection(Rejection::WrongCode), JoinError::WrongCode);
     // One guess: the right words come too late.
     let greeting = greet(&mut right_joiner(), opener.deposit(), 4);
     assert_eq!(
-        opener
-            .handle_hello(JOINER, &hello(&greeting.payload), seed(5))
-            .unwrap_err(),
+        opener.handle_hello(JOINER, &hello(&greeting.payload), seed(5)).unwrap_err(),
         JoinError::Spent
     );
-    assert!(
-        wrong
-            .handle_deposit(opener.deposit(), &introduction(""), None, &seed(6))
-            .is_err()
-    );
+    assert!(wrong.handle_deposit(opener.deposit(), &introduction(""), None, &seed(6)).is_err());
 }
 
 #[test]
 fn a_lying_opener_learns_one_guess_and_the_joiner_refuses_it() {
-    let mut lying = Opener::for_code(
-        &code("7-crane-velvet-orange"),
-        capabilities(OPENER),
-        0,
-        seed(1),
-    )
-    .unwrap();
+    let mut lying =
+        Opener::for_code(&code("7-crane-velvet-orange"), capabilities(OPENER), 0, seed(1)).unwrap();
     let mut joiner = right_joiner();
     let greeting = greet(&mut joiner, lying.deposit(), 2);
     assert_eq!(
-        lying
-            .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-            .unwrap_err(),
+        lying.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap_err(),
         JoinError::WrongCode
     );
     // It welcomes nevertheless, with a proof it had to make up.
     let first = hello(&greeting.payload).first;
-    let forged = Welcome {
-        answers: payload::name(&hello(&greeting.payload).share),
-        proof: [0; 32],
-        first,
-    };
-    assert_eq!(
-        joiner.handle_welcome(OPENER, &forged).unwrap_err(),
-        JoinError::WrongCode
-    );
-    assert_eq!(
-        joiner.handle_welcome(OPENER, &forged).unwrap_err(),
-        JoinError::Unexpected
-    );
+    let forged =
+        Welcome { answers: payload::name(&hello(&greeting.payload).share), proof: [0; 32], first };
+    assert_eq!(joiner.handle_welcome(OPENER, &forged).unwrap_err(), JoinError::WrongCode);
+    assert_eq!(joiner.handle_welcome(OPENER, &forged).unwrap_err(), JoinError::Unexpected);
 }
 
 #[test]
@@ -190,52 +143,25 @@ fn a_joiner_that_vanishes_runs_again_three_times_in_all() {
     let mut joiner = right_joiner();
     let mut elements = std::collections::BTreeSet::new();
     for run in 0..RUNS_MAX {
-        assert!(
-            elements.insert(opener.deposit().to_vec()),
-            "a fresh element every run"
-        );
-        let greeting = greet(
-            &mut joiner,
-            opener.deposit(),
-            10 + u8::try_from(run).unwrap(),
-        );
+        assert!(elements.insert(opener.deposit().to_vec()), "a fresh element every run");
+        let greeting = greet(&mut joiner, opener.deposit(), 10 + u8::try_from(run).unwrap());
         assert!(!greeting.repeated);
-        opener
-            .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-            .unwrap();
+        opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap();
         assert_eq!(opener.runs(), run + 1);
         assert_eq!(opener.handle_departure(STRANGER, seed(40)), Ok(false));
         let departure = opener.handle_departure(JOINER, seed(50 + u8::try_from(run).unwrap()));
         assert_eq!(
             departure,
-            if run + 1 < RUNS_MAX {
-                Ok(true)
-            } else {
-                Err(JoinError::TooManyRuns)
-            }
+            if run + 1 < RUNS_MAX { Ok(true) } else { Err(JoinError::TooManyRuns) }
         );
     }
     assert!(opener.is_spent());
-    let another = Opener::for_code(
-        &code("7-crane-velvet-orbit"),
-        capabilities(OPENER),
-        1,
-        seed(77),
-    )
-    .unwrap();
+    let another =
+        Opener::for_code(&code("7-crane-velvet-orbit"), capabilities(OPENER), 1, seed(77)).unwrap();
     let refused = joiner.handle_deposit(another.deposit(), &introduction(""), None, &seed(9));
-    assert_eq!(
-        refused.unwrap_err(),
-        JoinError::TooManyRuns,
-        "the joiner counts too"
-    );
+    assert_eq!(refused.unwrap_err(), JoinError::TooManyRuns, "the joiner counts too");
     assert!(matches!(
-        Opener::for_code(
-            &code("7-crane-velvet-orbit"),
-            capabilities(OPENER),
-            RUNS_MAX,
-            seed(1)
-        ),
+        Opener::for_code(&code("7-crane-velvet-orbit"), capabilities(OPENER), RUNS_MAX, seed(1)),
         Err(JoinError::TooManyRuns)
     ));
 }
@@ -261,20 +187,11 @@ fn leftovers_of_a_broken_run_are_ignored() {
 
     let greeting = greet(&mut joiner, opener.deposit(), 5);
     assert_eq!(
-        joiner
-            .handle_welcome(OPENER, &welcome(&old_welcome))
-            .unwrap_err(),
+        joiner.handle_welcome(OPENER, &welcome(&old_welcome)).unwrap_err(),
         JoinError::Stale
     );
-    assert_eq!(
-        opener
-            .handle_hello(JOINER, &old_hello, seed(6))
-            .unwrap_err(),
-        JoinError::Stale
-    );
-    let proved = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(7))
-        .unwrap();
+    assert_eq!(opener.handle_hello(JOINER, &old_hello, seed(6)).unwrap_err(), JoinError::Stale);
+    let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(7)).unwrap();
     let (payload, _) = proved.welcome(&introduction("desktop"), None).unwrap();
     let mut admitted = joiner.handle_welcome(OPENER, &welcome(&payload)).unwrap();
     let late = old_channel.seal(&SignalMessage::Stored).unwrap();
@@ -288,19 +205,13 @@ fn strangers_neither_join_nor_disturb() {
     // A stranger cannot pass the joiner's hello off as its own, before or after.
     let mut copy = opener_copy();
     assert_eq!(
-        copy.handle_hello(STRANGER, &hello(&greeting.payload), seed(9))
-            .unwrap_err(),
+        copy.handle_hello(STRANGER, &hello(&greeting.payload), seed(9)).unwrap_err(),
         JoinError::WrongMember
     );
     assert!(!copy.is_spent(), "the joiner itself still can");
-    assert!(
-        copy.handle_hello(JOINER, &hello(&greeting.payload), seed(9))
-            .is_ok()
-    );
+    assert!(copy.handle_hello(JOINER, &hello(&greeting.payload), seed(9)).is_ok());
 
-    let proved = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-        .unwrap();
+    let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap();
     // While a member is being paired, a guess is not even looked at.
     let guess = greet(
         &mut Joiner::for_code(&code("7-crane-velvet-orange"), capabilities(STRANGER), 0),
@@ -308,25 +219,18 @@ fn strangers_neither_join_nor_disturb() {
         8,
     );
     assert_eq!(
-        opener
-            .handle_hello(STRANGER, &hello(&guess.payload), seed(4))
-            .unwrap_err(),
+        opener.handle_hello(STRANGER, &hello(&guess.payload), seed(4)).unwrap_err(),
         JoinError::Busy
     );
     let (payload, _) = proved.welcome(&introduction("desktop"), None).unwrap();
     assert_eq!(
-        joiner
-            .handle_welcome(STRANGER, &welcome(&payload))
-            .unwrap_err(),
+        joiner.handle_welcome(STRANGER, &welcome(&payload)).unwrap_err(),
         JoinError::WrongMember
     );
     joiner.handle_welcome(OPENER, &welcome(&payload)).unwrap();
     assert!(opener.handle_stored(JOINER));
     assert_eq!(opener.handle_departure(STRANGER, seed(5)), Ok(false));
-    assert_eq!(
-        joiner.handle_rejection(Rejection::WrongCode),
-        JoinError::Unexpected
-    );
+    assert_eq!(joiner.handle_rejection(Rejection::WrongCode), JoinError::Unexpected);
 }
 
 fn opener_copy() -> Opener {
@@ -347,10 +251,7 @@ fn a_session_is_joined_again_and_again_with_newer_epochs() {
         assert!(new_secret.is_none() && admitted.secret.is_none());
         assert_eq!(admitted.epoch, 6 + u64::from(round));
         assert_eq!(admitted.channel.join(), channel.join());
-        assert!(
-            !deposits.contains(&opener.deposit().to_vec()),
-            "a nonce serves one join"
-        );
+        assert!(!deposits.contains(&opener.deposit().to_vec()), "a nonce serves one join");
         deposits.push(opener.deposit().to_vec());
         joins.push(channel.join());
     }
@@ -364,30 +265,20 @@ fn a_session_hello_is_not_replayed_and_old_secrets_open_nothing() {
     let mut opener = Opener::for_session(&secret, capabilities(OPENER), 0, seed(1)).unwrap();
     let mut joiner = Joiner::for_session(&secret, capabilities(JOINER), 0);
     let greeting = greet(&mut joiner, opener.deposit(), 2);
-    opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-        .unwrap();
+    opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap();
     assert_eq!(
-        opener
-            .handle_hello(JOINER, &hello(&greeting.payload), seed(4))
-            .unwrap_err(),
+        opener.handle_hello(JOINER, &hello(&greeting.payload), seed(4)).unwrap_err(),
         JoinError::Stale
     );
 
     let mut other = Joiner::for_session(&SessionSecret([5; 32]), capabilities(JOINER), 0);
     assert_ne!(other.room(), opener.room());
     let greeting = greet(&mut other, opener.deposit(), 5);
-    let error = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(6))
-        .unwrap_err();
+    let error = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(6)).unwrap_err();
     assert_eq!(error, JoinError::ProofRefused);
     assert!(!error.burns_room() && !opener.is_spent());
     // The real peer is not harmed.
-    join(
-        &mut opener,
-        &mut Joiner::for_session(&secret, capabilities(JOINER), 0),
-        20,
-    );
+    join(&mut opener, &mut Joiner::for_session(&secret, capabilities(JOINER), 0), 20);
 }
 
 #[test]
@@ -408,9 +299,7 @@ fn an_older_epoch_is_refused_even_with_the_secret() {
         joiner_capabilities: &hello.capabilities,
         epoch: hello.epoch,
     };
-    hello.proof = *JoinKeys::derive(&secret.0, &transcript)
-        .joiner_proof
-        .as_bytes();
+    hello.proof = *JoinKeys::derive(&secret.0, &transcript).joiner_proof.as_bytes();
     assert_eq!(
         newer.handle_hello(JOINER, &hello, seed(3)).unwrap_err(),
         JoinError::StaleEpoch { epoch: 1, last: 7 }
@@ -422,11 +311,7 @@ fn an_epoch_at_the_end_is_refused() {
     let secret = SessionSecret([4; 32]);
     let opener = Opener::for_session(&secret, capabilities(OPENER), u64::MAX, seed(1)).unwrap();
     let mut joiner = Joiner::for_session(&secret, capabilities(JOINER), 0);
-    assert!(
-        joiner
-            .handle_deposit(opener.deposit(), &introduction(""), None, &seed(2))
-            .is_err()
-    );
+    assert!(joiner.handle_deposit(opener.deposit(), &introduction(""), None, &seed(2)).is_err());
 }
 
 /// Everything a host can change in the opener's deposit makes the joiner's proof fail: the room is burnt, nobody joins.
@@ -450,28 +335,15 @@ fn altered_deposits_are_noticed() {
         opener.handle_hello(JOINER, &hello, seed(3)).unwrap_err()
     };
     let stripped = |deposit: &mut Deposit| {
-        let theirs = Capabilities {
-            features: 0,
-            ..Capabilities::decode(&deposit.capabilities).unwrap()
-        };
+        let theirs =
+            Capabilities { features: 0, ..Capabilities::decode(&deposit.capabilities).unwrap() };
         deposit.capabilities = theirs.encode().unwrap();
     };
-    assert_eq!(
-        alter(&stripped),
-        JoinError::WrongCode,
-        "stripped capabilities (H-06)"
-    );
-    assert_eq!(
-        alter(&|deposit| deposit.last_epoch = 9),
-        JoinError::WrongCode
-    );
-    let substituted = Opener::for_code(
-        &code("7-crane-velvet-orange"),
-        capabilities(OPENER),
-        0,
-        seed(66),
-    )
-    .unwrap();
+    assert_eq!(alter(&stripped), JoinError::WrongCode, "stripped capabilities (H-06)");
+    assert_eq!(alter(&|deposit| deposit.last_epoch = 9), JoinError::WrongCode);
+    let substituted =
+        Opener::for_code(&code("7-crane-velvet-orange"), capabilities(OPENER), 0, seed(66))
+            .unwrap();
     let share = Deposit::decode(substituted.deposit()).unwrap().share;
     assert_eq!(
         alter(&|deposit| deposit.share.clone_from(&share)),
@@ -492,38 +364,18 @@ fn altered_hellos_are_noticed() {
         assert_eq!(error.burns_room(), opener.is_spent());
         error
     };
-    let stripped = Capabilities {
-        features: 0,
-        ..capabilities(JOINER)
-    }
-    .encode()
-    .unwrap();
-    assert_eq!(
-        alter(&|hello| hello.capabilities.clone_from(&stripped)),
-        JoinError::WrongCode
-    );
+    let stripped = Capabilities { features: 0, ..capabilities(JOINER) }.encode().unwrap();
+    assert_eq!(alter(&|hello| hello.capabilities.clone_from(&stripped)), JoinError::WrongCode);
     assert_eq!(alter(&|hello| hello.proof[0] ^= 1), JoinError::WrongCode);
     assert_eq!(alter(&|hello| hello.epoch += 1), JoinError::WrongCode);
     let another = hello(&greet(&mut right_joiner(), opener.deposit(), 30).payload);
-    assert_eq!(
-        alter(&|hello| hello.share.clone_from(&another.share)),
-        JoinError::WrongCode
-    );
+    assert_eq!(alter(&|hello| hello.share.clone_from(&another.share)), JoinError::WrongCode);
     // What is not a guess does not burn: no element, another deposit, a damaged or foreign offer.
-    assert_eq!(
-        alter(&|hello| hello.share = vec![0; 3]),
-        JoinError::Pake(PakeError)
-    );
+    assert_eq!(alter(&|hello| hello.share = vec![0; 3]), JoinError::Pake(PakeError));
     let reflected = Deposit::decode(opener.deposit()).unwrap().share;
-    assert_eq!(
-        alter(&|hello| hello.share.clone_from(&reflected)),
-        JoinError::Pake(PakeError)
-    );
+    assert_eq!(alter(&|hello| hello.share.clone_from(&reflected)), JoinError::Pake(PakeError));
     assert_eq!(alter(&|hello| hello.answers[0] ^= 1), JoinError::Stale);
-    assert_eq!(
-        alter(&|hello| hello.first.ciphertext[40] ^= 1),
-        JoinError::Seal(SealError::Forged)
-    );
+    assert_eq!(alter(&|hello| hello.first.ciphertext[40] ^= 1), JoinError::Seal(SealError::Forged));
     assert_eq!(
         alter(&|hello| hello.first = another.first.clone()),
         JoinError::Seal(SealError::OtherJoin)
@@ -536,16 +388,9 @@ fn altered_welcomes_are_noticed() {
     let mut opener = opener();
     let mut joiner = right_joiner();
     let greeting = greet(&mut joiner, opener.deposit(), 2);
-    let proved = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-        .unwrap();
-    let answer = SignalMessage::Answer {
-        attempt: Attempt(1),
-        sdp: SDP.to_owned(),
-    };
-    let (payload, _) = proved
-        .welcome(&introduction("desktop"), Some(answer))
-        .unwrap();
+    let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap();
+    let answer = SignalMessage::Answer { attempt: Attempt(1), sdp: SDP.to_owned() };
+    let (payload, _) = proved.welcome(&introduction("desktop"), Some(answer)).unwrap();
     for index in 0..payload.len() {
         let mut altered = payload.clone();
         altered[index] ^= 1;
@@ -554,10 +399,7 @@ fn altered_welcomes_are_noticed() {
         };
         let mut joiner = right_joiner();
         greet(&mut joiner, opener.deposit(), 2);
-        assert!(
-            joiner.handle_welcome(OPENER, &altered).is_err(),
-            "byte {index}"
-        );
+        assert!(joiner.handle_welcome(OPENER, &altered).is_err(), "byte {index}");
     }
     assert!(joiner.handle_welcome(OPENER, &welcome(&payload)).is_ok());
 }
@@ -567,26 +409,14 @@ fn nothing_readable_passes_the_host() {
     let (mut opener, mut joiner) = (opener(), right_joiner());
     let mut seen = opener.deposit().to_vec();
     let greeting = greet(&mut joiner, opener.deposit(), 2);
-    let proved = opener
-        .handle_hello(JOINER, &hello(&greeting.payload), seed(3))
-        .unwrap();
+    let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap();
     let (payload, mut channel) = proved.welcome(&introduction("desktop"), None).unwrap();
     let sealed = channel.seal(&offer().unwrap()).unwrap();
     seen.extend(greeting.payload);
     seen.extend(payload);
     seen.extend(JoinPayload::Sealed(sealed).encode().unwrap());
-    for word in [
-        "crane",
-        "velvet",
-        "orbit",
-        "fingerprint",
-        "AA:BB",
-        "laptop",
-        "desktop",
-    ] {
-        let found = seen
-            .windows(word.len())
-            .any(|window| window == word.as_bytes());
+    for word in ["crane", "velvet", "orbit", "fingerprint", "AA:BB", "laptop", "desktop"] {
+        let found = seen.windows(word.len()).any(|window| window == word.as_bytes());
         assert!(!found, "{word} is readable");
     }
 }
@@ -648,9 +478,7 @@ proptest! {
 fn envelopes_survive_their_byte_form() {
     let (mut opener, mut joiner) = (opener(), right_joiner());
     let (_, mut admitted, mut channel) = join(&mut opener, &mut joiner, 2);
-    let bytes = JoinPayload::Sealed(channel.seal(&offer().unwrap()).unwrap())
-        .encode()
-        .unwrap();
+    let bytes = JoinPayload::Sealed(channel.seal(&offer().unwrap()).unwrap()).encode().unwrap();
     let Ok(JoinPayload::Sealed(envelope)) = JoinPayload::decode(&bytes) else {
         panic!("not sealed")
     };

@@ -80,10 +80,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn full(burst: u32, now: Instant) -> Self {
-        Self {
-            tokens: f64::from(burst),
-            since: now,
-        }
+        Self { tokens: f64::from(burst), since: now }
     }
 
     /// Takes one token; false if there is none.
@@ -104,9 +101,7 @@ impl Bucket {
 
     fn refill(&mut self, burst: u32, per_second: f64, now: Instant) {
         let elapsed = now.saturating_duration_since(self.since).as_secs_f64();
-        self.tokens = elapsed
-            .mul_add(per_second, self.tokens)
-            .min(f64::from(burst));
+        self.tokens = elapsed.mul_add(per_second, self.tokens).min(f64::from(burst));
         self.since = now;
     }
 }

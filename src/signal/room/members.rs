@@ -80,9 +80,7 @@ impl Room {
     }
 
     pub(super) fn is_member(&self, (member, token): Sender<'_>) -> bool {
-        self.members
-            .get(&member)
-            .is_some_and(|known| known.proves(token))
+        self.members.get(&member).is_some_and(|known| known.proves(token))
     }
 
     /// Lets a member in, or in again; the connection it had before, if it had one.
@@ -101,11 +99,7 @@ impl Room {
             None => {
                 self.members.insert(
                     id,
-                    Member {
-                        token_hash: hash(token),
-                        presence: here,
-                        queue: VecDeque::new(),
-                    },
+                    Member { token_hash: hash(token), presence: here, queue: VecDeque::new() },
                 );
                 self.deserted = None;
                 return Ok(None);
@@ -123,16 +117,12 @@ impl Room {
     }
 
     pub(super) fn connection_of(&self, member: MemberId) -> Option<ConnectionId> {
-        self.members
-            .get(&member)
-            .and_then(|member| member.presence.connection())
+        self.members.get(&member).and_then(|member| member.presence.connection())
     }
 
     /// Whether the two know of each other: in a code room only with the opener.
     pub(super) fn may_talk(&self, from: MemberId, to: MemberId) -> bool {
-        let star = self
-            .opener
-            .is_none_or(|opener| opener == from || opener == to);
+        let star = self.opener.is_none_or(|opener| opener == from || opener == to);
         star && from != to && self.members.contains_key(&to)
     }
 
@@ -146,10 +136,7 @@ impl Room {
 
     /// Their connections.
     pub(super) fn audience(&self, member: MemberId) -> Vec<ConnectionId> {
-        self.present_peers(member)
-            .into_iter()
-            .filter_map(|peer| self.connection_of(peer))
-            .collect()
+        self.present_peers(member).into_iter().filter_map(|peer| self.connection_of(peer)).collect()
     }
 
     /// The deposit for a member to answer: never its own.
@@ -182,11 +169,7 @@ impl Room {
     ) -> Option<usize> {
         let queue = &mut self.members.get_mut(&to)?.queue;
         queue.push_back((from, payload));
-        if queue.len() > limit {
-            queue.pop_front().map(|(_, dropped)| dropped.len())
-        } else {
-            None
-        }
+        if queue.len() > limit { queue.pop_front().map(|(_, dropped)| dropped.len()) } else { None }
     }
 
     /// What was kept for a member, oldest first.
@@ -201,11 +184,7 @@ impl Room {
         if let Some(member) = self.members.get_mut(&member) {
             member.presence = Presence::Away { since: now };
         }
-        if self
-            .members
-            .values()
-            .all(|member| member.presence.connection().is_none())
-        {
+        if self.members.values().all(|member| member.presence.connection().is_none()) {
             self.deserted = Some(now);
         }
     }
@@ -223,11 +202,7 @@ impl Room {
 
     pub(super) fn remove(&mut self, member: MemberId) -> Option<Removed> {
         let removed = self.members.remove(&member)?;
-        if self
-            .deposit
-            .as_ref()
-            .is_some_and(|(from, _)| *from == member)
-        {
+        if self.deposit.as_ref().is_some_and(|(from, _)| *from == member) {
             self.deposit = None;
         }
         Some(Removed {
@@ -256,11 +231,7 @@ impl Room {
             Presence::Here(_) => false,
             Presence::Away { since } => now.saturating_duration_since(*since) >= absence,
         };
-        self.members
-            .iter()
-            .filter(|(_, member)| over(member))
-            .map(|(id, _)| *id)
-            .collect()
+        self.members.iter().filter(|(_, member)| over(member)).map(|(id, _)| *id).collect()
     }
 }
 

@@ -163,42 +163,22 @@ impl Rooms {
     pub fn handle_connected(&mut self, connection: ConnectionId, address: IpAddr, now: Instant) {
         self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
         let address = subscriber(address);
-        let from_here = self
-            .addresses
-            .get(&address)
-            .map_or(0, |entry| entry.connections);
+        let from_here = self.addresses.get(&address).map_or(0, |entry| entry.connections);
         let full = self.connections.len() >= self.limits.connections_max
             || (from_here >= self.limits.connections_per_address_max && !address.is_loopback())
             || (from_here == 0 && self.addresses.len() >= ADDRESSES_MAX);
         if full {
             self.counters.connections_closed += 1;
-            self.commands.push_back(Command::Close {
-                connection,
-                reason: CloseReason::HostFull,
-            });
+            self.commands.push_back(Command::Close { connection, reason: CloseReason::HostFull });
             return;
         }
         self.counters.connections += 1;
         let tries = Bucket::full(self.limits.tries_burst, now);
-        self.addresses
-            .entry(address)
-            .or_insert(Address {
-                connections: 0,
-                tries,
-            })
-            .connections += 1;
+        self.addresses.entry(address).or_insert(Address { connections: 0, tries }).connections += 1;
         let bucket = Bucket::full(self.limits.messages_burst, now);
         let rooms = BTreeSet::new();
-        self.connections.insert(
-            connection,
-            Connection {
-                address,
-                since: now,
-                bucket,
-                rooms,
-                waiting: false,
-            },
-        );
+        self.connections
+            .insert(connection, Connection { address, since: now, bucket, rooms, waiting: false });
     }
 
     /// A ping arrived: answered elsewhere, but it counts.
@@ -230,19 +210,12 @@ impl Rooms {
                 self.counters.refusals += 1;
                 self.send(
                     connection,
-                    HostMessage::Refused {
-                        room: None,
-                        reason: RefusalReason::TooLarge,
-                    },
+                    HostMessage::Refused { room: None, reason: RefusalReason::TooLarge },
                 );
             }
-            Err(CodecError::Version { .. }) => self.close(
-                connection,
-                CloseReason::Version {
-                    host: PROTOCOL_VERSION,
-                },
-                now,
-            ),
+            Err(CodecError::Version { .. }) => {
+                self.close(connection, CloseReason::Version { host: PROTOCOL_VERSION }, now)
+            }
             Err(CodecError::TooLarge { .. } | CodecError::Malformed) => {
                 self.close(connection, CloseReason::Malformed, now)
             }
@@ -256,9 +229,7 @@ impl Rooms {
         };
         self.counters.messages += 1;
         let per_second = f64::from(self.limits.messages_per_second);
-        let within = state
-            .bucket
-            .take(self.limits.messages_burst, per_second, now);
+        let within = state.bucket.take(self.limits.messages_burst, per_second, now);
         if !within {
             self.close(connection, CloseReason::TooManyMessages, now);
         }
@@ -283,8 +254,7 @@ impl Rooms {
             self.close(connection, CloseReason::Shutdown { retry_after_ms }, now);
         }
         // Those that left first were still announced to the others.
-        self.commands
-            .retain(|command| matches!(command, Command::Close { .. }));
+        self.commands.retain(|command| matches!(command, Command::Close { .. }));
     }
 
     /// Drops what has run out of time.
@@ -295,8 +265,7 @@ impl Rooms {
         self.close_those_without_a_room(now);
         self.expire_waiters(now);
         self.expire_members_and_rooms(now);
-        self.tombstones
-            .handle_timeout(self.limits.tombstone_lifetime, now);
+        self.tombstones.handle_timeout(self.limits.tombstone_lifetime, now);
         let (burst, per_second) = (self.limits.tries_burst, self.tries_per_second());
         self.addresses.retain(|_, entry| {
             entry.connections > 0 || !entry.tries.is_full(burst, per_second, now)

@@ -21,17 +21,13 @@ impl Rooms {
             RoomName::Code(_) => self.limits.members_max,
             RoomName::Session(_) => SESSION_MEMBERS_MAX,
         };
-        let (Some(state), Some(room)) = (
-            self.connections.get_mut(&connection),
-            self.rooms.get_mut(&name),
-        ) else {
+        let (Some(state), Some(room)) =
+            (self.connections.get_mut(&connection), self.rooms.get_mut(&name))
+        else {
             return Err(RefusalReason::NoSuchRoom);
         };
         // One connection speaks for one member of a room.
-        if room
-            .member_of(connection)
-            .is_some_and(|member| member != who.0)
-        {
+        if room.member_of(connection).is_some_and(|member| member != who.0) {
             return Err(RefusalReason::NotPermitted);
         }
         if !state.rooms.contains(&name) && state.rooms.len() >= self.limits.rooms_per_connection_max
@@ -46,13 +42,7 @@ impl Rooms {
             self.close(old, CloseReason::Replaced, now);
         }
         for peer in audience {
-            self.send(
-                peer,
-                HostMessage::PeerJoined {
-                    room: name,
-                    member: who.0,
-                },
-            );
+            self.send(peer, HostMessage::PeerJoined { room: name, member: who.0 });
         }
         Ok(())
     }
@@ -63,35 +53,19 @@ impl Rooms {
         name: RoomName,
         member: MemberId,
     ) {
-        let queue = self
-            .rooms
-            .get_mut(&name)
-            .map(|room| room.take_queue(member))
-            .unwrap_or_default();
+        let queue =
+            self.rooms.get_mut(&name).map(|room| room.take_queue(member)).unwrap_or_default();
         for (from, payload) in queue {
             self.queued_bytes -= payload.len();
-            self.send(
-                connection,
-                HostMessage::Relayed {
-                    room: name,
-                    from,
-                    payload,
-                },
-            );
+            self.send(connection, HostMessage::Relayed { room: name, from, payload });
         }
     }
 
     fn drop_queue(&mut self, name: RoomName, member: MemberId) {
-        let queue = self
-            .rooms
-            .get_mut(&name)
-            .map(|room| room.take_queue(member))
-            .unwrap_or_default();
+        let queue =
+            self.rooms.get_mut(&name).map(|room| room.take_queue(member)).unwrap_or_default();
         self.counters.dropped += queue.len() as u64;
-        self.queued_bytes -= queue
-            .iter()
-            .map(|(_, payload)| payload.len())
-            .sum::<usize>();
+        self.queued_bytes -= queue.iter().map(|(_, payload)| payload.len()).sum::<usize>();
     }
 
     /// Removes a member that is told why.
@@ -102,10 +76,7 @@ impl Rooms {
         reason: RefusalReason,
         now: Instant,
     ) {
-        if let Some(connection) = self
-            .rooms
-            .get(&name)
-            .and_then(|room| room.connection_of(member))
+        if let Some(connection) = self.rooms.get(&name).and_then(|room| room.connection_of(member))
         {
             self.send(connection, HostMessage::RoomClosed { room: name, reason });
         }
@@ -121,9 +92,8 @@ impl Rooms {
         };
         self.queued_bytes -= removed.queued_bytes;
         self.counters.dropped += removed.queued_messages;
-        if let Some(state) = removed
-            .connection
-            .and_then(|connection| self.connections.get_mut(&connection))
+        if let Some(state) =
+            removed.connection.and_then(|connection| self.connections.get_mut(&connection))
         {
             state.rooms.remove(&name);
             // Time to join another, as after connecting.
@@ -155,21 +125,15 @@ impl Rooms {
             self.send(connection, HostMessage::RoomClosed { room: name, reason });
         }
         if let RoomName::Code(number) = name {
-            let reason = if room.is_locked() {
-                RefusalReason::CodeUsed
-            } else {
-                reason
-            };
-            self.tombstones
-                .bury(number, reason, self.limits.tombstones_max, now);
+            let reason = if room.is_locked() { RefusalReason::CodeUsed } else { reason };
+            self.tombstones.bury(number, reason, self.limits.tombstones_max, now);
         }
     }
 
     pub(super) fn close(&mut self, connection: ConnectionId, reason: CloseReason, now: Instant) {
         if self.forget(connection, now) {
             self.counters.connections_closed += 1;
-            self.commands
-                .push_back(Command::Close { connection, reason });
+            self.commands.push_back(Command::Close { connection, reason });
         }
     }
 
@@ -263,11 +227,7 @@ impl Rooms {
             self.end_room(name, RefusalReason::Expired, now);
         }
         for (name, member) in gone {
-            if self
-                .rooms
-                .get(&name)
-                .is_some_and(|room| room.opener() == Some(member))
-            {
+            if self.rooms.get(&name).is_some_and(|room| room.opener() == Some(member)) {
                 // The opener's record stays until the lease ends: with it would go the proof of being the same.
                 self.drop_queue(name, member);
             } else {
@@ -277,9 +237,6 @@ impl Rooms {
     }
 
     pub(super) fn send(&mut self, connection: ConnectionId, message: HostMessage) {
-        self.commands.push_back(Command::Send {
-            connection,
-            message,
-        });
+        self.commands.push_back(Command::Send { connection, message });
     }
 }

@@ -17,19 +17,10 @@ impl Rooms {
         now: Instant,
     ) -> Refused {
         match message {
-            ClientMessage::Open {
-                number,
-                member,
-                token,
-                deposit,
-            } => self.open(connection, number, (member, &token), deposit, random, now),
-            ClientMessage::Join {
-                room,
-                member,
-                token,
-                deposit,
-                wait,
-            } => {
+            ClientMessage::Open { number, member, token, deposit } => {
+                self.open(connection, number, (member, &token), deposit, random, now)
+            }
+            ClientMessage::Join { room, member, token, deposit, wait } => {
                 self.count_try(connection, now)?;
                 match room {
                     RoomName::Code(number) => {
@@ -101,10 +92,7 @@ impl Rooms {
             if let Err(reason) = joined {
                 self.send(
                     waiter.connection,
-                    HostMessage::Refused {
-                        room: Some(RoomName::Code(number)),
-                        reason,
-                    },
+                    HostMessage::Refused { room: Some(RoomName::Code(number)), reason },
                 );
             }
         }
@@ -143,11 +131,8 @@ impl Rooms {
         deposit: Vec<u8>,
     ) -> Refused {
         let room = RoomName::Code(number);
-        let peers = self
-            .rooms
-            .get(&room)
-            .map(|room| room.present_peers(member))
-            .unwrap_or_default();
+        let peers =
+            self.rooms.get(&room).map(|room| room.present_peers(member)).unwrap_or_default();
         self.send(connection, HostMessage::Opened { number, peers });
         self.deposit(connection, room, deposit)?;
         self.deliver_queue(connection, room, member);
@@ -204,14 +189,7 @@ impl Rooms {
             return;
         };
         let (deposit, peers) = (room.deposit_for(member), room.present_peers(member));
-        self.send(
-            connection,
-            HostMessage::Joined {
-                room: name,
-                deposit,
-                peers,
-            },
-        );
+        self.send(connection, HostMessage::Joined { room: name, deposit, peers });
         self.deliver_queue(connection, name, member);
     }
 
@@ -247,20 +225,14 @@ impl Rooms {
 
     fn deposit(&mut self, connection: ConnectionId, name: RoomName, deposit: Vec<u8>) -> Refused {
         let room = self.rooms.get_mut(&name).ok_or(RefusalReason::NoSuchRoom)?;
-        let member = room
-            .member_of(connection)
-            .ok_or(RefusalReason::NotPermitted)?;
+        let member = room.member_of(connection).ok_or(RefusalReason::NotPermitted)?;
         if !room.set_deposit(member, deposit.clone())? {
             return Ok(());
         }
         for peer in room.audience(member) {
             self.send(
                 peer,
-                HostMessage::Deposited {
-                    room: name,
-                    from: member,
-                    deposit: deposit.clone(),
-                },
+                HostMessage::Deposited { room: name, from: member, deposit: deposit.clone() },
             );
         }
         Ok(())
@@ -275,23 +247,14 @@ impl Rooms {
         now: Instant,
     ) -> Refused {
         let room = self.rooms.get_mut(&name).ok_or(RefusalReason::NoSuchRoom)?;
-        let from = room
-            .member_of(connection)
-            .ok_or(RefusalReason::NotPermitted)?;
+        let from = room.member_of(connection).ok_or(RefusalReason::NotPermitted)?;
         if !room.may_talk(from, to) {
             return Err(RefusalReason::UnknownMember);
         }
         self.counters.relayed += 1;
         self.counters.relayed_bytes += payload.len() as u64;
         match room.connection_of(to) {
-            Some(peer) => self.send(
-                peer,
-                HostMessage::Relayed {
-                    room: name,
-                    from,
-                    payload,
-                },
-            ),
+            Some(peer) => self.send(peer, HostMessage::Relayed { room: name, from, payload }),
             None => {
                 let room_for_it =
                     self.queued_bytes.saturating_add(payload.len()) <= self.limits.queued_bytes_max;
@@ -330,10 +293,7 @@ impl Rooms {
     }
 
     fn check_opener(&self, connection: ConnectionId, number: u32) -> Refused {
-        let room = self
-            .rooms
-            .get(&RoomName::Code(number))
-            .ok_or(RefusalReason::NoSuchRoom)?;
+        let room = self.rooms.get(&RoomName::Code(number)).ok_or(RefusalReason::NoSuchRoom)?;
         if room.opener().is_some() && room.member_of(connection) == room.opener() {
             Ok(())
         } else {
@@ -402,10 +362,7 @@ impl Rooms {
 
 pub(super) const fn room_of(message: &ClientMessage) -> Option<RoomName> {
     match message {
-        ClientMessage::Open {
-            number: Some(number),
-            ..
-        }
+        ClientMessage::Open { number: Some(number), .. }
         | ClientMessage::Lock { number, .. }
         | ClientMessage::Burn { number } => Some(RoomName::Code(*number)),
         ClientMessage::Open { number: None, .. } => None,

@@ -23,45 +23,23 @@ fn token(byte: u8) -> MemberToken {
 }
 
 fn join(room: RoomName, member: MemberId) -> ClientMessage {
-    ClientMessage::Join {
-        room,
-        member,
-        token: token(member.0[0]),
-        deposit: None,
-        wait: false,
-    }
+    ClientMessage::Join { room, member, token: token(member.0[0]), deposit: None, wait: false }
 }
 
 fn open(number: Option<u32>) -> ClientMessage {
-    ClientMessage::Open {
-        number,
-        member: OPENER,
-        token: token(1),
-        deposit: b"deposit".to_vec(),
-    }
+    ClientMessage::Open { number, member: OPENER, token: token(1), deposit: b"deposit".to_vec() }
 }
 
 fn relay(room: RoomName, to: MemberId, payload: &[u8]) -> ClientMessage {
-    ClientMessage::Relay {
-        room,
-        to,
-        payload: payload.to_vec(),
-    }
+    ClientMessage::Relay { room, to, payload: payload.to_vec() }
 }
 
 fn relayed(room: RoomName, from: MemberId, payload: &[u8]) -> HostMessage {
-    HostMessage::Relayed {
-        room,
-        from,
-        payload: payload.to_vec(),
-    }
+    HostMessage::Relayed { room, from, payload: payload.to_vec() }
 }
 
 fn refused(room: RoomName, reason: RefusalReason) -> Vec<HostMessage> {
-    vec![HostMessage::Refused {
-        room: Some(room),
-        reason,
-    }]
+    vec![HostMessage::Refused { room: Some(room), reason }]
 }
 
 fn joined(room: RoomName, deposit: Option<MemberId>, peers: &[MemberId]) -> HostMessage {
@@ -86,8 +64,7 @@ impl World {
     fn connect_from(&mut self, address: &str) -> ConnectionId {
         self.next += 1;
         let connection = ConnectionId(self.next);
-        self.rooms
-            .handle_connected(connection, address.parse().unwrap(), self.now);
+        self.rooms.handle_connected(connection, address.parse().unwrap(), self.now);
         self.drain();
         connection
     }
@@ -99,26 +76,19 @@ impl World {
     fn drain(&mut self) {
         while let Some(command) = self.rooms.poll_command() {
             match command {
-                Command::Send {
-                    connection,
-                    message,
-                } => {
+                Command::Send { connection, message } => {
                     assert!(message.encode().is_ok());
                     self.heard.entry(connection).or_default().push(message);
                 }
                 Command::Close { connection, reason } => {
-                    assert!(
-                        self.closed.insert(connection, reason).is_none(),
-                        "closed twice"
-                    );
+                    assert!(self.closed.insert(connection, reason).is_none(), "closed twice");
                 }
             }
         }
     }
 
     fn tell(&mut self, connection: ConnectionId, message: &ClientMessage) -> Vec<HostMessage> {
-        self.rooms
-            .handle_message(connection, &message.encode().unwrap(), 4, self.now);
+        self.rooms.handle_message(connection, &message.encode().unwrap(), 4, self.now);
         self.drain();
         self.heard(connection)
     }
@@ -143,22 +113,10 @@ impl World {
         let (opener, joiner) = (self.connect(), self.connect());
         assert_eq!(
             self.tell(opener, &open(Some(7))),
-            [HostMessage::Opened {
-                number: 7,
-                peers: vec![]
-            }]
+            [HostMessage::Opened { number: 7, peers: vec![] }]
         );
-        assert_eq!(
-            self.tell(joiner, &join(CODE, JOINER)),
-            [joined(CODE, Some(OPENER), &[OPENER])]
-        );
-        assert_eq!(
-            self.heard(opener),
-            [HostMessage::PeerJoined {
-                room: CODE,
-                member: JOINER
-            }]
-        );
+        assert_eq!(self.tell(joiner, &join(CODE, JOINER)), [joined(CODE, Some(OPENER), &[OPENER])]);
+        assert_eq!(self.heard(opener), [HostMessage::PeerJoined { room: CODE, member: JOINER }]);
         (opener, joiner)
     }
 }
@@ -171,11 +129,7 @@ fn world() -> World {
 fn a_code_room_relays_both_ways_and_routes_by_member() {
     let mut world = world();
     let (opener, joiner) = world.paired();
-    assert!(
-        world
-            .tell(joiner, &relay(CODE, OPENER, b"hello"))
-            .is_empty()
-    );
+    assert!(world.tell(joiner, &relay(CODE, OPENER, b"hello")).is_empty());
     assert_eq!(world.heard(opener), [relayed(CODE, JOINER, b"hello")]);
     world.tell(opener, &relay(CODE, JOINER, b"welcome"));
     assert_eq!(world.heard(joiner), [relayed(CODE, OPENER, b"welcome")]);
@@ -207,26 +161,13 @@ fn strangers_in_a_code_room_see_the_opener_only() {
         world.tell(stranger, &relay(CODE, JOINER, b"x")),
         refused(CODE, RefusalReason::UnknownMember)
     );
-    for message in [
-        ClientMessage::Burn { number: 7 },
-        ClientMessage::Lock {
-            number: 7,
-            keep: STRANGER,
-        },
-    ] {
-        assert_eq!(
-            world.tell(stranger, &message),
-            refused(CODE, RefusalReason::NotPermitted)
-        );
+    for message in
+        [ClientMessage::Burn { number: 7 }, ClientMessage::Lock { number: 7, keep: STRANGER }]
+    {
+        assert_eq!(world.tell(stranger, &message), refused(CODE, RefusalReason::NotPermitted));
     }
-    let deposit = ClientMessage::Deposit {
-        room: CODE,
-        deposit: b"mine".to_vec(),
-    };
-    assert_eq!(
-        world.tell(stranger, &deposit),
-        refused(CODE, RefusalReason::NotPermitted)
-    );
+    let deposit = ClientMessage::Deposit { room: CODE, deposit: b"mine".to_vec() };
+    assert_eq!(world.tell(stranger, &deposit), refused(CODE, RefusalReason::NotPermitted));
     let outsider = world.connect();
     assert_eq!(
         world.tell(outsider, &relay(CODE, OPENER, b"x")),
@@ -245,30 +186,14 @@ fn a_locked_room_keeps_its_pair_and_nobody_else() {
     let (opener, joiner) = world.paired();
     let stranger = world.connect();
     world.tell(stranger, &join(CODE, STRANGER));
-    world.tell(
-        opener,
-        &ClientMessage::Lock {
-            number: 7,
-            keep: JOINER,
-        },
-    );
+    world.tell(opener, &ClientMessage::Lock { number: 7, keep: JOINER });
     assert_eq!(
         world.heard(stranger),
-        [HostMessage::RoomClosed {
-            room: CODE,
-            reason: RefusalReason::CodeUsed
-        }]
+        [HostMessage::RoomClosed { room: CODE, reason: RefusalReason::CodeUsed }]
     );
-    assert_eq!(
-        world.tell(stranger, &join(CODE, STRANGER)),
-        refused(CODE, RefusalReason::CodeUsed)
-    );
+    assert_eq!(world.tell(stranger, &join(CODE, STRANGER)), refused(CODE, RefusalReason::CodeUsed));
     world.tell(joiner, &relay(CODE, OPENER, b"still here"));
-    assert!(
-        world
-            .heard(opener)
-            .contains(&relayed(CODE, JOINER, b"still here"))
-    );
+    assert!(world.heard(opener).contains(&relayed(CODE, JOINER, b"still here")));
     // The pair may come back; a stranger with the joiner's public id may not.
     world.lose(joiner);
     let back = world.connect();
@@ -279,51 +204,30 @@ fn a_locked_room_keeps_its_pair_and_nobody_else() {
         deposit: None,
         wait: false,
     };
-    assert_eq!(
-        world.tell(back, &impostor),
-        refused(CODE, RefusalReason::CodeUsed)
-    );
-    assert_eq!(
-        world.tell(back, &join(CODE, JOINER)),
-        [joined(CODE, Some(OPENER), &[OPENER])]
-    );
+    assert_eq!(world.tell(back, &impostor), refused(CODE, RefusalReason::CodeUsed));
+    assert_eq!(world.tell(back, &join(CODE, JOINER)), [joined(CODE, Some(OPENER), &[OPENER])]);
     // When both have left, the number stays used.
     world.tell(opener, &ClientMessage::Leave { room: CODE });
     world.tell(back, &ClientMessage::Leave { room: CODE });
     assert_eq!(world.rooms.gauges().rooms, 0);
-    assert_eq!(
-        world.tell(stranger, &join(CODE, STRANGER)),
-        refused(CODE, RefusalReason::CodeUsed)
-    );
-    assert_eq!(
-        world.tell(stranger, &open(Some(7))),
-        refused(CODE, RefusalReason::Taken)
-    );
+    assert_eq!(world.tell(stranger, &join(CODE, STRANGER)), refused(CODE, RefusalReason::CodeUsed));
+    assert_eq!(world.tell(stranger, &open(Some(7))), refused(CODE, RefusalReason::Taken));
 }
 
 #[test]
 fn a_burnt_room_is_closed_for_all() {
     let mut world = world();
     let (opener, joiner) = world.paired();
-    let closed = HostMessage::RoomClosed {
-        room: CODE,
-        reason: RefusalReason::Burnt,
-    };
+    let closed = HostMessage::RoomClosed { room: CODE, reason: RefusalReason::Burnt };
     assert_eq!(
         world.tell(opener, &ClientMessage::Burn { number: 7 }),
         std::slice::from_ref(&closed)
     );
     assert_eq!(world.heard(joiner), [closed]);
-    assert_eq!(
-        world.tell(joiner, &join(CODE, JOINER)),
-        refused(CODE, RefusalReason::Burnt)
-    );
+    assert_eq!(world.tell(joiner, &join(CODE, JOINER)), refused(CODE, RefusalReason::Burnt));
     world.wait(Limits::default().tombstone_lifetime);
     let later = world.connect();
-    assert_eq!(
-        world.tell(later, &join(CODE, JOINER)),
-        refused(CODE, RefusalReason::NoSuchRoom)
-    );
+    assert_eq!(world.tell(later, &join(CODE, JOINER)), refused(CODE, RefusalReason::NoSuchRoom));
 }
 
 #[test]
@@ -332,16 +236,9 @@ fn numbers_are_asked_for_or_picked() {
     let first = world.connect();
     world.tell(first, &open(Some(5)));
     let second = world.connect();
-    let other = ClientMessage::Open {
-        number: Some(5),
-        member: JOINER,
-        token: token(2),
-        deposit: vec![],
-    };
-    assert_eq!(
-        world.tell(second, &other),
-        refused(RoomName::Code(5), RefusalReason::Taken)
-    );
+    let other =
+        ClientMessage::Open { number: Some(5), member: JOINER, token: token(2), deposit: vec![] };
+    assert_eq!(world.tell(second, &other), refused(RoomName::Code(5), RefusalReason::Taken));
     let mut numbers = BTreeSet::new();
     for byte in 10..40 {
         let connection = world.connect_from("127.0.0.1");
@@ -358,16 +255,9 @@ fn numbers_are_asked_for_or_picked() {
             other => panic!("{other:?}"),
         }
     }
-    let zero = ClientMessage::Open {
-        number: Some(0),
-        member: JOINER,
-        token: token(2),
-        deposit: vec![],
-    };
-    assert_eq!(
-        world.tell(second, &zero),
-        refused(RoomName::Code(0), RefusalReason::NotPermitted)
-    );
+    let zero =
+        ClientMessage::Open { number: Some(0), member: JOINER, token: token(2), deposit: vec![] };
+    assert_eq!(world.tell(second, &zero), refused(RoomName::Code(0), RefusalReason::NotPermitted));
 }
 
 #[test]
@@ -375,13 +265,7 @@ fn only_the_opener_reopens_its_room() {
     let mut world = world();
     let (opener, joiner) = world.paired();
     world.lose(opener);
-    assert_eq!(
-        world.heard(joiner),
-        [HostMessage::PeerLeft {
-            room: CODE,
-            member: OPENER
-        }]
-    );
+    assert_eq!(world.heard(joiner), [HostMessage::PeerLeft { room: CODE, member: OPENER }]);
     let thief = world.connect();
     let stolen = ClientMessage::Open {
         number: Some(7),
@@ -389,10 +273,7 @@ fn only_the_opener_reopens_its_room() {
         token: token(66),
         deposit: b"evil".to_vec(),
     };
-    assert_eq!(
-        world.tell(thief, &stolen),
-        refused(CODE, RefusalReason::Taken)
-    );
+    assert_eq!(world.tell(thief, &stolen), refused(CODE, RefusalReason::Taken));
     let joined_as_opener = ClientMessage::Join {
         room: CODE,
         member: OPENER,
@@ -400,10 +281,7 @@ fn only_the_opener_reopens_its_room() {
         deposit: None,
         wait: false,
     };
-    assert_eq!(
-        world.tell(thief, &joined_as_opener),
-        refused(CODE, RefusalReason::WrongToken)
-    );
+    assert_eq!(world.tell(thief, &joined_as_opener), refused(CODE, RefusalReason::WrongToken));
     world.tell(joiner, &relay(CODE, OPENER, b"while away"));
 
     let back = world.connect();
@@ -416,25 +294,15 @@ fn only_the_opener_reopens_its_room() {
     assert_eq!(
         world.tell(back, &reopen),
         [
-            HostMessage::Opened {
-                number: 7,
-                peers: vec![JOINER]
-            },
+            HostMessage::Opened { number: 7, peers: vec![JOINER] },
             relayed(CODE, JOINER, b"while away")
         ]
     );
     assert_eq!(
         world.heard(joiner),
         [
-            HostMessage::PeerJoined {
-                room: CODE,
-                member: OPENER
-            },
-            HostMessage::Deposited {
-                room: CODE,
-                from: OPENER,
-                deposit: b"fresh".to_vec()
-            }
+            HostMessage::PeerJoined { room: CODE, member: OPENER },
+            HostMessage::Deposited { room: CODE, from: OPENER, deposit: b"fresh".to_vec() }
         ]
     );
 }
@@ -444,18 +312,9 @@ fn the_newest_connection_of_a_member_wins() {
     let mut world = world();
     let (opener, old) = world.paired();
     let new = world.connect();
-    assert_eq!(
-        world.tell(new, &join(CODE, JOINER)),
-        [joined(CODE, Some(OPENER), &[OPENER])]
-    );
+    assert_eq!(world.tell(new, &join(CODE, JOINER)), [joined(CODE, Some(OPENER), &[OPENER])]);
     assert_eq!(world.closed.get(&old), Some(&CloseReason::Replaced));
-    assert_eq!(
-        world.heard(opener),
-        [HostMessage::PeerJoined {
-            room: CODE,
-            member: JOINER
-        }]
-    );
+    assert_eq!(world.heard(opener), [HostMessage::PeerJoined { room: CODE, member: JOINER }]);
     // The end of the old socket is no departure of the member.
     world.lose(old);
     assert!(world.heard(opener).is_empty());
@@ -470,10 +329,7 @@ fn the_newest_connection_of_a_member_wins() {
         deposit: None,
         wait: false,
     };
-    assert_eq!(
-        world.tell(stranger, &impostor),
-        refused(CODE, RefusalReason::WrongToken)
-    );
+    assert_eq!(world.tell(stranger, &impostor), refused(CODE, RefusalReason::WrongToken));
     assert!(!world.closed.contains_key(&new));
 }
 
@@ -481,10 +337,7 @@ fn the_newest_connection_of_a_member_wins() {
 fn a_session_room_is_a_pair_that_meets_in_any_order() {
     let mut world = world();
     let receiver = world.connect();
-    assert_eq!(
-        world.tell(receiver, &join(SESSION, JOINER)),
-        [joined(SESSION, None, &[])]
-    );
+    assert_eq!(world.tell(receiver, &join(SESSION, JOINER)), [joined(SESSION, None, &[])]);
     let sender = world.connect();
     let with_deposit = ClientMessage::Join {
         room: SESSION,
@@ -493,22 +346,12 @@ fn a_session_room_is_a_pair_that_meets_in_any_order() {
         deposit: Some(b"deposit".to_vec()),
         wait: false,
     };
-    assert_eq!(
-        world.tell(sender, &with_deposit),
-        [joined(SESSION, None, &[JOINER])]
-    );
+    assert_eq!(world.tell(sender, &with_deposit), [joined(SESSION, None, &[JOINER])]);
     assert_eq!(
         world.heard(receiver),
         [
-            HostMessage::PeerJoined {
-                room: SESSION,
-                member: OPENER
-            },
-            HostMessage::Deposited {
-                room: SESSION,
-                from: OPENER,
-                deposit: b"deposit".to_vec()
-            }
+            HostMessage::PeerJoined { room: SESSION, member: OPENER },
+            HostMessage::Deposited { room: SESSION, from: OPENER, deposit: b"deposit".to_vec() }
         ]
     );
     let third = world.connect();
@@ -540,9 +383,8 @@ fn the_newest_messages_wait_for_a_member_that_is_briefly_away() {
     world.wait(Duration::from_secs(59));
     let back = world.connect();
     let heard = world.tell(back, &join(CODE, JOINER));
-    let expected: Vec<HostMessage> = (10..40)
-        .map(|number| relayed(CODE, OPENER, &[number]))
-        .collect();
+    let expected: Vec<HostMessage> =
+        (10..40).map(|number| relayed(CODE, OPENER, &[number])).collect();
     assert_eq!(heard[1..], expected);
     assert_eq!(world.rooms.gauges().queued_bytes, 0);
     assert_eq!(world.rooms.counters().dropped, 10);
@@ -559,10 +401,7 @@ fn the_newest_messages_wait_for_a_member_that_is_briefly_away() {
 
 #[test]
 fn queues_share_a_budget() {
-    let mut world = World::new(Limits {
-        queued_bytes_max: 25,
-        ..Limits::default()
-    });
+    let mut world = World::new(Limits { queued_bytes_max: 25, ..Limits::default() });
     let (opener, joiner) = world.paired();
     world.lose(joiner);
     for _ in 0..4 {
@@ -583,20 +422,14 @@ fn a_waiting_joiner_is_answered_when_the_room_opens() {
         deposit: None,
         wait: true,
     };
-    assert_eq!(
-        world.tell(waiter, &wait),
-        [HostMessage::Waiting { number: 7 }]
-    );
+    assert_eq!(world.tell(waiter, &wait), [HostMessage::Waiting { number: 7 }]);
     assert_eq!(
         world.tell(waiter, &wait),
         refused(CODE, RefusalReason::HostFull),
         "once a connection"
     );
     world.wait(Duration::from_secs(60));
-    assert!(
-        world.closed.is_empty(),
-        "waiting is as good as having joined"
-    );
+    assert!(world.closed.is_empty(), "waiting is as good as having joined");
     let opener = world.connect();
     world.tell(opener, &open(Some(7)));
     assert_eq!(world.heard(waiter), [joined(CODE, Some(OPENER), &[OPENER])]);
@@ -605,10 +438,7 @@ fn a_waiting_joiner_is_answered_when_the_room_opens() {
 
 #[test]
 fn waiters_are_bounded_in_number_and_time() {
-    let mut world = World::new(Limits {
-        waiters_max: 2,
-        ..Limits::default()
-    });
+    let mut world = World::new(Limits { waiters_max: 2, ..Limits::default() });
     let wait = |byte: u8, number| ClientMessage::Join {
         room: RoomName::Code(number),
         member: MemberId([byte; 16]),
@@ -617,14 +447,8 @@ fn waiters_are_bounded_in_number_and_time() {
         wait: true,
     };
     let connections: Vec<ConnectionId> = (0..3).map(|_| world.connect()).collect();
-    assert_eq!(
-        world.tell(connections[0], &wait(1, 1)),
-        [HostMessage::Waiting { number: 1 }]
-    );
-    assert_eq!(
-        world.tell(connections[1], &wait(2, 2)),
-        [HostMessage::Waiting { number: 2 }]
-    );
+    assert_eq!(world.tell(connections[0], &wait(1, 1)), [HostMessage::Waiting { number: 1 }]);
+    assert_eq!(world.tell(connections[1], &wait(2, 2)), [HostMessage::Waiting { number: 2 }]);
     assert_eq!(
         world.tell(connections[2], &wait(3, 3)),
         refused(RoomName::Code(3), RefusalReason::HostFull)
@@ -632,10 +456,7 @@ fn waiters_are_bounded_in_number_and_time() {
     world.lose(connections[1]);
     assert_eq!(world.rooms.gauges().waiters, 1);
     world.wait(Limits::default().waiter_lifetime);
-    assert_eq!(
-        world.heard(connections[0]),
-        refused(RoomName::Code(1), RefusalReason::NoSuchRoom)
-    );
+    assert_eq!(world.heard(connections[0]), refused(RoomName::Code(1), RefusalReason::NoSuchRoom));
     assert_eq!(world.rooms.gauges().waiters, 0);
 }
 
@@ -654,10 +475,7 @@ fn without_a_room_the_connection_ends() {
 
 #[test]
 fn rooms_expire() {
-    let limits = Limits {
-        code_lifetime: Some(Duration::from_secs(3600)),
-        ..Limits::default()
-    };
+    let limits = Limits { code_lifetime: Some(Duration::from_secs(3600)), ..Limits::default() };
     let mut world = World::new(limits);
     let (opener, joiner) = world.paired();
     world.lose(opener);
@@ -667,10 +485,7 @@ fn rooms_expire() {
     world.wait(Duration::from_secs(2));
     assert_eq!(world.rooms.gauges().rooms, 0);
     let late = world.connect();
-    assert_eq!(
-        world.tell(late, &join(CODE, JOINER)),
-        refused(CODE, RefusalReason::Expired)
-    );
+    assert_eq!(world.tell(late, &join(CODE, JOINER)), refused(CODE, RefusalReason::Expired));
 
     // An unused code runs out although its opener is there; a used one does not.
     let opener = world.connect();
@@ -678,20 +493,11 @@ fn rooms_expire() {
     world.wait(Duration::from_secs(3600));
     assert_eq!(
         world.heard(opener),
-        [HostMessage::RoomClosed {
-            room: RoomName::Code(8),
-            reason: RefusalReason::Expired
-        }]
+        [HostMessage::RoomClosed { room: RoomName::Code(8), reason: RefusalReason::Expired }]
     );
     let opener = world.connect();
     world.tell(opener, &open(Some(9)));
-    world.tell(
-        opener,
-        &ClientMessage::Lock {
-            number: 9,
-            keep: JOINER,
-        },
-    );
+    world.tell(opener, &ClientMessage::Lock { number: 9, keep: JOINER });
     world.wait(Duration::from_secs(7200));
     assert!(world.heard(opener).is_empty());
 }
@@ -709,31 +515,18 @@ fn rates_count_before_sizes_and_close_a_flood() {
     for _ in 0..Limits::default().messages_burst {
         world.tell(joiner, &relay(CODE, OPENER, b"x"));
     }
-    assert_eq!(
-        world.closed.get(&joiner),
-        Some(&CloseReason::TooManyMessages)
-    );
+    assert_eq!(world.closed.get(&joiner), Some(&CloseReason::TooManyMessages));
     assert!(!world.closed.contains_key(&opener));
     let pinging = world.connect();
     for _ in 0..=Limits::default().messages_burst {
         world.rooms.handle_ping(pinging, world.now);
     }
     world.drain();
-    assert_eq!(
-        world.closed.get(&pinging),
-        Some(&CloseReason::TooManyMessages)
-    );
+    assert_eq!(world.closed.get(&pinging), Some(&CloseReason::TooManyMessages));
     let newer = world.connect();
-    world
-        .rooms
-        .handle_message(newer, &[2, 0, 1, 2, 3], 0, world.now);
+    world.rooms.handle_message(newer, &[2, 0, 1, 2, 3], 0, world.now);
     world.drain();
-    assert_eq!(
-        world.closed.get(&newer),
-        Some(&CloseReason::Version {
-            host: PROTOCOL_VERSION
-        })
-    );
+    assert_eq!(world.closed.get(&newer), Some(&CloseReason::Version { host: PROTOCOL_VERSION }));
 }
 
 #[test]
@@ -753,17 +546,9 @@ fn tries_are_counted_by_address() {
         found.len()
     };
     assert_eq!(scan(&mut world, "2001:db8::1"), 60);
-    assert_eq!(
-        scan(&mut world, "2001:db8::2"),
-        0,
-        "a subscriber has a whole /64"
-    );
+    assert_eq!(scan(&mut world, "2001:db8::2"), 0, "a subscriber has a whole /64");
     assert_eq!(scan(&mut world, "2001:db8:0:1::1"), 60);
-    assert_eq!(
-        scan(&mut world, "::ffff:127.0.0.1"),
-        80,
-        "loopback is exempt"
-    );
+    assert_eq!(scan(&mut world, "::ffff:127.0.0.1"), 80, "loopback is exempt");
     world.wait(Duration::from_secs(120));
     assert_eq!(world.rooms.gauges().addresses, 0);
 }
@@ -780,28 +565,17 @@ fn a_full_host_refuses_cleanly() {
     let mut world = World::new(limits);
     let (_, joiner) = world.paired();
     let third = world.connect();
-    assert_eq!(
-        world.tell(third, &join(CODE, STRANGER)),
-        refused(CODE, RefusalReason::RoomFull)
-    );
+    assert_eq!(world.tell(third, &join(CODE, STRANGER)), refused(CODE, RefusalReason::RoomFull));
     assert_eq!(
         world.tell(third, &join(SESSION, STRANGER)),
         refused(SESSION, RefusalReason::HostFull)
     );
     let fourth = world.connect();
-    assert_eq!(
-        world.closed.get(&fourth),
-        Some(&CloseReason::HostFull),
-        "three from one address"
-    );
+    assert_eq!(world.closed.get(&fourth), Some(&CloseReason::HostFull), "three from one address");
     let other = world.connect_from("192.0.2.2");
     assert!(!world.closed.contains_key(&other));
     let fifth = world.connect_from("192.0.2.3");
-    assert_eq!(
-        world.closed.get(&fifth),
-        Some(&CloseReason::HostFull),
-        "four in all"
-    );
+    assert_eq!(world.closed.get(&fifth), Some(&CloseReason::HostFull), "four in all");
     world.lose(joiner);
     let again = world.connect_from("192.0.2.3");
     assert!(!world.closed.contains_key(&again));
@@ -809,10 +583,7 @@ fn a_full_host_refuses_cleanly() {
 
 #[test]
 fn a_connection_speaks_for_one_member_in_few_rooms() {
-    let mut world = World::new(Limits {
-        rooms_per_connection_max: 2,
-        ..Limits::default()
-    });
+    let mut world = World::new(Limits { rooms_per_connection_max: 2, ..Limits::default() });
     let connection = world.connect();
     let room = |byte| RoomName::Session([byte; 16]);
     world.tell(connection, &join(room(1), JOINER));
@@ -825,32 +596,18 @@ fn a_connection_speaks_for_one_member_in_few_rooms() {
         world.tell(connection, &join(room(3), JOINER)),
         refused(room(3), RefusalReason::HostFull)
     );
-    assert_eq!(
-        world.tell(connection, &open(Some(7))),
-        refused(CODE, RefusalReason::HostFull)
-    );
-    assert_eq!(
-        world.rooms.gauges().rooms,
-        2,
-        "what cannot be entered is not made"
-    );
+    assert_eq!(world.tell(connection, &open(Some(7))), refused(CODE, RefusalReason::HostFull));
+    assert_eq!(world.rooms.gauges().rooms, 2, "what cannot be entered is not made");
 }
 
 #[test]
 fn shutdown_tells_everyone_once() {
     let mut world = world();
     let (opener, joiner) = world.paired();
-    world
-        .rooms
-        .handle_shutdown(Duration::from_secs(5), world.now);
+    world.rooms.handle_shutdown(Duration::from_secs(5), world.now);
     world.drain();
-    let reason = CloseReason::Shutdown {
-        retry_after_ms: 5000,
-    };
-    assert_eq!(
-        world.closed,
-        BTreeMap::from([(opener, reason), (joiner, reason)])
-    );
+    let reason = CloseReason::Shutdown { retry_after_ms: 5000 };
+    assert_eq!(world.closed, BTreeMap::from([(opener, reason), (joiner, reason)]));
     assert!(world.heard(joiner).is_empty());
 }
 
@@ -868,14 +625,8 @@ fn nothing_grows_over_a_hundred_thousand_rooms() {
         } else {
             RoomName::Session(u128::from(number).to_le_bytes())
         };
-        let message = if number % 2 == 0 {
-            open(Some(number + 1))
-        } else {
-            join(name, JOINER)
-        };
-        world
-            .rooms
-            .handle_message(connection, &message.encode().unwrap(), 0, world.now);
+        let message = if number % 2 == 0 { open(Some(number + 1)) } else { join(name, JOINER) };
+        world.rooms.handle_message(connection, &message.encode().unwrap(), 0, world.now);
         world.rooms.handle_message(
             connection,
             &ClientMessage::Leave { room: name }.encode().unwrap(),
@@ -910,15 +661,8 @@ fn step() -> impl Strategy<Value = Step> {
         (1..3_u8).prop_map(|byte| RoomName::Session([byte; 16]))
     ];
     let member = (1..5_u8).prop_map(|byte| MemberId([byte; 16]));
-    let message = (
-        room,
-        member.clone(),
-        member,
-        1..4_u8,
-        0..8_u8,
-        any::<bool>(),
-    )
-        .prop_map(|(room, member, to, secret, kind, flag)| {
+    let message = (room, member.clone(), member, 1..4_u8, 0..8_u8, any::<bool>()).prop_map(
+        |(room, member, to, secret, kind, flag)| {
             let number = match room {
                 RoomName::Code(number) => number,
                 RoomName::Session(_) => 9,
@@ -937,16 +681,13 @@ fn step() -> impl Strategy<Value = Step> {
                     deposit: flag.then(|| vec![secret]),
                     wait: flag,
                 },
-                4 => ClientMessage::Relay {
-                    room,
-                    to,
-                    payload: vec![secret; 9],
-                },
+                4 => ClientMessage::Relay { room, to, payload: vec![secret; 9] },
                 5 => ClientMessage::Lock { number, keep: to },
                 6 => ClientMessage::Burn { number },
                 _ => ClientMessage::Leave { room },
             }
-        });
+        },
+    );
     prop_oneof![
         2 => (0..6_u8).prop_map(Step::Connect),
         2 => (0..6_u8).prop_map(Step::Lose),

@@ -68,8 +68,7 @@ impl<D: Directory> TargetStore<D> {
             }
             published.push((publish.entry, outcome));
         }
-        self.sync_touched()
-            .map_err(|error| self.sync_failed(&error))?;
+        self.sync_touched().map_err(|error| self.sync_failed(&error))?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
         Ok(TargetReply::BarrierDone { published })
     }
@@ -88,12 +87,9 @@ impl<D: Directory> TargetStore<D> {
                 tracing::warn!(target: "rejoin::store", %error, "a directory keeps its own");
             }
         }
-        self.sync_touched()
-            .map_err(|error| self.sync_failed(&error))?;
+        self.sync_touched().map_err(|error| self.sync_failed(&error))?;
         self.journal(&Record::Finished)?;
-        self.journal
-            .sync()
-            .map_err(|error| self.sync_failed(&error))?;
+        self.journal.sync().map_err(|error| self.sync_failed(&error))?;
         Ok(TargetReply::Finished)
     }
 
@@ -113,9 +109,7 @@ impl<D: Directory> TargetStore<D> {
             .map_err(|error| self.sync_failed(&error))?;
         self.journal(&Record::Barrier)?;
         self.append_batches(publishing, |entries| Record::Publishing { entries })?;
-        self.journal
-            .sync()
-            .map_err(|error| self.sync_failed(&error))
+        self.journal.sync().map_err(|error| self.sync_failed(&error))
     }
 
     /// Syncs the partials, and the directories that hold them.
@@ -165,7 +159,7 @@ impl<D: Directory> TargetStore<D> {
     }
 
     /// A sync that failed says so once and then forgets what it lost: no claim since the last barrier holds any more.
-    fn sync_failed(&mut self, error: &io::Error) -> DiskError {
+    pub(super) fn sync_failed(&mut self, error: &io::Error) -> DiskError {
         // If this cannot be written either, units of an earlier run are still compared before they are published.
         let _ = self.journal.append(&Record::SyncFailed);
         let mut error = self.own_error("sync", b"", error);
@@ -193,15 +187,11 @@ impl<D: Directory> TargetStore<D> {
                 crate::store::fs::remove_if_present(&self.partials, &name)?;
                 self.partials.create_symlink(&name, target)?;
                 self.has_new_partials = true;
-                self.partials
-                    .set_symlink_modified(&name, publish.modified)?;
+                self.partials.set_symlink_modified(&name, publish.modified)?;
                 Ok(Prepared::Ready)
             }
             PublishKind::File { bytes, recheck, .. } => {
-                let at = self
-                    .open_files
-                    .iter()
-                    .position(|(of, _)| *of == publish.entry);
+                let at = self.open_files.iter().position(|(of, _)| *of == publish.entry);
                 let file = match at {
                     Some(at) => self.open_files.remove(at).1,
                     None => match self.open_partial(publish.entry, Access::Read) {
@@ -245,11 +235,9 @@ impl<D: Directory> TargetStore<D> {
     fn place_or_fail(&mut self, publish: &Publish, is_ready: bool) -> Result<Published, DiskError> {
         self.open_files.retain(|(of, _)| *of != publish.entry);
         match self.place(publish, is_ready) {
-            Err(error) if is_of_entry(&error) => Ok(Published::Failed(disk_error(
-                "publish",
-                publish.path.as_bytes(),
-                &error,
-            ))),
+            Err(error) if is_of_entry(&error) => {
+                Ok(Published::Failed(disk_error("publish", publish.path.as_bytes(), &error)))
+            }
             outcome => {
                 outcome.map_err(|error| disk_error("publish", publish.path.as_bytes(), &error))
             }
@@ -268,9 +256,7 @@ impl<D: Directory> TargetStore<D> {
         };
         for number in 0..=NUMBERS_MAX {
             let name = numbered(name, number);
-            let done = Published::Done {
-                path: above.join(&name),
-            };
+            let done = Published::Done { path: above.join(&name) };
             let is_taken = if is_ready {
                 match self.partials.rename_no_replace(&own_name, &parent, &name) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
@@ -317,9 +303,7 @@ impl<D: Directory> TargetStore<D> {
             FileKind::File | FileKind::Symlink => {
                 self.partials.rename(own_name, parent, name)?;
                 self.touch(above.clone())?;
-                Ok(Published::Done {
-                    path: above.join(name),
-                })
+                Ok(Published::Done { path: above.join(name) })
             }
             FileKind::Directory | FileKind::Other => Ok(Published::Conflict),
         }
@@ -349,9 +333,7 @@ fn lost(publish: &Publish) -> Published {
 
 /// The offsets of all units of a file; an empty file has one.
 fn all_offsets(bytes: u64) -> Vec<u64> {
-    (0..bytes.div_ceil(UNIT_BYTES).max(1))
-        .map(|unit| unit * UNIT_BYTES)
-        .collect()
+    (0..bytes.div_ceil(UNIT_BYTES).max(1)).map(|unit| unit * UNIT_BYTES).collect()
 }
 
 /// The offsets of those units whose bytes are not what was journalled.
@@ -417,16 +399,11 @@ fn numbered(name: &[u8], number: u32) -> Vec<u8> {
     if number == 0 {
         return name.to_vec();
     }
-    let dot = name
-        .iter()
-        .rposition(|&byte| byte == b'.')
-        .filter(|&dot| dot > 0)
-        .unwrap_or(name.len());
+    let dot =
+        name.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0).unwrap_or(name.len());
     let (stem, extension) = name.split_at(dot);
     let suffix = format!(" ({number})");
-    let mut most = NAME_BYTES_MAX
-        .saturating_sub(suffix.len() + extension.len())
-        .min(stem.len());
+    let mut most = NAME_BYTES_MAX.saturating_sub(suffix.len() + extension.len()).min(stem.len());
     // Not within a character.
     while most > 0 && most < stem.len() && stem[most] & 0xc0 == 0x80 {
         most -= 1;

@@ -62,10 +62,7 @@ impl<D: Directory> TargetStore<D> {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
                 }
-                failed.push((
-                    entry,
-                    disk_error("create directory", path.as_bytes(), &error),
-                ));
+                failed.push((entry, disk_error("create directory", path.as_bytes(), &error)));
             }
         }
         Ok(TargetReply::DirectoriesCreated { failed })

@@ -1,10 +1,9 @@
 //! Units into partial files: verified first, then written, then journalled.
 
 use super::{DIRTY_MAX, OPEN_FILES_MAX, TargetStore, partial_name};
-use crate::store::error::disk_error;
 use crate::store::fs::{Access, Directory, File};
 use crate::store::journal::Record;
-use crate::store::payload::Payload;
+use crate::store::payload::extents;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{DiskError, PackedFile, TargetReply, UnitContent};
 use crate::transfer::manifest::{EntryIndex, FILE_BYTES_MAX};
@@ -20,46 +19,52 @@ impl<D: Directory> TargetStore<D> {
         content: UnitContent,
         pieces: &[Bytes],
     ) -> Result<TargetReply, DiskError> {
-        let payload = Payload::new(pieces);
-        let record = match content {
-            UnitContent::Part {
-                entry,
-                offset,
-                file_bytes,
-                value,
-            } => {
-                let is_sound = payload.bytes() == part_bytes(offset, file_bytes)
-                    && value == unit_value(payload.slices(0..payload.bytes()), offset, file_bytes);
-                if !is_sound {
-                    return Ok(TargetReply::Corrupt { unit });
-                }
-                self.write_part(entry, offset, file_bytes, &payload)
-                    .map_err(|error| self.own_error("write", &partial_name(entry), &error))?;
-                Record::Part {
-                    unit,
-                    entry,
-                    offset,
-                    file_bytes,
-                    value,
-                }
-            }
-            UnitContent::Pack { files } => {
-                if !is_sound_pack(&files, &payload) {
-                    return Ok(TargetReply::Corrupt { unit });
-                }
-                for ((entry, _), range) in files.iter().zip(ranges(&files)) {
-                    self.write_small(*entry, range, &payload)
-                        .map_err(|error| self.own_error("write", &partial_name(*entry), &error))?;
-                }
-                Record::Pack { unit, files }
-            }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let record = if buffer.join(pieces) {
+            self.verify_and_write(unit, content, buffer.bytes())
+        } else {
+            Ok(None)
+        };
+        self.buffer = buffer;
+        let Some(record) = record? else {
+            return Ok(TargetReply::Corrupt { unit });
         };
         self.journal(&record)?;
         if self.dirty.len() > DIRTY_MAX {
-            self.sync_data()
-                .map_err(|error| disk_error("sync", b".", &error))?;
+            self.sync_data().map_err(|error| self.sync_failed(&error))?;
         }
         Ok(TargetReply::Written { unit })
+    }
+
+    /// Writes what is as promised, and says how that is journalled; `None` for what is not.
+    fn verify_and_write(
+        &mut self,
+        unit: u64,
+        content: UnitContent,
+        bytes: &[u8],
+    ) -> Result<Option<Record>, DiskError> {
+        match content {
+            UnitContent::Part { entry, offset, file_bytes, value } => {
+                let is_sound = bytes.len() as u64 == part_bytes(offset, file_bytes)
+                    && value == unit_value([bytes], offset, file_bytes);
+                if !is_sound {
+                    return Ok(None);
+                }
+                self.write_part(entry, offset, file_bytes, bytes)
+                    .map_err(|error| self.own_error("write", &partial_name(entry), &error))?;
+                Ok(Some(Record::Part { unit, entry, offset, file_bytes, value }))
+            }
+            UnitContent::Pack { files } => {
+                let Some(contents) = split_pack(&files, bytes) else {
+                    return Ok(None);
+                };
+                for ((entry, _), content) in files.iter().zip(contents) {
+                    self.write_small(*entry, content)
+                        .map_err(|error| self.own_error("write", &partial_name(*entry), &error))?;
+                }
+                Ok(Some(Record::Pack { unit, files }))
+            }
+        }
     }
 
     fn write_part(
@@ -67,15 +72,14 @@ impl<D: Directory> TargetStore<D> {
         entry: EntryIndex,
         offset: u64,
         file_bytes: u64,
-        payload: &Payload<'_>,
+        bytes: &[u8],
     ) -> io::Result<()> {
         let file = self.take_file(entry, file_bytes)?;
-        for (range, is_data) in payload.extents() {
-            let at = offset + range.start..offset + range.end;
+        for (range, is_data) in extents(bytes) {
+            let at = offset + range.start as u64..offset + range.end as u64;
             // Bytes of an earlier write may be there: then zeros are written like any others.
             if is_data || !file.is_hole(at.clone()) {
-                let slices: Vec<&[u8]> = payload.slices(range).collect();
-                file.write_at(&slices, at.start)?;
+                file.write_at(&[&bytes[range]], at.start)?;
             }
         }
         self.dirty.insert(entry);
@@ -112,12 +116,7 @@ impl<D: Directory> TargetStore<D> {
         Ok(file)
     }
 
-    fn write_small(
-        &mut self,
-        entry: EntryIndex,
-        range: Range<u64>,
-        payload: &Payload<'_>,
-    ) -> io::Result<()> {
+    fn write_small(&mut self, entry: EntryIndex, content: &[u8]) -> io::Result<()> {
         let name = partial_name(entry);
         let file = match self.partials.create_file(&name, 0o600) {
             // From a unit that came twice.
@@ -129,11 +128,10 @@ impl<D: Directory> TargetStore<D> {
         };
         self.has_new_partials = true;
         self.dirty.insert(entry);
-        if range.is_empty() {
+        if content.is_empty() {
             return Ok(());
         }
-        let slices: Vec<&[u8]> = payload.slices(range).collect();
-        file.write_at(&slices, 0)
+        file.write_at(&[content], 0)
     }
 
     pub(super) fn discard(
@@ -164,21 +162,19 @@ pub(super) fn part_bytes(offset: u64, file_bytes: u64) -> u64 {
     }
 }
 
-/// Where each file of a pack lies in its payload.
-fn ranges(files: &[(EntryIndex, PackedFile)]) -> impl Iterator<Item = Range<u64>> {
-    let mut end = 0_u64;
-    files.iter().map(move |(_, file)| {
-        let start = end;
-        end = end.saturating_add(file.bytes);
-        start..end
-    })
-}
-
-fn is_sound_pack(files: &[(EntryIndex, PackedFile)], payload: &Payload<'_>) -> bool {
-    let is_whole = ranges(files).last().map_or(0, |range| range.end) == payload.bytes();
-    is_whole
-        && files.iter().zip(ranges(files)).all(|((_, file), range)| {
-            file.bytes <= UNIT_BYTES
-                && file.root == unit_value(payload.slices(range), 0, file.bytes)
-        })
+/// The content of each file of a pack, if all of it is as promised.
+fn split_pack<'a>(
+    files: &[(EntryIndex, PackedFile)],
+    mut bytes: &'a [u8],
+) -> Option<Vec<&'a [u8]>> {
+    let mut contents = Vec::with_capacity(files.len());
+    for (_, file) in files {
+        let (content, rest) = bytes.split_at_checked(usize::try_from(file.bytes).ok()?)?;
+        if file.root != *blake3::hash(content).as_bytes() {
+            return None;
+        }
+        contents.push(content);
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(contents)
 }

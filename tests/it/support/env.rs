@@ -54,9 +54,7 @@ pub(crate) enum From {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -89,12 +87,7 @@ impl Home {
         if let Some(value) = std::env::var_os("SystemRoot") {
             command.env("SystemRoot", value);
         }
-        Invocation {
-            command,
-            input: Vec::new(),
-            deadline: DEADLINE,
-            is_stdout_closed: false,
-        }
+        Invocation { command, input: Vec::new(), deadline: DEADLINE, is_stdout_closed: false }
     }
 }
 
@@ -245,7 +238,8 @@ impl Finished {
     #[track_caller]
     pub(crate) fn events(&self) -> Vec<Value> {
         let parse = |line: &str| {
-            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            let event: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
             assert!(event["v"] == 1 && event["t"].is_u64() && event["event"].is_string(), "{line}");
             event
         };
@@ -264,7 +258,8 @@ impl Finished {
     /// Paths of the files that ended with `status`, in the order of their events.
     pub(crate) fn files(&self, status: &str) -> Vec<String> {
         let events = self.events();
-        let files = events.iter().filter(|event| event["event"] == "file" && event["status"] == status);
+        let files =
+            events.iter().filter(|event| event["event"] == "file" && event["status"] == status);
         files.map(|event| event["path"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -323,9 +318,7 @@ impl Stream {
         let state = self.state.lock().unwrap();
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, limit, |state| {
-                find(state).is_none() && !state.is_over
-            })
+            .wait_timeout_while(state, limit, |state| find(state).is_none() && !state.is_over)
             .unwrap();
         find(&state)
     }
@@ -333,10 +326,7 @@ impl Stream {
     /// Everything, once the pipe is closed or the time is over.
     fn rest(&self, limit: Duration) -> String {
         let state = self.state.lock().unwrap();
-        drop(
-            self.changed
-                .wait_timeout_while(state, limit, |state| !state.is_over),
-        );
+        drop(self.changed.wait_timeout_while(state, limit, |state| !state.is_over));
         self.text()
     }
 
@@ -360,10 +350,7 @@ fn a_run_is_seen_line_by_line() {
     assert_eq!(run.line_with(From::Stdout, "_rejoin() {"), "_rejoin() {");
     run.wait().expect_code(0);
     let run = home.rejoin(["send"]).spawn();
-    assert!(
-        run.line_with(From::Stderr, "required")
-            .starts_with("error: ")
-    );
+    assert!(run.line_with(From::Stderr, "required").starts_with("error: "));
     run.wait().expect_code(2);
 }
 

@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 
 /// A node of a tree in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub(crate) enum Node {
     Directory,
     File(Vec<u8>),
     Symlink(Vec<u8>),
 }
 
-pub type Tree = BTreeMap<Vec<u8>, Node>;
+pub(crate) type Tree = BTreeMap<Vec<u8>, Node>;
 
 /// A random tree: nested directories, empty and small files, some of several units.
-pub fn random_tree(random: &mut Random, files: u64, large: u64) -> Tree {
+pub(crate) fn random_tree(random: &mut Random, files: u64, large: u64) -> Tree {
     let mut tree = Tree::new();
     let mut directories = vec![Vec::new()];
     for index in 0..files + large {
@@ -50,19 +50,19 @@ pub fn random_tree(random: &mut Random, files: u64, large: u64) -> Tree {
 
 const STAMP_TIME: ModifiedTime = ModifiedTime { seconds: 1_700_000_000, nanoseconds: 5 };
 
-pub struct ModelSource {
-    pub tree: Tree,
-    pub pages: Vec<StoredPage>,
-    pub totals: Totals,
-    pub chain: Chain,
+pub(crate) struct ModelSource {
+    pub(crate) tree: Tree,
+    pub(crate) pages: Vec<StoredPage>,
+    pub(crate) totals: Totals,
+    pub(crate) chain: Chain,
     paths: BTreeMap<EntryIndex, Vec<u8>>,
     values: BTreeMap<u64, merge::Value>,
     /// Reads of these entries fail as changed.
-    pub changed: Vec<Vec<u8>>,
+    pub(crate) changed: Vec<Vec<u8>>,
 }
 
 impl ModelSource {
-    pub fn new(tree: Tree, session: SessionId, page_entries: usize) -> Self {
+    pub(crate) fn new(tree: Tree, session: SessionId, page_entries: usize) -> Self {
         let mut source = Self {
             tree: tree.clone(),
             pages: Vec::new(),
@@ -136,7 +136,7 @@ impl ModelSource {
     }
 
     /// The reports of a scan, one page at a time and then the end.
-    pub fn reports(&self) -> Vec<ScanReport> {
+    pub(crate) fn reports(&self) -> Vec<ScanReport> {
         let mut reports: Vec<_> = self.pages.iter().cloned().map(ScanReport::Page).collect();
         let (pages, totals, chain) = (self.pages.len() as u64, self.totals, self.chain);
         reports.push(ScanReport::End { pages, totals, chain });
@@ -144,7 +144,7 @@ impl ModelSource {
     }
 
     /// A crash that loses the cache of values.
-    pub fn lose_values(&mut self) {
+    pub(crate) fn lose_values(&mut self) {
         self.values.clear();
     }
 
@@ -163,7 +163,7 @@ impl ModelSource {
         }
     }
 
-    pub fn handle(&mut self, request: SourceRequest) -> SourceReply {
+    pub(crate) fn handle(&mut self, request: SourceRequest) -> SourceReply {
         match request {
             SourceRequest::ReadPart { unit, file, offset, bytes } => {
                 let content = self.read(&file).map(|content| {

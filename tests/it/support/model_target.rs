@@ -12,10 +12,10 @@ use rejoin::transfer::ranges::Ranges;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub struct ModelTarget {
-    pub tree: Tree,
+pub(crate) struct ModelTarget {
+    pub(crate) tree: Tree,
     /// Files that were there before, which count as different unless the content is what is wanted.
-    pub foreign: Tree,
+    pub(crate) foreign: Tree,
     pages: Vec<Bytes>,
     unwanted: Ranges,
     units: Ranges,
@@ -25,13 +25,13 @@ pub struct ModelTarget {
     complete: Ranges,
     finished: bool,
     /// The next write of this unit is told to be corrupt, so often.
-    pub corrupt: BTreeMap<u64, u32>,
-    pub writes: u64,
-    pub bytes_written: u64,
+    pub(crate) corrupt: BTreeMap<u64, u32>,
+    pub(crate) writes: u64,
+    pub(crate) bytes_written: u64,
 }
 
 impl ModelTarget {
-    pub fn state(&self) -> TargetState {
+    pub(crate) fn state(&self) -> TargetState {
         TargetState {
             pages: self.pages.len() as u64,
             unwanted: self.unwanted.clone(),
@@ -44,11 +44,11 @@ impl ModelTarget {
         }
     }
 
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
-    pub fn handle(&mut self, request: TargetRequest) -> Option<TargetReply> {
+    pub(crate) fn handle(&mut self, request: TargetRequest) -> Option<TargetReply> {
         match request {
             TargetRequest::KeepPage { number, encoded } => {
                 assert_eq!(number, self.pages.len() as u64, "pages are kept in order");

@@ -27,17 +27,24 @@ impl Pair {
 
     /// A file of bytes that do not repeat, the same for the same name and length.
     pub(crate) fn noise(&self, name: &str, bytes: usize) -> PathBuf {
-        let seed = name.bytes().fold(bytes as u64, |seed, byte| seed.rotate_left(8) ^ u64::from(byte));
+        let seed =
+            name.bytes().fold(bytes as u64, |seed, byte| seed.rotate_left(8) ^ u64::from(byte));
         self.home.file(name, Random::new(seed).bytes(bytes))
     }
 
     /// `rejoin send ARGUMENTS`.
-    pub(crate) fn send<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
+    pub(crate) fn send<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
         self.side("send", arguments)
     }
 
     /// `rejoin receive ARGUMENTS`.
-    pub(crate) fn receive<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
+    pub(crate) fn receive<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
         self.side("receive", arguments)
     }
 
@@ -55,14 +62,23 @@ impl Pair {
 
     /// Sends `path` to a receiver with `arguments` more; both must end with their code.
     #[track_caller]
-    pub(crate) fn transfer(&self, path: &str, arguments: &[&str], codes: (i32, i32)) -> (Finished, Finished) {
+    pub(crate) fn transfer(
+        &self,
+        path: &str,
+        arguments: &[&str],
+        codes: (i32, i32),
+    ) -> (Finished, Finished) {
         let sender = self.sending(path);
         let arguments = ["--json", "-o", "target", CODE].iter().chain(arguments);
         let receiver = self.receive(arguments).run().expect_code(codes.1);
         (sender.wait().expect_code(codes.0), receiver)
     }
 
-    fn side<A: AsRef<OsStr>>(&self, command: &str, arguments: impl IntoIterator<Item = A>) -> Invocation {
+    fn side<A: AsRef<OsStr>>(
+        &self,
+        command: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
         let arguments: Vec<OsString> = std::iter::once(command.into()).chain(arguments).collect();
         let invocation = self.home.rejoin(arguments);

@@ -47,16 +47,10 @@ impl Unit {
     /// (entry, offset, value) of each piece of a file.
     fn pieces(&self) -> Vec<(EntryIndex, u64, Value)> {
         match &self.content {
-            UnitContent::Part {
-                entry,
-                offset,
-                value,
-                ..
-            } => vec![(*entry, *offset, *value)],
-            UnitContent::Pack { files } => files
-                .iter()
-                .map(|(entry, file)| (*entry, 0, file.root))
-                .collect(),
+            UnitContent::Part { entry, offset, value, .. } => vec![(*entry, *offset, *value)],
+            UnitContent::Pack { files } => {
+                files.iter().map(|(entry, file)| (*entry, 0, file.root)).collect()
+            }
         }
     }
 }
@@ -78,11 +72,8 @@ pub(crate) fn promise<D: Directory>(roots: &SourceRoots<D>, session_directory: &
                     .iter()
                     .zip(&stored.stamps)
                     .filter_map(|((entry, content), stamp)| {
-                        let file = SourceFile {
-                            entry,
-                            path: table.path(content)?,
-                            stamp: (*stamp)?,
-                        };
+                        let file =
+                            SourceFile { entry, path: table.path(content)?, stamp: (*stamp)? };
                         Some((entry, file))
                     })
                     .collect();
@@ -102,11 +93,9 @@ pub(crate) fn promise<D: Directory>(roots: &SourceRoots<D>, session_directory: &
                 }
                 promise.pages.push(stored.encoded);
             }
-            ScanReport::Skipped {
-                path,
-                reason,
-                is_failure,
-            } => promise.skipped.push((path, reason, is_failure)),
+            ScanReport::Skipped { path, reason, is_failure } => {
+                promise.skipped.push((path, reason, is_failure))
+            }
             ScanReport::End { pages, totals, .. } => {
                 assert_eq!(pages, promise.pages.len() as u64);
                 assert_eq!(totals, check.totals());
@@ -123,11 +112,7 @@ fn read_segment<D: Directory>(
     files: &BTreeMap<EntryIndex, SourceFile>,
 ) -> Vec<Unit> {
     match segment {
-        Segment::File {
-            entry,
-            bytes,
-            first_unit,
-        } => (*first_unit..)
+        Segment::File { entry, bytes, first_unit } => (*first_unit..)
             .zip((0..*bytes).step_by(UNIT_BYTES as usize))
             .map(|(unit, offset)| {
                 let reply = store.handle(SourceRequest::ReadPart {
@@ -136,38 +121,24 @@ fn read_segment<D: Directory>(
                     offset,
                     bytes: (bytes - offset).min(UNIT_BYTES),
                 });
-                let SourceReply::Part {
-                    content: Ok((frames, value)),
-                    ..
-                } = reply
-                else {
+                let SourceReply::Part { content: Ok((frames, value)), .. } = reply else {
                     panic!("{reply:?}");
                 };
                 Unit {
                     unit,
-                    content: UnitContent::Part {
-                        entry: *entry,
-                        offset,
-                        file_bytes: *bytes,
-                        value,
-                    },
+                    content: UnitContent::Part { entry: *entry, offset, file_bytes: *bytes, value },
                     payload: payload(&frames),
                 }
             })
             .collect(),
         Segment::Pack { unit, files: named } => {
-            let files = named
-                .iter()
-                .map(|(entry, _)| files[entry].clone())
-                .collect();
+            let files = named.iter().map(|(entry, _)| files[entry].clone()).collect();
             let reply = store.handle(SourceRequest::ReadPack { unit: *unit, files });
             let SourceReply::Pack { files, frames, .. } = reply else {
                 panic!("{reply:?}");
             };
-            let files = files
-                .into_iter()
-                .map(|(entry, file)| (entry, file.expect("readable")))
-                .collect();
+            let files =
+                files.into_iter().map(|(entry, file)| (entry, file.expect("readable"))).collect();
             vec![Unit {
                 unit: *unit,
                 content: UnitContent::Pack { files },
@@ -191,11 +162,8 @@ impl Promise {
     ) {
         let kind = match &entry.kind {
             EntryKind::Directory => {
-                let metadata = DirectoryMetadata {
-                    path,
-                    mode: entry.mode,
-                    modified: entry.modified,
-                };
+                let metadata =
+                    DirectoryMetadata { path, mode: entry.mode, modified: entry.modified };
                 self.directories.push((index, metadata));
                 return;
             }
@@ -204,9 +172,7 @@ impl Promise {
                 root: root(&values[&index]).expect("it has units"),
                 recheck: Vec::new(),
             },
-            EntryKind::Symlink { target } => PublishKind::Symlink {
-                target: target.clone(),
-            },
+            EntryKind::Symlink { target } => PublishKind::Symlink { target: target.clone() },
         };
         let publish = Publish {
             entry: index,
@@ -274,60 +240,44 @@ pub(crate) fn receive<D: Directory>(
     }
     for _ in 0..4 {
         for units in todo.chunks(every).chain([&[][..]]) {
+            // Published one barrier after they are written, so that each is also made durable under its first name.
+            let publish = ready(promise, &held, &open);
             for unit in units {
                 let reply = ask(store, unit.write())?;
                 assert_eq!(reply, Some(TargetReply::Written { unit: unit.unit }));
                 run.written.push(unit.unit);
-                held.extend(
-                    unit.pieces()
-                        .iter()
-                        .map(|piece| ((piece.0, piece.1), false)),
-                );
+                held.extend(unit.pieces().iter().map(|piece| ((piece.0, piece.1), false)));
             }
-            barrier(store, promise, &mut held, &mut open, run)?;
+            barrier(store, publish, &mut held, &mut open, run)?;
             run.acknowledged.extend(units.iter().map(|unit| unit.unit));
         }
         if open.is_empty() {
             break;
         }
         let is_missing = |unit: &&Unit| {
-            unit.pieces()
-                .iter()
-                .any(|(entry, offset, _)| !held.contains_key(&(*entry, *offset)))
+            unit.pieces().iter().any(|(entry, offset, _)| !held.contains_key(&(*entry, *offset)))
         };
         todo = promise.units.iter().filter(is_missing).collect();
     }
     assert_eq!(open, BTreeSet::new(), "not published");
-    let directories = promise
-        .directories
-        .iter()
-        .map(|(_, directory)| directory.clone())
-        .collect();
+    let directories = promise.directories.iter().map(|(_, directory)| directory.clone()).collect();
     let reply = ask(store, TargetRequest::Finish { directories })?;
     assert_eq!(reply, Some(TargetReply::Finished));
     Ok(())
 }
 
-fn barrier<D: Directory>(
-    store: &mut TargetStore<D>,
+/// What is written and not published yet.
+fn ready(
     promise: &Promise,
-    held: &mut BTreeMap<(EntryIndex, u64), bool>,
-    open: &mut BTreeSet<EntryIndex>,
-    run: &mut Run,
-) -> Result<(), DiskError> {
+    held: &BTreeMap<(EntryIndex, u64), bool>,
+    open: &BTreeSet<EntryIndex>,
+) -> Vec<Publish> {
     let mut publish = Vec::new();
-    for entry in open.iter() {
+    for entry in open {
         let mut one = promise.publish[entry].clone();
-        let pieces: Vec<(EntryIndex, u64, Value)> = promise
-            .units
-            .iter()
-            .flat_map(Unit::pieces)
-            .filter(|piece| piece.0 == *entry)
-            .collect();
-        if !pieces
-            .iter()
-            .all(|piece| held.contains_key(&(piece.0, piece.1)))
-        {
+        let pieces: Vec<(EntryIndex, u64, Value)> =
+            promise.units.iter().flat_map(Unit::pieces).filter(|piece| piece.0 == *entry).collect();
+        if !pieces.iter().all(|piece| held.contains_key(&(piece.0, piece.1))) {
             continue;
         }
         if let PublishKind::File { recheck, .. } = &mut one.kind {
@@ -339,6 +289,16 @@ fn barrier<D: Directory>(
         }
         publish.push(one);
     }
+    publish
+}
+
+fn barrier<D: Directory>(
+    store: &mut TargetStore<D>,
+    publish: Vec<Publish>,
+    held: &mut BTreeMap<(EntryIndex, u64), bool>,
+    open: &mut BTreeSet<EntryIndex>,
+    run: &mut Run,
+) -> Result<(), DiskError> {
     let reply = ask(store, TargetRequest::Barrier { publish })?;
     let Some(TargetReply::BarrierDone { published }) = reply else {
         panic!("{reply:?}");

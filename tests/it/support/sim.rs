@@ -18,7 +18,7 @@ use rejoin::wire::{Channel, SessionId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub const SESSION: SessionId = SessionId([7; 16]);
+pub(crate) const SESSION: SessionId = SessionId([7; 16]);
 
 /// Frames on the data channel that wait to be read, at most: back-pressure.
 const DATA_FRAMES_MAX: usize = 64;
@@ -33,18 +33,18 @@ enum Happening {
 
 /// How a run ended on one side.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
+pub(crate) enum Ending {
     Done,
     Failed(Error),
 }
 
-pub struct Sim {
-    pub random: Random,
-    pub now: Instant,
-    pub source: ModelSource,
-    pub target: ModelTarget,
-    pub sender: Sender,
-    pub receiver: Receiver,
+pub(crate) struct Sim {
+    pub(crate) random: Random,
+    pub(crate) now: Instant,
+    pub(crate) source: ModelSource,
+    pub(crate) target: ModelTarget,
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
     config: ReceiverConfig,
     /// Time, then order of planning.
     agenda: BTreeMap<(Instant, u64), Happening>,
@@ -57,19 +57,19 @@ pub struct Sim {
     data_waiting: VecDeque<Bytes>,
     scan: VecDeque<ScanReport>,
     runs: [u64; 2],
-    pub sender_end: Option<Ending>,
-    pub receiver_end: Option<Ending>,
-    pub receiver_events: Vec<Event>,
-    pub sender_events: Vec<Event>,
-    pub requests: Vec<rejoin::transfer::message::RecoveryRequest>,
-    pub units_sent: Vec<u64>,
-    pub answer: Box<dyn FnMut(Ask) -> Option<Answer>>,
+    pub(crate) sender_end: Option<Ending>,
+    pub(crate) receiver_end: Option<Ending>,
+    pub(crate) receiver_events: Vec<Event>,
+    pub(crate) sender_events: Vec<Event>,
+    pub(crate) requests: Vec<rejoin::transfer::message::RecoveryRequest>,
+    pub(crate) units_sent: Vec<u64>,
+    pub(crate) answer: Box<dyn FnMut(Ask) -> Option<Answer>>,
     /// Changes what the sender says on its way (a hostile sender).
-    pub tamper: Box<dyn FnMut(Message) -> Message>,
+    pub(crate) tamper: Box<dyn FnMut(Message) -> Message>,
 }
 
 impl Sim {
-    pub fn new(seed: u64, source: ModelSource, config: ReceiverConfig) -> Self {
+    pub(crate) fn new(seed: u64, source: ModelSource, config: ReceiverConfig) -> Self {
         let now = Instant::now();
         let scan = source.reports().into();
         Self {
@@ -112,12 +112,12 @@ impl Sim {
         Duration::from_micros(1 + self.random.below(most_us))
     }
 
-    pub fn connect_after(&mut self, delay: Duration) {
+    pub(crate) fn connect_after(&mut self, delay: Duration) {
         self.plan(delay, Happening::LinkUp);
     }
 
     /// The link dies with all that is in flight.
-    pub fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         self.is_up = false;
         self.epoch += 1;
         self.data_waiting.clear();
@@ -129,7 +129,7 @@ impl Sim {
     }
 
     /// The receiver's process dies; a new one reads the journal.
-    pub fn crash_receiver(&mut self) {
+    pub(crate) fn crash_receiver(&mut self) {
         self.cut();
         self.runs[1] += 1;
         self.receiver_end = None;
@@ -138,7 +138,7 @@ impl Sim {
     }
 
     /// The sender's process dies; a new one has the stored pages.
-    pub fn crash_sender(&mut self, loses_values: bool) {
+    pub(crate) fn crash_sender(&mut self, loses_values: bool) {
         self.cut();
         self.runs[0] += 1;
         self.sender_end = None;
@@ -150,12 +150,12 @@ impl Sim {
         self.drain();
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.sender_end.is_some() && self.receiver_end.is_some()
     }
 
     /// One thing happens; `false` where nothing is left to happen.
-    pub fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         if self.random.chance(30)
             && let Some(report) = self.scan.pop_front()
         {
@@ -186,7 +186,7 @@ impl Sim {
     }
 
     /// Steps until both ended; fails instead of hanging.
-    pub fn run(&mut self, steps: u64) {
+    pub(crate) fn run(&mut self, steps: u64) {
         for _ in 0..steps {
             if self.is_over() {
                 return;

@@ -21,8 +21,10 @@ pub(crate) fn describe(root: &Path) -> Tree {
 #[track_caller]
 pub(crate) fn assert_same(source: &Path, target: &Path) {
     let (here, there) = (describe(source), describe(target));
-    let missing: Vec<_> = here.iter().filter(|(name, entry)| there.get(*name) != Some(entry)).collect();
-    let foreign: Vec<_> = there.iter().filter(|(name, entry)| here.get(*name) != Some(entry)).collect();
+    let missing: Vec<_> =
+        here.iter().filter(|(name, entry)| there.get(*name) != Some(entry)).collect();
+    let foreign: Vec<_> =
+        there.iter().filter(|(name, entry)| here.get(*name) != Some(entry)).collect();
     assert!(missing.is_empty() && foreign.is_empty(), "expected {missing:#?}\nfound {foreign:#?}");
 }
 
@@ -41,7 +43,8 @@ fn add(path: &Path, name: String, tree: &mut Tree) {
     let entry = if metadata.is_symlink() {
         format!("link {time} to {:?}", fs::read_link(path).unwrap())
     } else if metadata.is_dir() {
-        let mut entries: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut entries: Vec<_> =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         entries.sort();
         for entry in entries {
             add(&path.join(&entry), format!("{name}/{}", shown(&entry)), tree);
