@@ -243,6 +243,8 @@ impl<R: RoleActions> Runner<R> {
             Happening::Answer(Some(Ok(answer))) => self.session.handle_answer(answer, now),
             Happening::Answer(Some(Err(error))) => {
                 self.session.handle_answer(Answer::Accept(false), now);
+                // The other side is told before we go.
+                self.drain().await?;
                 return Err(error);
             }
             Happening::Answer(None) => {}

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::support::env::Finished;
 use crate::support::pair::{CODE, Pair};
-use crate::support::tree::{assert_same, describe, set_mtime};
+use crate::support::tree::{Tree, assert_same, describe, set_mtime};
 
 /// A tree of three files, of which the target has another `docs/note`.
 fn with_older_note() -> Pair {
@@ -21,6 +21,13 @@ fn note(pair: &Pair) -> String {
     fs::read_to_string(pair.path("target/docs/note")).unwrap()
 }
 
+/// What is in the target; its own time of modification is nobody's.
+fn below(pair: &Pair) -> Tree {
+    let mut tree = describe(&pair.path("target"));
+    tree.remove("");
+    tree
+}
+
 fn assert_rest_is_there(pair: &Pair) {
     for name in ["first", "sub/last"] {
         assert_same(&pair.path("docs").join(name), &pair.path("target/docs").join(name));
@@ -30,7 +37,7 @@ fn assert_rest_is_there(pair: &Pair) {
 #[test]
 fn an_existing_file_that_differs_stays_and_is_listed() {
     let pair = with_older_note();
-    let (sender, receiver) = pair.transfer("docs", &["-y"], (6, 7));
+    let (sender, receiver) = pair.transfer("docs", &["-y"], (7, 7));
     assert_eq!(note(&pair), "the user's own");
     assert_rest_is_there(&pair);
     assert_eq!(receiver.files("failed"), ["docs/note"]);
@@ -67,7 +74,8 @@ fn overwrite_replaces_the_existing_file() {
     for arguments in [&["-y", "--overwrite"][..], &["-y", "--on-conflict", "overwrite"]] {
         let pair = with_older_note();
         pair.transfer("docs", arguments, (0, 0));
-        assert_same(&pair.path("docs"), &pair.path("target/docs"));
+        assert_rest_is_there(&pair);
+        assert_same(&pair.path("docs/note"), &pair.path("target/docs/note"));
     }
 }
 
@@ -110,7 +118,9 @@ fn what_is_there_already_is_not_sent_again() {
             run.stdout
         );
     }
-    assert_same(&pair.path("docs"), &pair.path("target/docs"));
+    for name in ["same", "other"] {
+        assert_same(&pair.path("docs").join(name), &pair.path("target/docs").join(name));
+    }
 }
 
 #[test]
@@ -119,7 +129,7 @@ fn the_same_send_twice_sends_nothing_the_second_time() {
     pair.noise("docs/a", 2 << 20);
     pair.noise("docs/b", 10);
     pair.transfer("docs", &["-y"], (0, 0));
-    let before = describe(&pair.path("target"));
+    let before = below(&pair);
     let sender = pair.send(["--json", "--code", "8-crane-velvet-orbit", "docs"]).spawn();
     sender.event_where("code", |event| event["event"] == "code");
     let receiver =
@@ -127,13 +137,13 @@ fn the_same_send_twice_sends_nothing_the_second_time() {
     sender.wait().expect_code(0);
     assert_eq!(receiver.files("unchanged"), ["docs/a", "docs/b"]);
     assert_eq!(receiver.outcome()["wire_bytes"], 0);
-    assert_eq!(describe(&pair.path("target")), before);
+    assert_eq!(below(&pair), before);
 }
 
 #[test]
 fn without_consent_nothing_is_written() {
     let pair = with_older_note();
-    let before = describe(&pair.path("target"));
+    let before = below(&pair);
     let sender = pair.sending("docs");
     let receiver = pair.receive(["--json", "-o", "target", CODE]).run().expect_code(7);
     assert_refused_naming(&receiver, "-y");
@@ -141,7 +151,7 @@ fn without_consent_nothing_is_written() {
     assert_ne!(sender.wait().code(), 0);
     assert_eq!(fs::read_dir(pair.path("target/docs")).unwrap().count(), 1);
     assert_eq!(note(&pair), "the user's own");
-    assert_eq!(describe(&pair.path("target")), before);
+    assert_eq!(below(&pair), before);
 }
 
 #[test]

@@ -199,11 +199,28 @@ impl Running {
         }
     }
 
+    /// Kills the run when it is `age` old, unless it is over by then.
+    pub(crate) fn kill_after(self, age: Duration) -> Finished {
+        let rest = age.saturating_sub(self.started.elapsed());
+        match self.exited.recv_timeout(rest) {
+            Ok(status) => self.finish(status),
+            Err(_) => {
+                // Where it is over already there is nobody to kill.
+                let _ = self.kill.send(());
+                self.wait()
+            }
+        }
+    }
+
     /// Waits for the end.
     pub(crate) fn wait(self) -> Finished {
         let Ok(status) = self.exited.recv_timeout(self.remaining()) else {
             self.fail("does not end");
         };
+        self.finish(status)
+    }
+
+    fn finish(self, status: ExitStatus) -> Finished {
         Finished {
             status,
             stdout: self.stdout.rest(self.remaining()),
@@ -225,6 +242,16 @@ impl Running {
             self.stdout.text(),
             self.stderr.text()
         );
+    }
+}
+
+impl Drop for Running {
+    /// In a test that fails, whatever the others were doing is part of the report.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+            eprintln!("meanwhile `{}`\n--- stdout\n{stdout}\n--- stderr\n{stderr}", self.shown);
+        }
     }
 }
 
