@@ -143,6 +143,10 @@ fn main() {
         };
         runtime.block_on(bounded);
         // The standard input is still being read by a blocking thread.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a reader of standard input cannot be stopped"
+        )]
         std::process::exit(0);
     }
     for mode in ["setup", "throughput"] {

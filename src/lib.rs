@@ -1,4 +1,42 @@
-//! rejoin moves files and trees between machines over WebRTC data channels, and never starts over.
+//! rejoin moves files and trees between machines, directly, over WebRTC data channels, and never starts over.
+//!
+//! # The layers
+//!
+//! ```text
+//!   cli (the binary): arguments, printing, exit codes; the only place that prints
+//!    │
+//!   session: machine, meeting (pure) · run: the one event loop · send, receive, host: the edges of each role
+//!    │
+//!    ├── transfer (pure): manifest, units, sender, receiver
+//!    ├── signal: code, key exchange, joins, rooms (pure) · host, client, local: I/O
+//!    ├── link: commands, events, health, credit (pure) · driver, socket: I/O, the only importers of webrtc
+//!    ├── store (I/O): confined file system, journal, session records, source, target
+//!    │
+//!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make
+//! ```
+//!
+//! A module imports only what is below it; `tests/it/architecture.rs` holds the table and who may touch sockets, files
+//! and clocks.
+//!
+//! # How it works
+//!
+//! A pure machine takes inputs with the time (`handle_…(…, now)`), and is drained (`poll_output`, `poll_timeout`) after
+//! each one. [`session::machine::Session`] joins the machines of a run; one loop carries out what it asks for. Hashing
+//! and files are on threads of their own.
+//!
+//! # What always holds
+//!
+//! - A final name holds exactly the promised bytes, or does not exist, or is the untouched older file.
+//! - An acknowledgement follows a barrier: data synced, then the journal, then the word to the peer.
+//! - A run begins by reading its journal; an empty journal is the special case.
+//! - Nothing leaves before mutual authentication; a host relays sealed envelopes and can read, forge or swap nothing.
+//! - Every limit is ours, named, and checked on encode and on decode.
+//! - The receiver's side makes the offers, so that two offers never cross; a join with a newer epoch replaces a link.
+//!
+//! # What is deliberately absent
+//!
+//! `wire` knows no message; `transfer` knows no connection, no path of the machine and no clock; `signal` and `link` know
+//! nothing of files; the library never prints and never ends the process.
 
 pub mod error;
 pub mod event;

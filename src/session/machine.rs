@@ -1,71 +1,28 @@
 //! A session as one pure machine: meeting, health of the link, and transfer, wired together.
 //!
-//! It owns every decision of a run. The loop around it ([`super::run`]) carries out what it asks for, and a simulator
+//! It owns every decision of a run. The loop around it (`run`) carries out what it asks for, and a simulator
 //! can do the same in virtual time.
 
-use super::meeting::{Joining, MeetingOutput, Opening, Pairing};
+mod output;
+
+pub use output::SessionOutput;
+
+use super::meeting::{Joining, MeetingOutput, Opening};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer, LinkState, Path};
 use crate::link::health::{Health, HealthAction};
-use crate::link::{LinkCommand, LinkEvent, PathKind};
-use crate::signal::code::Code;
-use crate::signal::protocol::{ClientMessage, HostMessage};
-use crate::transfer::disk::{
-    ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState,
-};
+use crate::link::{LinkEvent, PathKind};
+use crate::signal::protocol::HostMessage;
+use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
 use crate::transfer::message::{ByeReason, Message};
 use crate::transfer::progress::Progress;
-use crate::transfer::receiver::{Answer, Ask, Receiver, ReceiverConfig, ReceiverOutput};
+use crate::transfer::receiver::{Answer, Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
-use crate::wire::{Channel, MemberId, SessionId, SessionSecret};
+use crate::wire::{Channel, SessionId, SessionSecret};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-/// What a session asks of its surroundings.
-#[derive(Debug)]
-pub enum SessionOutput {
-    /// A message for the host.
-    Host(ClientMessage),
-    /// Start a connection; the one before is stopped.
-    StartLink,
-    /// A command for the connection.
-    Link(LinkCommand),
-    /// Stop the connection.
-    StopLink,
-    /// A frame for any channel but [`Channel::Data`], whose frames are polled.
-    Send(Channel, Bytes),
-    /// Sender: the code's room is open.
-    CodeReady(Code),
-    /// Sender: nobody else can use the code any more.
-    CodeSpent,
-    /// Store durably, then call [`Session::handle_stored`] (sender) or [`Session::handle_paired`] (receiver).
-    Pair(Box<Pairing>),
-    /// The other side proved who it is: remember the epoch.
-    Peer {
-        /// Which member.
-        member: MemberId,
-        /// The name it gives itself, untrusted.
-        name: String,
-        /// The join's epoch.
-        epoch: u64,
-    },
-    /// Work for the sender's store.
-    Source(SourceRequest),
-    /// Work for the receiver's store.
-    Target(TargetRequest),
-    /// A fact to show.
-    Event(Event),
-    /// A question for the user.
-    Ask(Ask),
-    /// Receiver: everything is verified and durable here, whether or not the sender knows.
-    Finished,
-    /// Both sides know that all is settled.
-    Done,
-    /// The run cannot go on.
-    Failed(Error),
-}
 
 #[derive(Debug)]
 enum Meeting {

@@ -3,27 +3,25 @@
 //! It decides nothing that the machine could decide. Stores work on threads of their own; everything here only waits
 //! for channels, timers and sockets.
 
+mod edges;
+
+pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
+
+use edges::{next_event, next_scan, next_source, next_target, receive, writable};
+
 use super::ending;
 use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
 use super::pace::Pace;
-use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, PathText, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
-use crate::link::{Link, LinkConfig, LinkDriver, LinkEvent, LinkHandle};
+use crate::link::{Link, LinkDriver, LinkEvent, LinkHandle};
 use crate::question::{Conflict, Consent, Offer};
-use crate::signal::client::{Client, ClientEvent, HostConnection, Pace as HostPace};
-use crate::signal::code::Code;
-use crate::store::OsDirectory;
-use crate::store::source::SourceStore;
-use crate::store::target::TargetStore;
-use crate::transfer::disk::{
-    OnConflict, ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState,
-};
+use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
+use crate::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Answer, Ask};
-use crate::ui::Ui;
-use crate::wire::{Channel, MemberId, SessionId, SessionSecret};
+use crate::wire::Channel;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -37,55 +35,6 @@ const DATA_BURST: usize = 32;
 
 /// How long a receiver that has everything looks for a sender that does not know yet.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The sender's store thread.
-pub(super) type SourceWorker = Worker<SourceRequest, SourceReply, SourceStore<OsDirectory>>;
-
-/// The receiver's store thread.
-pub(super) type TargetWorker = Worker<TargetRequest, TargetReply, TargetStore<OsDirectory>>;
-
-/// What the two roles do differently at the edges.
-pub(super) trait RoleActions: Send {
-    /// Sender: the code is known and its room open.
-    fn on_code_ready(&mut self, code: &Code) -> impl Future<Output = ()> + Send;
-    /// Sender: the code is spent.
-    fn on_code_spent(&mut self);
-    /// Stores what a join agreed on; a receiver gets its opened store.
-    fn on_pair(
-        &mut self,
-        pairing: &Pairing,
-    ) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
-    /// Remembers the peer and the epoch.
-    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
-    /// The command that continues, where there is something to continue.
-    fn resume_command(&self) -> Option<String>;
-    /// Both sides know that all is settled: nothing is left to be resumed.
-    fn on_done(&mut self) -> impl Future<Output = ()> + Send;
-}
-
-/// A receiver's session, open on disk.
-pub(super) struct Paired {
-    pub(super) session: SessionId,
-    pub(super) secret: SessionSecret,
-    pub(super) epoch: u64,
-    pub(super) worker: TargetWorker,
-    pub(super) state: TargetState,
-}
-
-/// Everything a run needs from outside.
-pub(super) struct Surroundings<R> {
-    pub(super) ui: Ui,
-    pub(super) client: Client,
-    pub(super) link_config: LinkConfig,
-    pub(super) role: R,
-    pub(super) source: Option<SourceWorker>,
-    pub(super) target: Option<TargetWorker>,
-    pub(super) scan: Option<mpsc::Receiver<ScanReport>>,
-    /// Name of the peer as stored, for questions.
-    pub(super) peer_name: String,
-    /// Until when host and sender may be missing; `None`: they may, as long as the machine's own budget lasts.
-    pub(super) wait_until: Option<Instant>,
-}
 
 /// What the user said, or why nobody could be asked.
 type Answered = Result<Answer, Error>;
@@ -588,59 +537,11 @@ impl<R: RoleActions> Runner<R> {
     }
 }
 
-impl<R> Surroundings<R> {
-    fn client_pace(&self, pace: HostPace) {
-        self.client.set_pace(pace);
-    }
-}
-
 const fn on_conflict(choice: crate::options::OnConflict) -> OnConflict {
     match choice {
         crate::options::OnConflict::Skip => OnConflict::Skip,
         crate::options::OnConflict::Overwrite => OnConflict::Overwrite,
         crate::options::OnConflict::Rename => OnConflict::Rename,
         crate::options::OnConflict::Fail => OnConflict::Fail,
-    }
-}
-
-async fn receive(frames: Option<&mut FrameReceiver>) -> Option<Bytes> {
-    match frames {
-        Some(frames) => frames.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_event(events: Option<&mut EventReceiver>) -> Option<LinkEvent> {
-    match events {
-        Some(events) => events.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn writable(handle: Option<&LinkHandle>, channel: Option<Channel>) {
-    match (handle, channel) {
-        (Some(handle), Some(channel)) => handle.writable(channel).await,
-        _ => std::future::pending().await,
-    }
-}
-
-async fn next_source(worker: &mut Option<SourceWorker>) -> Option<SourceReply> {
-    match worker {
-        Some(worker) => worker.reply().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_target(worker: &mut Option<TargetWorker>) -> Option<TargetReply> {
-    match worker {
-        Some(worker) => worker.reply().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_scan(scan: &mut Option<mpsc::Receiver<ScanReport>>) -> Option<ScanReport> {
-    match scan {
-        Some(scan) => scan.recv().await,
-        None => std::future::pending().await,
     }
 }

@@ -10,6 +10,7 @@
 //! [`RecoveryRequest`]. Reads come back in the order they were asked for, so a queue of what is in flight says what
 //! each one is for.
 
+mod link_run;
 mod plan;
 mod sending;
 
@@ -23,8 +24,8 @@ use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::progress::Progress;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
+use link_run::LinkRun;
 use plan::Plan;
-use sending::LinkRun;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What the sender asks of its surroundings.

@@ -74,7 +74,7 @@ fn a_live_process_keeps_others_out_and_a_dead_one_does_not() {
     assert!(state.list().expect("readable")[0].is_running);
     drop(session);
     // What a killed process leaves: the file, with a number in it, and no lock.
-    let lock = base.path().join("state/sessions").join("01".repeat(16)).join("lock");
+    let lock = base.path().join("state/receiving").join("01".repeat(16)).join("lock");
     fs::write(&lock, "999999").expect("written");
     assert!(!state.list().expect("readable")[0].is_running);
     drop(state.open_session(SessionId([1; 16])).expect("taken over"));
@@ -95,8 +95,8 @@ fn state_that_others_can_reach_is_refused() {
     symlink(&path, base.path().join("link")).expect("made");
     let refused = StateDirectory::open(Some(&base.path().join("link")), Role::Receiver).err();
     assert!(matches!(refused, Some(StateError::NotPrivate { .. })), "{refused:?}");
-    fs::remove_dir(path.join("sessions")).expect("empty");
-    symlink("/tmp", path.join("sessions")).expect("made");
+    fs::remove_dir(path.join("receiving")).expect("empty");
+    symlink("/tmp", path.join("receiving")).expect("made");
     assert!(StateDirectory::open(Some(&path), Role::Receiver).is_err());
 }
 
@@ -106,7 +106,7 @@ fn a_newer_record_is_refused_and_left_as_it_is() {
     let state =
         StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
     drop(state.create(record(1, "/one")).expect("new"));
-    let path = base.path().join("state/sessions").join("01".repeat(16)).join("record");
+    let path = base.path().join("state/receiving").join("01".repeat(16)).join("record");
     assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
     let mut bytes = fs::read(&path).expect("there");
     bytes[8] = 7;

@@ -213,8 +213,6 @@ struct Sinks {
     human: Human,
     json: Option<Json>,
     screen: Screen,
-    /// Something is stored that a later run continues.
-    has_session: bool,
 }
 
 impl Sinks {
@@ -225,7 +223,6 @@ impl Sinks {
             human: Human::new(options, subject, screen.traits()),
             json: options.json.then(|| Json::new(start)),
             screen,
-            has_session: false,
         }
     }
 
@@ -267,7 +264,6 @@ impl Sinks {
     }
 
     fn event(&mut self, event: &Event) {
-        self.has_session |= matches!(event, Event::Session { .. });
         if let Some(json) = &mut self.json {
             json.event(event);
         }
@@ -277,11 +273,11 @@ impl Sinks {
     }
 
     fn outcome(&mut self, mut outcome: Outcome) {
+        // The session knows whether there is something to continue; what continues it is what was typed.
         if let Err(error) = &mut outcome
-            && self.has_session
-            && error.kind.is_retryable()
+            && let Some(command) = &mut error.resume_command
         {
-            error.resume_command.get_or_insert_with(shell::command_line);
+            *command = shell::command_line();
         }
         self.screen.clear();
         let lines = self.human.outcome(&outcome);

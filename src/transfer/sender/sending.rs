@@ -1,11 +1,14 @@
 //! The sender's work on one link: from pages to jobs to reads to frames, a bounded step at a time.
 
-use super::plan::{Plan, Recovery};
+use super::link_run::{
+    EARLY_WANTS_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD,
+};
+use super::plan::Plan;
 use super::{Sender, SenderOutput};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
-    PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, Stamp, StoredPage,
+    PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, StoredPage,
 };
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
@@ -13,137 +16,7 @@ use crate::transfer::merge::{self, Value};
 use crate::transfer::message::{Message, UnitHead, bounded_text};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// Reads in flight: enough to keep disk and channel busy together.
-const READS_MAX: usize = 3;
-
-/// Frames waiting for the channel before nothing more is read: two units of them.
-const FRAMES_AHEAD: usize = 36;
-
-/// Pages sent whose units are not all read yet: the receiver surveys the next while the units of one arrive.
-const PAGES_AHEAD: usize = 8;
-
-/// Bytes sent and not acknowledged at most: beyond, the receiver's disk is what is waited for.
-const UNACKED_BYTES_MAX: u64 = 256 << 20;
-
-/// Wants heard before their page is loaded; a receiver has 64 pages open at most.
-const EARLY_WANTS_MAX: usize = 64;
-
-/// Units sent and not acknowledged at most.
-const UNACKED_UNITS_MAX: usize = 4_096;
-
-/// A page in memory.
-#[derive(Debug)]
-pub(super) struct LoadedPage {
-    page: Page,
-    layout: Layout,
-    stamps: Vec<Option<Stamp>>,
-}
-
-/// Units to be read and sent, in order.
-#[derive(Debug)]
-enum Job {
-    /// Units of a large file.
-    File { page: Arc<LoadedPage>, entry: EntryIndex, missing: Ranges },
-    /// One unit of small files.
-    Pack { page: Arc<LoadedPage>, unit: u64, files: Vec<EntryIndex> },
-}
-
-impl Job {
-    const fn page(&self) -> &Arc<LoadedPage> {
-        match self {
-            Self::File { page, .. } | Self::Pack { page, .. } => page,
-        }
-    }
-}
-
-/// What a read in flight is for.
-#[derive(Debug)]
-pub(super) enum InFlight {
-    /// A page to be sent, or to be continued.
-    Page { number: u64 },
-    /// A page of which one unit shall be sent again.
-    Again { unit: u64, unwanted: Ranges },
-    /// A unit of a large file; not sent where only its value is missing.
-    Part { page: Arc<LoadedPage>, unit: u64, entry: EntryIndex, is_sent: bool },
-    /// A unit of small files.
-    Pack { page: Arc<LoadedPage>, unit: u64 },
-    /// Values of a large file's units from earlier runs.
-    Values { page: Arc<LoadedPage>, entry: EntryIndex },
-}
-
-/// A large file whose root is still to be sent.
-#[derive(Debug)]
-struct FileRun {
-    entry: EntryIndex,
-    first_unit: u64,
-    values: Vec<Option<Value>>,
-    known: usize,
-    /// Units whose value must be read from the source, because an earlier run that knew it is gone.
-    rehash: Ranges,
-    page: Arc<LoadedPage>,
-}
-
-impl FileRun {
-    fn set(&mut self, unit: u64, value: Value) {
-        let at = unit.checked_sub(self.first_unit).and_then(|at| usize::try_from(at).ok());
-        if let Some(slot) = at.and_then(|at| self.values.get_mut(at)) {
-            self.known += usize::from(slot.is_none());
-            *slot = Some(value);
-        }
-    }
-}
-
-/// What is known of a unit that is sent and not acknowledged.
-#[derive(Debug)]
-pub(super) struct Mark {
-    page: Arc<LoadedPage>,
-    bytes: u64,
-    /// Files that are settled with it: those of a pack, or the large file whose last unit it is.
-    files: Vec<EntryIndex>,
-}
-
-/// State that lives as long as a link.
-#[derive(Debug, Default)]
-pub(super) struct LinkRun {
-    pub(super) recovery: Option<Recovery>,
-    /// The next page to load.
-    pub(super) next_page: u64,
-    pub(super) in_flight: VecDeque<InFlight>,
-    /// Pages sent, their want not yet heard.
-    waiting: BTreeMap<u64, Arc<LoadedPage>>,
-    early_wants: BTreeMap<u64, Plan>,
-    jobs: VecDeque<Job>,
-    files: Vec<FileRun>,
-    pub(super) frames: VecDeque<Bytes>,
-    pub(super) unacked: BTreeMap<u64, Mark>,
-    unacked_bytes: u64,
-    /// Units of large files that are not acknowledged, by file: at zero the file is sent.
-    open_units: BTreeMap<EntryIndex, u64>,
-    pub(super) end_sent: bool,
-    /// Bytes that earlier links or runs had moved.
-    pub(super) kept_bytes: u64,
-}
-
-impl LinkRun {
-    fn may_read(&self) -> bool {
-        self.in_flight.len() < READS_MAX
-            && self.frames.len() < FRAMES_AHEAD
-            && self.unacked_bytes < UNACKED_BYTES_MAX
-            && self.unacked.len() < UNACKED_UNITS_MAX
-    }
-
-    /// Pages in memory, or on their way there.
-    fn pages_ahead(&self) -> usize {
-        let loading =
-            self.in_flight.iter().filter(|read| matches!(read, InFlight::Page { .. })).count();
-        let mut numbers: Vec<u64> = self.jobs.iter().map(|job| job.page().page.number).collect();
-        numbers.dedup();
-        loading + self.waiting.len() + numbers.len()
-    }
-}
 
 impl Sender {
     /// Does everything that can be done without waiting.
@@ -710,17 +583,6 @@ impl Sender {
                 crate::error::ErrorKind::Failure,
                 error.to_string(),
             )),
-        }
-    }
-}
-
-impl InFlight {
-    const fn unit(&self) -> Option<u64> {
-        match self {
-            Self::Part { unit, .. } | Self::Pack { unit, .. } | Self::Again { unit, .. } => {
-                Some(*unit)
-            }
-            Self::Page { .. } | Self::Values { .. } => None,
         }
     }
 }

@@ -1,0 +1,56 @@
+//! What a session asks for, by value.
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::link::LinkCommand;
+use crate::session::meeting::Pairing;
+use crate::signal::code::Code;
+use crate::signal::protocol::ClientMessage;
+use crate::transfer::disk::{SourceRequest, TargetRequest};
+use crate::transfer::receiver::Ask;
+use crate::wire::{Channel, MemberId};
+use bytes::Bytes;
+
+/// What a session asks of its surroundings.
+#[derive(Debug)]
+pub enum SessionOutput {
+    /// A message for the host.
+    Host(ClientMessage),
+    /// Start a connection; the one before is stopped.
+    StartLink,
+    /// A command for the connection.
+    Link(LinkCommand),
+    /// Stop the connection.
+    StopLink,
+    /// A frame for any channel but [`Channel::Data`], whose frames are polled.
+    Send(Channel, Bytes),
+    /// Sender: the code's room is open.
+    CodeReady(Code),
+    /// Sender: nobody else can use the code any more.
+    CodeSpent,
+    /// Store durably, then call [`super::Session::handle_stored`] (sender) or [`super::Session::handle_paired`] (receiver).
+    Pair(Box<Pairing>),
+    /// The other side proved who it is: remember the epoch.
+    Peer {
+        /// Which member.
+        member: MemberId,
+        /// The name it gives itself, untrusted.
+        name: String,
+        /// The join's epoch.
+        epoch: u64,
+    },
+    /// Work for the sender's store.
+    Source(SourceRequest),
+    /// Work for the receiver's store.
+    Target(TargetRequest),
+    /// A fact to show.
+    Event(Event),
+    /// A question for the user.
+    Ask(Ask),
+    /// Receiver: everything is verified and durable here, whether or not the sender knows.
+    Finished,
+    /// Both sides know that all is settled.
+    Done,
+    /// The run cannot go on.
+    Failed(Error),
+}

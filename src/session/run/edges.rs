@@ -1,0 +1,119 @@
+//! What the loop stands on: the role's own actions, the stores' threads, and waiting for what may not be there.
+
+use crate::error::Error;
+use crate::link::driver::{EventReceiver, FrameReceiver};
+use crate::link::{LinkConfig, LinkEvent, LinkHandle};
+use crate::session::meeting::Pairing;
+use crate::session::worker::Worker;
+use crate::signal::client::{Client, Pace as HostPace};
+use crate::signal::code::Code;
+use crate::store::OsDirectory;
+use crate::store::source::SourceStore;
+use crate::store::target::TargetStore;
+use crate::transfer::disk::{
+    ScanReport, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState,
+};
+use crate::ui::Ui;
+use crate::wire::{Channel, MemberId, SessionId, SessionSecret};
+use bytes::Bytes;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// The sender's store thread.
+pub(in crate::session) type SourceWorker =
+    Worker<SourceRequest, SourceReply, SourceStore<OsDirectory>>;
+
+/// The receiver's store thread.
+pub(in crate::session) type TargetWorker =
+    Worker<TargetRequest, TargetReply, TargetStore<OsDirectory>>;
+
+/// What the two roles do differently at the edges.
+pub(in crate::session) trait RoleActions: Send {
+    /// Sender: the code is known and its room open.
+    fn on_code_ready(&mut self, code: &Code) -> impl Future<Output = ()> + Send;
+    /// Sender: the code is spent.
+    fn on_code_spent(&mut self);
+    /// Stores what a join agreed on; a receiver gets its opened store.
+    fn on_pair(
+        &mut self,
+        pairing: &Pairing,
+    ) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
+    /// Remembers the peer and the epoch.
+    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
+    /// The command that continues, where there is something to continue.
+    fn resume_command(&self) -> Option<String>;
+    /// Both sides know that all is settled: nothing is left to be resumed.
+    fn on_done(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// A receiver's session, open on disk.
+pub(in crate::session) struct Paired {
+    pub(in crate::session) session: SessionId,
+    pub(in crate::session) secret: SessionSecret,
+    pub(in crate::session) epoch: u64,
+    pub(in crate::session) worker: TargetWorker,
+    pub(in crate::session) state: TargetState,
+}
+
+/// Everything a run needs from outside.
+pub(in crate::session) struct Surroundings<R> {
+    pub(in crate::session) ui: Ui,
+    pub(in crate::session) client: Client,
+    pub(in crate::session) link_config: LinkConfig,
+    pub(in crate::session) role: R,
+    pub(in crate::session) source: Option<SourceWorker>,
+    pub(in crate::session) target: Option<TargetWorker>,
+    pub(in crate::session) scan: Option<mpsc::Receiver<ScanReport>>,
+    /// Name of the peer as stored, for questions.
+    pub(in crate::session) peer_name: String,
+    /// Until when host and sender may be missing; `None`: they may, as long as the machine's own budget lasts.
+    pub(in crate::session) wait_until: Option<Instant>,
+}
+
+impl<R> Surroundings<R> {
+    pub(super) fn client_pace(&self, pace: HostPace) {
+        self.client.set_pace(pace);
+    }
+}
+
+pub(super) async fn receive(frames: Option<&mut FrameReceiver>) -> Option<Bytes> {
+    match frames {
+        Some(frames) => frames.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn next_event(events: Option<&mut EventReceiver>) -> Option<LinkEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn writable(handle: Option<&LinkHandle>, channel: Option<Channel>) {
+    match (handle, channel) {
+        (Some(handle), Some(channel)) => handle.writable(channel).await,
+        _ => std::future::pending().await,
+    }
+}
+
+pub(super) async fn next_source(worker: &mut Option<SourceWorker>) -> Option<SourceReply> {
+    match worker {
+        Some(worker) => worker.reply().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn next_target(worker: &mut Option<TargetWorker>) -> Option<TargetReply> {
+    match worker {
+        Some(worker) => worker.reply().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn next_scan(scan: &mut Option<mpsc::Receiver<ScanReport>>) -> Option<ScanReport> {
+    match scan {
+        Some(scan) => scan.recv().await,
+        None => std::future::pending().await,
+    }
+}

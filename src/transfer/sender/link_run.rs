@@ -1,0 +1,151 @@
+//! What the sender knows for as long as a link lives: pages in memory, jobs, reads in flight, units under way.
+
+use super::plan::{Plan, Recovery};
+use crate::transfer::disk::Stamp;
+use crate::transfer::layout::Layout;
+use crate::transfer::manifest::{EntryIndex, Page};
+use crate::transfer::merge::Value;
+use crate::transfer::ranges::Ranges;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Reads in flight: enough to keep disk and channel busy together.
+pub(super) const READS_MAX: usize = 3;
+
+/// Frames waiting for the channel before nothing more is read: two units of them.
+pub(super) const FRAMES_AHEAD: usize = 36;
+
+/// Pages sent whose units are not all read yet: the receiver surveys the next while the units of one arrive.
+pub(super) const PAGES_AHEAD: usize = 8;
+
+/// Bytes sent and not acknowledged at most: beyond, the receiver's disk is what is waited for.
+pub(super) const UNACKED_BYTES_MAX: u64 = 256 << 20;
+
+/// Wants heard before their page is loaded; a receiver has 64 pages open at most.
+pub(super) const EARLY_WANTS_MAX: usize = 64;
+
+/// Units sent and not acknowledged at most.
+pub(super) const UNACKED_UNITS_MAX: usize = 4_096;
+
+/// A page in memory.
+#[derive(Debug)]
+pub(super) struct LoadedPage {
+    pub(super) page: Page,
+    pub(super) layout: Layout,
+    pub(super) stamps: Vec<Option<Stamp>>,
+}
+
+/// Units to be read and sent, in order.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Units of a large file.
+    File { page: Arc<LoadedPage>, entry: EntryIndex, missing: Ranges },
+    /// One unit of small files.
+    Pack { page: Arc<LoadedPage>, unit: u64, files: Vec<EntryIndex> },
+}
+
+impl Job {
+    pub(super) const fn page(&self) -> &Arc<LoadedPage> {
+        match self {
+            Self::File { page, .. } | Self::Pack { page, .. } => page,
+        }
+    }
+}
+
+/// What a read in flight is for.
+#[derive(Debug)]
+pub(super) enum InFlight {
+    /// A page to be sent, or to be continued.
+    Page { number: u64 },
+    /// A page of which one unit shall be sent again.
+    Again { unit: u64, unwanted: Ranges },
+    /// A unit of a large file; not sent where only its value is missing.
+    Part { page: Arc<LoadedPage>, unit: u64, entry: EntryIndex, is_sent: bool },
+    /// A unit of small files.
+    Pack { page: Arc<LoadedPage>, unit: u64 },
+    /// Values of a large file's units from earlier runs.
+    Values { page: Arc<LoadedPage>, entry: EntryIndex },
+}
+
+/// A large file whose root is still to be sent.
+#[derive(Debug)]
+pub(super) struct FileRun {
+    pub(super) entry: EntryIndex,
+    pub(super) first_unit: u64,
+    pub(super) values: Vec<Option<Value>>,
+    pub(super) known: usize,
+    /// Units whose value must be read from the source, because an earlier run that knew it is gone.
+    pub(super) rehash: Ranges,
+    pub(super) page: Arc<LoadedPage>,
+}
+
+impl FileRun {
+    pub(super) fn set(&mut self, unit: u64, value: Value) {
+        let at = unit.checked_sub(self.first_unit).and_then(|at| usize::try_from(at).ok());
+        if let Some(slot) = at.and_then(|at| self.values.get_mut(at)) {
+            self.known += usize::from(slot.is_none());
+            *slot = Some(value);
+        }
+    }
+}
+
+/// What is known of a unit that is sent and not acknowledged.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) page: Arc<LoadedPage>,
+    pub(super) bytes: u64,
+    /// Files that are settled with it: those of a pack, or the large file whose last unit it is.
+    pub(super) files: Vec<EntryIndex>,
+}
+
+/// State that lives as long as a link.
+#[derive(Debug, Default)]
+pub(super) struct LinkRun {
+    pub(super) recovery: Option<Recovery>,
+    /// The next page to load.
+    pub(super) next_page: u64,
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Pages sent, their want not yet heard.
+    pub(super) waiting: BTreeMap<u64, Arc<LoadedPage>>,
+    pub(super) early_wants: BTreeMap<u64, Plan>,
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) files: Vec<FileRun>,
+    pub(super) frames: VecDeque<Bytes>,
+    pub(super) unacked: BTreeMap<u64, Mark>,
+    pub(super) unacked_bytes: u64,
+    /// Units of large files that are not acknowledged, by file: at zero the file is sent.
+    pub(super) open_units: BTreeMap<EntryIndex, u64>,
+    pub(super) end_sent: bool,
+    /// Bytes that earlier links or runs had moved.
+    pub(super) kept_bytes: u64,
+}
+
+impl LinkRun {
+    pub(super) fn may_read(&self) -> bool {
+        self.in_flight.len() < READS_MAX
+            && self.frames.len() < FRAMES_AHEAD
+            && self.unacked_bytes < UNACKED_BYTES_MAX
+            && self.unacked.len() < UNACKED_UNITS_MAX
+    }
+
+    /// Pages in memory, or on their way there.
+    pub(super) fn pages_ahead(&self) -> usize {
+        let loading =
+            self.in_flight.iter().filter(|read| matches!(read, InFlight::Page { .. })).count();
+        let mut numbers: Vec<u64> = self.jobs.iter().map(|job| job.page().page.number).collect();
+        numbers.dedup();
+        loading + self.waiting.len() + numbers.len()
+    }
+}
+
+impl InFlight {
+    pub(super) const fn unit(&self) -> Option<u64> {
+        match self {
+            Self::Part { unit, .. } | Self::Pack { unit, .. } | Self::Again { unit, .. } => {
+                Some(*unit)
+            }
+            Self::Page { .. } | Self::Values { .. } => None,
+        }
+    }
+}
