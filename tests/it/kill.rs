@@ -76,7 +76,7 @@ fn a_stopped_receiver_names_the_command_that_continues() {
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
         let error = stopped.outcome();
         let command = error["resume_command"].as_str().unwrap();
-        let again = run_as_told(&pair, "receive", command, &["--json", "-y"]).expect_code(0);
+        let again = pair.shell("receive", command).run().expect_code(0);
         assert_continued(&pair, sender.wait(), &again);
     }
 }
@@ -91,7 +91,7 @@ fn the_last_words_to_a_person_are_the_command_that_continues() {
     receiver.signal(Signal::INT);
     let stopped = receiver.wait().expect_code(130);
     let command = stopped.stderr.trim_end().lines().last().unwrap();
-    let again = run_as_told(&pair, "receive", command.trim(), &["--json", "-y"]).expect_code(0);
+    let again = pair.shell("receive", command).env("REJOIN_JSON", "true").run().expect_code(0);
     assert_continued(&pair, sender.wait(), &again);
 }
 
@@ -136,22 +136,6 @@ fn what_is_complete_is_not_received_again() {
     pair.transfer("small", &["-y"], (0, 0));
     let again = pair.receiving().run().expect_code(0);
     assert_eq!(again.outcome()["wire_bytes"], 0);
-}
-
-/// Runs a command as it was shown, through a shell, with `arguments` more.
-fn run_as_told(pair: &Pair, side: &str, command: &str, arguments: &[&str]) -> Finished {
-    let words =
-        command.strip_prefix(&format!("rejoin {side}")).unwrap_or_else(|| panic!("{command:?}"));
-    let words = std::process::Command::new("sh")
-        .args(["-c", &format!("printf '%s\\n' {words}")])
-        .output()
-        .unwrap();
-    let words = String::from_utf8(words.stdout).unwrap();
-    let words = words.lines().filter(|word| !word.is_empty()).chain(arguments.iter().copied());
-    match side {
-        "send" => pair.send(words).run(),
-        _ => pair.receive(words).run(),
-    }
 }
 
 /// Kills the receiver of a transfer at a random moment, N times (`REJOIN_TEST_KILLS`), each with a seed of its own.
