@@ -83,13 +83,16 @@ impl Session {
         retry_for: Duration,
         now: Instant,
     ) -> Self {
+        // An earlier run may have been killed between its last word and the note that all is done.
+        let has_finished = kept.as_ref().is_some_and(|(_, state)| state.is_finished);
         let transfer = match kept {
             Some((session, state)) => {
                 Transfer::Receiver(Box::new(Receiver::new(session, config, state)))
             }
             None => Transfer::Unpaired(config),
         };
-        Self::new(Meeting::Joining(Box::new(joining)), transfer, retry_for, now)
+        let meeting = Meeting::Joining(Box::new(joining));
+        Self { has_finished, ..Self::new(meeting, transfer, retry_for, now) }
     }
 
     fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {

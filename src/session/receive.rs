@@ -174,7 +174,10 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
         }
     };
     match record {
-        Some(record) if record.is_complete => Ok(Opened::Complete(Box::new(record))),
+        Some(record) if record.is_complete => {
+            remove_leftovers(root, record.session);
+            Ok(Opened::Complete(Box::new(record)))
+        }
         Some(record) => {
             let stored = state.open_session(record.session).map_err(surroundings::state_error)?;
             Ok(Opened::Stored { state, target, stored: Box::new(stored) })
@@ -199,6 +202,22 @@ async fn already_complete(record: &SessionRecord, ui: &Ui) -> Summary {
     Summary { verified: true, ..Summary::default() }
 }
 
+/// Removes what a run that was killed at its very end left in the target.
+fn remove_leftovers(root: OsDirectory, session: SessionId) {
+    if !target::sessions_in(&root).is_ok_and(|present| present.contains(&session)) {
+        return;
+    }
+    let removed =
+        TargetStore::open(root, target_options(session)).and_then(|(store, _)| store.cleanup());
+    if let Err(error) = removed {
+        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
+    }
+}
+
+fn target_options(session: SessionId) -> TargetOptions {
+    TargetOptions { session, boot: os::boot_id(), umask: os::umask() }
+}
+
 async fn open_target(
     directory: &Path,
     session: SessionId,
@@ -207,9 +226,8 @@ async fn open_target(
     surroundings::blocking(move || {
         let disk = |text: String| Error::new(ErrorKind::Disk, text);
         let root = OsDirectory::open(&directory).map_err(|error| disk(error.to_string()))?;
-        let options = TargetOptions { session, boot: os::boot_id(), umask: os::umask() };
-        let (store, state) =
-            TargetStore::open(root, options).map_err(|error| disk(error.to_string()))?;
+        let (store, state) = TargetStore::open(root, target_options(session))
+            .map_err(|error| disk(error.to_string()))?;
         let worker = Worker::start("target", store, TargetStore::handle);
         let worker = worker.map_err(|error| {
             Error::new(ErrorKind::Failure, format!("no thread can be started: {error}"))
@@ -320,6 +338,16 @@ impl RoleActions for ReceiverRole {
         .await;
         if let Ok(Err(error)) = saved {
             tracing::warn!(target: "rejoin::store", %error, "the finished session was not marked");
+        }
+    }
+
+    async fn forget(&mut self) {
+        let (state, stored) = (self.state.clone(), self.stored.take());
+        let removed =
+            surroundings::blocking(move || stored.map_or(Ok(()), |own| state.remove_own(own)))
+                .await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(target: "rejoin::store", %error, "the session was not removed");
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{Link, LinkDriver, LinkEvent, LinkHandle};
 use crate::question::{Conflict, Consent, Offer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
+use crate::store::OsDirectory;
+use crate::store::target::TargetStore;
 use crate::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Answer, Ask};
 use crate::wire::Channel;
@@ -192,6 +194,8 @@ impl<R: RoleActions> Runner<R> {
             Happening::Answer(Some(Ok(answer))) => self.session.handle_answer(answer, now),
             Happening::Answer(Some(Err(error))) => {
                 self.session.handle_answer(Answer::Accept(false), now);
+                // The other side is told before we go.
+                self.drain().await?;
                 return Err(error);
             }
             Happening::Answer(None) => {}
@@ -513,15 +517,15 @@ impl<R: RoleActions> Runner<R> {
         match outcome {
             Ok(()) => {
                 self.around.role.on_done().await;
-                if let Some(store) = target {
-                    let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
-                    if let Ok(Err(error)) = cleaned {
-                        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
-                    }
-                }
+                clean(target).await;
                 Ok(summary)
             }
             Err(mut error) => {
+                // A refusal before anything was moved ends the session on both sides: nothing is to be continued.
+                if error.kind == ErrorKind::Refused && self.session.progress().bytes == 0 {
+                    self.around.role.forget().await;
+                    clean(target).await;
+                }
                 if error.kind.is_retryable() && error.resume_command.is_none() {
                     error.resume_command = self.around.role.resume_command();
                 }
@@ -532,6 +536,15 @@ impl<R: RoleActions> Runner<R> {
                 Err(error)
             }
         }
+    }
+}
+
+/// Removes what the session had in its target.
+async fn clean(target: Option<TargetStore<OsDirectory>>) {
+    let Some(store) = target else { return };
+    let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
+    if let Ok(Err(error)) = cleaned {
+        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
     }
 }
 

@@ -308,13 +308,17 @@ impl RoleActions for SenderRole {
     }
 
     async fn on_done(&mut self) {
+        self.forget().await;
+    }
+
+    async fn forget(&mut self) {
         let (state, stored) = (self.state.clone(), self.stored.take());
         let removed = surroundings::blocking(move || {
             stored.map_or(Ok(()), |stored| state.remove_own(stored))
         })
         .await;
         if let Ok(Err(error)) = removed {
-            tracing::warn!(target: "rejoin::store", %error, "the finished session was not removed");
+            tracing::warn!(target: "rejoin::store", %error, "the session was not removed");
         }
     }
 }

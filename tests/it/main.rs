@@ -11,6 +11,10 @@
 
 mod architecture;
 mod cli;
+mod conflict;
+mod demo_run;
+mod end_to_end;
+mod kill;
 mod policy;
 mod store_crash;
 mod store_source;
@@ -18,6 +22,7 @@ mod store_state;
 mod store_target;
 mod support;
 mod transfer;
+mod trees;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -43,6 +43,7 @@ impl Child {
             .arg(command)
             .args(arguments)
             .env("REJOIN_STATE_DIR", home.join(format!("state-{command}")))
+            .env("REJOIN_RUNTIME_DIR", home.join("rooms"))
             // No configuration of the user's; the platform's own place for it is below one of these.
             .env("XDG_CONFIG_HOME", home)
             .env("HOME", home)

@@ -44,6 +44,8 @@ pub(in crate::session) trait RoleActions: Send {
     fn resume_command(&self) -> Option<String>;
     /// Both sides know that all is settled: nothing is left to be resumed.
     fn on_done(&mut self) -> impl Future<Output = ()> + Send;
+    /// The session is over without a result: nothing of it is to be found again.
+    fn forget(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// A receiver's session, open on disk.

@@ -7,6 +7,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// What a run may take unless a test says otherwise; generous, since two cores may be busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,7 @@ pub(crate) struct Invocation {
     command: Command,
     input: Vec<u8>,
     deadline: Duration,
+    is_stdout_closed: bool,
 }
 
 /// A run under way; killed when dropped.
@@ -84,7 +87,7 @@ impl Home {
         if let Some(value) = std::env::var_os("SystemRoot") {
             command.env("SystemRoot", value);
         }
-        Invocation { command, input: Vec::new(), deadline: DEADLINE }
+        Invocation { command, input: Vec::new(), deadline: DEADLINE, is_stdout_closed: false }
     }
 }
 
@@ -106,6 +109,18 @@ impl Invocation {
         self
     }
 
+    /// Runs it elsewhere in its home.
+    pub(crate) fn within(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// Nobody reads what it writes to stdout, as after `| head -0`.
+    pub(crate) fn stdout_closed(mut self) -> Self {
+        self.is_stdout_closed = true;
+        self
+    }
+
     pub(crate) fn spawn(mut self) -> Running {
         let shown = shown(&self.command);
         let mut child = self
@@ -117,7 +132,8 @@ impl Invocation {
             .unwrap();
         // A program that does not read has closed the pipe.
         let _ = child.stdin.take().unwrap().write_all(&self.input);
-        let stdout = Stream::read(child.stdout.take().unwrap());
+        let stdout = child.stdout.take().unwrap();
+        let stdout = if self.is_stdout_closed { Stream::closed() } else { Stream::read(stdout) };
         let stderr = Stream::read(child.stderr.take().unwrap());
         let pid = child.id();
         let (kill, killed) = mpsc::channel();
@@ -168,9 +184,31 @@ impl Running {
             From::Stdout => &self.stdout,
             From::Stderr => &self.stderr,
         };
-        match stream.line_with(text, self.remaining()) {
+        match stream.line_where(|line| line.contains(text), self.remaining()) {
             Some(line) => line,
             None => self.fail(&format!("shows no line with {text:?}")),
+        }
+    }
+
+    /// Waits for a line of NDJSON on stdout that `is_meant` holds for, and returns it.
+    pub(crate) fn event_where(&self, what: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
+        let is_meant = |line: &str| serde_json::from_str(line).is_ok_and(|event| is_meant(&event));
+        match self.stdout.line_where(is_meant, self.remaining()) {
+            Some(line) => serde_json::from_str(&line).unwrap(),
+            None => self.fail(&format!("shows no event {what}")),
+        }
+    }
+
+    /// Kills the run when it is `age` old, unless it is over by then.
+    pub(crate) fn kill_after(self, age: Duration) -> Finished {
+        let rest = age.saturating_sub(self.started.elapsed());
+        match self.exited.recv_timeout(rest) {
+            Ok(status) => self.finish(status),
+            Err(_) => {
+                // Where it is over already there is nobody to kill.
+                let _ = self.kill.send(());
+                self.wait()
+            }
         }
     }
 
@@ -179,6 +217,10 @@ impl Running {
         let Ok(status) = self.exited.recv_timeout(self.remaining()) else {
             self.fail("does not end");
         };
+        self.finish(status)
+    }
+
+    fn finish(self, status: ExitStatus) -> Finished {
         Finished {
             status,
             stdout: self.stdout.rest(self.remaining()),
@@ -203,10 +245,49 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    /// In a test that fails, whatever the others were doing is part of the report.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+            eprintln!("meanwhile `{}`\n--- stdout\n{stdout}\n--- stderr\n{stderr}", self.shown);
+        }
+    }
+}
+
 impl Finished {
     /// The exit code; a run that a signal ended has none and fails the test.
     pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    /// Every line of stdout, each of which must be an object of NDJSON.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let parse = |line: &str| {
+            let event: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            assert!(event["v"] == 1 && event["t"].is_u64() && event["event"].is_string(), "{line}");
+            event
+        };
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The last line of NDJSON, which is `done` or `error`, the only one of them.
+    #[track_caller]
+    pub(crate) fn outcome(&self) -> Value {
+        let events = self.events();
+        let is_outcome = |event: &Value| event["event"] == "done" || event["event"] == "error";
+        assert_eq!(events.iter().filter(|event| is_outcome(event)).count(), 1, "{}", self.stdout);
+        events.last().filter(|event| is_outcome(event)).unwrap().clone()
+    }
+
+    /// Paths of the files that ended with `status`, in the order of their events.
+    pub(crate) fn files(&self, status: &str) -> Vec<String> {
+        let events = self.events();
+        let files =
+            events.iter().filter(|event| event["event"] == "file" && event["status"] == status);
+        files.map(|event| event["path"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Checks the exit code, and shows everything where it is another.
@@ -231,6 +312,11 @@ struct Content {
 }
 
 impl Stream {
+    fn closed() -> Arc<Self> {
+        let state = Mutex::new(Content { bytes: Vec::new(), is_over: true });
+        Arc::new(Self { state, changed: Condvar::new() })
+    }
+
     fn read(mut pipe: impl Read + Send + 'static) -> Arc<Self> {
         let stream = Arc::new(Self::default());
         let writer = Arc::clone(&stream);
@@ -250,11 +336,11 @@ impl Stream {
         stream
     }
 
-    fn line_with(&self, text: &str, limit: Duration) -> Option<String> {
+    fn line_where(&self, is_meant: impl Fn(&str) -> bool, limit: Duration) -> Option<String> {
         let find = |state: &Content| {
             let all = String::from_utf8_lossy(&state.bytes).into_owned();
             let complete = all.rfind('\n').map_or("", |end| &all[..end]);
-            complete.lines().find(|line| line.contains(text)).map(str::to_owned)
+            complete.lines().find(|line| is_meant(line)).map(str::to_owned)
         };
         let state = self.state.lock().unwrap();
         let (state, _) = self

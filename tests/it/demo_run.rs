@@ -1,0 +1,14 @@
+//! `rejoin demo`, the whole of it.
+
+use crate::support::env::Home;
+
+#[test]
+fn the_demo_shows_a_verified_transfer_and_leaves_nothing() {
+    let home = Home::new();
+    let run = home.rejoin(["demo"]).run().expect_code(0);
+    assert!(run.stderr.contains("Verified: 9 entries"), "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    let left: Vec<_> =
+        std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,225 @@
+//! Neither side starts over: killed, stopped or out of its mind, the same command continues.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::env::{Finished, Running};
+use crate::support::pair::{CODE, Pair};
+use crate::support::random::Random;
+use crate::support::tree::assert_same;
+
+const MIB: usize = 1 << 20;
+
+/// Large enough to be half there for a while, small enough for a test.
+const LARGE: usize = 64 * MIB;
+
+/// Waits until some of the file is safely there, and not all of it.
+fn wait_for_half(run: &Running) {
+    run.event_where("of progress half-way", |event| {
+        let figure = |name: &str| event[name].as_u64().unwrap();
+        event["event"] == "progress"
+            && figure("bytes") > 0
+            && figure("bytes") < figure("total_bytes")
+    });
+}
+
+fn figure(event: &Value, name: &str) -> usize {
+    event[name].as_u64().unwrap_or_else(|| panic!("no {name} in {event}")) as usize
+}
+
+/// A receiver's second run kept something, fetched only the rest, and both ends are well.
+#[track_caller]
+fn assert_continued(pair: &Pair, sender: Finished, receiver: &Finished) {
+    sender.expect_code(0);
+    assert_same(&pair.path("large"), &pair.path("target/large"));
+    let done = receiver.outcome();
+    assert!(figure(&done, "kept_bytes") >= MIB, "{done}");
+    assert!(figure(&done, "wire_bytes") + figure(&done, "kept_bytes") <= LARGE + 4 * MIB, "{done}");
+    assert!(figure(&done, "resent_bytes") <= 4 * MIB, "{done}");
+    assert_eq!(fs::read_dir(pair.path("target")).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn a_killed_receiver_continues_by_the_same_command() {
+    let pair = Pair::new();
+    pair.noise("large", LARGE);
+    let sender = pair.sending("large");
+    let receiver = pair.receiving().spawn();
+    wait_for_half(&receiver);
+    receiver.signal(Signal::KILL);
+    assert_eq!(receiver.wait().status.signal(), Some(9));
+    assert!(!pair.path("target/large").exists());
+    let again = pair.receiving().run().expect_code(0);
+    assert_eq!(
+        again.events().iter().find(|event| event["event"] == "session").unwrap()["resumed"],
+        true
+    );
+    assert_continued(&pair, sender.wait(), &again);
+}
+
+#[test]
+fn a_stopped_receiver_names_the_command_that_continues() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let pair = Pair::new();
+        pair.noise("large", LARGE);
+        let sender = pair.sending("large");
+        let receiver = pair.receiving().spawn();
+        wait_for_half(&receiver);
+        let asked = Instant::now();
+        receiver.signal(signal);
+        let stopped = receiver.wait().expect_code(code);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+        let error = stopped.outcome();
+        let command = error["resume_command"].as_str().unwrap();
+        let again = run_as_told(&pair, "receive", command, &["--json", "-y"]).expect_code(0);
+        assert_continued(&pair, sender.wait(), &again);
+    }
+}
+
+#[test]
+fn the_last_words_to_a_person_are_the_command_that_continues() {
+    let pair = Pair::new();
+    pair.noise("large", LARGE);
+    let sender = pair.sending("large");
+    let receiver = pair.receive(["-y", "-o", "target", CODE]).spawn();
+    wait_for_half(&sender);
+    receiver.signal(Signal::INT);
+    let stopped = receiver.wait().expect_code(130);
+    let command = stopped.stderr.trim_end().lines().last().unwrap();
+    let again = run_as_told(&pair, "receive", command.trim(), &["--json", "-y"]).expect_code(0);
+    assert_continued(&pair, sender.wait(), &again);
+}
+
+#[test]
+fn a_stopped_or_killed_sender_continues_by_the_same_command() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let pair = Pair::new();
+        pair.noise("large", LARGE);
+        let sender = pair.sending("large");
+        let receiver = pair.receiving().spawn();
+        wait_for_half(&receiver);
+        sender.signal(signal);
+        let status = sender.wait().status;
+        assert!(status.code() == Some(130) || status.signal() == Some(9), "{status:?}");
+        let again = pair.send(["--json", "--code", CODE, "large"]).spawn();
+        let done = receiver.wait().expect_code(0).outcome();
+        assert!(figure(&done, "reconnections") >= 1, "{done}");
+        let again = again.wait().expect_code(0);
+        assert!(figure(&again.outcome(), "wire_bytes") < LARGE - MIB, "{}", again.stdout);
+        assert_same(&pair.path("large"), &pair.path("target/large"));
+    }
+}
+
+#[test]
+fn both_sides_killed_continue() {
+    let pair = Pair::new();
+    pair.noise("large", LARGE);
+    let (sender, receiver) = (pair.sending("large"), pair.receiving().spawn());
+    wait_for_half(&receiver);
+    sender.signal(Signal::KILL);
+    receiver.signal(Signal::KILL);
+    (sender.wait(), receiver.wait());
+    let sender = pair.send(["--json", "--code", CODE, "large"]).spawn();
+    let receiver = pair.receiving().run().expect_code(0);
+    assert_continued(&pair, sender.wait(), &receiver);
+}
+
+#[test]
+fn what_is_complete_is_not_received_again() {
+    let pair = Pair::new();
+    pair.noise("small", 1000);
+    pair.transfer("small", &["-y"], (0, 0));
+    let again = pair.receiving().run().expect_code(0);
+    assert_eq!(again.outcome()["wire_bytes"], 0);
+}
+
+/// Runs a command as it was shown, through a shell, with `arguments` more.
+fn run_as_told(pair: &Pair, side: &str, command: &str, arguments: &[&str]) -> Finished {
+    let words =
+        command.strip_prefix(&format!("rejoin {side}")).unwrap_or_else(|| panic!("{command:?}"));
+    let words = std::process::Command::new("sh")
+        .args(["-c", &format!("printf '%s\\n' {words}")])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    let words = words.lines().filter(|word| !word.is_empty()).chain(arguments.iter().copied());
+    match side {
+        "send" => pair.send(words).run(),
+        _ => pair.receive(words).run(),
+    }
+}
+
+/// Kills the receiver of a transfer at a random moment, N times (`REJOIN_TEST_KILLS`), each with a seed of its own.
+#[test]
+fn kills_at_random_moments_lose_nothing() {
+    let count = number("REJOIN_TEST_KILLS").unwrap_or(12);
+    let first = number("REJOIN_TEST_SEED").unwrap_or(1);
+    let full = calibrate();
+    let mut kept = 0;
+    for seed in first..first + count {
+        let outcome = std::panic::catch_unwind(|| kill_once(seed, full));
+        match outcome {
+            Ok(was_kept) => kept += u64::from(was_kept),
+            Err(panic) => {
+                eprintln!(
+                    "failed with REJOIN_TEST_SEED={seed} REJOIN_TEST_KILLS=1, a full run of {full:?}"
+                );
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    eprintln!("{count} kills within {full:?}, {kept} of them with something kept");
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+const CAMPAIGN: usize = 24 * MIB;
+
+/// How long a receiver takes that nobody disturbs.
+fn calibrate() -> Duration {
+    let pair = Pair::new();
+    pair.noise("large", CAMPAIGN);
+    let sender = pair.sending("large");
+    let start = Instant::now();
+    pair.receiving().run().expect_code(0);
+    let full = start.elapsed();
+    sender.wait().expect_code(0);
+    full
+}
+
+/// Returns whether the second run had something to keep.
+fn kill_once(seed: u64, full: Duration) -> bool {
+    let pair = Pair::new();
+    let source = fs::read(pair.noise("large", CAMPAIGN)).unwrap();
+    let sender = pair.sending("large");
+    let moment = Duration::from_micros(Random::new(seed).below(full.as_micros() as u64));
+    let receiver = pair.receiving().spawn();
+    let first = receiver.kill_after(moment);
+    let target = pair.path("target/large");
+    if target.exists() {
+        assert!(
+            fs::read(&target).unwrap() == source,
+            "wrong bytes under the final name after {moment:?}"
+        );
+    }
+    let again = pair.receiving().run();
+    assert_eq!(
+        again.code(),
+        0,
+        "killed after {moment:?}\n{}\n{}\n{}",
+        first.stdout,
+        again.stdout,
+        again.stderr
+    );
+    sender.wait().expect_code(0);
+    assert!(fs::read(&target).unwrap() == source, "wrong bytes at the end");
+    assert_eq!(fs::read_dir(pair.path("target")).unwrap().count(), 1, "nothing else is left");
+    figure(&again.outcome(), "kept_bytes") > 0
+}

@@ -1,0 +1,87 @@
+//! A sender and a receiver of this machine: real processes, each with state of its own, and a registry of their own.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::env::{Finished, Home, Invocation, Running};
+use super::random::Random;
+
+/// What every test pairs with; each has a registry and hosts of its own, so nobody else's room is meant.
+pub(crate) const CODE: &str = "7-crane-velvet-orbit";
+
+pub(crate) struct Pair {
+    pub(crate) home: Home,
+}
+
+impl Pair {
+    /// An empty home, with a directory `target`.
+    pub(crate) fn new() -> Self {
+        let home = Home::new();
+        std::fs::create_dir(home.path().join("target")).unwrap();
+        Self { home }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// A file of bytes that do not repeat, the same for the same name and length.
+    pub(crate) fn noise(&self, name: &str, bytes: usize) -> PathBuf {
+        let seed =
+            name.bytes().fold(bytes as u64, |seed, byte| seed.rotate_left(8) ^ u64::from(byte));
+        self.home.file(name, Random::new(seed).bytes(bytes))
+    }
+
+    /// `rejoin send ARGUMENTS`.
+    pub(crate) fn send<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        self.side("send", arguments)
+    }
+
+    /// `rejoin receive ARGUMENTS`.
+    pub(crate) fn receive<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        self.side("receive", arguments)
+    }
+
+    /// `rejoin send --json --code CODE PATH`, once its room is open.
+    pub(crate) fn sending(&self, path: &str) -> Running {
+        let sender = self.send(["--json", "--code", CODE, path]).spawn();
+        sender.event_where("code", |event| event["event"] == "code");
+        sender
+    }
+
+    /// `rejoin receive CODE` into `target`, accepting, in NDJSON.
+    pub(crate) fn receiving(&self) -> Invocation {
+        self.receive(["--json", "-y", "-o", "target", CODE])
+    }
+
+    /// Sends `path` to a receiver with `arguments` more; both must end with their code.
+    #[track_caller]
+    pub(crate) fn transfer(
+        &self,
+        path: &str,
+        arguments: &[&str],
+        codes: (i32, i32),
+    ) -> (Finished, Finished) {
+        let sender = self.sending(path);
+        let arguments = ["--json", "-o", "target", CODE].iter().chain(arguments);
+        let receiver = self.receive(arguments).run().expect_code(codes.1);
+        (sender.wait().expect_code(codes.0), receiver)
+    }
+
+    fn side<A: AsRef<OsStr>>(
+        &self,
+        command: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+        let arguments: Vec<OsString> = std::iter::once(command.into()).chain(arguments).collect();
+        let invocation = self.home.rejoin(arguments);
+        invocation.env("REJOIN_STATE_DIR", self.path(&format!("state-{command}")))
+    }
+}
