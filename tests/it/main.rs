@@ -8,6 +8,7 @@
 mod architecture;
 mod cli;
 mod policy;
+mod simulation;
 mod store_crash;
 mod store_source;
 mod store_state;
