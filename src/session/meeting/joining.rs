@@ -238,9 +238,18 @@ impl Joining {
         }
         match &self.phase {
             Phase::Waiting(_) => self.start(now),
-            // The sender is not there: the offer stays good.
-            Phase::Offering(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
-            Phase::Greeted(_) => self.on_link_lost("the sender did not answer in time", now),
+            // The sender is not there, or the host forgot to say so: the offer stays good.
+            Phase::Offering(_) => self.ask_again(now),
+            // A code allows few runs, so the same hello goes out once more; its offer was never answered.
+            Phase::Greeted(_) if self.session.is_none() => {
+                self.lost_at.get_or_insert(now);
+                self.ask_again(now);
+            }
+            Phase::Greeted(_) => {
+                // Perhaps the hello never came: then the deposit is good still.
+                self.used_deposit = None;
+                self.on_link_lost("the sender did not answer in time", now);
+            }
             Phase::Connecting { .. } => self.on_link_lost("the connection did not open in time", now),
             Phase::Connected { .. } => {}
         }
@@ -275,10 +284,20 @@ impl Joining {
     fn start(&mut self, now: Instant) {
         self.attempt += 1;
         self.offer = None;
+        // A hello with the offer of an earlier connection is of no use any more: this is another run.
+        if let (None, false, Entrance::Code(code)) = (self.session, self.owes_storing, &self.config.entrance) {
+            self.joiner = Joiner::for_code(code, self.config.capabilities, self.joiner.runs());
+        }
         self.candidates.clear();
         self.phase = Phase::Offering(now + OPEN_TIMEOUT);
         self.outputs.push_back(MeetingOutput::StartLink);
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::Offer));
+    }
+
+    /// Asks the host for the sender's deposit once more, with the offer that is there.
+    fn ask_again(&mut self, now: Instant) {
+        self.phase = Phase::Offering(now + OPEN_TIMEOUT);
+        self.enter();
     }
 
     fn enter(&mut self) {
