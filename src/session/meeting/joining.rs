@@ -108,6 +108,8 @@ pub struct Joining {
     was_up: bool,
     candidates: VecDeque<SignalMessage>,
     is_host_up: bool,
+    /// Whether the host was asked for a deposit that is no news: one that was there all the time ends no wait.
+    has_asked: bool,
     is_over: bool,
     outputs: VecDeque<MeetingOutput>,
 }
@@ -139,6 +141,7 @@ impl Joining {
             was_up: false,
             candidates: VecDeque::new(),
             is_host_up: false,
+            has_asked: false,
             is_over: false,
             outputs: VecDeque::new(),
         };
@@ -149,6 +152,7 @@ impl Joining {
     /// The host's socket is open.
     pub fn handle_host_up(&mut self) {
         self.is_host_up = true;
+        self.has_asked = false;
         self.enter();
     }
 
@@ -162,12 +166,13 @@ impl Joining {
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
         match message {
             HostMessage::Joined { room, deposit, .. } if room == self.joiner.room() => {
+                let is_news = !std::mem::take(&mut self.has_asked);
                 if let Some((member, deposit)) = deposit {
-                    self.on_deposit(member, deposit, now);
+                    self.on_deposit(member, deposit, is_news, now);
                 }
             }
             HostMessage::Deposited { room, from, deposit } if room == self.joiner.room() => {
-                self.on_deposit(from, deposit, now);
+                self.on_deposit(from, deposit, true, now);
             }
             HostMessage::Relayed { room, from, payload } => self.on_relayed(room, from, &payload, now),
             HostMessage::Refused { room, reason } => self.on_refused(room, reason),
@@ -307,7 +312,7 @@ impl Joining {
         self.host(ClientMessage::Join { room, member, token, deposit: None, wait });
     }
 
-    fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, now: Instant) {
+    fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, is_news: bool, now: Instant) {
         let is_new = self.deposit_seen.as_ref() != Some(&deposit);
         let was_seen = self.deposit_seen.replace(deposit.clone()).is_some();
         self.deposit = Some((member, deposit));
@@ -317,13 +322,14 @@ impl Joining {
                 return self.on_link_lost("the sender started again", now);
             }
             // The sender is there: no reason to wait any longer.
-            Phase::Waiting(Some(_)) => self.start(now),
+            Phase::Waiting(Some(_)) if is_news => self.start(now),
             // The welcome comes before the renewed deposit: this one never saw our hello.
             Phase::Greeted(_) if is_new => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
             Phase::Greeted(_) => {}
-            Phase::Waiting(None)
+            Phase::Waiting(_)
             | Phase::Offering(_)
-            | Phase::Connecting { .. } | Phase::Connected { .. } => {}
+            | Phase::Connecting { .. }
+            | Phase::Connected { .. } => {}
         }
         self.greet(now);
     }
@@ -464,6 +470,7 @@ impl Joining {
         }));
         self.phase = Phase::Waiting(Some(now + delay));
         // Asks for the sender's present deposit, in case the one we know was used.
+        self.has_asked = self.is_host_up;
         self.enter();
     }
 
