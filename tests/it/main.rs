@@ -7,6 +7,7 @@
 
 mod architecture;
 mod cli;
+mod meeting;
 mod policy;
 mod simulation;
 mod store_crash;

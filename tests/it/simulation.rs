@@ -37,7 +37,7 @@ fn is_over(pair: &Pair) -> bool {
 }
 
 #[track_caller]
-fn finish(pair: &mut Pair, budget: Duration) {
+pub(crate) fn finish(pair: &mut Pair, budget: Duration) {
     pair.run_until(budget, is_over);
     pair.check_done();
     check_epochs(pair);
@@ -293,11 +293,14 @@ fn a_long_outage_of_the_network_is_waited_out() {
         pair.run_until(PLAIN, is_both_up);
         pair.cut(Cut::Both);
         pair.is_network_up = false;
+        pair.fails_fast = seed % 2 == 0;
         let before = pair.host_saw.len();
         pair.run_for(SECOND * 600);
+        // Five tries and then one a minute (F-08), of a dozen messages each.
         let said = pair.host_saw.len() - before;
-        assert!(said < 600, "seed {seed}: {said} messages in ten minutes");
+        assert!(said < 250, "seed {seed}: {said} messages in ten minutes");
         pair.is_network_up = true;
+        pair.fails_fast = false;
         finish(&mut pair, BUDGET);
     }
 }

@@ -123,6 +123,8 @@ pub(crate) struct Pair {
     pub(crate) told: BTreeSet<String>,
     /// Whether new connections can open.
     pub(crate) is_network_up: bool,
+    /// Whether new connections fail as soon as they are tried, instead of never opening.
+    pub(crate) fails_fast: bool,
     pub(crate) is_host_up: bool,
     host: Rooms,
     connections: u64,
@@ -170,6 +172,7 @@ impl Pair {
             host_saw: Vec::new(),
             told: BTreeSet::new(),
             is_network_up: true,
+            fails_fast: false,
             is_host_up: true,
             host: Rooms::new(Limits::default()),
             connections: 0,
@@ -337,13 +340,11 @@ impl Pair {
         self.sides[side].session.reconnections()
     }
 
-    /// Whether a side has a link that is under way or up.
-    pub(crate) fn has_link(&self, side: usize) -> bool {
-        self.sides[side].link.is_some()
-    }
-
-    pub(crate) fn progress_bytes(&self, side: usize) -> u64 {
-        self.sides[side].session.progress().bytes
+    /// The host hands `side` a message of its own making.
+    pub(crate) fn feed(&mut self, side: usize, message: HostMessage) {
+        if let Some(connection) = self.sides[side].connection {
+            self.plan(Duration::from_millis(1), Happening::FromHost(side, connection, message));
+        }
     }
 
     /// Whether all of it is there, and the sender knows.
@@ -380,8 +381,20 @@ impl Pair {
 
     #[track_caller]
     pub(crate) fn check_done(&self) {
-        if !self.is_done() || self.sides[RECEIVER].target.tree != self.source.tree {
-            self.fail("not the tree that was sent");
+        if !self.is_done() {
+            self.fail("not done");
+        }
+        let (found, sent) = (&self.sides[RECEIVER].target.tree, &self.source.tree);
+        if found != sent {
+            let paths = found.keys().chain(sent.keys());
+            let wrong: BTreeSet<_> = paths.filter(|path| found.get(*path) != sent.get(*path)).collect();
+            let what = |path: &Vec<u8>| (found.get(path).is_some(), sent.get(path).is_some());
+            let wrong: Vec<_> = wrong
+                .into_iter()
+                .map(|path| (String::from_utf8_lossy(path).into_owned(), what(path)))
+                .collect();
+            let events = &self.sides[RECEIVER].events;
+            self.fail(&format!("not the tree that was sent: {wrong:?} (there, sent)\n{events:#?}"));
         }
     }
 
@@ -858,7 +871,11 @@ impl Pair {
         let is_mutual = self.links.get(&remote).is_some_and(|end| {
             end.remote == Some(link) && !end.is_closed && self.sides[end.side].link == Some(remote)
         });
-        if !is_mutual || !self.is_network_up {
+        if self.fails_fast {
+            let reason = CloseReason::Transport("unreachable".to_owned());
+            self.plan(Duration::from_millis(20), Happening::Link(link, LinkEvent::Closed { reason }));
+        }
+        if !is_mutual || !self.is_network_up || self.fails_fast {
             return;
         }
         for end in [link, remote] {
