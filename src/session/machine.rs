@@ -96,6 +96,9 @@ impl Session {
     }
 
     fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {
+        // A run that continues may have nothing left to do but to say so.
+        let has_finished =
+            matches!(&transfer, Transfer::Receiver(receiver) if receiver.is_finished());
         let mut session = Self {
             meeting,
             transfer,
@@ -106,7 +109,7 @@ impl Session {
             retry_for,
             reconnections: 0,
             state: LinkState::New,
-            has_finished: false,
+            has_finished,
             is_over: false,
             outputs: VecDeque::new(),
         };

@@ -486,9 +486,9 @@ impl<R: RoleActions> Runner<R> {
                         .await
                         .map(|consent| Answer::Accept(consent == Consent::Accepted))
                 }
-                Ask::Conflict { path, offered_bytes } => {
+                Ask::Conflict { path, present_bytes, offered_bytes } => {
                     let path = PathText::new(path.as_bytes());
-                    let conflict = Conflict { path, present_bytes: 0, offered_bytes };
+                    let conflict = Conflict { path, present_bytes, offered_bytes };
                     ui.ask_conflict(conflict).await.map(|answer| Answer::Conflict {
                         policy: on_conflict(answer.choice),
                         for_all: answer.for_all,

@@ -201,7 +201,10 @@ pub enum Existing {
     /// A file of the same size and mtime, or the same symlink, or a directory where one is wanted.
     Same,
     /// A file or symlink that differs.
-    Differs,
+    Differs {
+        /// Its size in bytes.
+        bytes: u64,
+    },
     /// Something of another kind: cannot be replaced by any policy.
     OtherKind,
 }

@@ -80,6 +80,8 @@ pub enum Ask {
     Conflict {
         /// Its path.
         path: super::manifest::RelativePath,
+        /// Size of the one that is there.
+        present_bytes: u64,
         /// Size of the one that is offered.
         offered_bytes: u64,
     },
@@ -184,7 +186,10 @@ pub struct Receiver {
     /// Directories that could not be made, or are not directories.
     blocked: BTreeSet<EntryIndex>,
     directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
-    questions: VecDeque<(u64, EntryIndex)>,
+    /// Conflicts to be asked about: page, entry, size of the file that is there.
+    questions: VecDeque<(u64, EntryIndex, u64)>,
+    /// Whether the first of them is being asked.
+    is_asking: bool,
     /// Top-level names, the first few, for the question.
     names: Vec<PathText>,
     end: Option<Totals>,
@@ -233,6 +238,7 @@ impl Receiver {
             blocked: BTreeSet::new(),
             directories_made: Vec::new(),
             questions: VecDeque::new(),
+            is_asking: false,
             names: Vec::new(),
             end: None,
             is_finishing: false,
@@ -464,7 +470,10 @@ impl Receiver {
         let known = self.progress.totals;
         let is_complete = self.progress.is_complete;
         let is_due = match self.consent {
-            Consent::Pending(Some(at)) => is_complete || now >= at,
+            // The first page brings the names that the question shows.
+            Consent::Pending(Some(at)) => {
+                (is_complete && (self.pages > 0 || self.end.is_some())) || now >= at
+            }
             Consent::Given(most) => {
                 let seen = self.check.totals();
                 seen.files > most.files || seen.bytes > most.bytes
@@ -506,6 +515,7 @@ impl Receiver {
             return;
         }
         self.ask_consent(now);
+        self.ask_conflict();
         self.send_wants();
         self.start_barrier(now);
         let is_settled = self.window.is_empty() && self.ready.is_empty() && self.barrier.is_none();

@@ -74,6 +74,9 @@ pub struct Sender {
     progress: Progress,
     outputs: VecDeque<SenderOutput>,
     is_done: bool,
+    had_no_link: bool,
+    /// Whether what the receiver has was moved by earlier runs.
+    is_first_link: bool,
 }
 
 impl Sender {
@@ -95,6 +98,8 @@ impl Sender {
             progress: Progress::default(),
             outputs: VecDeque::new(),
             is_done: false,
+            had_no_link: true,
+            is_first_link: false,
         }
     }
 
@@ -127,6 +132,7 @@ impl Sender {
     pub fn handle_link_up(&mut self) {
         self.handle_link_down();
         self.run = Some(LinkRun::default());
+        self.is_first_link = std::mem::take(&mut self.had_no_link);
         self.progress.bytes = 0;
         self.progress.files = 0;
         self.on_estimate(self.end.is_some());

@@ -189,3 +189,57 @@ fn a_changed_file_fails_alone() {
 fn seeds(usual: u64) -> u64 {
     std::env::var("REJOIN_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)
 }
+
+/// Questions come one at a time, and a conflict only after the transfer was accepted.
+#[test]
+fn consent_comes_before_conflicts() {
+    use rejoin::transfer::receiver::{Answer, Ask};
+    let tree = random_tree(&mut Random::new(8), 30, 0);
+    let (path, _) = tree.iter().find(|(_, node)| matches!(node, Node::File(_))).expect("a file");
+    let path = path.clone();
+    let source = ModelSource::new(tree, SESSION, 7);
+    let config = ReceiverConfig { on_conflict: None, is_accepted: false, ..accept_all() };
+    let mut sim = Sim::new(8, source, config);
+    sim.target.foreign.insert(path.clone(), Node::File(b"mine".to_vec()));
+    let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let heard = asked.clone();
+    sim.answer = Box::new(move |ask| {
+        heard.borrow_mut().push(ask.clone());
+        Some(match ask {
+            Ask::Accept { .. } => Answer::Accept(true),
+            Ask::Conflict { .. } => {
+                Answer::Conflict { policy: OnConflict::Overwrite, for_all: false }
+            }
+        })
+    });
+    sim.connect_after(Duration::from_millis(1));
+    sim.run(100_000);
+    check_done(&sim, 8);
+    // A scan that was still going on when it was asked is asked about once more, in all.
+    let asked = asked.borrow();
+    let [Ask::Accept { names, is_again: false, .. }, Ask::Conflict { path: of, .. }, rest @ ..] =
+        &asked[..]
+    else {
+        panic!("{asked:?}");
+    };
+    assert!(!names.is_empty() && of.as_bytes() == path);
+    assert!(matches!(rest, [] | [Ask::Accept { is_again: true, .. }]), "{rest:?}");
+}
+
+/// A declined transfer writes nothing (exit 7).
+#[test]
+fn a_declined_transfer_leaves_nothing() {
+    use rejoin::transfer::receiver::Answer;
+    let source = ModelSource::new(random_tree(&mut Random::new(9), 30, 1), SESSION, 7);
+    let config = ReceiverConfig { is_accepted: false, ..accept_all() };
+    let mut sim = Sim::new(9, source, config);
+    sim.answer = Box::new(|_| Some(Answer::Accept(false)));
+    sim.connect_after(Duration::from_millis(1));
+    while sim.receiver_end.is_none() {
+        assert!(sim.step());
+    }
+    let Some(Ending::Failed(error)) = &sim.receiver_end else { panic!("{:?}", sim.receiver_end) };
+    assert_eq!(error.kind.exit_code(), 7);
+    assert_eq!(sim.target.writes, 0);
+    assert!(sim.units_sent.is_empty());
+}

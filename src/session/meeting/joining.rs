@@ -117,6 +117,8 @@ pub struct Joining {
     was_up: bool,
     candidates: VecDeque<SignalMessage>,
     is_host_up: bool,
+    /// Whether the host was asked for a deposit that is no news: one that was there all the time ends no wait.
+    has_asked: bool,
     is_over: bool,
     outputs: VecDeque<MeetingOutput>,
 }
@@ -148,6 +150,7 @@ impl Joining {
             was_up: false,
             candidates: VecDeque::new(),
             is_host_up: false,
+            has_asked: false,
             is_over: false,
             outputs: VecDeque::new(),
         };
@@ -158,6 +161,7 @@ impl Joining {
     /// The host's socket is open.
     pub fn handle_host_up(&mut self) {
         self.is_host_up = true;
+        self.has_asked = false;
         self.enter();
     }
 
@@ -171,12 +175,13 @@ impl Joining {
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
         match message {
             HostMessage::Joined { room, deposit, .. } if room == self.joiner.room() => {
+                let is_news = !std::mem::take(&mut self.has_asked);
                 if let Some((member, deposit)) = deposit {
-                    self.on_deposit(member, deposit, now);
+                    self.on_deposit(member, deposit, is_news, now);
                 }
             }
             HostMessage::Deposited { room, from, deposit } if room == self.joiner.room() => {
-                self.on_deposit(from, deposit, now);
+                self.on_deposit(from, deposit, true, now);
             }
             HostMessage::Relayed { room, from, payload } => {
                 self.on_relayed(room, from, &payload, now)
@@ -251,9 +256,18 @@ impl Joining {
         }
         match &self.phase {
             Phase::Waiting(_) => self.start(now),
-            // The sender is not there: the offer stays good.
-            Phase::Offering(_) => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
-            Phase::Greeted(_) => self.on_link_lost("the sender did not answer in time", now),
+            // The sender is not there, or the host forgot to say so: the offer stays good.
+            Phase::Offering(_) => self.ask_again(now),
+            // A code allows few runs, so the same hello goes out once more; its offer was never answered.
+            Phase::Greeted(_) if self.session.is_none() => {
+                self.lost_at.get_or_insert(now);
+                self.ask_again(now);
+            }
+            Phase::Greeted(_) => {
+                // Perhaps the hello never came: then the deposit is good still.
+                self.used_deposit = None;
+                self.on_link_lost("the sender did not answer in time", now);
+            }
             Phase::Connecting { .. } => {
                 self.on_link_lost("the connection did not open in time", now)
             }
@@ -290,10 +304,22 @@ impl Joining {
     fn start(&mut self, now: Instant) {
         self.attempt += 1;
         self.offer = None;
+        // A hello with the offer of an earlier connection is of no use any more: this is another run.
+        if let (None, false, Entrance::Code(code)) =
+            (self.session, self.owes_storing, &self.config.entrance)
+        {
+            self.joiner = Joiner::for_code(code, self.config.capabilities, self.joiner.runs());
+        }
         self.candidates.clear();
         self.phase = Phase::Offering(now + OPEN_TIMEOUT);
         self.outputs.push_back(MeetingOutput::StartLink);
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::Offer));
+    }
+
+    /// Asks the host for the sender's deposit once more, with the offer that is there.
+    fn ask_again(&mut self, now: Instant) {
+        self.phase = Phase::Offering(now + OPEN_TIMEOUT);
+        self.enter();
     }
 
     fn enter(&mut self) {
@@ -303,7 +329,7 @@ impl Joining {
         self.host(ClientMessage::Join { room, member, token, deposit: None, wait });
     }
 
-    fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, now: Instant) {
+    fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, is_news: bool, now: Instant) {
         let is_new = self.deposit_seen.as_ref() != Some(&deposit);
         let was_seen = self.deposit_seen.replace(deposit.clone()).is_some();
         self.deposit = Some((member, deposit));
@@ -313,11 +339,11 @@ impl Joining {
                 return self.on_link_lost("the sender started again", now);
             }
             // The sender is there: no reason to wait any longer.
-            Phase::Waiting(Some(_)) => self.start(now),
+            Phase::Waiting(Some(_)) if is_news => self.start(now),
             // The welcome comes before the renewed deposit: this one never saw our hello.
             Phase::Greeted(_) if is_new => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
             Phase::Greeted(_) => {}
-            Phase::Waiting(None)
+            Phase::Waiting(_)
             | Phase::Offering(_)
             | Phase::Connecting { .. }
             | Phase::Connected { .. } => {}
@@ -481,6 +507,7 @@ impl Joining {
         }));
         self.phase = Phase::Waiting(Some(now + delay));
         // Asks for the sender's present deposit, in case the one we know was used.
+        self.has_asked = self.is_host_up;
         self.enter();
     }
 

@@ -495,14 +495,24 @@ impl Opening {
 
     fn on_link_lost(&mut self, reason: &str) {
         let was_connected = matches!(self.phase, Phase::Connected { .. });
-        if let Phase::Answering(answering) = &self.phase {
-            let room = answering.room;
-            self.renew_deposit(room);
-        }
-        if !matches!(self.phase, Phase::Idle) {
+        let joined = match &self.phase {
+            Phase::Answering(answering) => {
+                let room = answering.room;
+                let member = answering.proved.member;
+                self.renew_deposit(room);
+                Some((room, member))
+            }
+            Phase::Connecting { way, .. } | Phase::Connected { way } => Some((way.room, way.peer)),
+            Phase::Idle => None,
+        };
+        if joined.is_some() {
             self.outputs.push_back(MeetingOutput::StopLink);
         }
         self.phase = Phase::Idle;
+        // A receiver that never stored the secret has only the code to come back with.
+        if let Some((RoomName::Code(_), member)) = joined {
+            self.on_departure(member);
+        }
         if was_connected {
             self.outputs.push_back(MeetingOutput::LinkDown { reason: reason.to_owned() });
         }

@@ -134,8 +134,9 @@ impl Joiner {
                 });
             }
             State::Refused(error) => return Err(error.clone()),
-            State::Joined => return Err(JoinError::Unexpected),
-            State::Idle | State::Greeted(_) => {}
+            // A code is good for one join, a session for as many as it takes.
+            State::Joined if self.credential.is_code() => return Err(JoinError::Unexpected),
+            State::Idle | State::Greeted(_) | State::Joined => {}
         }
         if self.credential.is_code() && self.runs >= RUNS_MAX {
             self.state = State::Refused(JoinError::TooManyRuns);

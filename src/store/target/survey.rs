@@ -47,7 +47,7 @@ impl<D: Directory> TargetStore<D> {
             (
                 WantedKind::File { .. } | WantedKind::Symlink { .. },
                 FileKind::File | FileKind::Symlink,
-            ) => Existing::Differs,
+            ) => Existing::Differs { bytes: metadata.bytes },
             (_, _) => Existing::OtherKind,
         })
     }

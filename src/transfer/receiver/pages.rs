@@ -212,7 +212,7 @@ impl Receiver {
                 // Directories that were there before are left as they are: an earlier run of ours has not journalled them.
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
                 Existing::Same => {}
-                Existing::Differs | Existing::OtherKind => blocked.push(*entry),
+                Existing::Differs { .. } | Existing::OtherKind => blocked.push(*entry),
             }
         }
         state.phase = Phase::Creating(existing);
@@ -272,17 +272,14 @@ impl Receiver {
             }
             match (found, self.config.on_conflict) {
                 (Existing::Absent, _)
-                | (Existing::Differs, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
+                | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
                 (Existing::Same, _) => self.on_unchanged(number, entry),
-                (Existing::Differs, Some(policy)) => self.on_conflict(number, entry, policy),
-                (Existing::Differs, None) => {
+                (Existing::Differs { .. }, Some(policy)) => self.on_conflict(number, entry, policy),
+                (Existing::Differs { bytes }, None) => {
                     if let Phase::Asking(asking) = &mut state.phase {
                         asking.insert(entry);
                     }
-                    self.questions.push_back((number, entry));
-                    if self.questions.len() == 1 {
-                        self.ask();
-                    }
+                    self.questions.push_back((number, entry, bytes));
                 }
                 (Existing::OtherKind, _) => {
                     self.fail_entry(
@@ -297,25 +294,36 @@ impl Receiver {
         self.end_decision(number);
     }
 
-    fn ask(&mut self) {
-        let Some((number, entry)) = self.questions.front() else {
+    /// Asks about the next conflict: one question at a time, and none before the transfer is accepted.
+    pub(super) fn ask_conflict(&mut self) {
+        if self.is_asking || !matches!(self.consent, super::Consent::Given(_)) {
+            return;
+        }
+        let Some((number, entry, present_bytes)) = self.questions.front() else {
             return;
         };
+        let present_bytes = *present_bytes;
         let content = self.window.get(number).and_then(|state| state.page.entry(*entry));
         if let Some(content) = content
             && let Some(path) = self.directories.path(content)
         {
             let offered_bytes = content_bytes(content);
-            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict { path, offered_bytes }));
+            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict {
+                path,
+                present_bytes,
+                offered_bytes,
+            }));
+            self.is_asking = true;
         }
     }
 
     pub(super) fn on_conflict_answer(&mut self, policy: OnConflict, for_all: bool) {
+        self.is_asking = false;
         let answered = if for_all { self.questions.len() } else { 1 };
         if for_all {
             self.config.on_conflict = Some(policy);
         }
-        for (number, entry) in
+        for (number, entry, _) in
             self.questions.drain(..answered.min(self.questions.len())).collect::<Vec<_>>()
         {
             if let Some(Phase::Asking(asking)) =
@@ -331,7 +339,6 @@ impl Receiver {
             }
             self.end_decision(number);
         }
-        self.ask();
     }
 
     /// Once nothing is asked any more: journals the decision, lays out what comes, and wants it.

@@ -117,8 +117,6 @@ pub(super) struct LinkRun {
     /// Units of large files that are not acknowledged, by file: at zero the file is sent.
     pub(super) open_units: BTreeMap<EntryIndex, u64>,
     pub(super) end_sent: bool,
-    /// Bytes that earlier links or runs had moved.
-    pub(super) kept_bytes: u64,
 }
 
 impl LinkRun {

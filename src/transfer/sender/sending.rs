@@ -52,7 +52,7 @@ impl Sender {
             {
                 self.progress.bytes += span.bytes;
                 self.progress.files += span.files;
-                run.kept_bytes += span.bytes;
+                self.progress.kept_bytes += if self.is_first_link { span.bytes } else { 0 };
                 continue;
             }
             run.in_flight.push_back(InFlight::Page { number });
@@ -255,11 +255,10 @@ impl Sender {
             }
         }
         again.iter().for_each(|message| self.send_data(message));
-        let Some(run) = &mut self.run else { return };
         self.progress.bytes += bytes_settled;
         self.progress.files += files_settled;
         if is_kept {
-            run.kept_bytes += bytes_settled;
+            self.progress.kept_bytes += if self.is_first_link { bytes_settled } else { 0 };
         } else {
             let is_file = |entry: &&Entry| !matches!(entry.kind, EntryKind::Directory);
             let unwanted = page.page.iter().filter(|(index, _)| plan.unwanted.contains(*index));

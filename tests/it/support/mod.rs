@@ -8,3 +8,4 @@ pub(crate) mod promise;
 pub(crate) mod random;
 pub(crate) mod sim;
 pub(crate) mod tree;
+pub(crate) mod two_sessions;

@@ -110,7 +110,7 @@ impl ModelTarget {
                 Existing::Same
             }
             (Some(Node::Directory), _) | (_, WantedKind::Directory) => Existing::OtherKind,
-            _ => Existing::Differs,
+            _ => Existing::Differs { bytes: 0 },
         }
     }
 
