@@ -136,17 +136,30 @@ fn what_is_complete_is_not_received_again() {
     pair.transfer("small", &["-y"], (0, 0));
     let again = pair.receiving().run().expect_code(0);
     assert_eq!(again.outcome()["wire_bytes"], 0);
+    assert!(again.stdout.contains("already_complete"), "{}", again.stdout);
 }
 
-/// Kills the receiver of a transfer at a random moment, N times (`REJOIN_TEST_KILLS`), each with a seed of its own.
+#[test]
+fn a_code_that_is_used_again_brings_what_is_new() {
+    let pair = Pair::new();
+    for name in ["first", "second"] {
+        pair.noise(name, 1000);
+        pair.transfer(name, &["-y"], (0, 0));
+        assert_same(&pair.path(name), &pair.path("target").join(name));
+    }
+}
+
+/// Kills the receiver of a transfer at a random moment, N times (`REJOIN_TEST_KILLS`), each with a seed of its own, on a
+/// file of `REJOIN_TEST_KILL_MIB`.
 #[test]
 fn kills_at_random_moments_lose_nothing() {
     let count = number("REJOIN_TEST_KILLS").unwrap_or(12);
     let first = number("REJOIN_TEST_SEED").unwrap_or(1);
-    let full = calibrate();
+    let size = number("REJOIN_TEST_KILL_MIB").unwrap_or(24) as usize * MIB;
+    let full = calibrate(size);
     let mut kept = 0;
     for seed in first..first + count {
-        let outcome = std::panic::catch_unwind(|| kill_once(seed, full));
+        let outcome = std::panic::catch_unwind(|| kill_once(seed, size, full));
         match outcome {
             Ok(was_kept) => kept += u64::from(was_kept),
             Err(panic) => {
@@ -164,12 +177,10 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
-const CAMPAIGN: usize = 24 * MIB;
-
 /// How long a receiver takes that nobody disturbs.
-fn calibrate() -> Duration {
+fn calibrate(size: usize) -> Duration {
     let pair = Pair::new();
-    pair.noise("large", CAMPAIGN);
+    pair.noise("large", size);
     let sender = pair.sending("large");
     let start = Instant::now();
     pair.receiving().run().expect_code(0);
@@ -179,9 +190,9 @@ fn calibrate() -> Duration {
 }
 
 /// Returns whether the second run had something to keep.
-fn kill_once(seed: u64, full: Duration) -> bool {
+fn kill_once(seed: u64, size: usize, full: Duration) -> bool {
     let pair = Pair::new();
-    let source = fs::read(pair.noise("large", CAMPAIGN)).unwrap();
+    let source = fs::read(pair.noise("large", size)).unwrap();
     let sender = pair.sending("large");
     let moment = Duration::from_micros(Random::new(seed).below(full.as_micros() as u64));
     let receiver = pair.receiving().spawn();
