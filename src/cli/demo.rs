@@ -1,4 +1,5 @@
-//! `rejoin demo`: the main job on this machine in a few seconds, with real processes, and a check of the result.
+//! `rejoin demo`: the main job on this machine in a few seconds, with real processes: both are killed half-way, started
+//! again, and the result is checked.
 //!
 //! What runs is this executable, as a user would run it, with state of its own in a temporary directory. Every wait is
 //! bounded: a hang becomes an error. Children end with the demo and the directory goes, however it ends.
@@ -6,6 +7,7 @@
 mod child;
 mod tree;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,8 +26,14 @@ use child::Child;
 
 /// Until the sender shows its code.
 const CODE_MAX: Duration = Duration::from_secs(15);
+/// Until enough is there to be cut.
+const CUT_MAX: Duration = Duration::from_secs(20);
 /// Until both sides have ended; it takes about a second where all is well.
 const TRANSFER_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at how far it is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// A journal of this size knows of about a third of the tree; where exactly it is cut does not matter.
+const CUT_JOURNAL_BYTES: u64 = 700;
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -65,25 +73,60 @@ async fn show(printer: &PrinterHandle) -> Result<(), Error> {
     .await?;
     printer.line(format!("Two processes, one tree of {}.\n", units::size(bytes))).await;
 
+    let send = [source.as_os_str()];
     printer.line("$ rejoin send photos".to_owned()).await;
-    let mut sender = Child::start("send", &home.path, &[source.as_os_str()], printer)?;
+    let mut sender = Child::start("send", &home.path, &send, printer)?;
     let code = within(CODE_MAX, "the sender shows no code", sender.code()).await?;
-    printer.line(format!("$ rejoin receive {} -y", escape::for_person(&code))).await;
-    let arguments = ["-y", "--out"].map(std::ffi::OsStr::new);
-    let arguments = [&arguments[..], &[target.as_os_str(), code.as_ref()]].concat();
-    let mut receiver = Child::start("receive", &home.path, &arguments, printer)?;
+    let shown = format!("$ rejoin receive {} -y", escape::for_person(&code));
+    printer.line(shown.clone()).await;
+    let receive = [OsStr::new("-y"), OsStr::new("--out"), target.as_os_str(), code.as_ref()];
+    let mut receiver = Child::start("receive", &home.path, &receive, printer)?;
+    let both = async {
+        tokio::select! {
+            ended = receiver.end() => ended.and(Err(Error::new(ErrorKind::Failure, "it ended before it was cut"))),
+            cut = wait_for_part(&target) => cut,
+        }
+    };
+    within(CUT_MAX, "the transfer does not get on", both).await?;
+    sender.kill().await?;
+    receiver.kill().await?;
+
+    printer.line("\nBoth were killed half-way. The same commands continue:\n".to_owned()).await;
+    printer.line("$ rejoin send photos".to_owned()).await;
+    let mut sender = Child::start("send", &home.path, &send, printer)?;
+    printer.line(shown).await;
+    let mut receiver = Child::start("receive", &home.path, &receive, printer)?;
     let both = async { tokio::try_join!(sender.end(), receiver.end()) };
     within(TRANSFER_MAX, "the transfer does not end", both).await?;
 
     let entries = blocking(move || tree::compare(&source, &target.join("photos"))).await?;
     printer
         .line(format!(
-            "\nVerified: {entries} entries, {}, the same on both sides, byte for byte, in {}.",
+            "\nVerified: {entries} entries, {}, the same on both sides, byte for byte, in {}. {} of it were kept.",
             units::size(bytes),
-            units::elapsed(start.elapsed())
+            units::elapsed(start.elapsed()),
+            escape::for_person(&receiver.kept()?)
         ))
         .await;
     Ok(())
+}
+
+/// Waits until the receiver has some of the tree, by the size of its journal.
+async fn wait_for_part(target: &Path) -> Result<(), Error> {
+    loop {
+        let target = target.to_owned();
+        if blocking(move || Ok(journal_bytes(&target))).await? >= CUT_JOURNAL_BYTES {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Zero where there is none yet.
+fn journal_bytes(target: &Path) -> u64 {
+    let sessions = std::fs::read_dir(target.join(".rejoin")).into_iter().flatten().flatten();
+    let journals = sessions.map(|session| session.path().join("journal").metadata());
+    journals.flatten().map(|metadata| metadata.len()).max().unwrap_or(0)
 }
 
 /// The result of `work`, or an error that says what took too long.

@@ -39,11 +39,14 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         move || open(&options, code.as_ref())
     })
     .await??;
-    let (state, target, stored) = match opened {
-        Opened::Complete(record) => return Ok(already_complete(&record, &ui).await),
-        Opened::Fresh { state, target } => (state, target, None),
-        Opened::Stored { state, target, stored } => (state, target, Some(*stored)),
+    let (state, target, stored, complete) = match opened {
+        Opened::Complete { state, target, record } => (state, target, None, Some(record)),
+        Opened::Fresh { state, target } => (state, target, None, None),
+        Opened::Stored { state, target, stored } => (state, target, Some(*stored), None),
     };
+    let told = ui.clone();
+    // A code may be used again for something new; only where nobody offers it is there nothing to do.
+    let wait = options.wait.filter(|_| complete.is_none());
 
     let mut kept = None;
     let mut worker = None;
@@ -60,10 +63,15 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     })
     .await;
 
-    let wait_until = options.wait.map(|wait| now + wait);
+    let wait_until = wait.map(|wait| now + wait);
     let stored_hosts =
         stored.as_ref().map(|stored| stored.record.hosts.clone()).unwrap_or_default();
-    let addresses = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await?;
+    let found = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await;
+    let addresses = match (found, &complete) {
+        (Ok(addresses), _) => addresses,
+        (Err(_), Some(record)) => return Ok(already_complete(record, &told).await),
+        (Err(error), None) => return Err(error),
+    };
     let member = stored
         .as_ref()
         .map_or_else(|| MemberId(surroundings::half(&mut entropy)), |stored| stored.record.member);
@@ -86,7 +94,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
             token_key,
             name: surroundings::own_name(),
             entrance,
-            wait: options.wait.is_some(),
+            wait: wait.is_some(),
             retry_for: options.common.retry_for,
         },
         Entropy::new(&entropy.next_bytes()),
@@ -124,12 +132,23 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         peer_name,
         wait_until,
     };
-    run(session, around).await
+    match (run(session, around).await, complete) {
+        (Err(error), Some(record))
+            if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Authentication) =>
+        {
+            Ok(already_complete(&record, &told).await)
+        }
+        (outcome, _) => outcome,
+    }
 }
 
 enum Opened {
-    /// This code's session is complete already.
-    Complete(Box<SessionRecord>),
+    /// A session of this code is complete already.
+    Complete {
+        state: State,
+        target: Vec<u8>,
+        record: Box<SessionRecord>,
+    },
     Fresh {
         state: State,
         target: Vec<u8>,
@@ -163,7 +182,9 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
                     && record.code.is_some_and(|hash| hash.matches(&text))
             };
             let listed = state.list().map_err(surroundings::state_error)?;
-            listed.into_iter().filter_map(|listed| listed.record.ok()).find(is_ours)
+            let records = listed.into_iter().filter_map(|listed| listed.record.ok());
+            // Of a code that was used again, the unfinished one.
+            records.filter(is_ours).min_by_key(|record| record.is_complete)
         }
         None => {
             let present = target::sessions_in(&root)
@@ -176,7 +197,7 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
     match record {
         Some(record) if record.is_complete => {
             remove_leftovers(root, record.session);
-            Ok(Opened::Complete(Box::new(record)))
+            Ok(Opened::Complete { state, target, record: Box::new(record) })
         }
         Some(record) => {
             let stored = state.open_session(record.session).map_err(surroundings::state_error)?;

@@ -503,6 +503,10 @@ impl<R: RoleActions> Runner<R> {
     /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
     async fn close(mut self, outcome: Result<(), Error>) -> Result<Summary, Error> {
         self.send_waiting();
+        // Our last words there may be that a code is burnt.
+        if self.host.take().is_some() {
+            self.around.client.close().await;
+        }
         if let Some(connection) = self.connection.take() {
             // A receiver heard the last word; a sender said it and lets it arrive.
             if outcome.is_ok() && self.around.target.is_some() {

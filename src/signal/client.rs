@@ -33,6 +33,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// One message must leave within this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is left to say must leave within this time when the caller goes.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Events the caller has not taken yet; when full, the socket is not read.
 const EVENTS_MAX: usize = 256;
 /// Messages not yet written.
@@ -135,6 +137,7 @@ pub struct Client {
 struct Control {
     pace: Pace,
     nudges: u64,
+    is_leaving: bool,
 }
 
 impl HostConnection {
@@ -161,7 +164,7 @@ impl Client {
     #[must_use]
     pub fn start(addresses: Vec<HostAddress>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let wanted = Control { pace: Pace::Urgent, nudges: 0 };
+        let wanted = Control { pace: Pace::Urgent, nudges: 0, is_leaving: false };
         let (control, controlled) = watch::channel(wanted);
         let backoff = Backoff::new(RETRY_BASE, RETRY_CAP_URGENT);
         let worker = Worker { addresses, events: sender, control: controlled, wanted, backoff };
@@ -181,6 +184,17 @@ impl Client {
     /// Tries again at once: there is evidence that it will work, such as an interface that came up.
     pub fn retry_now(&self) {
         self.control.send_modify(|control| control.nudges += 1);
+    }
+
+    /// Ends the connection once everything handed over is written, or it takes too long. All handles of the connection
+    /// must be dropped: more could come from them.
+    pub async fn close(mut self) {
+        self.control.send_modify(|control| control.is_leaving = true);
+        // The worker may wait for room among the events.
+        let ended = async { while self.events.recv().await.is_some() {} };
+        if timeout(CLOSE_TIMEOUT, ended).await.is_err() {
+            tracing::debug!(target: "rejoin::signal", "left the host before everything was said");
+        }
     }
 }
 
@@ -258,6 +272,9 @@ impl Worker {
         tokio::pin!(deadline);
         loop {
             let now = *self.control.borrow_and_update();
+            if now.is_leaving {
+                return Err(Stop);
+            }
             let hurried = self.wanted.pace == Pace::Relaxed && now.pace == Pace::Urgent;
             if hurried || now.nudges != self.wanted.nudges {
                 self.backoff.reset();
@@ -299,7 +316,13 @@ impl Worker {
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
+        let mut has_handles = true;
+        let mut control = self.control.clone();
         loop {
+            let leaving = async {
+                // A caller that is gone without a word drops this task.
+                let _ = control.wait_for(|control| control.is_leaving).await;
+            };
             let message = tokio::select! {
                 incoming = timeout_at(heard + SILENCE_MAX, socket.next()) => {
                     heard = Instant::now();
@@ -308,14 +331,23 @@ impl Worker {
                         None => continue,
                     }
                 }
-                // All handles of this connection dropped: the caller waits for nothing from it but its events.
-                Some(message) = messages.recv() => match message.encode() {
-                    Ok(bytes) => Message::binary(bytes),
-                    Err(error) => {
+                message = messages.recv(), if has_handles => match message.map(|message| message.encode()) {
+                    Some(Ok(bytes)) => Message::binary(bytes),
+                    Some(Err(error)) => {
                         tracing::error!(target: "rejoin::signal", %error, "a message has no byte form");
                         continue;
                     }
+                    // The caller waits for nothing from this connection but its events.
+                    None => {
+                        has_handles = false;
+                        continue;
+                    }
                 },
+                () = leaving, if !has_handles => {
+                    // `CLOSE_TIMEOUT` bounds it.
+                    let _ = socket.close(None).await;
+                    return Err(Stop);
+                }
                 _ = pings.tick() => Message::Ping(bytes::Bytes::new()),
             };
             match timeout(WRITE_TIMEOUT, socket.send(message)).await {

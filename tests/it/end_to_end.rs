@@ -135,10 +135,11 @@ fn without_json_stdout_carries_the_code_and_nothing_else() {
     let pair = Pair::new();
     pair.noise("file", 100_000);
     let sender = pair.send(["file"]).spawn();
-    let code = sender.line_with(From::Stdout, "-");
-    let receiver = pair.receive(["-y", "-o", "target", &code]).run().expect_code(0);
+    let shown = sender.line_with(From::Stdout, "Code: ");
+    let code = shown.strip_prefix("Code: ").unwrap();
+    let receiver = pair.receive(["-y", "-o", "target", code]).run().expect_code(0);
     let sender = sender.wait().expect_code(0);
-    assert_eq!((&sender.stdout, &receiver.stdout), (&format!("{code}\n"), &String::new()));
+    assert_eq!((&sender.stdout, &receiver.stdout), (&format!("{shown}\n"), &String::new()));
     assert!(sender.stderr.contains(&format!("rejoin receive {code}@")), "{}", sender.stderr);
     for run in [sender, receiver] {
         assert!(run.stderr.contains("Done: 1 file"), "{}", run.stderr);
@@ -172,7 +173,7 @@ fn quiet_is_silent_and_the_code_goes_to_a_private_file() {
     let sender = pair.send(["-q", "--code-out", "code", "--code", CODE, "file"]).spawn();
     let shown = sender.line_with(From::Stdout, "-");
     let file = pair.path("code");
-    assert_eq!(fs::read_to_string(&file).unwrap().trim(), shown);
+    assert_eq!(shown, format!("Code: {}", fs::read_to_string(&file).unwrap().trim()));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let receiver = pair.receive(["-q", "-y", "-o", "target", "--code-file", "code"]).run();
     let receiver = receiver.expect_code(0);

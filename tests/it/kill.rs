@@ -76,7 +76,7 @@ fn a_stopped_receiver_names_the_command_that_continues() {
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
         let error = stopped.outcome();
         let command = error["resume_command"].as_str().unwrap();
-        let again = run_as_told(&pair, "receive", command, &["--json", "-y"]).expect_code(0);
+        let again = pair.shell("receive", command).run().expect_code(0);
         assert_continued(&pair, sender.wait(), &again);
     }
 }
@@ -91,7 +91,7 @@ fn the_last_words_to_a_person_are_the_command_that_continues() {
     receiver.signal(Signal::INT);
     let stopped = receiver.wait().expect_code(130);
     let command = stopped.stderr.trim_end().lines().last().unwrap();
-    let again = run_as_told(&pair, "receive", command.trim(), &["--json", "-y"]).expect_code(0);
+    let again = pair.shell("receive", command).env("REJOIN_JSON", "true").run().expect_code(0);
     assert_continued(&pair, sender.wait(), &again);
 }
 
@@ -136,33 +136,30 @@ fn what_is_complete_is_not_received_again() {
     pair.transfer("small", &["-y"], (0, 0));
     let again = pair.receiving().run().expect_code(0);
     assert_eq!(again.outcome()["wire_bytes"], 0);
+    assert!(again.stdout.contains("already_complete"), "{}", again.stdout);
 }
 
-/// Runs a command as it was shown, through a shell, with `arguments` more.
-fn run_as_told(pair: &Pair, side: &str, command: &str, arguments: &[&str]) -> Finished {
-    let words =
-        command.strip_prefix(&format!("rejoin {side}")).unwrap_or_else(|| panic!("{command:?}"));
-    let words = std::process::Command::new("sh")
-        .args(["-c", &format!("printf '%s\\n' {words}")])
-        .output()
-        .unwrap();
-    let words = String::from_utf8(words.stdout).unwrap();
-    let words = words.lines().filter(|word| !word.is_empty()).chain(arguments.iter().copied());
-    match side {
-        "send" => pair.send(words).run(),
-        _ => pair.receive(words).run(),
+#[test]
+fn a_code_that_is_used_again_brings_what_is_new() {
+    let pair = Pair::new();
+    for name in ["first", "second"] {
+        pair.noise(name, 1000);
+        pair.transfer(name, &["-y"], (0, 0));
+        assert_same(&pair.path(name), &pair.path("target").join(name));
     }
 }
 
-/// Kills the receiver of a transfer at a random moment, N times (`REJOIN_TEST_KILLS`), each with a seed of its own.
+/// Kills the receiver of a transfer at a random moment, N times (`REJOIN_TEST_KILLS`), each with a seed of its own, on a
+/// file of `REJOIN_TEST_KILL_MIB`.
 #[test]
 fn kills_at_random_moments_lose_nothing() {
     let count = number("REJOIN_TEST_KILLS").unwrap_or(12);
     let first = number("REJOIN_TEST_SEED").unwrap_or(1);
-    let full = calibrate();
+    let size = number("REJOIN_TEST_KILL_MIB").unwrap_or(24) as usize * MIB;
+    let full = calibrate(size);
     let mut kept = 0;
     for seed in first..first + count {
-        let outcome = std::panic::catch_unwind(|| kill_once(seed, full));
+        let outcome = std::panic::catch_unwind(|| kill_once(seed, size, full));
         match outcome {
             Ok(was_kept) => kept += u64::from(was_kept),
             Err(panic) => {
@@ -180,12 +177,10 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
-const CAMPAIGN: usize = 24 * MIB;
-
 /// How long a receiver takes that nobody disturbs.
-fn calibrate() -> Duration {
+fn calibrate(size: usize) -> Duration {
     let pair = Pair::new();
-    pair.noise("large", CAMPAIGN);
+    pair.noise("large", size);
     let sender = pair.sending("large");
     let start = Instant::now();
     pair.receiving().run().expect_code(0);
@@ -195,9 +190,9 @@ fn calibrate() -> Duration {
 }
 
 /// Returns whether the second run had something to keep.
-fn kill_once(seed: u64, full: Duration) -> bool {
+fn kill_once(seed: u64, size: usize, full: Duration) -> bool {
     let pair = Pair::new();
-    let source = fs::read(pair.noise("large", CAMPAIGN)).unwrap();
+    let source = fs::read(pair.noise("large", size)).unwrap();
     let sender = pair.sending("large");
     let moment = Duration::from_micros(Random::new(seed).below(full.as_micros() as u64));
     let receiver = pair.receiving().spawn();

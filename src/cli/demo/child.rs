@@ -15,11 +15,14 @@ use crate::cli::output::{PrinterHandle, escape};
 
 /// How the sender tells what to type on the other machine.
 const RECEIVE: &str = "    rejoin receive ";
+/// How a side tells what it continues with.
+const CONTINUING: &str = "Continuing session ";
 
 pub(super) struct Child {
     name: &'static str,
     process: tokio::process::Child,
     code: watch::Receiver<Option<String>>,
+    kept: watch::Receiver<Option<String>>,
     readers: [JoinHandle<()>; 2],
 }
 
@@ -55,11 +58,13 @@ impl Child {
             .spawn()
             .map_err(|error| failed("cannot start a process", &error))?;
         let (found, code) = watch::channel(None);
+        let (continued, kept) = watch::channel(None);
+        let found = Found { code: found, kept: continued };
         let readers = [
             read(process.stdout.take(), command, found.clone(), printer),
             read(process.stderr.take(), command, found, printer),
         ];
-        Ok(Self { name: command, process, code, readers })
+        Ok(Self { name: command, process, code, kept, readers })
     }
 
     /// What the sender says to type after `rejoin receive`.
@@ -67,6 +72,22 @@ impl Child {
         let ended = || Error::new(ErrorKind::Failure, "the sender ended without a code");
         let code = self.code.wait_for(Option::is_some).await;
         code.ok().and_then(|code| code.clone()).ok_or_else(ended)
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub(super) async fn kill(&mut self) -> Result<(), Error> {
+        let killed = self.process.kill().await;
+        for reader in &mut self.readers {
+            // A reader does nothing that fails.
+            let _ = reader.await;
+        }
+        killed.map_err(|error| failed("cannot kill a process", &error))
+    }
+
+    /// What this side said that it kept of an earlier run.
+    pub(super) fn kept(&self) -> Result<String, Error> {
+        let nothing = || Error::new(ErrorKind::Failure, "the receiver started over");
+        self.kept.borrow().clone().filter(|kept| kept != "0 B").ok_or_else(nothing)
     }
 
     /// Waits for the end, which must be a good one, with everything shown.
@@ -88,11 +109,18 @@ impl Child {
     }
 }
 
+/// What is found in a child's lines.
+#[derive(Clone)]
+struct Found {
+    code: watch::Sender<Option<String>>,
+    kept: watch::Sender<Option<String>>,
+}
+
 /// Shows each line, and finds the code among them.
 fn read(
     stream: Option<impl AsyncRead + Unpin + Send + 'static>,
     name: &'static str,
-    code: watch::Sender<Option<String>>,
+    found: Found,
     printer: &PrinterHandle,
 ) -> JoinHandle<()> {
     let printer = printer.clone();
@@ -100,8 +128,13 @@ fn read(
         let Some(stream) = stream else { return };
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if let Some(found) = line.strip_prefix(RECEIVE) {
-                code.send_replace(Some(found.trim().to_owned()));
+            if let Some(code) = line.strip_prefix(RECEIVE) {
+                found.code.send_replace(Some(code.trim().to_owned()));
+            }
+            if let Some((_, kept)) =
+                line.strip_prefix(CONTINUING).and_then(|rest| rest.split_once(": "))
+            {
+                found.kept.send_replace(Some(kept.trim_end_matches(" kept.").to_owned()));
             }
             let line = escape::for_person(&line);
             printer.line(format!("  {name:<8}│ {line}")).await;

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Large enough to be cut into units, small enough for a second.
-const LARGE_BYTES: usize = 8 << 20;
+/// Large enough to be killed half-way, small enough for a second.
+const LARGE_BYTES: usize = 32 << 20;
 
 /// Makes the tree at `root`; returns the bytes in its files.
 pub(super) fn create(root: &Path) -> io::Result<u64> {

@@ -370,3 +370,14 @@ async fn a_taken_port_is_an_error() {
     let error = Host::start(host.local_addr(), Limits::default()).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"));
 }
+
+#[tokio::test]
+async fn last_words_reach_the_host_before_a_client_goes() {
+    let (_host, address) = start(Limits::default()).await;
+    let ((opener, to_host), (mut joiner, _joiner_to_host)) = pair(&address).await;
+    to_host.send(ClientMessage::Burn { number: 7 }).unwrap();
+    drop(to_host);
+    opener.close().await;
+    let closed = HostMessage::RoomClosed { room: CODE, reason: RefusalReason::Burnt };
+    assert_eq!(message(&mut joiner).await, closed);
+}

@@ -12,6 +12,9 @@ use serde_json::Value;
 /// What a run may take unless a test says otherwise; generous, since two cores may be busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The program under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_rejoin");
+
 /// A temporary home.
 pub(crate) struct Home {
     directory: tempfile::TempDir,
@@ -74,7 +77,22 @@ impl Home {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Invocation {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+        self.program(BINARY, arguments)
+    }
+
+    /// A line for a shell, which finds `rejoin` on its path.
+    #[cfg(unix)]
+    pub(crate) fn shell(&self, line: &str) -> Invocation {
+        let directory = Path::new(BINARY).parent().unwrap();
+        self.program("/bin/sh", ["-c", line]).env("PATH", directory)
+    }
+
+    fn program<A: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.path())
@@ -365,7 +383,9 @@ impl Stream {
 fn shown(command: &Command) -> String {
     let words: Vec<&OsStr> = command.get_args().collect();
     let words = words.join(OsStr::new(" "));
-    let mut shown = OsString::from("rejoin ");
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let mut shown = OsString::from(program);
+    shown.push(" ");
     shown.push(words);
     shown.to_string_lossy().into_owned()
 }

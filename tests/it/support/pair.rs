@@ -74,14 +74,23 @@ impl Pair {
         (sender.wait().expect_code(codes.0), receiver)
     }
 
+    /// A command as it was shown to a person on that side, by a shell.
+    pub(crate) fn shell(&self, side: &str, line: &str) -> Invocation {
+        self.stored(side, self.home.shell(line))
+    }
+
     fn side<A: AsRef<OsStr>>(
         &self,
-        command: &str,
+        side: &str,
         arguments: impl IntoIterator<Item = A>,
     ) -> Invocation {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
-        let arguments: Vec<OsString> = std::iter::once(command.into()).chain(arguments).collect();
-        let invocation = self.home.rejoin(arguments);
-        invocation.env("REJOIN_STATE_DIR", self.path(&format!("state-{command}")))
+        let arguments: Vec<OsString> = std::iter::once(side.into()).chain(arguments).collect();
+        self.stored(side, self.home.rejoin(arguments))
+    }
+
+    /// Each side has a state of its own.
+    fn stored(&self, side: &str, invocation: Invocation) -> Invocation {
+        invocation.env("REJOIN_STATE_DIR", self.path(&format!("state-{side}")))
     }
 }
