@@ -67,6 +67,8 @@ pub enum LinkCommand {
     RestartIce,
     /// Say goodbye and end the link, bounded in time (K-41).
     Close,
+    /// End the link without waiting for what is queued: nothing in it matters any more.
+    CloseNow,
 }
 
 /// The state of ICE, as RFC 8445 and W3C name it.
@@ -114,6 +116,9 @@ pub enum CloseReason {
     /// Asked for on this side.
     #[error("closed on this side")]
     Local,
+    /// Asked for on this side, without waiting.
+    #[error("closed on this side at once")]
+    LocalNow,
     /// The peer closed a channel or the connection.
     #[error("closed by the peer")]
     Peer,

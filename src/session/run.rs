@@ -448,7 +448,7 @@ impl<R: RoleActions> Runner<R> {
         self.waiting.clear();
         self.unsent = None;
         if let Some(connection) = self.connection.take() {
-            tokio::spawn(async move { connection.handle.close().await });
+            tokio::spawn(async move { connection.handle.close_now().await });
         }
     }
 
@@ -508,7 +508,12 @@ impl<R: RoleActions> Runner<R> {
             self.around.client.close().await;
         }
         if let Some(connection) = self.connection.take() {
-            connection.handle.close().await;
+            // A receiver heard the last word; a sender said it and lets it arrive.
+            if outcome.is_ok() && self.around.target.is_some() {
+                connection.handle.close_now().await;
+            } else {
+                connection.handle.close().await;
+            }
         }
         let summary = ending::summary(&self.session, Instant::now());
         let target = match self.around.target.take() {

@@ -111,6 +111,7 @@ impl Actor {
                 Ok(())
             }
             LinkCommand::Close => Err(CloseReason::Local),
+            LinkCommand::CloseNow => Err(CloseReason::LocalNow),
         }
     }
 

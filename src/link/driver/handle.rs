@@ -143,7 +143,10 @@ impl LinkHandle {
                 let mid = candidate.sdp_mid.as_ref().map_or(0, String::len);
                 candidate.candidate.len() + mid <= CANDIDATE_BYTES_MAX
             }
-            LinkCommand::Offer | LinkCommand::RestartIce | LinkCommand::Close => true,
+            LinkCommand::Offer
+            | LinkCommand::RestartIce
+            | LinkCommand::Close
+            | LinkCommand::CloseNow => true,
         };
         if !fits {
             return Err(LinkError::SignalTooLong);
@@ -235,10 +238,19 @@ impl LinkHandle {
     /// Closes the link and waits until it has ended: delivers what is queued on control and pulse for at most 3 s, tells
     /// the peer, and returns within 10 s whatever happens (K-41).
     pub async fn close(&self) {
+        self.end(LinkCommand::Close).await;
+    }
+
+    /// Closes the link without delivering what is queued: a delayed acknowledgement of the last word costs 200 ms.
+    pub async fn close_now(&self) {
+        self.end(LinkCommand::CloseNow).await;
+    }
+
+    async fn end(&self, command: LinkCommand) {
         let mut done = self.done.clone();
         let closed = async {
             // Full of other commands: they are carried out first. Closed: it has ended already.
-            if self.commands.send(LinkCommand::Close).await.is_ok() {
+            if self.commands.send(command).await.is_ok() {
                 let _ = done.wait_for(|done| *done).await;
             }
         };
