@@ -14,7 +14,9 @@
 mod pages;
 mod units;
 
-use super::disk::{OnConflict, Publish, TargetReply, TargetRequest, TargetState, UnitContent};
+use super::disk::{
+    Existing, OnConflict, Publish, TargetReply, TargetRequest, TargetState, UnitContent,
+};
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
 use super::message::{ByeReason, Message, RecoveryRequest, WireRanges, bounded_text};
 use super::progress::Progress;
@@ -186,6 +188,8 @@ pub struct Receiver {
     /// Directories that could not be made, or are not directories.
     blocked: BTreeSet<EntryIndex>,
     directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
+    /// What is there, by page, until the consent: without it, not even a directory is made.
+    surveys: VecDeque<(u64, Vec<(EntryIndex, Existing)>)>,
     /// Conflicts to be asked about: page, entry, size of the file that is there.
     questions: VecDeque<(u64, EntryIndex, u64)>,
     /// Whether the first of them is being asked.
@@ -237,6 +241,7 @@ impl Receiver {
             corrupt_counts: BTreeMap::new(),
             blocked: BTreeSet::new(),
             directories_made: Vec::new(),
+            surveys: VecDeque::new(),
             questions: VecDeque::new(),
             is_asking: false,
             names: Vec::new(),
@@ -316,7 +321,7 @@ impl Receiver {
     /// The disk did something.
     pub fn handle_disk(&mut self, reply: TargetReply, now: Instant) {
         match reply {
-            TargetReply::Surveyed { page, existing } => self.on_surveyed(page, existing),
+            TargetReply::Surveyed { page, existing } => self.surveys.push_back((page, existing)),
             TargetReply::DirectoriesCreated { failed } => self.on_directories_created(failed),
             TargetReply::Written { unit } => self.on_written(unit),
             TargetReply::Corrupt { unit } => self.on_corrupt(unit),
@@ -515,6 +520,7 @@ impl Receiver {
             return;
         }
         self.ask_consent(now);
+        self.use_surveys();
         self.ask_conflict();
         self.send_wants();
         self.start_barrier(now);

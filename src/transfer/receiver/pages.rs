@@ -190,8 +190,17 @@ impl Receiver {
         true
     }
 
+    /// Goes on with the pages whose surveys are here, as far as the consent goes.
+    pub(super) fn use_surveys(&mut self) {
+        while matches!(self.consent, super::Consent::Given(_))
+            && let Some((number, existing)) = self.surveys.pop_front()
+        {
+            self.on_surveyed(number, existing);
+        }
+    }
+
     /// What is there: directories first.
-    pub(super) fn on_surveyed(&mut self, number: u64, existing: Vec<(EntryIndex, Existing)>) {
+    fn on_surveyed(&mut self, number: u64, existing: Vec<(EntryIndex, Existing)>) {
         let Some(state) = self.window.get_mut(&number) else {
             return;
         };
