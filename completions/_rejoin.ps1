@@ -30,6 +30,8 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             [CompletionResult]::new('receive', 'receive', [CompletionResultType]::ParameterValue, 'Receive what another machine sends')
             [CompletionResult]::new('rx', 'rx', [CompletionResultType]::ParameterValue, 'Receive what another machine sends')
             [CompletionResult]::new('recv', 'recv', [CompletionResultType]::ParameterValue, 'Receive what another machine sends')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'Continue a stored session in its stored role')
+            [CompletionResult]::new('sessions', 'sessions', [CompletionResultType]::ParameterValue, 'List, show, discard the sessions that this machine keeps')
             [CompletionResult]::new('host', 'host', [CompletionResultType]::ParameterValue, 'Be the host where senders and receivers meet')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show the main job on this machine, with real processes, in a few seconds')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
@@ -174,6 +176,89 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'rejoin;resume' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Host to meet at (ws:// or wss://); repeat to try several in order')
+            [CompletionResult]::new('--stun', '--stun', [CompletionResultType]::ParameterName, 'STUN server (stun:HOST:PORT); repeatable, empty for none')
+            [CompletionResult]::new('--turn', '--turn', [CompletionResultType]::ParameterName, 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD')
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Directory where sessions are stored')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up after this long, whatever happens (exit code 124; progress is kept)')
+            [CompletionResult]::new('--retry-for', '--retry-for', [CompletionResultType]::ParameterName, 'Look for a lost connection for this long')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colours')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Accept without asking; existing files that differ stay untouched')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Accept without asking; existing files that differ stay untouched')
+            [CompletionResult]::new('--direct-only', '--direct-only', [CompletionResultType]::ParameterName, 'Never go through a TURN server')
+            [CompletionResult]::new('--relay-only', '--relay-only', [CompletionResultType]::ParameterName, 'Go through a TURN server only')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print more; repeat for the log (-vv, -vvv)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Print more; repeat for the log (-vv, -vvv)')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print one JSON object a line on standard output')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'rejoin;sessions' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the stored sessions, the newest first')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one session')
+            [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Forget a session, and remove its partial files; what is complete stays')
+            [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Discard what nobody used for seven days')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'rejoin;sessions;list' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Directory where sessions are stored')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'rejoin;sessions;show' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Directory where sessions are stored')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'rejoin;sessions;discard' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Directory where sessions are stored')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'rejoin;sessions;prune' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Directory where sessions are stored')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'rejoin;sessions;help' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the stored sessions, the newest first')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one session')
+            [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Forget a session, and remove its partial files; what is complete stays')
+            [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Discard what nobody used for seven days')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'rejoin;sessions;help;list' {
+            break
+        }
+        'rejoin;sessions;help;show' {
+            break
+        }
+        'rejoin;sessions;help;discard' {
+            break
+        }
+        'rejoin;sessions;help;prune' {
+            break
+        }
+        'rejoin;sessions;help;help' {
+            break
+        }
         'rejoin;host' {
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Address and port to listen on (port 0: a free one)')
             [CompletionResult]::new('--public-url', '--public-url', [CompletionResultType]::ParameterName, 'What members connect to, where that is another address')
@@ -208,6 +293,8 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
         'rejoin;help' {
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send files and directories')
             [CompletionResult]::new('receive', 'receive', [CompletionResultType]::ParameterValue, 'Receive what another machine sends')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'Continue a stored session in its stored role')
+            [CompletionResult]::new('sessions', 'sessions', [CompletionResultType]::ParameterValue, 'List, show, discard the sessions that this machine keeps')
             [CompletionResult]::new('host', 'host', [CompletionResultType]::ParameterValue, 'Be the host where senders and receivers meet')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show the main job on this machine, with real processes, in a few seconds')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
@@ -218,6 +305,28 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             break
         }
         'rejoin;help;receive' {
+            break
+        }
+        'rejoin;help;resume' {
+            break
+        }
+        'rejoin;help;sessions' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the stored sessions, the newest first')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one session')
+            [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Forget a session, and remove its partial files; what is complete stays')
+            [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Discard what nobody used for seven days')
+            break
+        }
+        'rejoin;help;sessions;list' {
+            break
+        }
+        'rejoin;help;sessions;show' {
+            break
+        }
+        'rejoin;help;sessions;discard' {
+            break
+        }
+        'rejoin;help;sessions;prune' {
             break
         }
         'rejoin;help;host' {

@@ -27,6 +27,8 @@ set edit:completion:arg-completer[rejoin] = {|@words|
             cand receive 'Receive what another machine sends'
             cand rx 'Receive what another machine sends'
             cand recv 'Receive what another machine sends'
+            cand resume 'Continue a stored session in its stored role'
+            cand sessions 'List, show, discard the sessions that this machine keeps'
             cand host 'Be the host where senders and receivers meet'
             cand demo 'Show the main job on this machine, with real processes, in a few seconds'
             cand completions 'Print a completion script for a shell'
@@ -165,6 +167,77 @@ set edit:completion:arg-completer[rejoin] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'rejoin;resume'= {
+            cand --host 'Host to meet at (ws:// or wss://); repeat to try several in order'
+            cand --stun 'STUN server (stun:HOST:PORT); repeatable, empty for none'
+            cand --turn 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD'
+            cand --state-dir 'Directory where sessions are stored'
+            cand --timeout 'Give up after this long, whatever happens (exit code 124; progress is kept)'
+            cand --retry-for 'Look for a lost connection for this long'
+            cand --color 'Colours'
+            cand --progress 'How progress is shown'
+            cand -y 'Accept without asking; existing files that differ stay untouched'
+            cand --yes 'Accept without asking; existing files that differ stay untouched'
+            cand --direct-only 'Never go through a TURN server'
+            cand --relay-only 'Go through a TURN server only'
+            cand -q 'Print errors only'
+            cand --quiet 'Print errors only'
+            cand -v 'Print more; repeat for the log (-vv, -vvv)'
+            cand --verbose 'Print more; repeat for the log (-vv, -vvv)'
+            cand --json 'Print one JSON object a line on standard output'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'rejoin;sessions'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand list 'List the stored sessions, the newest first'
+            cand show 'Show one session'
+            cand discard 'Forget a session, and remove its partial files; what is complete stays'
+            cand prune 'Discard what nobody used for seven days'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'rejoin;sessions;list'= {
+            cand --state-dir 'Directory where sessions are stored'
+            cand --json 'One JSON object a line'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;sessions;show'= {
+            cand --state-dir 'Directory where sessions are stored'
+            cand --json 'One JSON object a line'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;sessions;discard'= {
+            cand --state-dir 'Directory where sessions are stored'
+            cand --json 'One JSON object a line'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;sessions;prune'= {
+            cand --state-dir 'Directory where sessions are stored'
+            cand --json 'One JSON object a line'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'rejoin;sessions;help'= {
+            cand list 'List the stored sessions, the newest first'
+            cand show 'Show one session'
+            cand discard 'Forget a session, and remove its partial files; what is complete stays'
+            cand prune 'Discard what nobody used for seven days'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'rejoin;sessions;help;list'= {
+        }
+        &'rejoin;sessions;help;show'= {
+        }
+        &'rejoin;sessions;help;discard'= {
+        }
+        &'rejoin;sessions;help;prune'= {
+        }
+        &'rejoin;sessions;help;help'= {
+        }
         &'rejoin;host'= {
             cand --listen 'Address and port to listen on (port 0: a free one)'
             cand --public-url 'What members connect to, where that is another address'
@@ -196,6 +269,8 @@ set edit:completion:arg-completer[rejoin] = {|@words|
         &'rejoin;help'= {
             cand send 'Send files and directories'
             cand receive 'Receive what another machine sends'
+            cand resume 'Continue a stored session in its stored role'
+            cand sessions 'List, show, discard the sessions that this machine keeps'
             cand host 'Be the host where senders and receivers meet'
             cand demo 'Show the main job on this machine, with real processes, in a few seconds'
             cand completions 'Print a completion script for a shell'
@@ -204,6 +279,22 @@ set edit:completion:arg-completer[rejoin] = {|@words|
         &'rejoin;help;send'= {
         }
         &'rejoin;help;receive'= {
+        }
+        &'rejoin;help;resume'= {
+        }
+        &'rejoin;help;sessions'= {
+            cand list 'List the stored sessions, the newest first'
+            cand show 'Show one session'
+            cand discard 'Forget a session, and remove its partial files; what is complete stays'
+            cand prune 'Discard what nobody used for seven days'
+        }
+        &'rejoin;help;sessions;list'= {
+        }
+        &'rejoin;help;sessions;show'= {
+        }
+        &'rejoin;help;sessions;discard'= {
+        }
+        &'rejoin;help;sessions;prune'= {
         }
         &'rejoin;help;host'= {
         }

@@ -31,6 +31,8 @@ complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "tx" -d 'Send files an
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "receive" -d 'Receive what another machine sends'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "rx" -d 'Receive what another machine sends'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "recv" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "resume" -d 'Continue a stored session in its stored role'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "sessions" -d 'List, show, discard the sessions that this machine keeps'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "host" -d 'Be the host where senders and receivers meet'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -171,6 +173,49 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s q -l quiet -d 'Pr
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l json -d 'Print one JSON object a line on standard output'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l color -d 'Colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l progress -d 'How progress is shown' -r -f -a "auto\t'A bar on a terminal, else a line now and then'
+bar\t'A bar'
+plain\t'A line every ten seconds'
+none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s y -l yes -d 'Accept without asking; existing files that differ stay untouched'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l direct-only -d 'Never go through a TURN server'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s q -l quiet -d 'Print errors only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l json -d 'Print one JSON object a line on standard output'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and not __fish_seen_subcommand_from list show discard prune help" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and not __fish_seen_subcommand_from list show discard prune help" -f -a "list" -d 'List the stored sessions, the newest first'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and not __fish_seen_subcommand_from list show discard prune help" -f -a "show" -d 'Show one session'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and not __fish_seen_subcommand_from list show discard prune help" -f -a "discard" -d 'Forget a session, and remove its partial files; what is complete stays'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and not __fish_seen_subcommand_from list show discard prune help" -f -a "prune" -d 'Discard what nobody used for seven days'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and not __fish_seen_subcommand_from list show discard prune help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from list" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from list" -l json -d 'One JSON object a line'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from show" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from show" -l json -d 'One JSON object a line'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from discard" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from discard" -l json -d 'One JSON object a line'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from discard" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from prune" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from prune" -l json -d 'One JSON object a line'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the stored sessions, the newest first'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one session'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "discard" -d 'Forget a session, and remove its partial files; what is complete stays'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Discard what nobody used for seven days'
+complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l listen -d 'Address and port to listen on (port 0: a free one)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l public-url -d 'What members connect to, where that is another address' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l max-rooms -d 'Rooms open at once' -r
@@ -191,9 +236,15 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s q -l quiet -d 'Pr
 complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c rejoin -n "__fish_rejoin_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "send" -d 'Send files and directories'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "receive" -d 'Receive what another machine sends'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "host" -d 'Be the host where senders and receivers meet'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive host demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "send" -d 'Send files and directories'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "receive" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "resume" -d 'Continue a stored session in its stored role'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "sessions" -d 'List, show, discard the sessions that this machine keeps'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "host" -d 'Be the host where senders and receivers meet'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "list" -d 'List the stored sessions, the newest first'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "show" -d 'Show one session'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "discard" -d 'Forget a session, and remove its partial files; what is complete stays'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "prune" -d 'Discard what nobody used for seven days'

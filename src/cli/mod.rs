@@ -14,6 +14,7 @@ mod prompt;
 mod receive;
 mod run;
 mod send;
+mod sessions;
 mod stop;
 mod value;
 
@@ -44,6 +45,10 @@ enum Command {
     /// Receive what another machine sends
     #[command(visible_aliases = ["rx", "recv"])]
     Receive(Box<receive::ReceiveArgs>),
+    /// Continue a stored session in its stored role
+    Resume(Box<sessions::ResumeArgs>),
+    /// List, show, discard the sessions that this machine keeps
+    Sessions(sessions::SessionsArgs),
     /// Be the host where senders and receivers meet
     #[command(aliases = ["relay", "serve"])]
     Host(host::HostArgs),
@@ -80,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
     match cli.command {
         Command::Send(args) => send::run(*args, code_source, layered.credentials),
         Command::Receive(args) => receive::run(*args, code_source, layered.credentials),
+        Command::Resume(args) => sessions::resume(*args, layered.credentials),
+        Command::Sessions(args) => sessions::run(&args),
         Command::Host(args) => host::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -12,6 +12,7 @@ mod receive;
 mod run;
 mod send;
 mod shell;
+pub mod stored;
 mod surroundings;
 mod worker;
 

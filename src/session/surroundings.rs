@@ -187,3 +187,10 @@ pub(super) fn publish(room: u32, address: &HostAddress) -> Option<PublishedRoom>
 pub(super) fn find_published(room: u32) -> Option<HostAddress> {
     rooms()?.find(room)
 }
+
+/// A path from its bytes.
+#[cfg(unix)]
+pub(super) fn path_of(bytes: &[u8]) -> std::path::PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(bytes).into()
+}

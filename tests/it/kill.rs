@@ -125,7 +125,8 @@ fn both_sides_killed_continue() {
     wait_for_half(&receiver);
     sender.signal(Signal::KILL);
     receiver.signal(Signal::KILL);
-    (sender.wait(), receiver.wait());
+    sender.wait();
+    receiver.wait();
     let sender = pair.send(["--json", "--code", CODE, "large"]).spawn();
     let receiver = pair.receiving().run().expect_code(0);
     assert_continued(&pair, sender.wait(), &receiver);

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     reason = "in a test a panic is the report; the lint knows only the functions marked as tests"
 )]
+#![allow(clippy::print_stderr, reason = "what a failed process said belongs beside the failure")]
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "a test that gets another reply than it waits for fails, whichever it is"

@@ -209,6 +209,17 @@ pub(crate) fn json_error(error: &Error) {
     Json::new(Instant::now()).outcome(&Err(error.clone()));
 }
 
+/// What a listing command lists, on stdout. A closed pipe is no reason to fail.
+pub(crate) fn listing(lines: &[String]) {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    for line in lines {
+        if writeln!(stdout, "{line}").is_err() {
+            return;
+        }
+    }
+}
+
 struct Sinks {
     human: Human,
     json: Option<Json>,

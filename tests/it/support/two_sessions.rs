@@ -868,7 +868,7 @@ impl Pair {
             }
             LinkCommand::AddCandidate(candidate) => self.check_told(&candidate.candidate),
             LinkCommand::RestartIce => assert_ne!(side, SENDER, "only the receiver restarts ICE"),
-            LinkCommand::Close => self.end_link(link, true),
+            LinkCommand::Close | LinkCommand::CloseNow => self.end_link(link, true),
         }
     }
 

@@ -1,0 +1,200 @@
+//! `rejoin sessions` and `rejoin resume`: what this machine keeps, and going on with it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Subcommand};
+use rejoin::error::Error;
+use rejoin::event::Role;
+use rejoin::session::stored::{self, Continuation, StoredSession};
+
+use super::args::{ConnectArgs, OutputArgs};
+use super::config::Credentials;
+use super::output::{Printer, Subject, escape, fail_early, listing, units};
+use super::prompt::Consenting;
+use super::run::Run;
+use super::usage;
+
+/// Digits of an id that a listing shows; any beginning that is unique names a session.
+const SHORT_ID: usize = 12;
+
+#[derive(Args, Debug)]
+pub(crate) struct SessionsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// List the stored sessions, the newest first
+    List(ListArgs),
+    /// Show one session
+    Show(OneArgs),
+    /// Forget a session, and remove its partial files; what is complete stays
+    Discard(OneArgs),
+    /// Discard what nobody used for seven days
+    Prune(ListArgs),
+}
+
+#[derive(Args, Debug)]
+struct ListArgs {
+    /// Directory where sessions are stored
+    #[arg(long, value_name = "DIR", env = "REJOIN_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// One JSON object a line
+    #[arg(long, env = "REJOIN_JSON", value_parser = BoolishValueParser::new())]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct OneArgs {
+    /// Its id, or the beginning of it
+    id: String,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResumeArgs {
+    /// The session's id, or the beginning of it; none: the only one
+    id: Option<String>,
+    /// Accept without asking; existing files that differ stay untouched
+    #[arg(short, long, env = "REJOIN_YES", value_parser = BoolishValueParser::new())]
+    yes: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+pub(crate) fn run(args: &SessionsArgs) -> ExitCode {
+    let list = match &args.action {
+        Action::List(list) | Action::Prune(list) => list,
+        Action::Show(one) | Action::Discard(one) => &one.list,
+    };
+    match act(&args.action) {
+        Ok(sessions) => {
+            listing(&shown(&sessions, list.json));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail_early(error, list.json),
+    }
+}
+
+fn act(action: &Action) -> Result<Vec<StoredSession>, Error> {
+    match action {
+        Action::List(list) => stored::list(list.state_dir.as_deref()),
+        Action::Show(one) => stored::find(one.list.state_dir.as_deref(), &one.id),
+        Action::Prune(list) => stored::prune(list.state_dir.as_deref()),
+        Action::Discard(one) => {
+            let found = stored::find(one.list.state_dir.as_deref(), &one.id)?;
+            for session in &found {
+                stored::discard(one.list.state_dir.as_deref(), session)?;
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// Continues a stored session in its stored role.
+pub(crate) fn resume(args: ResumeArgs, credentials: Credentials) -> ExitCode {
+    let timeout = args.connect.timeout;
+    let options = args.output.to_options();
+    let common = args.connect.into_options(credentials.turn);
+    let chosen = choose(common.state_directory.as_deref(), args.id.as_deref())
+        .and_then(|session| stored::continuation(&common, &session));
+    let consent = Consenting { yes: args.yes, on_conflict: None };
+    match chosen {
+        Ok(Continuation::Send(options_of)) => {
+            let printer = Printer::new(&options, Subject::Sending("the session".to_owned()));
+            let run = Run { printer, timeout, code_out: None, consent };
+            run.drive(|ui| rejoin::session::send(options_of, ui))
+        }
+        Ok(Continuation::Receive(options_of)) => {
+            let printer = Printer::new(&options, Subject::Receiving);
+            let run = Run { printer, timeout, code_out: None, consent };
+            run.drive(|ui| rejoin::session::receive(options_of, ui))
+        }
+        Err(error) => Printer::new(&options, Subject::Receiving).fail(error),
+    }
+}
+
+/// The session meant: the one named, or the only one that can be continued.
+fn choose(
+    state_directory: Option<&std::path::Path>,
+    id: Option<&str>,
+) -> Result<StoredSession, Error> {
+    let mut found = match id {
+        Some(id) => stored::find(state_directory, id)?,
+        None => stored::list(state_directory)?
+            .into_iter()
+            .filter(|session| session.is_paired && !session.is_complete && !session.is_running)
+            .collect(),
+    };
+    match (found.pop(), found.is_empty()) {
+        (Some(session), true) => Ok(session),
+        (None, _) => Err(usage("there is no session to continue")),
+        (Some(last), false) => {
+            found.push(last);
+            let ids: Vec<String> = found.iter().map(line).collect();
+            Err(usage(&format!("which one?\n{}", ids.join("\n")))
+                .with_hint("rejoin resume ID, with one of these"))
+        }
+    }
+}
+
+fn shown(sessions: &[StoredSession], json: bool) -> Vec<String> {
+    let to_json = |session| serde_json::to_string(session).unwrap_or_default();
+    sessions.iter().map(|session| if json { to_json(session) } else { line(session) }).collect()
+}
+
+/// One session in one line.
+fn line(session: &StoredSession) -> String {
+    let role = match session.role {
+        Role::Sender => "send",
+        Role::Receiver => "receive",
+    };
+    let state = match (&session.damage, session.is_running, session.is_complete, session.is_paired)
+    {
+        (Some(_), ..) => "damaged",
+        (None, true, ..) => "running",
+        (None, false, true, _) => "complete",
+        (None, false, false, true) => "unfinished",
+        (None, false, false, false) => "never joined",
+    };
+    let places: Vec<_> =
+        session.places.iter().map(|place| escape::for_person(&place.path).into_owned()).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let age = units::remaining(now.saturating_sub(session.updated));
+    let id = &session.id[..SHORT_ID.min(session.id.len())];
+    let damage = session.damage.as_ref().map(|damage| format!(" ({damage})")).unwrap_or_default();
+    format!("{id}  {role:<7}  {state:<12}  {age:>8} ago  {}{damage}", places.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rejoin::event::PathText;
+
+    #[test]
+    fn a_line_names_what_a_person_needs() {
+        let session = StoredSession {
+            id: "0123456789abcdef0123456789abcdef".to_owned(),
+            role: Role::Receiver,
+            places: vec![PathText::new(b"/tmp/a\x1b")],
+            peer: "laptop".to_owned(),
+            is_paired: true,
+            is_complete: false,
+            is_running: false,
+            created: 1,
+            updated: u64::MAX,
+            epoch: 3,
+            damage: None,
+        };
+        let text = line(&session);
+        assert!(text.starts_with("0123456789ab  receive  unfinished"), "{text}");
+        assert!(text.contains("/tmp/a\\u{1b}") && !text.contains('\u{1b}'), "{text}");
+    }
+}

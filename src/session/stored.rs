@@ -1,0 +1,215 @@
+//! Sessions that this machine keeps: listed, continued, discarded, swept.
+
+use super::surroundings;
+use crate::error::{Error, ErrorKind};
+use crate::event::{PathText, Role};
+use crate::options::{CommonOptions, ReceiveLimits, ReceiveOptions, SendOptions};
+use crate::store::OsDirectory;
+use crate::store::record::{SessionRecord, Side};
+use crate::store::state::{Listed, StateDirectory, StateError};
+use crate::store::target;
+use crate::wire::SessionId;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Sessions that nobody used for this long are swept, with their partial files.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Both sides of this machine's sessions.
+const ROLES: [Role; 2] = [Role::Sender, Role::Receiver];
+
+/// A stored session, as a person sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StoredSession {
+    /// Hexadecimal.
+    pub id: String,
+    /// Which side this machine is.
+    pub role: Role,
+    /// Source paths, or the target directory.
+    pub places: Vec<PathText>,
+    /// The name that the other side gives itself.
+    pub peer: String,
+    /// Whether the two ever met: only then there is something to continue.
+    pub is_paired: bool,
+    /// Whether everything is there.
+    pub is_complete: bool,
+    /// Whether a process runs it now.
+    pub is_running: bool,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Seconds since 1970.
+    pub updated: u64,
+    /// Connections so far.
+    pub epoch: u64,
+    /// Why its record cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
+}
+
+/// What continues a stored session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Continuation {
+    /// As its sender.
+    Send(SendOptions),
+    /// As its receiver.
+    Receive(ReceiveOptions),
+}
+
+/// Every stored session, the newest first.
+///
+/// # Errors
+/// The state directory cannot be used.
+pub fn list(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error> {
+    let mut sessions = Vec::new();
+    for role in ROLES {
+        let listed = open(state_directory, role)?.list().map_err(surroundings::state_error)?;
+        sessions.extend(listed.into_iter().map(|listed| describe(role, listed)));
+    }
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.updated));
+    Ok(sessions)
+}
+
+/// The stored sessions whose id begins with `id`; for each role, since both sides may be here.
+///
+/// # Errors
+/// None has it, or several different ones.
+pub fn find(state_directory: Option<&Path>, id: &str) -> Result<Vec<StoredSession>, Error> {
+    let found: Vec<_> = list(state_directory)?
+        .into_iter()
+        .filter(|session| !id.is_empty() && session.id.starts_with(&id.to_ascii_lowercase()))
+        .collect();
+    let Some(first) = found.first() else {
+        return Err(Error::new(ErrorKind::Usage, format!("no stored session begins with {id}"))
+            .with_hint("rejoin sessions list shows them"));
+    };
+    if found.iter().any(|session| session.id != first.id) {
+        return Err(Error::new(ErrorKind::Usage, format!("several sessions begin with {id}")));
+    }
+    Ok(found)
+}
+
+/// Forgets a session, and removes its partial files where this machine receives it. What is complete stays.
+///
+/// # Errors
+/// A process runs it; as the system says.
+pub fn discard(state_directory: Option<&Path>, session: &StoredSession) -> Result<(), Error> {
+    let state = open(state_directory, session.role)?;
+    let id = parse(&session.id)?;
+    let target = stored_record(&state, id).and_then(|record| record.target().map(<[u8]>::to_vec));
+    state.remove(id).map_err(surroundings::state_error)?;
+    let Some(target) = target else { return Ok(()) };
+    let Ok(root) = OsDirectory::open(&surroundings::path_of(&target)) else {
+        // The target is gone, and the partial files with it.
+        return Ok(());
+    };
+    target::discard_session(&root, id)
+        .map_err(|error| Error::new(ErrorKind::Disk, error.to_string()))
+}
+
+/// Discards what nobody used for [`SESSION_LIFETIME`], and what is complete for as long; says which.
+///
+/// # Errors
+/// The state directory cannot be used.
+pub fn prune(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error> {
+    let now = surroundings::unix_time();
+    let is_expired = |session: &StoredSession| {
+        !session.is_running && now.saturating_sub(session.updated) > SESSION_LIFETIME.as_secs()
+    };
+    let mut pruned = Vec::new();
+    for session in list(state_directory)? {
+        // A record that cannot be read says no time: it is left to a person.
+        if session.damage.is_none() && is_expired(&session) {
+            discard(state_directory, &session)?;
+            pruned.push(session);
+        }
+    }
+    Ok(pruned)
+}
+
+/// What continues `session`.
+///
+/// # Errors
+/// It is complete, runs already, never met its other side, or cannot be read.
+pub fn continuation(
+    common: &CommonOptions,
+    session: &StoredSession,
+) -> Result<Continuation, Error> {
+    let refused = |text: String| Err(Error::new(ErrorKind::Usage, text));
+    if let Some(damage) = &session.damage {
+        return refused(format!("session {} cannot be read: {damage}", session.id));
+    }
+    if session.is_complete || !session.is_paired {
+        return refused(format!("session {} has nothing to continue", session.id));
+    }
+    let state = open(common.state_directory.as_deref(), session.role)?;
+    let Some(record) = stored_record(&state, parse(&session.id)?) else {
+        return refused(format!("session {} is gone", session.id));
+    };
+    let mut common = common.clone();
+    if common.hosts.is_empty() && session.role == Role::Sender {
+        common.hosts.clone_from(&record.hosts);
+    }
+    Ok(match record.side {
+        Side::Sender { paths, .. } => Continuation::Send(SendOptions {
+            common,
+            sources: paths.iter().map(|path| surroundings::path_of(path)).collect::<Vec<PathBuf>>(),
+            code: None,
+            code_words: crate::options::CODE_WORDS,
+        }),
+        Side::Receiver { target } => Continuation::Receive(ReceiveOptions {
+            common,
+            code: None,
+            target: surroundings::path_of(&target),
+            limits: ReceiveLimits::default(),
+            wait: None,
+        }),
+    })
+}
+
+fn open(state_directory: Option<&Path>, role: Role) -> Result<surroundings::State, Error> {
+    StateDirectory::open(state_directory, role).map_err(surroundings::state_error)
+}
+
+fn parse(id: &str) -> Result<SessionId, Error> {
+    crate::store::state::parse_session(id.as_bytes())
+        .ok_or_else(|| Error::new(ErrorKind::Usage, format!("{id} is no session id")))
+}
+
+fn stored_record(state: &surroundings::State, id: SessionId) -> Option<SessionRecord> {
+    let listed: Result<Vec<Listed>, StateError> = state.list();
+    listed.ok()?.into_iter().find(|listed| listed.session == id)?.record.ok()
+}
+
+fn describe(role: Role, listed: Listed) -> StoredSession {
+    let mut session = StoredSession {
+        id: listed.session.to_string(),
+        role,
+        places: Vec::new(),
+        peer: String::new(),
+        is_paired: false,
+        is_complete: false,
+        is_running: listed.is_running,
+        created: 0,
+        updated: 0,
+        epoch: 0,
+        damage: None,
+    };
+    match listed.record {
+        Ok(record) => {
+            session.places = match &record.side {
+                Side::Sender { paths, .. } => {
+                    paths.iter().map(|path| PathText::new(path)).collect()
+                }
+                Side::Receiver { target } => vec![PathText::new(target)],
+            };
+            session.peer = record.peer_name;
+            session.is_paired = record.secret.is_some();
+            session.is_complete = record.is_complete;
+            (session.created, session.updated) = (record.created, record.updated);
+            session.epoch = record.epoch;
+        }
+        Err(error) => session.damage = Some(error.to_string()),
+    }
+    session
+}
