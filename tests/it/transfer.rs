@@ -185,6 +185,58 @@ fn a_changed_file_fails_alone() {
     }
 }
 
+/// A pack that came without some of its files is fetched again by a later run that wants them: what kept them away (a
+/// conflict, a source that could not be read) may be over.
+#[test]
+fn what_an_earlier_run_left_out_of_a_pack_is_fetched_by_a_later_one() {
+    for is_conflict in [true, false] {
+        let mut tree = Tree::new();
+        for index in 0..4 {
+            tree.insert(format!("file-{index}").into_bytes(), Node::File(vec![index; 100]));
+        }
+        let large = Random::new(1).bytes(3 * UNIT_BYTES as usize);
+        tree.insert(b"large".to_vec(), Node::File(large));
+        let mut source = ModelSource::new(tree, SESSION, 100);
+        if !is_conflict {
+            source.changed.push(b"file-2".to_vec());
+        }
+        let mut sim = Sim::new(1, source, accept_all());
+        if is_conflict {
+            sim.target.foreign.insert(b"file-2".to_vec(), Node::File(b"older".to_vec()));
+        }
+        sim.connect_after(Duration::from_millis(1));
+        while sim.target.tree.len() < 3 {
+            assert!(sim.step());
+        }
+        assert!(!sim.is_over());
+        sim.target.foreign.clear();
+        sim.source.changed.clear();
+        sim.crash_sender(false);
+        sim.crash_receiver();
+        sim.connect_after(Duration::from_millis(1));
+        sim.run(100_000);
+        check_done(&sim, 1);
+    }
+}
+
+/// A deadline that has passed asks for something, or is no deadline: else the loop around it never sleeps again.
+#[test]
+fn no_deadline_outlives_its_reason() {
+    let mut tree = Tree::new();
+    tree.insert(b"large".to_vec(), Node::File(Random::new(1).bytes(2 * UNIT_BYTES as usize)));
+    let source = ModelSource::new(tree, SESSION, 100);
+    let mut sim = Sim::new(1, source, accept_all());
+    sim.target.corrupt.insert(0, 1);
+    sim.connect_after(Duration::from_millis(1));
+    while sim.target.writes == 0 {
+        assert!(sim.step());
+    }
+    sim.cut();
+    // Nobody comes back: all that is left is what the disk does, and a barrier or two.
+    let steps = (0..1_000).take_while(|_| sim.step()).count();
+    assert!(steps < 100, "{steps} steps without anything to do");
+}
+
 /// How many seeds a random test takes: more where `REJOIN_TEST_SEEDS` says so.
 fn seeds(usual: u64) -> u64 {
     std::env::var("REJOIN_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)

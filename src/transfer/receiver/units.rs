@@ -93,24 +93,31 @@ impl Receiver {
                     self.publish_if_whole(entry);
                 }
                 Segment::Pack { unit, files } if self.units.contains(unit) => {
-                    for (entry, bytes) in files {
-                        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
-                        let kept = self
-                            .kept
-                            .unpublished
-                            .get(at)
-                            .filter(|(index, _)| *index == entry)
-                            .copied();
-                        if let Some((_, file)) = kept.filter(|_| self.is_open(number, entry)) {
-                            have_bytes += bytes;
-                            self.publish_small(number, entry, file, vec![(0, file.root)]);
-                        }
+                    let open: Vec<_> =
+                        files.into_iter().filter(|(entry, _)| self.is_open(number, *entry)).collect();
+                    let kept: Vec<_> =
+                        open.iter().filter_map(|(entry, _)| self.kept_small(*entry)).collect();
+                    // It came without files that an earlier run did not want, or that its sender could not read then:
+                    // this run wants them, so the unit is not there.
+                    if kept.len() < open.len() {
+                        self.units.remove(unit);
+                        continue;
+                    }
+                    for (entry, file) in kept {
+                        have_bytes += file.bytes;
+                        self.publish_small(number, entry, file, vec![(0, file.root)]);
                     }
                 }
                 Segment::File { .. } | Segment::Pack { .. } => {}
             }
         }
         self.progress.bytes += have_bytes;
+    }
+
+    /// A small file that an earlier run wrote and did not publish.
+    fn kept_small(&self, entry: EntryIndex) -> Option<(EntryIndex, PackedFile)> {
+        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
+        self.kept.unpublished.get(at).filter(|(index, _)| *index == entry).copied()
     }
 
     /// A link begins whose request asks for no unit of a file: its sender has no reason to say the root again. Every
@@ -354,7 +361,12 @@ impl Receiver {
 
     /// Starts a barrier when one is due.
     pub(super) fn start_barrier(&mut self, now: Instant) {
-        if self.barrier.is_some() || (self.unacked.is_empty() && self.ready.is_empty()) {
+        if self.barrier.is_some() {
+            return;
+        }
+        if self.unacked.is_empty() && self.ready.is_empty() {
+            // What it waited for did not verify, or failed: a deadline that nothing meets would pass for ever.
+            self.unacked_since = None;
             return;
         }
         let is_old = self.unacked_since.is_some_and(|since| now >= since + BARRIER_INTERVAL);
