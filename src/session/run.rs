@@ -176,8 +176,11 @@ impl<R: RoleActions> Runner<R> {
                     self.read_burst(now);
                 }
             }
-            // The end of a channel is told by the event of its link.
-            Happening::Frame(_, None) => self.on_channel_end(),
+            // The event of its link says why; that it ended is known.
+            Happening::Frame(_, None) => self.on_link(
+                LinkEvent::Closed { reason: crate::link::CloseReason::Peer },
+                now,
+            ),
             Happening::Writable => {}
             Happening::Source(Some(reply)) => self.session.handle_source(reply, now),
             Happening::Target(Some(reply)) => self.session.handle_target(reply, now),
@@ -267,22 +270,11 @@ impl<R: RoleActions> Runner<R> {
                 while let Some(frame) = connection.control.try_recv() {
                     self.session.handle_frame(Channel::Control, &frame, now);
                 }
+                let handle = connection.handle;
+                tokio::spawn(async move { handle.close().await });
             }
         }
         self.session.handle_link(event, now);
-    }
-
-    fn on_channel_end(&mut self) {
-        // Its receivers answer at once from now on; only the events still matter.
-        if let Some(connection) = self.connection.take() {
-            let Connection { handle, events, .. } = connection;
-            drop(events);
-            tokio::spawn(async move { handle.close().await });
-            self.session.handle_link(
-                LinkEvent::Closed { reason: crate::link::CloseReason::Peer },
-                Instant::now(),
-            );
-        }
     }
 
     async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
@@ -412,6 +404,10 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             SessionOutput::Event(event) => {
+                // The sender is there: what it is told now, it can answer.
+                if matches!(event, Event::Link { state: crate::event::LinkState::Connected, .. }) {
+                    self.farewell = None;
+                }
                 if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
                 {
                     self.around.client_pace(HostPace::Urgent);
@@ -422,7 +418,12 @@ impl<R: RoleActions> Runner<R> {
                 self.around.ui.emit(event).await;
             }
             SessionOutput::Ask(ask) => self.ask(ask),
-            SessionOutput::Finished => {}
+            // The link may have gone while the disk was at its last work.
+            SessionOutput::Finished => {
+                if !self.session.is_up() {
+                    self.farewell = Some(Instant::now() + FAREWELL);
+                }
+            }
             SessionOutput::Done => self.ending = Some(Ok(())),
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),
         }

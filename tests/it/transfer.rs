@@ -6,7 +6,9 @@ use crate::support::sim::{Ending, SESSION, Sim};
 use rejoin::event::{Event, FileStatus};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::OnConflict;
-use rejoin::transfer::receiver::ReceiverConfig;
+use rejoin::transfer::manifest::Totals;
+use rejoin::transfer::message::Message;
+use rejoin::transfer::receiver::{Answer, ReceiverConfig};
 use std::time::Duration;
 
 fn accept_all() -> ReceiverConfig {
@@ -235,6 +237,41 @@ fn no_deadline_outlives_its_reason() {
     // Nobody comes back: all that is left is what the disk does, and a barrier or two.
     let steps = (0..1_000).take_while(|_| sim.step()).count();
     assert!(steps < 100, "{steps} steps without anything to do");
+}
+
+/// Limits hold against what is sent, whatever its sender claims.
+#[test]
+fn limits_do_not_believe_estimates() {
+    for is_accepted in [true, false] {
+        let mut tree = Tree::new();
+        for index in 0..40 {
+            tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 1_000]));
+        }
+        let source = ModelSource::new(tree, SESSION, 4);
+        let config = ReceiverConfig { is_accepted, bytes_max: 10_000, ..accept_all() };
+        let mut sim = Sim::new(1, source, config);
+        let mut asked = 0;
+        sim.answer = Box::new(move |_| {
+            asked += 1;
+            assert!(asked < 20, "asked for ever");
+            Some(Answer::Accept(true))
+        });
+        sim.tamper = Box::new(|message| match message {
+            Message::Estimate { .. } => {
+                Message::Estimate { totals: Totals::default(), is_complete: false }
+            }
+            other => other,
+        });
+        sim.connect_after(Duration::from_millis(1));
+        while sim.receiver_end.is_none() {
+            assert!(sim.step());
+        }
+        let Some(Ending::Failed(error)) = &sim.receiver_end else {
+            panic!("{:?}", sim.receiver_end)
+        };
+        assert_eq!(error.kind.exit_code(), 7);
+        assert!(sim.target.bytes_written <= 10_000);
+    }
 }
 
 /// How many seeds a random test takes: more where `REJOIN_TEST_SEEDS` says so.

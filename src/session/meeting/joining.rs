@@ -131,6 +131,8 @@ impl Joining {
                 (Joiner::for_session(secret, config.capabilities, *epoch), Some(*session))
             }
         };
+        // A sender that is to be met again may be gone for good; one of a code is there, or `--wait` bounds it.
+        let lost_at = session.is_some().then_some(now);
         let mut joining = Self {
             config,
             entropy,
@@ -144,7 +146,7 @@ impl Joining {
             used_deposit: None,
             attempt: 0,
             tries: 0,
-            lost_at: None,
+            lost_at,
             was_up: false,
             candidates: VecDeque::new(),
             is_host_up: false,

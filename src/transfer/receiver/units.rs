@@ -218,15 +218,18 @@ impl Receiver {
                 self.publish_if_whole(entry);
             }
             UnitContent::Pack { files } => {
-                let Some(number) = self.page_of_unit(unit) else {
-                    return;
-                };
-                for (entry, file) in files {
-                    if self.is_open(number, entry) {
-                        self.publish_small(number, entry, file, Vec::new());
+                if let Some(number) = self.page_of_unit(unit) {
+                    for (entry, file) in files {
+                        if self.is_open(number, entry) {
+                            self.publish_small(number, entry, file, Vec::new());
+                        }
                     }
                 }
             }
+        }
+        let later = self.resending.remove(&unit).unwrap_or_default();
+        if !later.is_empty() {
+            self.ask_again(unit, &later);
         }
     }
 
@@ -247,15 +250,19 @@ impl Receiver {
             self.send(Message::Bye { reason: ByeReason::Integrity, text: text.clone() });
             return self.fail(Error::new(ErrorKind::Integrity, text));
         }
-        let wanted = match content {
+        let mut wanted: Vec<EntryIndex> = match content {
             UnitContent::Part { entry, .. } => vec![entry],
             UnitContent::Pack { files } => files.into_iter().map(|(entry, _)| entry).collect(),
         };
+        wanted.extend(self.resending.remove(&unit).unwrap_or_default());
         self.ask_again(unit, &wanted);
     }
 
     /// Wants a unit once more, for these entries of it. Without a link the next request says it.
     fn ask_again(&mut self, unit: u64, wanted: &[EntryIndex]) {
+        if let Some(later) = self.resending.get_mut(&unit) {
+            return later.extend(wanted);
+        }
         self.units.remove(unit);
         let unwanted: Ranges = match self.segment_of(unit) {
             Some((_, Segment::Pack { files, .. })) => files
@@ -265,8 +272,28 @@ impl Receiver {
                 .collect(),
             Some((_, Segment::File { .. })) | None => Ranges::new(),
         };
-        if self.link == LinkPhase::Receiving {
-            self.send(Message::Resend { unit, unwanted: WireRanges::from(&unwanted) });
+        // Where a want is still owed, it says it.
+        let is_wanted = self
+            .page_of_unit(unit)
+            .and_then(|number| self.window.get(&number))
+            .is_some_and(super::PageState::is_wanted);
+        let message = Message::Resend { unit, unwanted: WireRanges::from(&unwanted) };
+        match self.link {
+            LinkPhase::Receiving | LinkPhase::Recovering if !is_wanted => return,
+            LinkPhase::Receiving => self.send(message),
+            LinkPhase::Recovering => self.owed_resends.push(message),
+            LinkPhase::Down | LinkPhase::Up(_) => return,
+        }
+        self.resending.insert(unit, Vec::new());
+    }
+
+    /// The link on which units were asked for again is gone: the next request asks for them.
+    pub(super) fn forget_resends(&mut self) {
+        self.owed_resends.clear();
+        for (unit, later) in std::mem::take(&mut self.resending) {
+            if !later.is_empty() {
+                self.units.remove(unit);
+            }
         }
     }
 
