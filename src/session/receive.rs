@@ -31,7 +31,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Why it did not get through.
 pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> {
     let now = Instant::now();
-    let mut entropy = surroundings::entropy()?;
+    let entropy = surroundings::entropy()?;
     let code = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
     let code = code.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let opened = surroundings::blocking({
@@ -39,12 +39,32 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         move || open(&options, code.as_ref())
     })
     .await??;
-    let (state, target, stored) = match opened {
-        Opened::Complete(record) => return Ok(already_complete(&record, &ui).await),
-        Opened::Fresh { state, target } => (state, target, None),
-        Opened::Stored { state, target, stored } => (state, target, Some(*stored)),
+    let (state, target, stored, complete) = match opened {
+        Opened::Complete { state, target, record } => (state, target, None, Some(record)),
+        Opened::Fresh { state, target } => (state, target, None, None),
+        Opened::Stored { state, target, stored } => (state, target, Some(*stored), None),
     };
+    let outcome = meet(now, options, entropy, code, (state, target, stored), ui.clone()).await;
+    match (outcome, complete) {
+        // A fixed code may open another transfer; where it opens none, what it stood for is here.
+        (Err(error), Some(record))
+            if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Authentication) =>
+        {
+            Ok(already_complete(&record, &ui).await)
+        }
+        (outcome, _) => outcome,
+    }
+}
 
+/// Meets the sender, for a new session or a stored one, and receives.
+async fn meet(
+    now: Instant,
+    options: ReceiveOptions,
+    mut entropy: Entropy,
+    code: Option<Code>,
+    (state, target, stored): (State, Vec<u8>, Option<crate::store::Session<OsDirectory>>),
+    ui: Ui,
+) -> Result<Summary, Error> {
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
@@ -129,7 +149,11 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
 
 enum Opened {
     /// This code's session is complete already.
-    Complete(Box<SessionRecord>),
+    Complete {
+        state: State,
+        target: Vec<u8>,
+        record: Box<SessionRecord>,
+    },
     Fresh {
         state: State,
         target: Vec<u8>,
@@ -163,7 +187,9 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
                     && record.code.is_some_and(|hash| hash.matches(&text))
             };
             let listed = state.list().map_err(surroundings::state_error)?;
-            listed.into_iter().filter_map(|listed| listed.record.ok()).find(is_ours)
+            let ours = listed.into_iter().filter_map(|listed| listed.record.ok()).filter(is_ours);
+            // Newest first, but of one code what is unfinished goes before what is complete.
+            ours.min_by_key(|record| record.is_complete)
         }
         None => {
             let present = target::sessions_in(&root)
@@ -174,7 +200,9 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
         }
     };
     match record {
-        Some(record) if record.is_complete => Ok(Opened::Complete(Box::new(record))),
+        Some(record) if record.is_complete => {
+            Ok(Opened::Complete { state, target, record: Box::new(record) })
+        }
         Some(record) => {
             let stored = state.open_session(record.session).map_err(surroundings::state_error)?;
             Ok(Opened::Stored { state, target, stored: Box::new(stored) })
@@ -310,8 +338,17 @@ impl RoleActions for ReceiverRole {
         self.stored.is_some().then(|| self.resume.clone())
     }
 
-    async fn on_done(&mut self) {
+    async fn on_done(&mut self, is_whole: bool) {
         let Some(mut stored) = self.stored.take() else { return };
+        // What failed or was in conflict is not here: the same command again must not say that it is.
+        if !is_whole {
+            let state = self.state.clone();
+            let removed = surroundings::blocking(move || state.remove_own(stored)).await;
+            if let Ok(Err(error)) = removed {
+                tracing::warn!(target: "rejoin::store", %error, "the session was not removed");
+            }
+            return;
+        }
         let saved = surroundings::blocking(move || {
             stored.record.is_complete = true;
             stored.record.secret = None;

@@ -16,7 +16,7 @@ use super::pace::Pace;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, PathText, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
-use crate::link::{Link, LinkDriver, LinkEvent, LinkHandle};
+use crate::link::{Link, LinkDriver, LinkError, LinkEvent, LinkHandle};
 use crate::question::{Conflict, Consent, Offer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
@@ -36,6 +36,9 @@ const DATA_BURST: usize = 32;
 /// How long a receiver that has everything looks for a sender that does not know yet.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
+const STOP_CLOSE: Duration = Duration::from_millis(700);
+
 /// What the user said, or why nobody could be asked.
 type Answered = Result<Answer, Error>;
 
@@ -46,12 +49,16 @@ struct Connection {
     control: FrameReceiver,
     pulse: FrameReceiver,
     data: FrameReceiver,
+    /// Whether it takes no frames any more: its end is about to be told, and nothing waits for room until then.
+    is_shut: bool,
 }
 
 struct Runner<R> {
     session: Session,
     around: Surroundings<R>,
     host: Option<HostConnection>,
+    /// Whether the host does not want us back.
+    is_host_gone: bool,
     connection: Option<Connection>,
     /// Frames of control and pulse that their channel had no room for.
     waiting: VecDeque<(Channel, Bytes)>,
@@ -94,6 +101,7 @@ pub(super) async fn run<R: RoleActions>(
         session,
         around,
         host: None,
+        is_host_gone: false,
         connection: None,
         waiting: VecDeque::new(),
         unsent: None,
@@ -131,12 +139,14 @@ impl<R: RoleActions> Runner<R> {
         let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
         // Frames that come before the link counts as up wait in their channels.
         let is_up = self.session.is_up();
+        let is_host_gone = self.is_host_gone;
         let takes_data = is_up && self.session.takes_data();
         let blocked = self
             .waiting
             .front()
             .map(|(channel, _)| *channel)
-            .or_else(|| self.unsent.is_some().then_some(Channel::Data));
+            .or_else(|| self.unsent.is_some().then_some(Channel::Data))
+            .filter(|_| self.connection.as_ref().is_some_and(|connection| !connection.is_shut));
         let Surroundings { client, source, target, scan, ui, .. } = &mut self.around;
         let (events, control, pulse, data, handle) = match &mut self.connection {
             Some(connection) => (
@@ -149,7 +159,7 @@ impl<R: RoleActions> Runner<R> {
             None => (None, None, None, None, None),
         };
         tokio::select! {
-            event = client.event() => Happening::Client(event),
+            event = client.event(), if !is_host_gone || !is_up => Happening::Client(event),
             frame = receive(control), if is_up => Happening::Frame(Channel::Control, frame),
             frame = receive(pulse), if is_up => Happening::Frame(Channel::Pulse, frame),
             event = next_event(events) => Happening::Link(event),
@@ -249,6 +259,12 @@ impl<R: RoleActions> Runner<R> {
                     return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
                 }
             }
+            // The link goes on without a host; without both there is no way back.
+            Some(ClientEvent::Stopped(_)) | None if self.session.is_up() => {
+                self.host = None;
+                self.is_host_gone = true;
+                self.session.handle_host_down(now);
+            }
             Some(ClientEvent::Stopped(reason)) => {
                 return Err(Error::new(
                     ErrorKind::Unreachable,
@@ -331,10 +347,13 @@ impl<R: RoleActions> Runner<R> {
 
     /// Sends data frames while the channel takes them; `false` where nothing new was asked for.
     fn send_data(&mut self) -> bool {
-        let Some(connection) = &self.connection else {
+        let Some(connection) = self.connection.as_mut() else {
             self.unsent = None;
             return false;
         };
+        if connection.is_shut {
+            return false;
+        }
         let mut has_sent = false;
         loop {
             let Some(frame) =
@@ -345,6 +364,7 @@ impl<R: RoleActions> Runner<R> {
             match connection.handle.try_send(Channel::Data, frame) {
                 Ok(()) => has_sent = true,
                 Err(unsent) => {
+                    connection.is_shut = unsent.error == LinkError::Closed;
                     self.unsent = Some(unsent.frame);
                     return has_sent;
                 }
@@ -353,12 +373,13 @@ impl<R: RoleActions> Runner<R> {
     }
 
     fn send_waiting(&mut self) {
-        let Some(connection) = &self.connection else {
+        let Some(connection) = self.connection.as_mut() else {
             self.waiting.clear();
             return;
         };
         while let Some((channel, frame)) = self.waiting.pop_front() {
             if let Err(unsent) = connection.handle.try_send(channel, frame) {
+                connection.is_shut = unsent.error == LinkError::Closed;
                 self.waiting.push_front((channel, unsent.frame));
                 return;
             }
@@ -437,7 +458,8 @@ impl<R: RoleActions> Runner<R> {
             LinkDriver::start(config).await.map_err(|error| {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
             })?;
-        self.connection = Some(Connection { handle, events, control, pulse, data });
+        self.connection =
+            Some(Connection { handle, events, control, pulse, data, is_shut: false });
         Ok(())
     }
 
@@ -501,7 +523,13 @@ impl<R: RoleActions> Runner<R> {
     async fn close(mut self, outcome: Result<(), Error>) -> Result<Summary, Error> {
         self.send_waiting();
         if let Some(connection) = self.connection.take() {
-            connection.handle.close().await;
+            let closing = connection.handle.close();
+            if self.around.ui.stop().is_some() {
+                // A peer that does not answer must not keep us from saying how to continue.
+                let _ = tokio::time::timeout(STOP_CLOSE, closing).await;
+            } else {
+                closing.await;
+            }
         }
         let summary = ending::summary(&self.session, Instant::now());
         let target = match self.around.target.take() {
@@ -513,7 +541,7 @@ impl<R: RoleActions> Runner<R> {
         }
         match outcome {
             Ok(()) => {
-                self.around.role.on_done().await;
+                self.around.role.on_done(summary.exit == 0).await;
                 if let Some(store) = target {
                     let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
                     if let Ok(Err(error)) = cleaned {

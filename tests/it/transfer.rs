@@ -274,6 +274,36 @@ fn limits_do_not_believe_estimates() {
     }
 }
 
+/// What rotted between two runs is fetched again, in whatever phase of the link that is found, and however far the
+/// sender has come: several files of one pack too.
+#[test]
+fn what_rotted_is_fetched_again_in_any_phase_of_a_link() {
+    for step in 0..200 {
+        let mut tree = Tree::new();
+        for index in 0..80 {
+            tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 20_000]));
+        }
+        let source = ModelSource::new(tree, SESSION, 4);
+        let mut sim = Sim::new(step, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        while sim.target.writes < 20 {
+            assert!(sim.step());
+        }
+        assert!(sim.target.tree.is_empty(), "nothing is published yet");
+        (0..12).for_each(|unit| sim.target.lose(unit));
+        for name in [&b"file-53"[..], b"file-76", b"file-77", b"file-79"] {
+            sim.target.rotten.insert(name.to_vec());
+        }
+        sim.crash_sender(false);
+        sim.crash_receiver();
+        // The barrier that finds them comes after a second.
+        sim.connect_after(Duration::from_micros(960_000 + step * 500));
+        sim.run(400_000);
+        check_done(&sim, step);
+        assert!(sim.target.rotten.is_empty(), "step {step}");
+    }
+}
+
 /// How many seeds a random test takes: more where `REJOIN_TEST_SEEDS` says so.
 fn seeds(usual: u64) -> u64 {
     std::env::var("REJOIN_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)
