@@ -307,7 +307,7 @@ impl RoleActions for SenderRole {
         self.is_paired.then(|| self.resume.clone())
     }
 
-    async fn on_done(&mut self) {
+    async fn on_done(&mut self, _is_whole: bool) {
         self.forget().await;
     }
 

@@ -93,24 +93,33 @@ impl Receiver {
                     self.publish_if_whole(entry);
                 }
                 Segment::Pack { unit, files } if self.units.contains(unit) => {
-                    for (entry, bytes) in files {
-                        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
-                        let kept = self
-                            .kept
-                            .unpublished
-                            .get(at)
-                            .filter(|(index, _)| *index == entry)
-                            .copied();
-                        if let Some((_, file)) = kept.filter(|_| self.is_open(number, entry)) {
-                            have_bytes += bytes;
-                            self.publish_small(number, entry, file, vec![(0, file.root)]);
-                        }
+                    let open: Vec<_> = files
+                        .into_iter()
+                        .filter(|(entry, _)| self.is_open(number, *entry))
+                        .collect();
+                    let kept: Vec<_> =
+                        open.iter().filter_map(|(entry, _)| self.kept_small(*entry)).collect();
+                    // It came without files that an earlier run did not want, or that its sender could not read then:
+                    // this run wants them, so the unit is not there.
+                    if kept.len() < open.len() {
+                        self.units.remove(unit);
+                        continue;
+                    }
+                    for (entry, file) in kept {
+                        have_bytes += file.bytes;
+                        self.publish_small(number, entry, file, vec![(0, file.root)]);
                     }
                 }
                 Segment::File { .. } | Segment::Pack { .. } => {}
             }
         }
         self.progress.bytes += have_bytes;
+    }
+
+    /// A small file that an earlier run wrote and did not publish.
+    fn kept_small(&self, entry: EntryIndex) -> Option<(EntryIndex, PackedFile)> {
+        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
+        self.kept.unpublished.get(at).filter(|(index, _)| *index == entry).copied()
     }
 
     /// A link begins whose request asks for no unit of a file: its sender has no reason to say the root again. Every
@@ -211,15 +220,18 @@ impl Receiver {
                 self.publish_if_whole(entry);
             }
             UnitContent::Pack { files } => {
-                let Some(number) = self.page_of_unit(unit) else {
-                    return;
-                };
-                for (entry, file) in files {
-                    if self.is_open(number, entry) {
-                        self.publish_small(number, entry, file, Vec::new());
+                if let Some(number) = self.page_of_unit(unit) {
+                    for (entry, file) in files {
+                        if self.is_open(number, entry) {
+                            self.publish_small(number, entry, file, Vec::new());
+                        }
                     }
                 }
             }
+        }
+        let later = self.resending.remove(&unit).unwrap_or_default();
+        if !later.is_empty() {
+            self.ask_again(unit, &later);
         }
     }
 
@@ -240,15 +252,19 @@ impl Receiver {
             self.send(Message::Bye { reason: ByeReason::Integrity, text: text.clone() });
             return self.fail(Error::new(ErrorKind::Integrity, text));
         }
-        let wanted = match content {
+        let mut wanted: Vec<EntryIndex> = match content {
             UnitContent::Part { entry, .. } => vec![entry],
             UnitContent::Pack { files } => files.into_iter().map(|(entry, _)| entry).collect(),
         };
+        wanted.extend(self.resending.remove(&unit).unwrap_or_default());
         self.ask_again(unit, &wanted);
     }
 
     /// Wants a unit once more, for these entries of it. Without a link the next request says it.
     fn ask_again(&mut self, unit: u64, wanted: &[EntryIndex]) {
+        if let Some(later) = self.resending.get_mut(&unit) {
+            return later.extend(wanted);
+        }
         self.units.remove(unit);
         let unwanted: Ranges = match self.segment_of(unit) {
             Some((_, Segment::Pack { files, .. })) => files
@@ -258,8 +274,28 @@ impl Receiver {
                 .collect(),
             Some((_, Segment::File { .. })) | None => Ranges::new(),
         };
-        if self.link == LinkPhase::Receiving {
-            self.send(Message::Resend { unit, unwanted: WireRanges::from(&unwanted) });
+        // Where a want is still owed, it says it.
+        let is_wanted = self
+            .page_of_unit(unit)
+            .and_then(|number| self.window.get(&number))
+            .is_some_and(super::PageState::is_wanted);
+        let message = Message::Resend { unit, unwanted: WireRanges::from(&unwanted) };
+        match self.link {
+            LinkPhase::Receiving | LinkPhase::Recovering if !is_wanted => return,
+            LinkPhase::Receiving => self.send(message),
+            LinkPhase::Recovering => self.owed_resends.push(message),
+            LinkPhase::Down | LinkPhase::Up(_) => return,
+        }
+        self.resending.insert(unit, Vec::new());
+    }
+
+    /// The link on which units were asked for again is gone: the next request asks for them.
+    pub(super) fn forget_resends(&mut self) {
+        self.owed_resends.clear();
+        for (unit, later) in std::mem::take(&mut self.resending) {
+            if !later.is_empty() {
+                self.units.remove(unit);
+            }
         }
     }
 
@@ -354,7 +390,12 @@ impl Receiver {
 
     /// Starts a barrier when one is due.
     pub(super) fn start_barrier(&mut self, now: Instant) {
-        if self.barrier.is_some() || (self.unacked.is_empty() && self.ready.is_empty()) {
+        if self.barrier.is_some() {
+            return;
+        }
+        if self.unacked.is_empty() && self.ready.is_empty() {
+            // What it waited for did not verify, or failed: a deadline that nothing meets would pass for ever.
+            self.unacked_since = None;
             return;
         }
         let is_old = self.unacked_since.is_some_and(|since| now >= since + BARRIER_INTERVAL);

@@ -175,7 +175,16 @@ impl Sender {
         let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
         let Some(run) = &mut self.run else { return };
         if number >= run.next_page {
-            return self.protocol("it asks for a unit that was never sent");
+            // A page that it had before this link, not loaded yet: its jobs come with that unit then.
+            return match run.recovery.as_mut().filter(|recovery| number < recovery.pages) {
+                Some(recovery) => {
+                    recovery.plan.units.remove(unit);
+                    for range in unwanted.as_slice() {
+                        recovery.plan.unwanted.insert_range(range.clone());
+                    }
+                }
+                None => self.protocol("it asks for a unit that was never sent"),
+            };
         }
         run.in_flight.push_back(InFlight::Again { unit, unwanted });
         self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
