@@ -115,6 +115,8 @@ pub(super) struct LinkRun {
     /// Pages sent, their want not yet heard.
     waiting: BTreeMap<u64, Arc<LoadedPage>>,
     early_wants: BTreeMap<u64, Plan>,
+    /// Units asked for once more, and what of them is not wanted: one of each, however often it is asked for.
+    again: BTreeMap<u64, Ranges>,
     jobs: VecDeque<Job>,
     files: Vec<FileRun>,
     pub(super) frames: VecDeque<Bytes>,
@@ -153,6 +155,7 @@ impl Sender {
         }
         self.answer();
         self.load_pages();
+        self.load_again();
         while self.run.as_ref().is_some_and(LinkRun::may_read) && self.read_next() {}
         self.end_pages();
     }
@@ -304,8 +307,18 @@ impl Sender {
         if number >= run.next_page {
             return self.protocol("it asks for a unit that was never sent");
         }
-        run.in_flight.push_back(InFlight::Again { unit, unwanted });
-        self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+        run.again.insert(unit, unwanted);
+    }
+
+    /// Loads the pages of units that shall go out once more, a few at a time.
+    fn load_again(&mut self) {
+        while let Some(run) = self.run.as_mut().filter(|run| run.in_flight.len() < READS_MAX)
+            && let Some((unit, unwanted)) = run.again.pop_first()
+        {
+            let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
+            run.in_flight.push_back(InFlight::Again { unit, unwanted });
+            self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+        }
     }
 
     /// Makes jobs of what the receiver misses of a page.
