@@ -461,12 +461,17 @@ impl Receiver {
 
     /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.
     fn ask_consent(&mut self, now: Instant) {
-        let known = self.progress.totals;
+        // What came counts whatever the sender says of it.
+        let (told, seen) = (self.progress.totals, self.check.totals());
+        let known = Totals {
+            entries: told.entries.max(seen.entries),
+            files: told.files.max(seen.files),
+            bytes: told.bytes.max(seen.bytes),
+        };
         let is_complete = self.progress.is_complete;
         let is_due = match self.consent {
             Consent::Pending(Some(at)) => is_complete || now >= at,
             Consent::Given(most) => {
-                let seen = self.check.totals();
                 seen.files > most.files || seen.bytes > most.bytes
             }
             Consent::Pending(None) | Consent::Asked(_) => false,
