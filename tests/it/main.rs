@@ -7,6 +7,7 @@
 
 mod architecture;
 mod cli;
+mod hostile;
 mod meeting;
 mod policy;
 mod simulation;
@@ -16,6 +17,7 @@ mod store_state;
 mod store_target;
 mod support;
 mod transfer;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,3 +7,4 @@ pub(crate) mod pair;
 pub(crate) mod promise;
 pub(crate) mod random;
 pub(crate) mod sim;
+pub(crate) mod victim;
