@@ -10,6 +10,7 @@ use rejoin::event::{Event, FileStatus};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::PackedFile;
 use rejoin::transfer::manifest::{Chain, EntryKind, FILE_BYTES_MAX, ModifiedTime, Page, Totals};
+use rejoin::transfer::merge;
 use rejoin::transfer::message::{ByeReason, Message, RecoveryRequest, UnitHead, WireRanges};
 use rejoin::transfer::name::{NameError, check_name, check_symlink_target};
 use rejoin::transfer::ranges::Ranges;
@@ -180,9 +181,11 @@ fn pages_that_no_honest_sender_makes() {
         victim.page(0, 0, entries);
         victim.expect_protocol_error(what);
     }
-    for (what, number, first_entry) in
-        [("a page number too high", 1, 0), ("an index too high", 0, 1), ("an index far off", 0, u64::MAX)]
-    {
+    for (what, number, first_entry) in [
+        ("a page number too high", 1, 0),
+        ("an index too high", 0, 1),
+        ("an index far off", 0, u64::MAX),
+    ] {
         let mut victim = Victim::accepting();
         victim.recover();
         victim.page(number, first_entry, vec![file(b"a", 1)]);
@@ -333,6 +336,28 @@ fn wrong_content_is_never_published() {
     }
     assert_eq!(victim.failure(), Some(ErrorKind::Integrity));
     victim.expect_nothing("wrong content");
+    // A unit of a large file: one bit of it, or the right bytes under another value.
+    let content = Random::new(2).bytes(UNIT_BYTES as usize + 5);
+    for is_bit in [true, false] {
+        let mut victim = Victim::wanting(vec![file(b"large", content.len() as u64)]);
+        let mut altered = content.clone();
+        altered[UNIT_BYTES as usize + 4] ^= 1;
+        for _ in 0..4 {
+            let mut value = merge::unit_value(
+                [&content[UNIT_BYTES as usize..]],
+                UNIT_BYTES,
+                content.len() as u64,
+            );
+            if !is_bit {
+                value[31] ^= 1;
+            }
+            victim.say(Message::Unit { unit: 1, head: UnitHead::Part { entry: 0, value } });
+            victim.body(&if is_bit { &altered } else { &content }[UNIT_BYTES as usize..]);
+            victim.tick();
+        }
+        assert_eq!(victim.failure(), Some(ErrorKind::Integrity));
+        victim.expect_nothing("a wrong unit");
+    }
     // A large file whose units verify one by one, and whose root is another file's.
     let content = Random::new(1).bytes(UNIT_BYTES as usize + 5);
     let mut victim = Victim::wanting(vec![file(b"large", content.len() as u64)]);
@@ -661,7 +686,8 @@ fn bogus_claims_cost_nothing() {
         prey.say(Message::Ack { units: raw_ranges(&claim) });
         assert_eq!(prey.failure(), None);
         for page in 0..prey.source.pages.len() as u64 {
-            let want = Message::Want { page, unwanted: raw_ranges(&claim), units: raw_ranges(&claim) };
+            let want =
+                Message::Want { page, unwanted: raw_ranges(&claim), units: raw_ranges(&claim) };
             prey.say(want);
         }
         assert_eq!(prey.failure(), None);
@@ -676,7 +702,10 @@ fn bogus_claims_cost_nothing() {
 fn requests_outside_the_manifest_are_refused() {
     let nothing = WireRanges::default;
     let cases = [
-        ("a page that was not sent", Message::Want { page: 99, unwanted: nothing(), units: nothing() }),
+        (
+            "a page that was not sent",
+            Message::Want { page: 99, unwanted: nothing(), units: nothing() },
+        ),
         ("a page far off", Message::Want { page: u64::MAX, unwanted: nothing(), units: nothing() }),
         ("a unit that is not", Message::Resend { unit: 1 << 40, unwanted: nothing() }),
         ("a unit far off", Message::Resend { unit: u64::MAX, unwanted: nothing() }),
@@ -715,7 +744,11 @@ fn a_flood_of_resends_is_bounded() {
     let request = request(&prey);
     prey.say(Message::RecoveryRequest(request));
     for page in 0..prey.source.pages.len() as u64 {
-        prey.say(Message::Want { page, unwanted: WireRanges::default(), units: WireRanges::default() });
+        prey.say(Message::Want {
+            page,
+            unwanted: WireRanges::default(),
+            units: WireRanges::default(),
+        });
     }
     let units = prey.units;
     prey.stops_reading = true;

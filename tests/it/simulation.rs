@@ -271,9 +271,11 @@ fn a_host_that_forgets_is_survived() {
         let mut pair = long(seed);
         pair.run_until(PLAIN, |pair| pair.sides.iter().all(|side| side.stored.is_some()));
         pair.cut(Cut::Both);
-        pair.tamper = Some(Box::new(|random, _, message| {
-            if random.chance(40) { Vec::new() } else { vec![message] }
-        }));
+        pair.tamper = Some(Box::new(
+            |random, _, message| {
+                if random.chance(40) { Vec::new() } else { vec![message] }
+            },
+        ));
         pair.run_for(SECOND * 60);
         pair.tamper = None;
         if !pair.is_done() {
@@ -323,14 +325,23 @@ fn a_host_hears_nothing() {
         pair.cut(Cut::Both);
         finish(&mut pair, BUDGET);
         let code = pair.sides[SENDER].code.to_string();
-        let mut secrets: Vec<Vec<u8>> = pair.told.iter().map(|told| told.clone().into_bytes()).collect();
+        let mut secrets: Vec<Vec<u8>> =
+            pair.told.iter().map(|told| told.clone().into_bytes()).collect();
         assert!(secrets.len() > 4, "seed {seed}: {secrets:?}");
         for side in [SENDER, RECEIVER] {
             let stored = pair.sides[side].stored.as_ref().expect("paired");
             secrets.push(stored.secret.0.to_vec());
         }
         secrets.extend(code.split('-').skip(1).map(|word| word.as_bytes().to_vec()));
-        for text in ["quarterly", "letter-to", "dear bank", "laptop-of-side", "fingerprint", "candidate", "192.0.2."] {
+        for text in [
+            "quarterly",
+            "letter-to",
+            "dear bank",
+            "laptop-of-side",
+            "fingerprint",
+            "candidate",
+            "192.0.2.",
+        ] {
             secrets.push(text.as_bytes().to_vec());
         }
         secrets.push(SESSION.0.to_vec());

@@ -32,7 +32,10 @@ fn golden(name: &str, bytes: &[u8]) {
         fs::write(&path, bytes).unwrap();
     }
     let frozen = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert!(frozen == bytes, "{name}: the bytes differ from the frozen ones:\n{bytes:?}\n{frozen:?}");
+    assert!(
+        frozen == bytes,
+        "{name}: the bytes differ from the frozen ones:\n{bytes:?}\n{frozen:?}"
+    );
 }
 
 fn ranges(of: &[u64]) -> WireRanges {
@@ -235,7 +238,9 @@ fn half_a_million_ranges_fit_one_request() {
         whole = assembler.handle_frame(frame).unwrap();
     }
     let Some(Frame::Message(bytes)) = whole else { panic!("{} frames", frames.len()) };
-    let Ok(Message::RecoveryRequest(request)) = Message::decode(&bytes) else { panic!("not understood") };
+    let Ok(Message::RecoveryRequest(request)) = Message::decode(&bytes) else {
+        panic!("not understood")
+    };
     assert_eq!(request.unwanted.to_ranges(), Some(every_second));
 }
 
@@ -277,10 +282,8 @@ fn frames_are_put_together_and_bounded() {
 #[test]
 fn joins_have_the_bytes_of_version_1() {
     let capabilities = |byte| Capabilities::new(MemberId([byte; 16]), 65_536, 3);
-    let introduction = |name: &str| Introduction {
-        name: name.to_owned(),
-        session: Some(SessionId([5; 16])),
-    };
+    let introduction =
+        |name: &str| Introduction { name: name.to_owned(), session: Some(SessionId([5; 16])) };
     let offer = || Some(SignalMessage::Offer { attempt: Attempt(1), sdp: "v=0".to_owned() });
     let answer = || Some(SignalMessage::Answer { attempt: Attempt(1), sdp: "v=0".to_owned() });
     let seed = |byte| Seed::new([byte; 32]);
@@ -301,9 +304,12 @@ fn joins_have_the_bytes_of_version_1() {
     for (name, mut opener, mut joiner) in pairs {
         golden(&format!("join-{name}-deposit"), opener.deposit());
         let deposit = opener.deposit().to_vec();
-        let greeting = joiner.handle_deposit(&deposit, &introduction("bob"), offer(), &seed(2)).unwrap();
+        let greeting =
+            joiner.handle_deposit(&deposit, &introduction("bob"), offer(), &seed(2)).unwrap();
         golden(&format!("join-{name}-hello"), &greeting.payload);
-        let Ok(JoinPayload::Hello(hello)) = JoinPayload::decode(&greeting.payload) else { panic!() };
+        let Ok(JoinPayload::Hello(hello)) = JoinPayload::decode(&greeting.payload) else {
+            panic!()
+        };
         let proved = opener.handle_hello(MemberId([2; 16]), &hello, seed(3)).unwrap();
         let (payload, _) = proved.welcome(&introduction("alice"), answer()).unwrap();
         golden(&format!("join-{name}-welcome"), &payload);
@@ -332,7 +338,10 @@ fn the_hosts_messages_have_the_bytes_of_version_1() {
     let (member, room) = (MemberId([1; 16]), RoomName::Code(7));
     let token = MemberToken::for_room(&[2; 32], room);
     let from_client = [
-        ("open", ClientMessage::Open { number: Some(7), member, token: token.clone(), deposit: vec![3] }),
+        (
+            "open",
+            ClientMessage::Open { number: Some(7), member, token: token.clone(), deposit: vec![3] },
+        ),
         ("join", ClientMessage::Join { room, member, token, deposit: None, wait: true }),
         ("deposit", ClientMessage::Deposit { room, deposit: vec![4; 3] }),
         ("relay", ClientMessage::Relay { room, to: member, payload: vec![5; 3] }),
@@ -376,10 +385,13 @@ prop_compose! {
 fn any_message() -> impl Strategy<Value = Message> {
     let totals = (any::<u64>(), any::<u64>(), any::<u64>())
         .prop_map(|(entries, files, bytes)| Totals { entries, files, bytes });
-    let packed = (any::<u64>(), any::<[u8; 32]>()).prop_map(|(bytes, root)| PackedFile { bytes, root });
+    let packed =
+        (any::<u64>(), any::<[u8; 32]>()).prop_map(|(bytes, root)| PackedFile { bytes, root });
     let head = prop_oneof![
-        (any::<u64>(), any::<[u8; 32]>()).prop_map(|(entry, value)| UnitHead::Part { entry, value }),
-        prop::collection::vec((any::<u64>(), packed), 0..30).prop_map(|files| UnitHead::Pack { files }),
+        (any::<u64>(), any::<[u8; 32]>())
+            .prop_map(|(entry, value)| UnitHead::Part { entry, value }),
+        prop::collection::vec((any::<u64>(), packed), 0..30)
+            .prop_map(|files| UnitHead::Pack { files }),
     ];
     let request = (
         any::<([u8; 16], u64, u64, [u8; 32])>(),
@@ -405,13 +417,16 @@ fn any_message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|pages| Message::RecoveryAnswer { pages }),
         (totals, any::<bool>())
             .prop_map(|(totals, is_complete)| Message::Estimate { totals, is_complete }),
-        prop::collection::vec(any::<u8>(), 0..200_000).prop_map(|encoded| Message::Page { encoded }),
+        prop::collection::vec(any::<u8>(), 0..200_000)
+            .prop_map(|encoded| Message::Page { encoded }),
         (any::<u64>(), any_ranges(), any_ranges())
             .prop_map(|(page, unwanted, units)| Message::Want { page, unwanted, units }),
         (any::<u64>(), head).prop_map(|(unit, head)| Message::Unit { unit, head }),
-        (any::<u64>(), any::<bool>(), ".{0,200}")
-            .prop_map(|(entry, is_changed, reason)| Message::EntryFailed { entry, is_changed, reason }),
-        (any::<u64>(), any_ranges()).prop_map(|(unit, unwanted)| Message::Resend { unit, unwanted }),
+        (any::<u64>(), any::<bool>(), ".{0,200}").prop_map(|(entry, is_changed, reason)| {
+            Message::EntryFailed { entry, is_changed, reason }
+        }),
+        (any::<u64>(), any_ranges())
+            .prop_map(|(unit, unwanted)| Message::Resend { unit, unwanted }),
         any_ranges().prop_map(|units| Message::Ack { units }),
         ".{0,200}".prop_map(|text| Message::Bye { reason: ByeReason::Disk, text }),
     ]

@@ -13,9 +13,7 @@ use rejoin::event::{Event, LinkState};
 use rejoin::link::{Candidate, CloseReason, LinkCommand, LinkEvent};
 use rejoin::session::entropy::Entropy;
 use rejoin::session::machine::{Session, SessionOutput};
-use rejoin::session::meeting::{
-    Entrance, Joining, JoiningConfig, Opening, OpeningConfig, Pairing,
-};
+use rejoin::session::meeting::{Entrance, Joining, JoiningConfig, Opening, OpeningConfig, Pairing};
 use rejoin::signal::Seed;
 use rejoin::signal::capabilities::Capabilities;
 use rejoin::signal::code::Code;
@@ -121,6 +119,8 @@ pub(crate) struct Pair {
     pub(crate) host_saw: Vec<Vec<u8>>,
     /// Descriptions and candidates that links made.
     pub(crate) told: BTreeSet<String>,
+    /// Candidates that links were given.
+    given: BTreeSet<(u64, String)>,
     /// Whether new connections can open.
     pub(crate) is_network_up: bool,
     /// Whether new connections fail as soon as they are tried, instead of never opening.
@@ -171,6 +171,7 @@ impl Pair {
             tamper: None,
             host_saw: Vec::new(),
             told: BTreeSet::new(),
+            given: BTreeSet::new(),
             is_network_up: true,
             fails_fast: false,
             is_host_up: true,
@@ -300,7 +301,10 @@ impl Pair {
             let Some(link) = self.sides[side].link else { continue };
             self.dead.insert(link);
             if cut == Cut::Both || cut == Cut::Side(side) {
-                self.plan(Duration::ZERO, Happening::Link(link, LinkEvent::Closed { reason: reason() }));
+                self.plan(
+                    Duration::ZERO,
+                    Happening::Link(link, LinkEvent::Closed { reason: reason() }),
+                );
             }
         }
         self.drain();
@@ -387,7 +391,8 @@ impl Pair {
         let (found, sent) = (&self.sides[RECEIVER].target.tree, &self.source.tree);
         if found != sent {
             let paths = found.keys().chain(sent.keys());
-            let wrong: BTreeSet<_> = paths.filter(|path| found.get(*path) != sent.get(*path)).collect();
+            let wrong: BTreeSet<_> =
+                paths.filter(|path| found.get(*path) != sent.get(*path)).collect();
             let what = |path: &Vec<u8>| (found.get(path).is_some(), sent.get(path).is_some());
             let wrong: Vec<_> = wrong
                 .into_iter()
@@ -467,7 +472,8 @@ impl Pair {
                 self.host.handle_message(connection, &bytes, random, self.now);
             }
             Happening::FromHost(side, connection, message) => {
-                if self.sides[side].connection == Some(connection) && self.sides[side].end.is_none() {
+                if self.sides[side].connection == Some(connection) && self.sides[side].end.is_none()
+                {
                     self.note(format!("host → {side}: {}", short(&message)));
                     self.sides[side].session.handle_host(message, self.now);
                 }
@@ -475,7 +481,9 @@ impl Pair {
             Happening::Link(link, event) => self.on_link_event(link, event),
             Happening::Frame(link, channel, frame) => {
                 let is_dead = self.dead.contains(&link);
-                if let Some(end) = self.links.get_mut(&link).filter(|end| !end.is_closed && !is_dead) {
+                if let Some(end) =
+                    self.links.get_mut(&link).filter(|end| !end.is_closed && !is_dead)
+                {
                     end.waiting.entry(channel).or_default().push_back(frame);
                 }
             }
@@ -615,7 +623,8 @@ impl Pair {
             Command::Send { connection, message } => (connection, message),
             Command::Close { connection, reason } => (connection, HostMessage::Goodbye { reason }),
         };
-        let Some(side) = self.sides.iter().position(|side| side.connection == Some(connection)) else {
+        let Some(side) = self.sides.iter().position(|side| side.connection == Some(connection))
+        else {
             return;
         };
         if let HostMessage::Goodbye { reason } = message {
@@ -860,7 +869,13 @@ impl Pair {
                 self.links.get_mut(&link).expect("it was started").remote = Some(remote);
                 self.open(link, remote);
             }
-            LinkCommand::AddCandidate(candidate) => self.check_told(&candidate.candidate),
+            LinkCommand::AddCandidate(candidate) => {
+                self.check_told(&candidate.candidate);
+                // Each was sealed once, so whatever the host repeats is opened once.
+                if !self.given.insert((link, candidate.candidate.clone())) {
+                    self.fail(&format!("link {link} was given {:?} twice", candidate.candidate));
+                }
+            }
             LinkCommand::RestartIce => assert_ne!(side, SENDER, "only the receiver restarts ICE"),
             LinkCommand::Close => self.end_link(link, true),
         }
@@ -873,7 +888,10 @@ impl Pair {
         });
         if self.fails_fast {
             let reason = CloseReason::Transport("unreachable".to_owned());
-            self.plan(Duration::from_millis(20), Happening::Link(link, LinkEvent::Closed { reason }));
+            self.plan(
+                Duration::from_millis(20),
+                Happening::Link(link, LinkEvent::Closed { reason }),
+            );
         }
         if !is_mutual || !self.is_network_up || self.fails_fast {
             return;

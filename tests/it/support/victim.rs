@@ -254,7 +254,10 @@ impl Victim {
                 let name = below.as_os_str().as_bytes().to_vec();
                 let kind = path.symlink_metadata().unwrap().file_type();
                 if kind.is_symlink() {
-                    found.insert(name, fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec());
+                    found.insert(
+                        name,
+                        fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec(),
+                    );
                 } else if kind.is_file() {
                     found.insert(name, fs::read(&path).unwrap());
                 } else if name != b".rejoin" {
@@ -350,7 +353,9 @@ impl Prey {
         };
         for message in &self.received {
             match message {
-                Message::Unit { head: UnitHead::Part { entry, .. }, .. } => assert!(is_file(*entry)),
+                Message::Unit { head: UnitHead::Part { entry, .. }, .. } => {
+                    assert!(is_file(*entry))
+                }
                 Message::Unit { head: UnitHead::Pack { files }, .. } => {
                     assert!(files.iter().all(|(entry, _)| is_file(*entry)));
                 }
@@ -377,7 +382,9 @@ impl Prey {
                     SenderOutput::Failed(error) => self.end = Some(Err(error)),
                 }
             }
-            let Some(frame) = self.sender.poll_frame().filter(|_| !self.stops_reading) else { return };
+            let Some(frame) = self.sender.poll_frame().filter(|_| !self.stops_reading) else {
+                return;
+            };
             match self.assembler.handle_frame(&frame).expect("frames of ours are good") {
                 Some(Frame::Message(bytes)) => {
                     let message = Message::decode(&bytes).expect("messages of ours are good");
