@@ -13,6 +13,8 @@ use crate::transfer::merge::{self, Value};
 use crate::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 /// How often a unit may fail to verify before its sender is given up.
@@ -34,8 +36,9 @@ pub(super) struct FileState {
     page: u64,
     first_unit: u64,
     bytes: u64,
-    values: Vec<Option<Value>>,
-    known: usize,
+    count: u64,
+    /// Of the units that are there: a file may claim far more of them than fit in memory.
+    values: BTreeMap<u64, Value>,
     /// Units written by an earlier run: read back once before the file is published.
     old: Vec<(u64, Value)>,
     root: Option<Value>,
@@ -46,11 +49,20 @@ pub(super) struct FileState {
 
 impl FileState {
     fn set(&mut self, unit: u64, value: Option<Value>) {
-        let at = usize::try_from(unit.wrapping_sub(self.first_unit)).unwrap_or(usize::MAX);
-        if let Some(slot) = self.values.get_mut(at) {
-            self.known = self.known + usize::from(value.is_some()) - usize::from(slot.is_some());
-            *slot = value;
-        }
+        match value {
+            Some(value) if self.units().contains(&unit) => self.values.insert(unit, value),
+            Some(_) => None,
+            None => self.values.remove(&unit),
+        };
+    }
+
+    const fn units(&self) -> Range<u64> {
+        self.first_unit..self.first_unit + self.count
+    }
+
+    /// Whether every unit is there.
+    fn is_whole(&self) -> bool {
+        self.values.len() as u64 == self.count
     }
 }
 
@@ -66,7 +78,7 @@ impl Receiver {
             match segment {
                 Segment::File { entry, bytes, first_unit } if self.is_open(number, entry) => {
                     let units = first_unit..first_unit + bytes.div_ceil(UNIT_BYTES);
-                    let count = usize::try_from(units.end - units.start).unwrap_or(usize::MAX);
+                    let count = units.end - units.start;
                     let from =
                         self.kept.part_values.partition_point(|(unit, _)| *unit < units.start);
                     let to = self.kept.part_values.partition_point(|(unit, _)| *unit < units.end);
@@ -75,14 +87,14 @@ impl Receiver {
                         page: number,
                         first_unit,
                         bytes,
-                        values: vec![None; count],
-                        known: 0,
+                        count,
+                        values: BTreeMap::new(),
                         old: kept
                             .iter()
                             .map(|(unit, value)| ((unit - first_unit) * UNIT_BYTES, *value))
                             .collect(),
                         root: None,
-                        needs_root: kept.len() < count,
+                        needs_root: (kept.len() as u64) < count,
                         is_publishing: false,
                     };
                     for (unit, value) in kept {
@@ -127,7 +139,7 @@ impl Receiver {
     pub(super) fn waive_roots(&mut self) {
         let mut whole = Vec::new();
         for (entry, file) in &mut self.files {
-            let units = file.first_unit..file.first_unit + file.values.len() as u64;
+            let units = file.units();
             if self.units.count_in(units.clone()) == units.end - units.start {
                 file.needs_root = false;
                 whole.push(*entry);
@@ -240,7 +252,10 @@ impl Receiver {
             return;
         };
         self.backlog_bytes -= bytes;
-        self.unacked_bytes -= bytes;
+        // A barrier may have taken it on already, and its bytes with it.
+        if self.unacked.contains(unit) {
+            self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes);
+        }
         self.unacked.remove(unit);
         if let Some(barrier) = &mut self.barrier {
             barrier.remove(unit);
@@ -312,19 +327,15 @@ impl Receiver {
         let Some(file) = self.files.get_mut(&entry) else {
             return;
         };
-        if file.known < file.values.len()
-            || file.is_publishing
-            || (file.needs_root && file.root.is_none())
-        {
+        if !file.is_whole() || file.is_publishing || (file.needs_root && file.root.is_none()) {
             return;
         }
-        let values: Vec<Value> = file.values.iter().flatten().copied().collect();
+        let values: Vec<Value> = file.values.values().copied().collect();
         let Some(merged) = merge::root(&values) else {
             return;
         };
-        let (number, bytes, first_unit) = (file.page, file.bytes, file.first_unit);
+        let (number, bytes, units) = (file.page, file.bytes, file.units());
         if file.root.is_some_and(|promised| promised != merged) {
-            let units = first_unit..first_unit + values.len() as u64;
             self.disk(TargetRequest::Discard { entry, units });
             self.files.remove(&entry);
             self.fail_entry(
@@ -379,7 +390,7 @@ impl Receiver {
             return self.protocol("it fails an entry that is not open");
         };
         if let Some(file) = self.files.remove(&entry) {
-            let units = file.first_unit..file.first_unit + file.values.len() as u64;
+            let units = file.units();
             self.disk(TargetRequest::Discard { entry, units });
         }
         self.ready.retain(|publish| publish.entry != entry);
