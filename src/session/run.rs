@@ -187,10 +187,9 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             // The event of its link says why; that it ended is known.
-            Happening::Frame(_, None) => self.on_link(
-                LinkEvent::Closed { reason: crate::link::CloseReason::Peer },
-                now,
-            ),
+            Happening::Frame(_, None) => {
+                self.on_link(LinkEvent::Closed { reason: crate::link::CloseReason::Peer }, now)
+            }
             Happening::Writable => {}
             Happening::Source(Some(reply)) => self.session.handle_source(reply, now),
             Happening::Target(Some(reply)) => self.session.handle_target(reply, now),
@@ -458,8 +457,7 @@ impl<R: RoleActions> Runner<R> {
             LinkDriver::start(config).await.map_err(|error| {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
             })?;
-        self.connection =
-            Some(Connection { handle, events, control, pulse, data, is_shut: false });
+        self.connection = Some(Connection { handle, events, control, pulse, data, is_shut: false });
         Ok(())
     }
 

@@ -93,8 +93,10 @@ impl Receiver {
                     self.publish_if_whole(entry);
                 }
                 Segment::Pack { unit, files } if self.units.contains(unit) => {
-                    let open: Vec<_> =
-                        files.into_iter().filter(|(entry, _)| self.is_open(number, *entry)).collect();
+                    let open: Vec<_> = files
+                        .into_iter()
+                        .filter(|(entry, _)| self.is_open(number, *entry))
+                        .collect();
                     let kept: Vec<_> =
                         open.iter().filter_map(|(entry, _)| self.kept_small(*entry)).collect();
                     // It came without files that an earlier run did not want, or that its sender could not read then:
