@@ -28,10 +28,11 @@ pub enum CodecError {
 
 /// The encoding of every wire value: little endian, variable-length integers, enums by position (append only).
 type Config =
-    config::Configuration<config::LittleEndian, config::Varint, config::Limit<{ 2 << 20 }>>;
+    config::Configuration<config::LittleEndian, config::Varint, config::Limit<{ 10 << 20 }>>;
 
-/// Allocation while decoding is bounded by 2 MiB whatever the bytes claim; the limit of each kind is checked beside it.
-const CONFIG: Config = config::standard().with_limit::<{ 2 << 20 }>();
+/// Allocation while decoding is bounded by 10 MiB whatever the bytes claim; the limit of each kind is checked beside it.
+/// A message of 1 MiB whose ranges take two bytes each takes 8 MiB in memory.
+const CONFIG: Config = config::standard().with_limit::<{ 10 << 20 }>();
 
 /// Encodes `value`; `what` names it in the error.
 ///
