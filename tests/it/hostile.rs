@@ -645,6 +645,7 @@ fn raw_ranges(pairs: &[(u64, u64)]) -> WireRanges {
 /// A receiver that lies about the session or its pages is told so, and gets nothing.
 #[test]
 fn a_request_that_does_not_fit_gets_nothing() {
+    #[expect(clippy::type_complexity, reason = "a table of what is altered")]
     let alter: [(&str, fn(&mut RecoveryRequest)); 8] = [
         ("another session", |request| request.session = SessionId([1; 16])),
         ("another chain", |request| request.chain = Chain([1; 32])),

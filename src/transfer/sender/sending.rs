@@ -178,12 +178,7 @@ impl Sender {
         if number >= run.next_page {
             // A page that it had before this link, not loaded yet: its jobs come with that unit then.
             return match run.recovery.as_mut().filter(|recovery| number < recovery.pages) {
-                Some(recovery) => {
-                    recovery.plan.units.remove(unit);
-                    for range in unwanted.as_slice() {
-                        recovery.plan.unwanted.insert_range(range.clone());
-                    }
-                }
+                Some(recovery) => recovery.plan.miss(unit, &unwanted),
                 None => self.protocol("it asks for a unit that was never sent"),
             };
         }
