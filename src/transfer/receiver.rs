@@ -472,17 +472,17 @@ impl Receiver {
 
     /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.
     fn ask_consent(&mut self, now: Instant) {
-        let known = self.progress.totals;
+        // Pages may be ahead of the last estimate; a consent to less than what is seen would be asked for at once again.
+        let seen = self.check.totals();
+        let mut known = self.progress.totals;
+        (known.files, known.bytes) = (known.files.max(seen.files), known.bytes.max(seen.bytes));
         let is_complete = self.progress.is_complete;
         let is_due = match self.consent {
             // The first page brings the names that the question shows.
             Consent::Pending(Some(at)) => {
                 (is_complete && (self.pages > 0 || self.end.is_some())) || now >= at
             }
-            Consent::Given(most) => {
-                let seen = self.check.totals();
-                seen.files > most.files || seen.bytes > most.bytes
-            }
+            Consent::Given(most) => seen.files > most.files || seen.bytes > most.bytes,
             Consent::Pending(None) | Consent::Asked(_) => false,
         };
         if known.files > self.config.files_max || known.bytes > self.config.bytes_max {
