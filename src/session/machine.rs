@@ -54,6 +54,8 @@ pub struct Session {
     started_at: Instant,
     link_started_at: Option<Instant>,
     lost_at: Option<Instant>,
+    /// Since when a sender waits for a receiver that it knows.
+    alone_since: Option<Instant>,
     retry_for: Duration,
     reconnections: u64,
     state: LinkState,
@@ -99,6 +101,7 @@ impl Session {
         // A run that continues may have nothing left to do but to say so.
         let has_finished =
             matches!(&transfer, Transfer::Receiver(receiver) if receiver.is_finished());
+        let is_known = matches!(&meeting, Meeting::Opening(opening) if opening.is_paired());
         let mut session = Self {
             meeting,
             transfer,
@@ -106,6 +109,7 @@ impl Session {
             started_at: now,
             link_started_at: None,
             lost_at: None,
+            alone_since: is_known.then_some(now),
             retry_for,
             reconnections: 0,
             state: LinkState::New,
@@ -271,7 +275,7 @@ impl Session {
             receiver.handle_timeout(now);
         }
         let is_alone = matches!(self.meeting, Meeting::Opening(_))
-            && self.lost_at.is_some_and(|at| now >= at + self.retry_for);
+            && self.alone_since.is_some_and(|at| now >= at + self.retry_for);
         if is_alone {
             let text = "the receiver did not come back in the time of --retry-for";
             self.fail(Error::new(ErrorKind::Interrupted, text));
@@ -291,7 +295,7 @@ impl Session {
             Transfer::Sender(_) | Transfer::Unpaired(_) => None,
         };
         let health = self.up.as_ref().map(|up| up.health.poll_timeout());
-        let lost = self.lost_at.map(|at| (at + self.retry_for, "retry budget"));
+        let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
         [meeting, transfer, health, lost].into_iter().flatten().min()
     }
 
@@ -493,6 +497,7 @@ impl Session {
         self.up = Some(Up { health: Health::new(now), assemblers: Default::default() });
         self.set_state(LinkState::Connected, "");
         let lost_at = self.lost_at.take();
+        self.alone_since = None;
         match &mut self.transfer {
             Transfer::Sender(sender) => sender.handle_link_up(),
             Transfer::Receiver(receiver) => receiver.handle_link_up(epoch, now),
@@ -515,6 +520,7 @@ impl Session {
             return;
         }
         self.lost_at = Some(now);
+        self.alone_since = matches!(self.meeting, Meeting::Opening(_)).then_some(now);
         self.set_state(LinkState::Disconnected, reason);
         match &mut self.transfer {
             Transfer::Sender(sender) => sender.handle_link_down(),

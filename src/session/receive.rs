@@ -2,7 +2,7 @@
 
 use super::entropy::Entropy;
 use super::machine::Session;
-use super::meeting::{Entrance, Joining, JoiningConfig, Pairing};
+use super::meeting::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, Pairing};
 use super::run::{Paired, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
 use super::surroundings::{self, State};
@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
 use crate::options::ReceiveOptions;
 use crate::signal::code::{Code, HostAddress};
+use crate::signal::protocol::RefusalReason;
 use crate::store::record::{CodeHash, SessionRecord, Side};
 use crate::store::state::StateDirectory;
 use crate::store::target::{self, TargetOptions, TargetStore};
@@ -31,7 +32,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Why it did not get through.
 pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> {
     let now = Instant::now();
-    let mut entropy = surroundings::entropy()?;
+    let entropy = surroundings::entropy()?;
     let code = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
     let code = code.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let opened = surroundings::blocking({
@@ -44,10 +45,33 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         Opened::Fresh { state, target } => (state, target, None, None),
         Opened::Stored { state, target, stored } => (state, target, Some(*stored), None),
     };
-    let told = ui.clone();
     // A code may be used again for something new; only where nobody offers it is there nothing to do.
-    let wait = options.wait.filter(|_| complete.is_none());
+    let options = ReceiveOptions { wait: options.wait.filter(|_| complete.is_none()), ..options };
+    let outcome = meet(now, options, entropy, code, (state, target, stored), ui.clone()).await;
+    match (outcome, complete) {
+        (Err(error), Some(record)) if is_nobody_there(&error) => {
+            Ok(already_complete(&record, &ui).await)
+        }
+        (outcome, _) => outcome,
+    }
+}
 
+/// Whether an error says that nobody offers the code, or that it did its work: a burnt room is another matter.
+fn is_nobody_there(error: &Error) -> bool {
+    error.kind == ErrorKind::Unreachable
+        || error.message == RefusalReason::CodeUsed.to_string()
+        || error.message == NO_SUCH_CODE
+}
+
+/// Meets the sender, for a new session or a stored one, and receives.
+async fn meet(
+    now: Instant,
+    options: ReceiveOptions,
+    mut entropy: Entropy,
+    code: Option<Code>,
+    (state, target, stored): (State, Vec<u8>, Option<crate::store::Session<OsDirectory>>),
+    ui: Ui,
+) -> Result<Summary, Error> {
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
@@ -63,15 +87,10 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     })
     .await;
 
-    let wait_until = wait.map(|wait| now + wait);
+    let wait_until = options.wait.map(|wait| now + wait);
     let stored_hosts =
         stored.as_ref().map(|stored| stored.record.hosts.clone()).unwrap_or_default();
-    let found = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await;
-    let addresses = match (found, &complete) {
-        (Ok(addresses), _) => addresses,
-        (Err(_), Some(record)) => return Ok(already_complete(record, &told).await),
-        (Err(error), None) => return Err(error),
-    };
+    let addresses = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await?;
     let member = stored
         .as_ref()
         .map_or_else(|| MemberId(surroundings::half(&mut entropy)), |stored| stored.record.member);
@@ -94,7 +113,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
             token_key,
             name: surroundings::own_name(),
             entrance,
-            wait: wait.is_some(),
+            wait: options.wait.is_some(),
             retry_for: options.common.retry_for,
         },
         Entropy::new(&entropy.next_bytes()),
@@ -132,14 +151,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         peer_name,
         wait_until,
     };
-    match (run(session, around).await, complete) {
-        (Err(error), Some(record))
-            if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Authentication) =>
-        {
-            Ok(already_complete(&record, &told).await)
-        }
-        (outcome, _) => outcome,
-    }
+    run(session, around).await
 }
 
 enum Opened {
@@ -349,8 +361,17 @@ impl RoleActions for ReceiverRole {
         self.stored.is_some().then(|| self.resume.clone())
     }
 
-    async fn on_done(&mut self) {
+    async fn on_done(&mut self, is_whole: bool) {
         let Some(mut stored) = self.stored.take() else { return };
+        // What failed or was in conflict is not here: the same command again must not say that it is.
+        if !is_whole {
+            let state = self.state.clone();
+            let removed = surroundings::blocking(move || state.remove_own(stored)).await;
+            if let Ok(Err(error)) = removed {
+                tracing::warn!(target: "rejoin::store", %error, "the session was not removed");
+            }
+            return;
+        }
         let saved = surroundings::blocking(move || {
             stored.record.is_complete = true;
             stored.record.secret = None;

@@ -16,7 +16,7 @@ use super::pace::Pace;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, PathText, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
-use crate::link::{Link, LinkDriver, LinkEvent, LinkHandle};
+use crate::link::{Link, LinkDriver, LinkError, LinkEvent, LinkHandle};
 use crate::question::{Conflict, Consent, Offer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::store::OsDirectory;
@@ -38,6 +38,9 @@ const DATA_BURST: usize = 32;
 /// How long a receiver that has everything looks for a sender that does not know yet.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
+const STOP_CLOSE: Duration = Duration::from_millis(700);
+
 /// What the user said, or why nobody could be asked.
 type Answered = Result<Answer, Error>;
 
@@ -48,12 +51,16 @@ struct Connection {
     control: FrameReceiver,
     pulse: FrameReceiver,
     data: FrameReceiver,
+    /// Whether it takes no frames any more: its end is about to be told, and nothing waits for room until then.
+    is_shut: bool,
 }
 
 struct Runner<R> {
     session: Session,
     around: Surroundings<R>,
     host: Option<HostConnection>,
+    /// Whether the host does not want us back.
+    is_host_gone: bool,
     connection: Option<Connection>,
     /// Frames of control and pulse that their channel had no room for.
     waiting: VecDeque<(Channel, Bytes)>,
@@ -96,6 +103,7 @@ pub(super) async fn run<R: RoleActions>(
         session,
         around,
         host: None,
+        is_host_gone: false,
         connection: None,
         waiting: VecDeque::new(),
         unsent: None,
@@ -133,12 +141,14 @@ impl<R: RoleActions> Runner<R> {
         let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
         // Frames that come before the link counts as up wait in their channels.
         let is_up = self.session.is_up();
+        let is_host_gone = self.is_host_gone;
         let takes_data = is_up && self.session.takes_data();
         let blocked = self
             .waiting
             .front()
             .map(|(channel, _)| *channel)
-            .or_else(|| self.unsent.is_some().then_some(Channel::Data));
+            .or_else(|| self.unsent.is_some().then_some(Channel::Data))
+            .filter(|_| self.connection.as_ref().is_some_and(|connection| !connection.is_shut));
         let Surroundings { client, source, target, scan, ui, .. } = &mut self.around;
         let (events, control, pulse, data, handle) = match &mut self.connection {
             Some(connection) => (
@@ -151,7 +161,7 @@ impl<R: RoleActions> Runner<R> {
             None => (None, None, None, None, None),
         };
         tokio::select! {
-            event = client.event() => Happening::Client(event),
+            event = client.event(), if !is_host_gone || !is_up => Happening::Client(event),
             frame = receive(control), if is_up => Happening::Frame(Channel::Control, frame),
             frame = receive(pulse), if is_up => Happening::Frame(Channel::Pulse, frame),
             event = next_event(events) => Happening::Link(event),
@@ -178,8 +188,10 @@ impl<R: RoleActions> Runner<R> {
                     self.read_burst(now);
                 }
             }
-            // The end of a channel is told by the event of its link.
-            Happening::Frame(_, None) => self.on_channel_end(),
+            // The event of its link says why; that it ended is known.
+            Happening::Frame(_, None) => {
+                self.on_link(LinkEvent::Closed { reason: crate::link::CloseReason::Peer }, now)
+            }
             Happening::Writable => {}
             Happening::Source(Some(reply)) => self.session.handle_source(reply, now),
             Happening::Target(Some(reply)) => self.session.handle_target(reply, now),
@@ -250,6 +262,12 @@ impl<R: RoleActions> Runner<R> {
                     return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
                 }
             }
+            // The link goes on without a host; without both there is no way back.
+            Some(ClientEvent::Stopped(_)) | None if self.session.is_up() => {
+                self.host = None;
+                self.is_host_gone = true;
+                self.session.handle_host_down(now);
+            }
             Some(ClientEvent::Stopped(reason)) => {
                 return Err(Error::new(
                     ErrorKind::Unreachable,
@@ -271,22 +289,11 @@ impl<R: RoleActions> Runner<R> {
                 while let Some(frame) = connection.control.try_recv() {
                     self.session.handle_frame(Channel::Control, &frame, now);
                 }
+                let handle = connection.handle;
+                tokio::spawn(async move { handle.close().await });
             }
         }
         self.session.handle_link(event, now);
-    }
-
-    fn on_channel_end(&mut self) {
-        // Its receivers answer at once from now on; only the events still matter.
-        if let Some(connection) = self.connection.take() {
-            let Connection { handle, events, .. } = connection;
-            drop(events);
-            tokio::spawn(async move { handle.close().await });
-            self.session.handle_link(
-                LinkEvent::Closed { reason: crate::link::CloseReason::Peer },
-                Instant::now(),
-            );
-        }
     }
 
     async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
@@ -343,10 +350,13 @@ impl<R: RoleActions> Runner<R> {
 
     /// Sends data frames while the channel takes them; `false` where nothing new was asked for.
     fn send_data(&mut self) -> bool {
-        let Some(connection) = &self.connection else {
+        let Some(connection) = self.connection.as_mut() else {
             self.unsent = None;
             return false;
         };
+        if connection.is_shut {
+            return false;
+        }
         let mut has_sent = false;
         loop {
             let Some(frame) =
@@ -357,6 +367,7 @@ impl<R: RoleActions> Runner<R> {
             match connection.handle.try_send(Channel::Data, frame) {
                 Ok(()) => has_sent = true,
                 Err(unsent) => {
+                    connection.is_shut = unsent.error == LinkError::Closed;
                     self.unsent = Some(unsent.frame);
                     return has_sent;
                 }
@@ -365,12 +376,13 @@ impl<R: RoleActions> Runner<R> {
     }
 
     fn send_waiting(&mut self) {
-        let Some(connection) = &self.connection else {
+        let Some(connection) = self.connection.as_mut() else {
             self.waiting.clear();
             return;
         };
         while let Some((channel, frame)) = self.waiting.pop_front() {
             if let Err(unsent) = connection.handle.try_send(channel, frame) {
+                connection.is_shut = unsent.error == LinkError::Closed;
                 self.waiting.push_front((channel, unsent.frame));
                 return;
             }
@@ -416,6 +428,10 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             SessionOutput::Event(event) => {
+                // The sender is there: what it is told now, it can answer.
+                if matches!(event, Event::Link { state: crate::event::LinkState::Connected, .. }) {
+                    self.farewell = None;
+                }
                 if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
                 {
                     self.around.client_pace(HostPace::Urgent);
@@ -426,7 +442,12 @@ impl<R: RoleActions> Runner<R> {
                 self.around.ui.emit(event).await;
             }
             SessionOutput::Ask(ask) => self.ask(ask),
-            SessionOutput::Finished => {}
+            // The link may have gone while the disk was at its last work.
+            SessionOutput::Finished => {
+                if !self.session.is_up() {
+                    self.farewell = Some(Instant::now() + FAREWELL);
+                }
+            }
             SessionOutput::Done => self.ending = Some(Ok(())),
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),
         }
@@ -440,7 +461,7 @@ impl<R: RoleActions> Runner<R> {
             LinkDriver::start(config).await.map_err(|error| {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
             })?;
-        self.connection = Some(Connection { handle, events, control, pulse, data });
+        self.connection = Some(Connection { handle, events, control, pulse, data, is_shut: false });
         Ok(())
     }
 
@@ -508,11 +529,15 @@ impl<R: RoleActions> Runner<R> {
             self.around.client.close().await;
         }
         if let Some(connection) = self.connection.take() {
-            // A receiver heard the last word; a sender said it and lets it arrive.
+            let handle = connection.handle;
             if outcome.is_ok() && self.around.target.is_some() {
-                connection.handle.close_now().await;
+                // A receiver heard the last word; a sender said it and lets it arrive.
+                handle.close_now().await;
+            } else if self.around.ui.stop().is_some() {
+                // A peer that does not answer must not keep us from saying how to continue.
+                let _ = tokio::time::timeout(STOP_CLOSE, handle.close()).await;
             } else {
-                connection.handle.close().await;
+                handle.close().await;
             }
         }
         let summary = ending::summary(&self.session, Instant::now());
@@ -525,7 +550,7 @@ impl<R: RoleActions> Runner<R> {
         }
         match outcome {
             Ok(()) => {
-                self.around.role.on_done().await;
+                self.around.role.on_done(summary.exit == 0).await;
                 clean(target).await;
                 Ok(summary)
             }

@@ -31,6 +31,9 @@ const REPORTS_MAX: usize = 16;
 /// What a returning member is told when the embedded host ends.
 const HOST_BACK_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a host may take to end in a run that was stopped, of the 1.5 s that such a run has in all.
+const HOST_STOP: Duration = Duration::from_millis(400);
+
 /// Sends what `options` say.
 ///
 /// # Errors
@@ -108,9 +111,16 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         peer_name: record.peer_name,
         wait_until: None,
     };
+    let asked = around.ui.clone();
     let outcome = run(session, around).await;
     if let Some(host) = host {
-        host.shutdown(HOST_BACK_AFTER).await;
+        let shutdown = host.shutdown(HOST_BACK_AFTER);
+        if asked.stop().is_some() {
+            // A member that does not answer must not keep us from saying how to continue.
+            let _ = tokio::time::timeout(HOST_STOP, shutdown).await;
+        } else {
+            shutdown.await;
+        }
     }
     outcome
 }
@@ -307,7 +317,7 @@ impl RoleActions for SenderRole {
         self.is_paired.then(|| self.resume.clone())
     }
 
-    async fn on_done(&mut self) {
+    async fn on_done(&mut self, _is_whole: bool) {
         self.forget().await;
     }
 

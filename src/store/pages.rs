@@ -100,6 +100,15 @@ impl<F: File> TargetPages<F> {
 enum SourceRecord {
     Page { encoded: Vec<u8>, stamps: Vec<Option<Stamp>> },
     End { pages: u64, totals: Totals, chain: Chain },
+    Skipped(Skipped),
+}
+
+/// What a scan left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Skipped {
+    pub(super) path: String,
+    pub(super) reason: String,
+    pub(super) is_failure: bool,
 }
 
 /// The end of the sender's pages.
@@ -114,6 +123,7 @@ pub(super) struct SourceEnd {
 pub(super) struct SourcePages<F> {
     log: Log<F>,
     places: Vec<Place>,
+    skipped: Vec<Place>,
     end: Option<SourceEnd>,
 }
 
@@ -126,7 +136,7 @@ impl<F: File> SourcePages<F> {
         directory: &D,
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
-        let (mut places, mut end) = (Vec::new(), None);
+        let (mut places, mut skipped, mut end) = (Vec::new(), Vec::new(), None);
         let (log, opened) =
             Log::open(directory, NAME, SOURCE_MAGIC, session, |place, body| match decode(body) {
                 Ok(SourceRecord::Page { encoded, stamps }) if end.is_none() => {
@@ -142,9 +152,16 @@ impl<F: File> SourcePages<F> {
                     end = Some(SourceEnd { pages, totals, chain });
                     true
                 }
-                Ok(SourceRecord::Page { .. } | SourceRecord::End { .. }) | Err(_) => false,
+                Ok(SourceRecord::Skipped(_)) if end.is_none() => {
+                    skipped.push(place);
+                    true
+                }
+                Ok(
+                    SourceRecord::Page { .. } | SourceRecord::End { .. } | SourceRecord::Skipped(_),
+                )
+                | Err(_) => false,
             })?;
-        Ok((Self { log, places, end }, opened))
+        Ok((Self { log, places, skipped, end }, opened))
     }
 
     pub(super) const fn len(&self) -> u64 {
@@ -164,6 +181,30 @@ impl<F: File> SourcePages<F> {
             SourceRecord::Page { encoded: page.encoded.to_vec(), stamps: page.stamps.clone() };
         self.places.push(self.log.append(&encode(&record)?)?);
         self.log.sync()
+    }
+
+    /// Remembers what was left out: a run that continues must tell it, too. Durable with the next page or the end.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn skip(&mut self, skipped: Skipped) -> io::Result<()> {
+        let place = self.log.append(&encode(&SourceRecord::Skipped(skipped))?)?;
+        self.skipped.push(place);
+        Ok(())
+    }
+
+    /// What was left out, the `index`-th; `None` behind the last.
+    ///
+    /// # Errors
+    /// As the system says; `InvalidData` if it is readable no more.
+    pub(super) fn skipped(&self, index: usize) -> io::Result<Option<Skipped>> {
+        let Some(place) = self.skipped.get(index) else { return Ok(None) };
+        match decode(&self.log.read(*place)?) {
+            Ok(SourceRecord::Skipped(skipped)) => Ok(Some(skipped)),
+            Ok(SourceRecord::Page { .. } | SourceRecord::End { .. }) | Err(_) => {
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
     }
 
     /// Marks them complete.
@@ -191,7 +232,9 @@ impl<F: File> SourcePages<F> {
             Ok(SourceRecord::Page { encoded, stamps }) => {
                 Ok(StoredPage { encoded: encoded.into(), stamps })
             }
-            Ok(SourceRecord::End { .. }) | Err(_) => Err(io::ErrorKind::InvalidData.into()),
+            Ok(SourceRecord::End { .. } | SourceRecord::Skipped(_)) | Err(_) => {
+                Err(io::ErrorKind::InvalidData.into())
+            }
         }
     }
 }

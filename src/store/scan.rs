@@ -7,7 +7,7 @@
 
 use super::error::{disk_error, escape};
 use super::fs::{Directory, FileKind, Metadata};
-use super::pages::{SourceEnd, SourcePages};
+use super::pages::{Skipped, SourceEnd, SourcePages};
 use super::source::SourceTree;
 use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
 use crate::transfer::manifest::{
@@ -16,7 +16,7 @@ use crate::transfer::manifest::{
 };
 use crate::transfer::name::{self, DEPTH_MAX};
 use crate::wire::SessionId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,12 +66,16 @@ pub struct Scan<D: Directory> {
     /// Upper bound of what `entries` take in a page.
     entry_bytes: usize,
     reports: VecDeque<ScanReport>,
+    /// Paths that an earlier run left out and told again; the walk may come across them once more.
+    told: HashSet<String>,
 }
 
 enum Phase {
     /// Reports stored pages, from this one on.
     Replay {
         next: u64,
+        /// The next of what was left out.
+        skipped: usize,
         place: Place,
         top: Vec<Vec<u8>>,
     },
@@ -120,7 +124,7 @@ impl<D: Directory> Scan<D> {
         Self {
             tree,
             pages,
-            phase: Phase::Replay { next: 0, place: Place::default(), top },
+            phase: Phase::Replay { next: 0, skipped: 0, place: Place::default(), top },
             levels: Vec::new(),
             chain: Chain::start(session),
             totals: Totals::default(),
@@ -128,6 +132,7 @@ impl<D: Directory> Scan<D> {
             stamps: Vec::new(),
             entry_bytes: 0,
             reports: VecDeque::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -162,7 +167,7 @@ impl<D: Directory> Scan<D> {
     /// Reports one stored page, or goes over to what follows them.
     fn replay(&mut self) -> Result<(), DiskError> {
         let broken = |error: &io::Error| disk_error("load page from", super::pages::NAME, error);
-        let Phase::Replay { next, place, top } = &mut self.phase else {
+        let Phase::Replay { next, skipped, place, top } = &mut self.phase else {
             return Ok(());
         };
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +183,15 @@ impl<D: Directory> Scan<D> {
             self.chain = self.chain.extend(&page.encoded);
             *next += 1;
             self.reports.push_back(ScanReport::Page(page));
+            return Ok(());
+        }
+        if let Some(report) = pages.skipped(*skipped).map_err(|error| broken(&error))? {
+            *skipped += 1;
+            if end.is_none() {
+                self.told.insert(report.path.clone());
+            }
+            let Skipped { path, reason, is_failure } = report;
+            self.reports.push_back(ScanReport::Skipped { path, reason, is_failure });
             return Ok(());
         }
         if let Some(SourceEnd { pages, totals, chain }) = end {
@@ -409,11 +423,15 @@ impl<D: Directory> Scan<D> {
     }
 
     fn skip(&mut self, path: &RelativePath, reason: String, is_failure: bool) {
-        self.reports.push_back(ScanReport::Skipped {
-            path: escape(path.as_bytes()),
-            reason,
-            is_failure,
-        });
+        let path = escape(path.as_bytes());
+        if self.told.contains(&path) {
+            return;
+        }
+        let skipped = Skipped { path: path.clone(), reason: reason.clone(), is_failure };
+        if let Err(error) = self.lock().skip(skipped) {
+            tracing::warn!(target: "rejoin::store", %error, "what was left out was not stored");
+        }
+        self.reports.push_back(ScanReport::Skipped { path, reason, is_failure });
     }
 }
 

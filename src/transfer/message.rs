@@ -241,3 +241,26 @@ impl Message {
 pub fn bounded_text(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// X7: a million files of which every other one is there already must not end every later run.
+    #[test]
+    fn the_most_scattered_request_of_a_million_files_is_understood() {
+        let scattered: Ranges = (0..500_000).map(|entry| entry * 2).collect();
+        let message = Message::RecoveryRequest(RecoveryRequest {
+            session: SessionId([1; 16]),
+            epoch: 1,
+            pages: 1_000,
+            chain: Chain::start(SessionId([1; 16])),
+            undecided: WireRanges::default(),
+            unwanted: WireRanges::from(&scattered),
+            units: WireRanges::default(),
+            digests: Vec::new(),
+        });
+        let bytes = codec::encode(&message, "message", MESSAGE_BYTES_MAX).unwrap();
+        assert!(Message::decode(&bytes) == Ok(message), "not what was encoded");
+    }
+}

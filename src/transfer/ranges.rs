@@ -74,6 +74,18 @@ impl Ranges {
             .sum()
     }
 
+    /// The part of the set that lies in `range`.
+    #[must_use]
+    pub fn within(&self, range: Range<u64>) -> Self {
+        let first = self.ranges.partition_point(|kept| kept.end <= range.start);
+        let ranges = self.ranges[first..]
+            .iter()
+            .take_while(|kept| kept.start < range.end)
+            .map(|kept| kept.start.max(range.start)..kept.end.min(range.end))
+            .collect();
+        Self { ranges }
+    }
+
     /// The ranges, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Range<u64>] {
@@ -130,6 +142,7 @@ mod tests {
             prop_assert_eq!(ranges.len(), set.len() as u64);
             for index in 0..80 {
                 prop_assert_eq!(ranges.contains(index), set.contains(&index));
+                prop_assert_eq!(ranges.within(index..index + 7).iter().collect::<Vec<_>>(), set.range(index..index + 7).copied().collect::<Vec<_>>());
                 prop_assert_eq!(ranges.count_in(index..index + 7), set.range(index..index + 7).count() as u64);
             }
         }

@@ -182,6 +182,11 @@ pub struct Receiver {
     written_bytes: BTreeMap<u64, u64>,
     /// What the user said about single files.
     policies: BTreeMap<EntryIndex, OnConflict>,
+    /// Units asked for again on this link and not yet written, each with the entries to ask for once it is: a unit is
+    /// never under way twice.
+    resending: BTreeMap<u64, Vec<EntryIndex>>,
+    /// What is to be asked for again once the sender has answered a request that says that it is here.
+    owed_resends: Vec<Message>,
     /// Whether content arrived that could not be repaired.
     is_corrupt: bool,
     corrupt_counts: BTreeMap<u64, u32>,
@@ -237,6 +242,8 @@ impl Receiver {
             writing: BTreeMap::new(),
             written_bytes: BTreeMap::new(),
             policies: BTreeMap::new(),
+            resending: BTreeMap::new(),
+            owed_resends: Vec::new(),
             is_corrupt: false,
             corrupt_counts: BTreeMap::new(),
             blocked: BTreeSet::new(),
@@ -261,6 +268,7 @@ impl Receiver {
     pub fn handle_link_up(&mut self, epoch: u64, now: Instant) {
         self.link = LinkPhase::Up(epoch);
         self.incoming = None;
+        self.forget_resends();
         self.recover();
         self.advance(now);
     }
@@ -269,6 +277,7 @@ impl Receiver {
     pub fn handle_link_down(&mut self) {
         self.link = LinkPhase::Down;
         self.incoming = None;
+        self.forget_resends();
     }
 
     /// The peer said something.
@@ -443,9 +452,15 @@ impl Receiver {
             return self.protocol("its recovery answer does not fit");
         }
         self.link = LinkPhase::Receiving;
+        let owed = std::mem::take(&mut self.owed_resends);
+        owed.into_iter().for_each(|message| self.send(message));
     }
 
     fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {
+        // It comes on a channel of its own, and so may come after the end that knows better.
+        if self.end.is_some_and(|end| totals.entries <= end.entries) {
+            return;
+        }
         self.progress.totals = totals;
         self.progress.is_complete = is_complete;
         let Totals { files, bytes, .. } = totals;
@@ -463,6 +478,10 @@ impl Receiver {
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now));
         }
+        if !self.progress.is_complete {
+            let Totals { files, bytes, .. } = totals;
+            self.event(Event::Manifest { files, bytes, complete: true });
+        }
         self.progress.totals = totals;
         self.progress.is_complete = true;
         if self.is_finished {
@@ -472,10 +491,13 @@ impl Receiver {
 
     /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.
     fn ask_consent(&mut self, now: Instant) {
-        // Pages may be ahead of the last estimate; a consent to less than what is seen would be asked for at once again.
-        let seen = self.check.totals();
-        let mut known = self.progress.totals;
-        (known.files, known.bytes) = (known.files.max(seen.files), known.bytes.max(seen.bytes));
+        // Estimates are what the sender claims, pages what it means to send: whichever is more.
+        let (claimed, seen) = (self.progress.totals, self.check.totals());
+        let known = Totals {
+            entries: claimed.entries.max(seen.entries),
+            files: claimed.files.max(seen.files),
+            bytes: claimed.bytes.max(seen.bytes),
+        };
         let is_complete = self.progress.is_complete;
         let is_due = match self.consent {
             // The first page brings the names that the question shows.

@@ -28,10 +28,11 @@ pub enum CodecError {
 
 /// The encoding of every wire value: little endian, variable-length integers, enums by position (append only).
 type Config =
-    config::Configuration<config::LittleEndian, config::Varint, config::Limit<{ 2 << 20 }>>;
+    config::Configuration<config::LittleEndian, config::Varint, config::Limit<{ 16 << 20 }>>;
 
-/// Allocation while decoding is bounded by 2 MiB whatever the bytes claim; the limit of each kind is checked beside it.
-const CONFIG: Config = config::standard().with_limit::<{ 2 << 20 }>();
+/// Allocation while decoding is bounded by 16 MiB whatever the bytes claim; the limit of each kind is checked beside it.
+/// Half of it is what the ranges of the largest message take: two bytes each on the wire, sixteen in memory.
+const CONFIG: Config = config::standard().with_limit::<{ 16 << 20 }>();
 
 /// Encodes `value`; `what` names it in the error.
 ///

@@ -15,6 +15,7 @@ mod cli;
 mod conflict;
 mod demo_run;
 mod end_to_end;
+mod hostile;
 mod kill;
 mod meeting;
 mod policy;
@@ -26,6 +27,7 @@ mod store_target;
 mod support;
 mod transfer;
 mod trees;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::path::Path;

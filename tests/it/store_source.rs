@@ -120,6 +120,39 @@ fn a_scan_goes_on_where_it_stopped() {
     assert_eq!(pages(&mut scan), expected);
 }
 
+/// A run that continues tells what an earlier one left out, once: its exit code depends on it.
+#[test]
+fn what_was_left_out_is_told_by_every_run() {
+    let source = temporary();
+    let tree = source.path().join("tree");
+    many(&tree);
+    for name in ["A:bad", "twin", "Twin", "z:bad"] {
+        fs::write(tree.join(name), "x").expect("written");
+    }
+    let mut expected = Vec::new();
+    for stop in 0..100 {
+        let state = temporary();
+        let (mut scan, store) = open(std::slice::from_ref(&tree), state.path());
+        for _ in 0..stop {
+            scan.next_report();
+        }
+        drop((scan, store));
+        let (mut scan, _store) = open(std::slice::from_ref(&tree), state.path());
+        let mut skipped: Vec<String> = std::iter::from_fn(|| scan.next_report())
+            .filter_map(|report| match report {
+                ScanReport::Skipped { path, .. } => Some(path),
+                ScanReport::Page(_) | ScanReport::End { .. } | ScanReport::Failed(_) => None,
+            })
+            .collect();
+        skipped.sort();
+        if stop == 0 {
+            assert_eq!(skipped, ["tree/A:bad", "tree/twin", "tree/z:bad"]);
+            expected.clone_from(&skipped);
+        }
+        assert_eq!(skipped, expected, "stopped after {stop}");
+    }
+}
+
 #[test]
 fn what_cannot_be_sent_is_named() {
     let (source, state) = (temporary(), temporary());

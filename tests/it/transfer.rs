@@ -6,7 +6,9 @@ use crate::support::sim::{Ending, SESSION, Sim};
 use rejoin::event::{Event, FileStatus};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::OnConflict;
-use rejoin::transfer::receiver::ReceiverConfig;
+use rejoin::transfer::manifest::Totals;
+use rejoin::transfer::message::Message;
+use rejoin::transfer::receiver::{Answer, ReceiverConfig};
 use std::time::Duration;
 
 fn accept_all() -> ReceiverConfig {
@@ -182,6 +184,123 @@ fn a_changed_file_fails_alone() {
         assert!(sim.target.tree == expected, "seed {seed}");
         assert_eq!(sim.receiver.progress().failed_files, 1, "seed {seed}");
         assert_eq!(sim.sender.progress().failed_files, 1, "seed {seed}");
+    }
+}
+
+/// A pack that came without some of its files is fetched again by a later run that wants them: what kept them away (a
+/// conflict, a source that could not be read) may be over.
+#[test]
+fn what_an_earlier_run_left_out_of_a_pack_is_fetched_by_a_later_one() {
+    for is_conflict in [true, false] {
+        let mut tree = Tree::new();
+        for index in 0..4 {
+            tree.insert(format!("file-{index}").into_bytes(), Node::File(vec![index; 100]));
+        }
+        let large = Random::new(1).bytes(3 * UNIT_BYTES as usize);
+        tree.insert(b"large".to_vec(), Node::File(large));
+        let mut source = ModelSource::new(tree, SESSION, 100);
+        if !is_conflict {
+            source.changed.push(b"file-2".to_vec());
+        }
+        let mut sim = Sim::new(1, source, accept_all());
+        if is_conflict {
+            sim.target.foreign.insert(b"file-2".to_vec(), Node::File(b"older".to_vec()));
+        }
+        sim.connect_after(Duration::from_millis(1));
+        while sim.target.tree.len() < 3 {
+            assert!(sim.step());
+        }
+        assert!(!sim.is_over());
+        sim.target.foreign.clear();
+        sim.source.changed.clear();
+        sim.crash_sender(false);
+        sim.crash_receiver();
+        sim.connect_after(Duration::from_millis(1));
+        sim.run(100_000);
+        check_done(&sim, 1);
+    }
+}
+
+/// A deadline that has passed asks for something, or is no deadline: else the loop around it never sleeps again.
+#[test]
+fn no_deadline_outlives_its_reason() {
+    let mut tree = Tree::new();
+    tree.insert(b"large".to_vec(), Node::File(Random::new(1).bytes(2 * UNIT_BYTES as usize)));
+    let source = ModelSource::new(tree, SESSION, 100);
+    let mut sim = Sim::new(1, source, accept_all());
+    sim.target.corrupt.insert(0, 1);
+    sim.connect_after(Duration::from_millis(1));
+    while sim.target.writes == 0 {
+        assert!(sim.step());
+    }
+    sim.cut();
+    // Nobody comes back: all that is left is what the disk does, and a barrier or two.
+    let steps = (0..1_000).take_while(|_| sim.step()).count();
+    assert!(steps < 100, "{steps} steps without anything to do");
+}
+
+/// Limits hold against what is sent, whatever its sender claims.
+#[test]
+fn limits_do_not_believe_estimates() {
+    for is_accepted in [true, false] {
+        let mut tree = Tree::new();
+        for index in 0..40 {
+            tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 1_000]));
+        }
+        let source = ModelSource::new(tree, SESSION, 4);
+        let config = ReceiverConfig { is_accepted, bytes_max: 10_000, ..accept_all() };
+        let mut sim = Sim::new(1, source, config);
+        let mut asked = 0;
+        sim.answer = Box::new(move |_| {
+            asked += 1;
+            assert!(asked < 20, "asked for ever");
+            Some(Answer::Accept(true))
+        });
+        sim.tamper = Box::new(|message| match message {
+            Message::Estimate { .. } => {
+                Message::Estimate { totals: Totals::default(), is_complete: false }
+            }
+            other => other,
+        });
+        sim.connect_after(Duration::from_millis(1));
+        while sim.receiver_end.is_none() {
+            assert!(sim.step());
+        }
+        let Some(Ending::Failed(error)) = &sim.receiver_end else {
+            panic!("{:?}", sim.receiver_end)
+        };
+        assert_eq!(error.kind.exit_code(), 7);
+        assert!(sim.target.bytes_written <= 10_000);
+    }
+}
+
+/// What rotted between two runs is fetched again, in whatever phase of the link that is found, and however far the
+/// sender has come: several files of one pack too.
+#[test]
+fn what_rotted_is_fetched_again_in_any_phase_of_a_link() {
+    for step in 0..200 {
+        let mut tree = Tree::new();
+        for index in 0..80 {
+            tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 20_000]));
+        }
+        let source = ModelSource::new(tree, SESSION, 4);
+        let mut sim = Sim::new(step, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        while sim.target.writes < 20 {
+            assert!(sim.step());
+        }
+        assert!(sim.target.tree.is_empty(), "nothing is published yet");
+        (0..12).for_each(|unit| sim.target.lose(unit));
+        for name in [&b"file-53"[..], b"file-76", b"file-77", b"file-79"] {
+            sim.target.rotten.insert(name.to_vec());
+        }
+        sim.crash_sender(false);
+        sim.crash_receiver();
+        // The barrier that finds them comes after a second.
+        sim.connect_after(Duration::from_micros(960_000 + step * 500));
+        sim.run(400_000);
+        check_done(&sim, step);
+        assert!(sim.target.rotten.is_empty(), "step {step}");
     }
 }
 

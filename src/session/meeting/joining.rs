@@ -24,6 +24,9 @@ use crate::wire::{MemberId, SessionId, SessionSecret};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// What a receiver is told whose code leads nowhere.
+pub const NO_SUCH_CODE: &str = "no sender has this code: it is wrong, used or expired";
+
 /// Delays before the tries of a new connection (F-08): 62 s in all.
 const RETRY_DELAYS: [Duration; 5] = [
     Duration::from_secs(2),
@@ -133,6 +136,8 @@ impl Joining {
                 (Joiner::for_session(secret, config.capabilities, *epoch), Some(*session))
             }
         };
+        // A sender that is to be met again may be gone for good; one of a code is there, or `--wait` bounds it.
+        let lost_at = session.is_some().then_some(now);
         let mut joining = Self {
             config,
             entropy,
@@ -146,7 +151,7 @@ impl Joining {
             used_deposit: None,
             attempt: 0,
             tries: 0,
-            lost_at: None,
+            lost_at,
             was_up: false,
             candidates: VecDeque::new(),
             is_host_up: false,
@@ -537,11 +542,8 @@ impl Joining {
                 Error::new(ErrorKind::Authentication, reason.to_string())
                     .with_hint("ask the sender for a fresh code")
             }
-            RefusalReason::NoSuchRoom => Error::new(
-                ErrorKind::Authentication,
-                "no sender has this code: it is wrong, used or expired",
-            )
-            .with_hint("check the code, or use --wait if the sender is not there yet"),
+            RefusalReason::NoSuchRoom => Error::new(ErrorKind::Authentication, NO_SUCH_CODE)
+                .with_hint("check the code, or use --wait if the sender is not there yet"),
             // The sender is briefly away: it is waited for.
             RefusalReason::UnknownMember => return,
             RefusalReason::Taken

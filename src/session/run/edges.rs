@@ -42,8 +42,8 @@ pub(in crate::session) trait RoleActions: Send {
     fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
     /// The command that continues, where there is something to continue.
     fn resume_command(&self) -> Option<String>;
-    /// Both sides know that all is settled: nothing is left to be resumed.
-    fn on_done(&mut self) -> impl Future<Output = ()> + Send;
+    /// Both sides know that all is settled: nothing is left to be resumed. `is_whole`: and nothing failed.
+    fn on_done(&mut self, is_whole: bool) -> impl Future<Output = ()> + Send;
     /// The session is over without a result: nothing of it is to be found again.
     fn forget(&mut self) -> impl Future<Output = ()> + Send;
 }

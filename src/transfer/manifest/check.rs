@@ -78,6 +78,8 @@ pub type Verdict = Result<(), Refusal>;
 pub struct PageCheck {
     next_page: u64,
     totals: Totals,
+    /// Bytes of the files that were not refused.
+    accepted_bytes: u64,
     open: Vec<OpenDirectory>,
 }
 
@@ -110,6 +112,7 @@ impl PageCheck {
         Self {
             next_page: 0,
             totals: Totals::default(),
+            accepted_bytes: 0,
             open: vec![OpenDirectory::new(None, false)],
         }
     }
@@ -127,11 +130,13 @@ impl PageCheck {
         }
         let mut verdicts = Vec::with_capacity(page.entries.len());
         for (index, entry) in page.iter() {
-            verdicts.push(self.check_entry(index, entry)?);
+            let verdict = self.check_entry(index, entry)?;
             self.totals.add(entry);
-            if self.totals.entries > ENTRIES_MAX
-                || (verdicts.last() == Some(&Ok(())) && self.totals.bytes > FILE_BYTES_MAX)
-            {
+            if let (Ok(()), EntryKind::File { bytes }) = (verdict, &entry.kind) {
+                self.accepted_bytes = self.accepted_bytes.saturating_add(*bytes);
+            }
+            verdicts.push(verdict);
+            if self.totals.entries > ENTRIES_MAX || self.accepted_bytes > FILE_BYTES_MAX {
                 return Err(ManifestError::TooLarge);
             }
         }
@@ -146,11 +151,10 @@ impl PageCheck {
     }
 
     fn check_entry(&mut self, index: EntryIndex, entry: &Entry) -> Result<Verdict, ManifestError> {
-        if let Some(old) = entry.supersedes {
-            if old >= index || !matches!(entry.kind, EntryKind::File { .. }) {
-                return Err(ManifestError::BadSupersede { index });
-            }
-            return Ok(own_verdict(entry, self.open.len() - 1));
+        // No sender makes one yet. Its parent and name would have to be those of the file that it replaces: taken as it
+        // comes, it reaches into directories that were refused.
+        if entry.supersedes.is_some() {
+            return Err(ManifestError::BadSupersede { index });
         }
         while self.open.last().is_some_and(|directory| directory.index != entry.parent) {
             self.open.pop();

@@ -151,7 +151,7 @@ impl Receiver {
                 }
                 Err(refusal) => {
                     self.unwanted.insert(index);
-                    self.progress.failed_files += u64::from(!is_directory);
+                    self.progress.failed_files += 1;
                     self.outputs.push_back(ReceiverOutput::Event(Event::File {
                         path: PathText::new(&entry.name),
                         bytes: 0,
@@ -433,7 +433,7 @@ impl Receiver {
             state.owes_want = false;
             let unwanted: Ranges = state.resolved().collect();
             let page_units = state.layout.first_unit..state.layout.end_unit;
-            let units: Ranges = page_units.filter(|unit| self.units.contains(*unit)).collect();
+            let units = self.units.within(page_units);
             let (unwanted, units) = (WireRanges::from(&unwanted), WireRanges::from(&units));
             self.send(Message::Want { page: number, unwanted, units });
             self.settle_page(number);

@@ -13,6 +13,8 @@ use crate::transfer::merge::{self, Value};
 use crate::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 /// How often a unit may fail to verify before its sender is given up.
@@ -34,8 +36,9 @@ pub(super) struct FileState {
     page: u64,
     first_unit: u64,
     bytes: u64,
-    values: Vec<Option<Value>>,
-    known: usize,
+    count: u64,
+    /// Of the units that are there: a file may claim far more of them than fit in memory.
+    values: BTreeMap<u64, Value>,
     /// Units written by an earlier run: read back once before the file is published.
     old: Vec<(u64, Value)>,
     root: Option<Value>,
@@ -46,11 +49,20 @@ pub(super) struct FileState {
 
 impl FileState {
     fn set(&mut self, unit: u64, value: Option<Value>) {
-        let at = usize::try_from(unit.wrapping_sub(self.first_unit)).unwrap_or(usize::MAX);
-        if let Some(slot) = self.values.get_mut(at) {
-            self.known = self.known + usize::from(value.is_some()) - usize::from(slot.is_some());
-            *slot = value;
-        }
+        match value {
+            Some(value) if self.units().contains(&unit) => self.values.insert(unit, value),
+            Some(_) => None,
+            None => self.values.remove(&unit),
+        };
+    }
+
+    const fn units(&self) -> Range<u64> {
+        self.first_unit..self.first_unit + self.count
+    }
+
+    /// Whether every unit is there.
+    fn is_whole(&self) -> bool {
+        self.values.len() as u64 == self.count
     }
 }
 
@@ -66,7 +78,7 @@ impl Receiver {
             match segment {
                 Segment::File { entry, bytes, first_unit } if self.is_open(number, entry) => {
                     let units = first_unit..first_unit + bytes.div_ceil(UNIT_BYTES);
-                    let count = usize::try_from(units.end - units.start).unwrap_or(usize::MAX);
+                    let count = units.end - units.start;
                     let from =
                         self.kept.part_values.partition_point(|(unit, _)| *unit < units.start);
                     let to = self.kept.part_values.partition_point(|(unit, _)| *unit < units.end);
@@ -75,14 +87,14 @@ impl Receiver {
                         page: number,
                         first_unit,
                         bytes,
-                        values: vec![None; count],
-                        known: 0,
+                        count,
+                        values: BTreeMap::new(),
                         old: kept
                             .iter()
                             .map(|(unit, value)| ((unit - first_unit) * UNIT_BYTES, *value))
                             .collect(),
                         root: None,
-                        needs_root: kept.len() < count,
+                        needs_root: (kept.len() as u64) < count,
                         is_publishing: false,
                     };
                     for (unit, value) in kept {
@@ -93,18 +105,21 @@ impl Receiver {
                     self.publish_if_whole(entry);
                 }
                 Segment::Pack { unit, files } if self.units.contains(unit) => {
-                    for (entry, bytes) in files {
-                        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
-                        let kept = self
-                            .kept
-                            .unpublished
-                            .get(at)
-                            .filter(|(index, _)| *index == entry)
-                            .copied();
-                        if let Some((_, file)) = kept.filter(|_| self.is_open(number, entry)) {
-                            have_bytes += bytes;
-                            self.publish_small(number, entry, file, vec![(0, file.root)]);
-                        }
+                    let open: Vec<_> = files
+                        .into_iter()
+                        .filter(|(entry, _)| self.is_open(number, *entry))
+                        .collect();
+                    let kept: Vec<_> =
+                        open.iter().filter_map(|(entry, _)| self.kept_small(*entry)).collect();
+                    // It came without files that an earlier run did not want, or that its sender could not read then:
+                    // this run wants them, so the unit is not there.
+                    if kept.len() < open.len() {
+                        self.units.remove(unit);
+                        continue;
+                    }
+                    for (entry, file) in kept {
+                        have_bytes += file.bytes;
+                        self.publish_small(number, entry, file, vec![(0, file.root)]);
                     }
                 }
                 Segment::File { .. } | Segment::Pack { .. } => {}
@@ -113,12 +128,18 @@ impl Receiver {
         self.progress.bytes += have_bytes;
     }
 
+    /// A small file that an earlier run wrote and did not publish.
+    fn kept_small(&self, entry: EntryIndex) -> Option<(EntryIndex, PackedFile)> {
+        let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
+        self.kept.unpublished.get(at).filter(|(index, _)| *index == entry).copied()
+    }
+
     /// A link begins whose request asks for no unit of a file: its sender has no reason to say the root again. Every
     /// unit was verified against a value of the same version of the file.
     pub(super) fn waive_roots(&mut self) {
         let mut whole = Vec::new();
         for (entry, file) in &mut self.files {
-            let units = file.first_unit..file.first_unit + file.values.len() as u64;
+            let units = file.units();
             if self.units.count_in(units.clone()) == units.end - units.start {
                 file.needs_root = false;
                 whole.push(*entry);
@@ -211,15 +232,18 @@ impl Receiver {
                 self.publish_if_whole(entry);
             }
             UnitContent::Pack { files } => {
-                let Some(number) = self.page_of_unit(unit) else {
-                    return;
-                };
-                for (entry, file) in files {
-                    if self.is_open(number, entry) {
-                        self.publish_small(number, entry, file, Vec::new());
+                if let Some(number) = self.page_of_unit(unit) {
+                    for (entry, file) in files {
+                        if self.is_open(number, entry) {
+                            self.publish_small(number, entry, file, Vec::new());
+                        }
                     }
                 }
             }
+        }
+        let later = self.resending.remove(&unit).unwrap_or_default();
+        if !later.is_empty() {
+            self.ask_again(unit, &later);
         }
     }
 
@@ -228,7 +252,10 @@ impl Receiver {
             return;
         };
         self.backlog_bytes -= bytes;
-        self.unacked_bytes -= bytes;
+        // A barrier may have taken it on already, and its bytes with it.
+        if self.unacked.contains(unit) {
+            self.unacked_bytes = self.unacked_bytes.saturating_sub(bytes);
+        }
         self.unacked.remove(unit);
         if let Some(barrier) = &mut self.barrier {
             barrier.remove(unit);
@@ -240,15 +267,19 @@ impl Receiver {
             self.send(Message::Bye { reason: ByeReason::Integrity, text: text.clone() });
             return self.fail(Error::new(ErrorKind::Integrity, text));
         }
-        let wanted = match content {
+        let mut wanted: Vec<EntryIndex> = match content {
             UnitContent::Part { entry, .. } => vec![entry],
             UnitContent::Pack { files } => files.into_iter().map(|(entry, _)| entry).collect(),
         };
+        wanted.extend(self.resending.remove(&unit).unwrap_or_default());
         self.ask_again(unit, &wanted);
     }
 
     /// Wants a unit once more, for these entries of it. Without a link the next request says it.
     fn ask_again(&mut self, unit: u64, wanted: &[EntryIndex]) {
+        if let Some(later) = self.resending.get_mut(&unit) {
+            return later.extend(wanted);
+        }
         self.units.remove(unit);
         let unwanted: Ranges = match self.segment_of(unit) {
             Some((_, Segment::Pack { files, .. })) => files
@@ -258,8 +289,28 @@ impl Receiver {
                 .collect(),
             Some((_, Segment::File { .. })) | None => Ranges::new(),
         };
-        if self.link == LinkPhase::Receiving {
-            self.send(Message::Resend { unit, unwanted: WireRanges::from(&unwanted) });
+        // Where a want is still owed, it says it.
+        let is_wanted = self
+            .page_of_unit(unit)
+            .and_then(|number| self.window.get(&number))
+            .is_some_and(super::PageState::is_wanted);
+        let message = Message::Resend { unit, unwanted: WireRanges::from(&unwanted) };
+        match self.link {
+            LinkPhase::Receiving | LinkPhase::Recovering if !is_wanted => return,
+            LinkPhase::Receiving => self.send(message),
+            LinkPhase::Recovering => self.owed_resends.push(message),
+            LinkPhase::Down | LinkPhase::Up(_) => return,
+        }
+        self.resending.insert(unit, Vec::new());
+    }
+
+    /// The link on which units were asked for again is gone: the next request asks for them.
+    pub(super) fn forget_resends(&mut self) {
+        self.owed_resends.clear();
+        for (unit, later) in std::mem::take(&mut self.resending) {
+            if !later.is_empty() {
+                self.units.remove(unit);
+            }
         }
     }
 
@@ -276,19 +327,15 @@ impl Receiver {
         let Some(file) = self.files.get_mut(&entry) else {
             return;
         };
-        if file.known < file.values.len()
-            || file.is_publishing
-            || (file.needs_root && file.root.is_none())
-        {
+        if !file.is_whole() || file.is_publishing || (file.needs_root && file.root.is_none()) {
             return;
         }
-        let values: Vec<Value> = file.values.iter().flatten().copied().collect();
+        let values: Vec<Value> = file.values.values().copied().collect();
         let Some(merged) = merge::root(&values) else {
             return;
         };
-        let (number, bytes, first_unit) = (file.page, file.bytes, file.first_unit);
+        let (number, bytes, units) = (file.page, file.bytes, file.units());
         if file.root.is_some_and(|promised| promised != merged) {
-            let units = first_unit..first_unit + values.len() as u64;
             self.disk(TargetRequest::Discard { entry, units });
             self.files.remove(&entry);
             self.fail_entry(
@@ -343,7 +390,7 @@ impl Receiver {
             return self.protocol("it fails an entry that is not open");
         };
         if let Some(file) = self.files.remove(&entry) {
-            let units = file.first_unit..file.first_unit + file.values.len() as u64;
+            let units = file.units();
             self.disk(TargetRequest::Discard { entry, units });
         }
         self.ready.retain(|publish| publish.entry != entry);
@@ -354,7 +401,12 @@ impl Receiver {
 
     /// Starts a barrier when one is due.
     pub(super) fn start_barrier(&mut self, now: Instant) {
-        if self.barrier.is_some() || (self.unacked.is_empty() && self.ready.is_empty()) {
+        if self.barrier.is_some() {
+            return;
+        }
+        if self.unacked.is_empty() && self.ready.is_empty() {
+            // What it waited for did not verify, or failed: a deadline that nothing meets would pass for ever.
+            self.unacked_since = None;
             return;
         }
         let is_old = self.unacked_since.is_some_and(|since| now >= since + BARRIER_INTERVAL);

@@ -109,6 +109,8 @@ pub(super) struct LinkRun {
     /// Pages sent, their want not yet heard.
     pub(super) waiting: BTreeMap<u64, Arc<LoadedPage>>,
     pub(super) early_wants: BTreeMap<u64, Plan>,
+    /// Units asked for once more, and what of them is not wanted: one of each, however often it is asked for.
+    pub(super) again: BTreeMap<u64, Ranges>,
     pub(super) jobs: VecDeque<Job>,
     pub(super) files: Vec<FileRun>,
     pub(super) frames: VecDeque<Bytes>,

@@ -1,7 +1,7 @@
 //! The sender's work on one link: from pages to jobs to reads to frames, a bounded step at a time.
 
 use super::link_run::{
-    EARLY_WANTS_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD,
+    EARLY_WANTS_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
 };
 use super::plan::Plan;
 use super::{Sender, SenderOutput};
@@ -26,6 +26,7 @@ impl Sender {
         }
         self.answer();
         self.load_pages();
+        self.load_again();
         while self.run.as_ref().is_some_and(LinkRun::may_read) && self.read_next() {}
         self.end_pages();
     }
@@ -175,10 +176,24 @@ impl Sender {
         let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
         let Some(run) = &mut self.run else { return };
         if number >= run.next_page {
-            return self.protocol("it asks for a unit that was never sent");
+            // A page that it had before this link, not loaded yet: its jobs come with that unit then.
+            return match run.recovery.as_mut().filter(|recovery| number < recovery.pages) {
+                Some(recovery) => recovery.plan.miss(unit, &unwanted),
+                None => self.protocol("it asks for a unit that was never sent"),
+            };
         }
-        run.in_flight.push_back(InFlight::Again { unit, unwanted });
-        self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+        run.again.insert(unit, unwanted);
+    }
+
+    /// Loads the pages of units that shall go out once more, a few at a time.
+    fn load_again(&mut self) {
+        while let Some(run) = self.run.as_mut().filter(|run| run.in_flight.len() < READS_MAX)
+            && let Some((unit, unwanted)) = run.again.pop_first()
+        {
+            let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
+            run.in_flight.push_back(InFlight::Again { unit, unwanted });
+            self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
+        }
     }
 
     /// Makes jobs of what the receiver misses of a page.

@@ -9,3 +9,4 @@ pub(crate) mod random;
 pub(crate) mod sim;
 pub(crate) mod tree;
 pub(crate) mod two_sessions;
+pub(crate) mod victim;

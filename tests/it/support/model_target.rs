@@ -9,7 +9,7 @@ use rejoin::transfer::disk::*;
 use rejoin::transfer::manifest::*;
 use rejoin::transfer::merge::{self, Value};
 use rejoin::transfer::ranges::Ranges;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(crate) struct ModelTarget {
@@ -26,6 +26,8 @@ pub(crate) struct ModelTarget {
     finished: bool,
     /// The next write of this unit is told to be corrupt, so often.
     pub(crate) corrupt: BTreeMap<u64, u32>,
+    /// Files of earlier runs whose bytes are not what they were.
+    pub(crate) rotten: BTreeSet<Vec<u8>>,
     pub(crate) writes: u64,
     pub(crate) bytes_written: u64,
 }
@@ -42,6 +44,12 @@ impl ModelTarget {
             kept_bytes: 0,
             is_finished: self.finished,
         }
+    }
+
+    /// A unit of small files is gone from the disk.
+    pub(crate) fn lose(&mut self, unit: u64) {
+        self.units.remove(unit);
+        self.small.retain(|_, (of, ..)| *of != unit);
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -155,6 +163,14 @@ impl ModelTarget {
         }
         let node = match publish.kind {
             PublishKind::Symlink { target } => Node::Symlink(target),
+            PublishKind::File { recheck, .. }
+                if !recheck.is_empty() && self.rotten.remove(&path) =>
+            {
+                if let Some((unit, ..)) = self.small.remove(&publish.entry) {
+                    self.units.remove(unit);
+                }
+                return Published::Rotten { offsets: vec![0] };
+            }
             PublishKind::File { bytes, root, recheck } => {
                 for (offset, value) in recheck.iter().filter(|_| bytes > UNIT_BYTES) {
                     let part = &self.parts[&publish.entry];

@@ -119,6 +119,8 @@ pub(crate) struct Pair {
     pub(crate) host_saw: Vec<Vec<u8>>,
     /// Descriptions and candidates that links made.
     pub(crate) told: BTreeSet<String>,
+    /// Candidates that links were given.
+    given: BTreeSet<(u64, String)>,
     /// Whether new connections can open.
     pub(crate) is_network_up: bool,
     /// Whether new connections fail as soon as they are tried, instead of never opening.
@@ -169,6 +171,7 @@ impl Pair {
             tamper: None,
             host_saw: Vec::new(),
             told: BTreeSet::new(),
+            given: BTreeSet::new(),
             is_network_up: true,
             fails_fast: false,
             is_host_up: true,
@@ -866,7 +869,13 @@ impl Pair {
                 self.links.get_mut(&link).expect("it was started").remote = Some(remote);
                 self.open(link, remote);
             }
-            LinkCommand::AddCandidate(candidate) => self.check_told(&candidate.candidate),
+            LinkCommand::AddCandidate(candidate) => {
+                self.check_told(&candidate.candidate);
+                // Each was sealed once, so whatever the host repeats is opened once.
+                if !self.given.insert((link, candidate.candidate.clone())) {
+                    self.fail(&format!("link {link} was given {:?} twice", candidate.candidate));
+                }
+            }
             LinkCommand::RestartIce => assert_ne!(side, SENDER, "only the receiver restarts ICE"),
             LinkCommand::Close | LinkCommand::CloseNow => self.end_link(link, true),
         }
