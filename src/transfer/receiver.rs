@@ -388,6 +388,10 @@ impl Receiver {
     }
 
     fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {
+        // It comes on a channel of its own, and so may come after the end that knows better.
+        if self.end.is_some_and(|end| totals.entries <= end.entries) {
+            return;
+        }
         self.progress.totals = totals;
         self.progress.is_complete = is_complete;
         let Totals { files, bytes, .. } = totals;
@@ -404,6 +408,10 @@ impl Receiver {
         self.end = Some(totals);
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now));
+        }
+        if !self.progress.is_complete {
+            let Totals { files, bytes, .. } = totals;
+            self.event(Event::Manifest { files, bytes, complete: true });
         }
         self.progress.totals = totals;
         self.progress.is_complete = true;
