@@ -445,8 +445,14 @@ fn consent_is_a_ceiling() {
     assert_eq!(victim.wants(), [0]);
     victim.page(1, 1, vec![file(b"b", 1 << 40)]);
     victim.tick();
-    assert_eq!(victim.asked.len(), 2, "more than was agreed to is asked again");
-    assert_eq!(victim.wants(), [0], "and not wanted before");
+    assert_eq!(victim.wants(), [0], "more than was agreed to is not wanted");
+    assert_eq!(victim.asked.len(), 1, "nor asked for again and again while it grows");
+    let totals = Totals { entries: 2, files: 2, bytes: 1 };
+    victim.say(Message::Estimate { totals, is_complete: true });
+    assert_eq!(victim.asked.len(), 2, "but once, when the sender has counted");
+    assert_eq!(victim.wants(), [0], "and not wanted before the answer");
+    victim.accept();
+    assert_eq!(victim.wants(), [0, 1]);
 }
 
 /// Times and modes from the wire are bent into what a file may have.
