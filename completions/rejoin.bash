@@ -529,7 +529,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__send)
-            opts="-q -v -h --code --code-file --code-out --words --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --quiet --verbose --color --json --progress --help"
+            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --quiet --verbose --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -54,6 +54,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l progress -d 'How 
 bar\t'A bar'
 plain\t'A line every ten seconds'
 none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l new -d 'Start afresh, whatever unfinished session of these paths there is'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l relay-only -d 'Go through a TURN server only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -s q -l quiet -d 'Print errors only'
@@ -77,6 +78,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l progress -d 'How pr
 bar\t'A bar'
 plain\t'A line every ten seconds'
 none\t'Nothing'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l new -d 'Start afresh, whatever unfinished session of these paths there is'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l relay-only -d 'Go through a TURN server only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -s q -l quiet -d 'Print errors only'

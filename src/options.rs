@@ -87,6 +87,8 @@ pub struct SendOptions {
     pub code: Option<Secret>,
     /// Words in a fresh code.
     pub code_words: u8,
+    /// Start afresh, whatever unfinished session there is.
+    pub is_new: bool,
 }
 
 /// What happens to an existing file that differs.

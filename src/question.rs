@@ -56,6 +56,8 @@ pub struct ConflictAnswer {
 pub enum Consent {
     /// Receive it.
     Accepted,
+    /// Receive whatever comes within the limits, and do not ask again (`-y`).
+    AcceptedAll,
     /// The person said no.
     Declined,
 }

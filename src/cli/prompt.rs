@@ -34,7 +34,7 @@ pub(crate) async fn answer(
     match question {
         Question::Accept { offer, reply } => {
             let answer = match (consenting.yes, interactive) {
-                (true, _) => Ok(Consent::Accepted),
+                (true, _) => Ok(Consent::AcceptedAll),
                 (false, true) => ask_consent(&offer, &printer).await,
                 (false, false) => Err(nobody("accept the transfer", "-y")),
             };
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Refused);
         assert!(error.hint.contains("-y"), "{}", error.hint);
         let yes = Consenting { yes: true, on_conflict: None };
-        assert_eq!(consent_without_terminal(yes).await, Ok(Consent::Accepted));
+        assert_eq!(consent_without_terminal(yes).await, Ok(Consent::AcceptedAll));
         assert_eq!(conflict_without_terminal(yes).await.choice, OnConflict::Fail);
         assert_eq!(conflict_without_terminal(Consenting::default()).await.choice, OnConflict::Fail);
         let overwrite = Consenting { on_conflict: Some(OnConflict::Overwrite), ..yes };

@@ -311,7 +311,7 @@ mod tests {
             })
             .await;
             let consent = ui.ask_consent(Offer::default()).await?;
-            assert_eq!(consent, Consent::Accepted);
+            assert_eq!(consent, Consent::AcceptedAll);
             Ok(Summary::default())
         });
         assert_eq!(result.await, Ok(Summary::default()));

@@ -38,6 +38,9 @@ pub(crate) struct SendArgs {
     /// Words in a fresh code
     #[arg(long, value_name = "N", env = "REJOIN_WORDS", default_value_t = CODE_WORDS, value_parser = clap::value_parser!(u8).range(2..=12))]
     words: u8,
+    /// Start afresh, whatever unfinished session of these paths there is
+    #[arg(long, env = "REJOIN_NEW", value_parser = clap::builder::BoolishValueParser::new())]
+    new: bool,
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
@@ -78,6 +81,7 @@ fn options(args: SendArgs, credentials: Credentials) -> Result<SendOptions, Erro
         sources: args.paths,
         code: code.map(Secret::new),
         code_words: args.words,
+        is_new: args.new,
     })
 }
 

@@ -4,6 +4,7 @@
 //! can do the same in virtual time.
 
 mod output;
+mod state;
 
 pub use output::SessionOutput;
 
@@ -15,7 +16,6 @@ use crate::link::{LinkEvent, PathKind};
 use crate::signal::protocol::HostMessage;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
 use crate::transfer::message::{ByeReason, Message};
-use crate::transfer::progress::Progress;
 use crate::transfer::receiver::{Answer, Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
@@ -23,6 +23,9 @@ use crate::wire::{Channel, SessionId, SessionSecret};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+/// How long units may be due and not come before a new connection is tried.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 enum Meeting {
@@ -43,6 +46,8 @@ enum Transfer {
 struct Up {
     health: Health,
     assemblers: [Assembler; 3],
+    /// Since when units are due and none came.
+    due_since: Option<Instant>,
 }
 
 /// The machine of one run.
@@ -174,6 +179,9 @@ impl Session {
     pub fn handle_frame(&mut self, channel: Channel, frame: &Bytes, now: Instant) {
         let Some(up) = &mut self.up else { return };
         up.health.handle_activity();
+        if channel == Channel::Data {
+            up.due_since = None;
+        }
         match up.assemblers[usize::from(channel.stream_id())].handle_frame(frame) {
             Ok(None) => {}
             Ok(Some(Frame::Body(body))) if channel == Channel::Data => match &mut self.transfer {
@@ -267,6 +275,9 @@ impl Session {
                 HealthAction::Dead => self.on_dead("nothing was heard for 15 s", now),
             }
         }
+        if self.is_stalled(now) {
+            self.on_dead("nothing of what is due came for 15 s", now);
+        }
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_timeout(now),
             Meeting::Joining(joining) => joining.handle_timeout(now),
@@ -283,6 +294,22 @@ impl Session {
         self.drain(now);
     }
 
+    /// Notes since when units are due that do not come (FileSync PR #47): not while the disk is what is waited for.
+    fn watch_stall(&mut self, now: Instant) {
+        let is_due = match &self.transfer {
+            Transfer::Receiver(receiver) => receiver.is_expecting() && !receiver.is_backlogged(),
+            Transfer::Sender(_) | Transfer::Unpaired(_) => false,
+        };
+        if let Some(up) = &mut self.up {
+            up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
+        }
+    }
+
+    fn is_stalled(&self, now: Instant) -> bool {
+        let due_since = self.up.as_ref().and_then(|up| up.due_since);
+        due_since.is_some_and(|since| now >= since + STALL_TIMEOUT)
+    }
+
     /// When to call [`Self::handle_timeout`], and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
@@ -295,8 +322,10 @@ impl Session {
             Transfer::Sender(_) | Transfer::Unpaired(_) => None,
         };
         let health = self.up.as_ref().map(|up| up.health.poll_timeout());
+        let due_since = self.up.as_ref().and_then(|up| up.due_since);
+        let stall = due_since.map(|since| (since + STALL_TIMEOUT, "stall"));
         let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
-        [meeting, transfer, health, lost].into_iter().flatten().min()
+        [meeting, transfer, health, stall, lost].into_iter().flatten().min()
     }
 
     /// What the surroundings shall do next.
@@ -313,83 +342,6 @@ impl Session {
             self.drain(now);
         }
         frame
-    }
-
-    /// Whether a frame waits for [`Channel::Data`].
-    #[must_use]
-    pub fn has_frame(&self) -> bool {
-        self.up.is_some()
-            && matches!(&self.transfer, Transfer::Sender(sender) if sender.has_frame())
-    }
-
-    /// Whether the data channel may be read: not while the disk is behind.
-    #[must_use]
-    pub fn takes_data(&self) -> bool {
-        match &self.transfer {
-            Transfer::Receiver(receiver) => !receiver.is_backlogged(),
-            Transfer::Sender(_) => true,
-            Transfer::Unpaired(_) => false,
-        }
-    }
-
-    /// How far it is.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        match &self.transfer {
-            Transfer::Sender(sender) => sender.progress(),
-            Transfer::Receiver(receiver) => receiver.progress(),
-            Transfer::Unpaired(_) => Progress::default(),
-        }
-    }
-
-    /// Files that failed and files in conflict, and whether content could not be repaired.
-    #[must_use]
-    pub fn failures(&self) -> (u64, u64, bool) {
-        match &self.transfer {
-            Transfer::Sender(sender) => {
-                let (failed, conflicts) = sender.failures();
-                (failed, conflicts, false)
-            }
-            Transfer::Receiver(receiver) => {
-                let progress = receiver.progress();
-                (progress.failed_files, progress.conflicts, receiver.is_corrupt())
-            }
-            Transfer::Unpaired(_) => (0, 0, false),
-        }
-    }
-
-    /// Times that a link was lost and another found.
-    #[must_use]
-    pub const fn reconnections(&self) -> u64 {
-        self.reconnections
-    }
-
-    /// The last round trip of the link.
-    #[must_use]
-    pub fn rtt(&self) -> Option<Duration> {
-        self.up.as_ref()?.health.rtt()
-    }
-
-    /// Whether a link is up.
-    #[must_use]
-    pub const fn is_up(&self) -> bool {
-        self.up.is_some()
-    }
-
-    /// Whether this receiver has everything, verified and durable.
-    #[must_use]
-    pub const fn has_finished(&self) -> bool {
-        self.has_finished
-    }
-
-    /// Whether the other side was ever met, in this run or an earlier one.
-    #[must_use]
-    pub const fn is_paired(&self) -> bool {
-        match (&self.transfer, &self.meeting) {
-            (Transfer::Unpaired(_), _) => false,
-            (_, Meeting::Opening(opening)) => opening.is_paired(),
-            (_, Meeting::Joining(_)) => true,
-        }
     }
 
     fn on_message(&mut self, message: Message, now: Instant) {
@@ -458,7 +410,7 @@ impl Session {
                 Transfer::Unpaired(_) => None,
             };
             if has_more.is_none() {
-                return;
+                return self.watch_stall(now);
             }
         }
     }
@@ -494,7 +446,8 @@ impl Session {
     }
 
     fn on_link_up(&mut self, epoch: u64, now: Instant) {
-        self.up = Some(Up { health: Health::new(now), assemblers: Default::default() });
+        self.up =
+            Some(Up { health: Health::new(now), assemblers: Default::default(), due_since: None });
         self.set_state(LinkState::Connected, "");
         let lost_at = self.lost_at.take();
         self.alone_since = None;
@@ -589,11 +542,5 @@ impl Session {
 
     fn event(&mut self, event: Event) {
         self.outputs.push_back(SessionOutput::Event(event));
-    }
-
-    /// When the run began.
-    #[must_use]
-    pub const fn started_at(&self) -> Instant {
-        self.started_at
     }
 }

@@ -4,6 +4,7 @@
 //! for channels, timers and sockets.
 
 mod edges;
+mod questions;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
 
@@ -14,15 +15,14 @@ use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
 use super::pace::Pace;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, PathText, Summary};
+use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{Link, LinkDriver, LinkError, LinkEvent, LinkHandle};
-use crate::question::{Conflict, Consent, Offer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::store::OsDirectory;
 use crate::store::target::TargetStore;
-use crate::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
-use crate::transfer::receiver::{Answer, Ask};
+use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
+use crate::transfer::receiver::{Accepted, Answer};
 use crate::wire::Channel;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -34,6 +34,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Data frames handled before other events get their turn.
 const DATA_BURST: usize = 32;
+
+/// Frames that control and pulse have no room for, at most: far more than a peer that reads leaves.
+const WAITING_MAX: usize = 4_096;
 
 /// How long a receiver that has everything looks for a sender that does not know yet.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -205,7 +208,7 @@ impl<R: RoleActions> Runner<R> {
             Happening::Scan(None) => self.around.scan = None,
             Happening::Answer(Some(Ok(answer))) => self.session.handle_answer(answer, now),
             Happening::Answer(Some(Err(error))) => {
-                self.session.handle_answer(Answer::Accept(false), now);
+                self.session.handle_answer(Answer::Accept(Accepted::No), now);
                 // The other side is told before we go.
                 self.drain().await?;
                 return Err(error);
@@ -407,7 +410,7 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             SessionOutput::StopLink => self.stop_link(),
-            SessionOutput::Send(channel, frame) => self.waiting.push_back((channel, frame)),
+            SessionOutput::Send(channel, frame) => self.queue(channel, frame),
             SessionOutput::CodeReady(code) => self.around.role.on_code_ready(&code).await,
             SessionOutput::CodeSpent => self.around.role.on_code_spent(),
             SessionOutput::Pair(pairing) => self.pair(&pairing).await?,
@@ -454,6 +457,16 @@ impl<R: RoleActions> Runner<R> {
         Ok(())
     }
 
+    /// Queues a frame for control or pulse. A peer that asks and never reads the answers is cut off.
+    fn queue(&mut self, channel: Channel, frame: Bytes) {
+        if self.waiting.len() < WAITING_MAX {
+            return self.waiting.push_back((channel, frame));
+        }
+        self.stop_link();
+        let reason = crate::link::CloseReason::Violation("it does not read what it asks for");
+        self.session.handle_link(LinkEvent::Closed { reason }, Instant::now());
+    }
+
     async fn start_link(&mut self) -> Result<(), Error> {
         self.stop_link();
         let config = self.around.link_config.clone();
@@ -485,40 +498,6 @@ impl<R: RoleActions> Runner<R> {
             None => self.session.handle_stored(now),
         }
         Ok(())
-    }
-
-    /// Asks the user without holding up the loop.
-    fn ask(&self, ask: Ask) {
-        let (ui, answers, from) =
-            (self.around.ui.clone(), self.answers.0.clone(), self.around.peer_name.clone());
-        tokio::spawn(async move {
-            let answer = match ask {
-                Ask::Accept { totals, is_complete, names, is_again } => {
-                    let offer = Offer {
-                        from,
-                        names,
-                        files: totals.files,
-                        bytes: totals.bytes,
-                        at_least: !is_complete,
-                        flagged: Vec::new(),
-                        again: is_again,
-                    };
-                    ui.ask_consent(offer)
-                        .await
-                        .map(|consent| Answer::Accept(consent == Consent::Accepted))
-                }
-                Ask::Conflict { path, present_bytes, offered_bytes } => {
-                    let path = PathText::new(path.as_bytes());
-                    let conflict = Conflict { path, present_bytes, offered_bytes };
-                    ui.ask_conflict(conflict).await.map(|answer| Answer::Conflict {
-                        policy: on_conflict(answer.choice),
-                        for_all: answer.for_all,
-                    })
-                }
-            };
-            // Where the run is over, nobody wants to know.
-            let _ = answers.send(answer).await;
-        });
     }
 
     /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
@@ -579,14 +558,5 @@ async fn clean(target: Option<TargetStore<OsDirectory>>) {
     let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
     if let Ok(Err(error)) = cleaned {
         tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
-    }
-}
-
-const fn on_conflict(choice: crate::options::OnConflict) -> OnConflict {
-    match choice {
-        crate::options::OnConflict::Skip => OnConflict::Skip,
-        crate::options::OnConflict::Overwrite => OnConflict::Overwrite,
-        crate::options::OnConflict::Rename => OnConflict::Rename,
-        crate::options::OnConflict::Fail => OnConflict::Fail,
     }
 }

@@ -148,7 +148,7 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
     let found = state.find_by_source(&paths, "").map_err(surroundings::state_error)?;
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
     let is_wanted = |record: &SessionRecord| match &options.code {
-        _ if record.secret.is_none() => false,
+        _ if record.secret.is_none() || options.is_new => false,
         Some(code) => code.expose().parse::<Code>().is_ok_and(|code| {
             record.code.is_some_and(|hash| hash.matches(&surroundings::canonical(&code)))
         }),

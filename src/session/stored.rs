@@ -156,6 +156,7 @@ pub fn continuation(
             sources: paths.iter().map(|path| surroundings::path_of(path)).collect::<Vec<PathBuf>>(),
             code: None,
             code_words: crate::options::CODE_WORDS,
+            is_new: false,
         }),
         Side::Receiver { target } => Continuation::Receive(ReceiveOptions {
             common,

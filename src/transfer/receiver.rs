@@ -11,8 +11,11 @@
 //!
 //! Disk requests are carried out in order, so a barrier covers every write that was asked for before it.
 
+mod asked;
 mod pages;
 mod units;
+
+pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
     Existing, OnConflict, Publish, TargetReply, TargetRequest, TargetState, UnitContent,
@@ -50,77 +53,6 @@ const NAMES_MAX: usize = 10;
 
 /// How long a question waits for the scan to end, so that it can name the whole.
 const ASK_DELAY: Duration = Duration::from_secs(2);
-
-/// What the user allows.
-#[derive(Clone, Debug)]
-pub struct ReceiverConfig {
-    /// What happens to existing, different files; `None`: ask.
-    pub on_conflict: Option<OnConflict>,
-    /// Whether the transfer is accepted without asking.
-    pub is_accepted: bool,
-    /// Most bytes to take.
-    pub bytes_max: u64,
-    /// Most files to take.
-    pub files_max: u64,
-}
-
-/// A question only the user can answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Take the transfer?
-    Accept {
-        /// What it holds.
-        totals: Totals,
-        /// Whether that is all.
-        is_complete: bool,
-        /// Top-level names, the first few.
-        names: Vec<PathText>,
-        /// Whether less was accepted before.
-        is_again: bool,
-    },
-    /// This file exists and differs.
-    Conflict {
-        /// Its path.
-        path: super::manifest::RelativePath,
-        /// Size of the one that is there.
-        present_bytes: u64,
-        /// Size of the one that is offered.
-        offered_bytes: u64,
-    },
-}
-
-/// What the user says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// To [`Ask::Accept`].
-    Accept(bool),
-    /// To [`Ask::Conflict`]; `for_all` settles the rest likewise.
-    Conflict {
-        /// What to do.
-        policy: OnConflict,
-        /// Whether to ask again.
-        for_all: bool,
-    },
-}
-
-/// What the receiver asks of its surroundings.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ReceiverOutput {
-    /// Disk work, in order.
-    Disk(TargetRequest),
-    /// A message.
-    Send(Channel, Message),
-    /// A fact to show.
-    Event(Event),
-    /// A question; one at a time.
-    Ask(Ask),
-    /// Everything is verified, durable and settled here. The sender may not know yet.
-    Finished,
-    /// The sender knows.
-    Done,
-    /// The session cannot go on.
-    Failed(Error),
-}
 
 /// How far the user's consent goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,8 +145,7 @@ impl Receiver {
     /// A receiver that goes on from what its store found: nothing, in the ordinary case.
     #[must_use]
     pub fn new(session: SessionId, config: ReceiverConfig, kept: TargetState) -> Self {
-        let everything =
-            Totals { entries: u64::MAX, files: config.files_max, bytes: config.bytes_max };
+        let everything = config.everything();
         let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
         let progress = Progress { kept_bytes: kept.kept_bytes, ..Progress::default() };
         let mut receiver = Self {
@@ -353,7 +284,7 @@ impl Receiver {
     /// The user answered the question that was asked.
     pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
         match answer {
-            Answer::Accept(is_accepted) => self.on_consent(is_accepted),
+            Answer::Accept(accepted) => self.on_consent(accepted),
             Answer::Conflict { policy, for_all } => self.on_conflict_answer(policy, for_all),
         }
         self.advance(now);
@@ -504,7 +435,8 @@ impl Receiver {
             Consent::Pending(Some(at)) => {
                 (is_complete && (self.pages > 0 || self.end.is_some())) || now >= at
             }
-            Consent::Given(most) => seen.files > most.files || seen.bytes > most.bytes,
+            // Once more at most: what is beyond the consent waits until the sender has counted everything.
+            Consent::Given(_) => is_complete && self.exceeds_consent(),
             Consent::Pending(None) | Consent::Asked(_) => false,
         };
         if known.files > self.config.files_max || known.bytes > self.config.bytes_max {
@@ -523,11 +455,21 @@ impl Receiver {
         }
     }
 
-    fn on_consent(&mut self, is_accepted: bool) {
+    fn on_consent(&mut self, accepted: Accepted) {
+        let Consent::Asked(totals) = self.consent else { return };
+        match accepted {
+            Accepted::No => self.refuse("the transfer was declined"),
+            Accepted::This => self.consent = Consent::Given(totals),
+            Accepted::Everything => self.consent = Consent::Given(self.config.everything()),
+        }
+    }
+
+    /// Whether the pages that came hold more than the user agreed to.
+    fn exceeds_consent(&self) -> bool {
+        let seen = self.check.totals();
         match self.consent {
-            Consent::Asked(totals) if is_accepted => self.consent = Consent::Given(totals),
-            Consent::Asked(_) => self.refuse("the transfer was declined"),
-            Consent::Pending(_) | Consent::Given(_) => {}
+            Consent::Given(most) => seen.files > most.files || seen.bytes > most.bytes,
+            Consent::Pending(_) | Consent::Asked(_) => true,
         }
     }
 

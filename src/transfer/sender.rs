@@ -10,6 +10,7 @@
 //! [`RecoveryRequest`]. Reads come back in the order they were asked for, so a queue of what is in flight says what
 //! each one is for.
 
+mod acks;
 mod link_run;
 mod plan;
 mod sending;

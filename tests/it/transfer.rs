@@ -254,7 +254,7 @@ fn limits_do_not_believe_estimates() {
         sim.answer = Box::new(move |_| {
             asked += 1;
             assert!(asked < 20, "asked for ever");
-            Some(Answer::Accept(true))
+            Some(Answer::Accept(rejoin::transfer::receiver::Accepted::This))
         });
         sim.tamper = Box::new(|message| match message {
             Message::Estimate { .. } => {
@@ -325,7 +325,7 @@ fn consent_comes_before_conflicts() {
     sim.answer = Box::new(move |ask| {
         heard.borrow_mut().push(ask.clone());
         Some(match ask {
-            Ask::Accept { .. } => Answer::Accept(true),
+            Ask::Accept { .. } => Answer::Accept(rejoin::transfer::receiver::Accepted::This),
             Ask::Conflict { .. } => {
                 Answer::Conflict { policy: OnConflict::Overwrite, for_all: false }
             }
@@ -357,7 +357,7 @@ fn a_declined_transfer_leaves_nothing() {
     let source = ModelSource::new(random_tree(&mut Random::new(9), 30, 1), SESSION, 7);
     let config = ReceiverConfig { is_accepted: false, ..accept_all() };
     let mut sim = Sim::new(9, source, config);
-    sim.answer = Box::new(|_| Some(Answer::Accept(false)));
+    sim.answer = Box::new(|_| Some(Answer::Accept(rejoin::transfer::receiver::Accepted::No)));
     sim.connect_after(Duration::from_millis(1));
     while sim.receiver_end.is_none() {
         assert!(sim.step());

@@ -250,12 +250,9 @@ fn frames_are_put_together_and_bounded() {
         let message: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
         let frames = rejoin::wire::frame::split(&message);
         let mut assembler = Assembler::new();
-        let (last, first) = match frames.split_last() {
-            Some(split) => split,
-            None => {
-                assert_eq!(bytes, 0);
-                continue;
-            }
+        let Some((last, first)) = frames.split_last() else {
+            assert_eq!(bytes, 0);
+            continue;
         };
         for frame in first {
             assert_eq!((frame.len(), frame[0]), (FRAME_BYTES_MAX, KIND_FRAGMENT));

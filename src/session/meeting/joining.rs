@@ -7,6 +7,10 @@
 //!      └── delay over, or evidence ── Waiting ◀──────────┴── timeout, link lost ────────────┘
 //! ```
 
+mod config;
+
+pub use config::{Entrance, JoiningConfig};
+
 use super::{
     ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line,
 };
@@ -14,8 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer};
 use crate::link::{LinkCommand, LinkEvent};
 use crate::session::entropy::Entropy;
-use crate::signal::capabilities::Capabilities;
-use crate::signal::code::Code;
 use crate::signal::join::{Admitted, JoinError, JoinPayload, Joiner, Rejection};
 use crate::signal::message::{Attempt, Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
@@ -41,41 +43,6 @@ const RETRY_SLOW: Duration = Duration::from_secs(60);
 
 /// Candidates of ours that wait for the welcome.
 const CANDIDATES_MAX: usize = 100;
-
-/// What a joining starts from.
-#[derive(Debug)]
-pub struct JoiningConfig {
-    /// Who we are.
-    pub member: MemberId,
-    /// What we can do.
-    pub capabilities: Capabilities,
-    /// From which the tokens for hosts are made.
-    pub token_key: [u8; 32],
-    /// The name we give ourselves.
-    pub name: String,
-    /// How to prove that we belong.
-    pub entrance: Entrance,
-    /// Whether a code room that is not there yet is waited for.
-    pub wait: bool,
-    /// How long a lost connection is looked for.
-    pub retry_for: Duration,
-}
-
-/// How a receiver gets in.
-#[derive(Debug)]
-pub enum Entrance {
-    /// By the code, the first time.
-    Code(Code),
-    /// By what an earlier join left behind.
-    Session {
-        /// The session.
-        session: SessionId,
-        /// Its secret.
-        secret: SessionSecret,
-        /// Epoch of the last join.
-        epoch: u64,
-    },
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -536,6 +503,15 @@ impl Joining {
     fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason) {
         if room.is_some_and(|room| room != self.joiner.room()) || self.is_up() {
             return;
+        }
+        if self.session.is_some() {
+            // A session that is stored outlives whatever a host says; the room is asked for again in a while.
+            tracing::warn!(target: "rejoin::signal", %reason, "the host refused the session's room");
+            return;
+        }
+        if reason == RefusalReason::NoSuchRoom && self.config.wait {
+            // A host remembers who waits for a few minutes only; how long to wait is the user's to say.
+            return self.enter();
         }
         let error = match reason {
             RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::Expired => {

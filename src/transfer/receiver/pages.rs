@@ -415,9 +415,7 @@ impl Receiver {
 
     /// Sends the wants of decided pages, as far as the consent goes. A link that begins says it in its request instead.
     pub(super) fn send_wants(&mut self) {
-        if self.link != super::LinkPhase::Receiving
-            || !matches!(self.consent, super::Consent::Given(_))
-        {
+        if self.link != super::LinkPhase::Receiving || self.exceeds_consent() {
             return;
         }
         let decided: Vec<u64> = self

@@ -150,7 +150,8 @@ impl Victim {
     }
 
     pub(crate) fn accept(&mut self) {
-        self.receiver.handle_answer(Answer::Accept(true), self.now);
+        self.receiver
+            .handle_answer(Answer::Accept(rejoin::transfer::receiver::Accepted::This), self.now);
         self.drain();
     }
 

@@ -1,0 +1,90 @@
+//! What can be asked of a session.
+
+use super::{Meeting, Session, Transfer};
+use crate::transfer::progress::Progress;
+use std::time::{Duration, Instant};
+
+impl Session {
+    /// Whether a frame waits for [`Channel::Data`].
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.up.is_some()
+            && matches!(&self.transfer, Transfer::Sender(sender) if sender.has_frame())
+    }
+
+    /// Whether the data channel may be read: not while the disk is behind.
+    #[must_use]
+    pub fn takes_data(&self) -> bool {
+        match &self.transfer {
+            Transfer::Receiver(receiver) => !receiver.is_backlogged(),
+            Transfer::Sender(_) => true,
+            Transfer::Unpaired(_) => false,
+        }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match &self.transfer {
+            Transfer::Sender(sender) => sender.progress(),
+            Transfer::Receiver(receiver) => receiver.progress(),
+            Transfer::Unpaired(_) => Progress::default(),
+        }
+    }
+
+    /// Files that failed and files in conflict, and whether content could not be repaired.
+    #[must_use]
+    pub fn failures(&self) -> (u64, u64, bool) {
+        match &self.transfer {
+            Transfer::Sender(sender) => {
+                let (failed, conflicts) = sender.failures();
+                (failed, conflicts, false)
+            }
+            Transfer::Receiver(receiver) => {
+                let progress = receiver.progress();
+                (progress.failed_files, progress.conflicts, receiver.is_corrupt())
+            }
+            Transfer::Unpaired(_) => (0, 0, false),
+        }
+    }
+
+    /// Times that a link was lost and another found.
+    #[must_use]
+    pub const fn reconnections(&self) -> u64 {
+        self.reconnections
+    }
+
+    /// The last round trip of the link.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.up.as_ref()?.health.rtt()
+    }
+
+    /// Whether a link is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// Whether this receiver has everything, verified and durable.
+    #[must_use]
+    pub const fn has_finished(&self) -> bool {
+        self.has_finished
+    }
+
+    /// Whether the other side was ever met, in this run or an earlier one.
+    #[must_use]
+    pub const fn is_paired(&self) -> bool {
+        match (&self.transfer, &self.meeting) {
+            (Transfer::Unpaired(_), _) => false,
+            (_, Meeting::Opening(opening)) => opening.is_paired(),
+            (_, Meeting::Joining(_)) => true,
+        }
+    }
+
+    /// When the run began.
+    #[must_use]
+    pub const fn started_at(&self) -> Instant {
+        self.started_at
+    }
+}

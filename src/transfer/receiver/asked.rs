@@ -1,0 +1,97 @@
+//! What the receiver is told, asks and says.
+
+use crate::error::Error;
+use crate::event::{Event, PathText};
+use crate::transfer::disk::{OnConflict, TargetRequest};
+use crate::transfer::manifest::{RelativePath, Totals};
+use crate::transfer::message::Message;
+use crate::wire::Channel;
+
+/// What the user allows.
+#[derive(Clone, Debug)]
+pub struct ReceiverConfig {
+    /// What happens to existing, different files; `None`: ask.
+    pub on_conflict: Option<OnConflict>,
+    /// Whether the transfer is accepted without asking.
+    pub is_accepted: bool,
+    /// Most bytes to take.
+    pub bytes_max: u64,
+    /// Most files to take.
+    pub files_max: u64,
+}
+
+/// A question only the user can answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Take the transfer?
+    Accept {
+        /// What it holds.
+        totals: Totals,
+        /// Whether that is all.
+        is_complete: bool,
+        /// Top-level names, the first few.
+        names: Vec<PathText>,
+        /// Whether less was accepted before.
+        is_again: bool,
+    },
+    /// This file exists and differs.
+    Conflict {
+        /// Its path.
+        path: RelativePath,
+        /// Size of the one that is there.
+        present_bytes: u64,
+        /// Size of the one that is offered.
+        offered_bytes: u64,
+    },
+}
+
+impl ReceiverConfig {
+    /// A consent that only the limits bound.
+    pub(super) const fn everything(&self) -> Totals {
+        Totals { entries: u64::MAX, files: self.files_max, bytes: self.bytes_max }
+    }
+}
+
+/// How far the user agrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// Not at all.
+    No,
+    /// To as much as was named.
+    This,
+    /// To whatever comes within the limits, as `-y` says.
+    Everything,
+}
+
+/// What the user says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Ask::Accept`].
+    Accept(Accepted),
+    /// To [`Ask::Conflict`]; `for_all` settles the rest likewise.
+    Conflict {
+        /// What to do.
+        policy: OnConflict,
+        /// Whether to ask again.
+        for_all: bool,
+    },
+}
+
+/// What the receiver asks of its surroundings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceiverOutput {
+    /// Disk work, in order.
+    Disk(TargetRequest),
+    /// A message.
+    Send(Channel, Message),
+    /// A fact to show.
+    Event(Event),
+    /// A question; one at a time.
+    Ask(Ask),
+    /// Everything is verified, durable and settled here. The sender may not know yet.
+    Finished,
+    /// The sender knows.
+    Done,
+    /// The session cannot go on.
+    Failed(Error),
+}
