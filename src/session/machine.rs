@@ -272,7 +272,7 @@ impl Session {
         if let Some(action) = self.up.as_mut().and_then(|up| up.health.handle_timeout(now)) {
             match action {
                 HealthAction::Ping(number) => self.send(Channel::Pulse, &Message::Ping { number }),
-                HealthAction::Dead => self.on_dead("nothing was heard for 15 s", now),
+                HealthAction::Dead => self.on_dead("three pings were not answered", now),
             }
         }
         if self.is_stalled(now) {

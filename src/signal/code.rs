@@ -129,16 +129,6 @@ impl Code {
         self.words.len()
     }
 
-    /// Keyed hash of room and words, by which a stored session is found again without storing the code.
-    #[must_use]
-    pub fn fingerprint(&self, key: &[u8; 32]) -> [u8; 32] {
-        derive(
-            "rejoin 2026 v1 code fingerprint",
-            key,
-            &[&self.room.to_le_bytes(), &self.password()],
-        )
-    }
-
     /// The canonical words: what the key exchange proves knowledge of.
     pub(super) fn password(&self) -> Vec<u8> {
         self.words.join("-").into_bytes()
@@ -501,16 +491,6 @@ mod tests {
             );
         }
         assert_eq!(HostAddress::new("2001:db8::1", 81).unwrap().to_string(), "[2001:db8::1]:81");
-    }
-
-    #[test]
-    fn the_fingerprint_depends_on_key_room_and_words() {
-        let base = code("7-crane-velvet-orbit");
-        let fingerprint = base.fingerprint(&[1; 32]);
-        assert_eq!(code("7 CRAN velv orbi@h").fingerprint(&[1; 32]), fingerprint);
-        assert_ne!(base.fingerprint(&[2; 32]), fingerprint);
-        assert_ne!(code("8-crane-velvet-orbit").fingerprint(&[1; 32]), fingerprint);
-        assert_ne!(code("7-crane-velvet-orange").fingerprint(&[1; 32]), fingerprint);
     }
 
     proptest! {

@@ -6,7 +6,6 @@
 //!
 //! Pure, without I/O and clock: everything except [`host`], [`client`] and [`local`].
 
-pub mod candidates;
 pub mod capabilities;
 pub mod client;
 pub mod code;

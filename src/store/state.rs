@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! STATE/member              16 random bytes
-//! STATE/sessions/ID/record  see [`super::record`]
-//! STATE/sessions/ID/lock    held while a process runs the session; its text names that process
-//! STATE/sessions/ID/…       the sender's pages and values
+//! STATE/sending/ID/record   see [`super::record`]
+//! STATE/sending/ID/lock     held while a process runs the session; its text names that process
+//! STATE/sending/ID/…        the sender's pages and values
+//! STATE/receiving/ID/…      the same for what this machine receives: it may hold both sides of a session
 //! ```
 
 use super::error::{disk_error, escape};

@@ -13,5 +13,5 @@ pub use codec::CodecError;
 pub use ids::{MemberId, SessionId, SessionSecret};
 
 /// Version of everything below: wire messages, sealed signaling and the host's protocol. A peer or host that speaks
-/// a higher one is refused with an error that names both (F-04).
+/// another one is refused with an error that names both (F-04).
 pub const PROTOCOL_VERSION: u16 = 1;

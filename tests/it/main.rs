@@ -14,6 +14,7 @@ mod architecture;
 mod cli;
 mod conflict;
 mod demo_run;
+mod documents;
 mod end_to_end;
 mod hostile;
 mod kill;

@@ -5,7 +5,7 @@ use crate::transfer::progress::Progress;
 use std::time::{Duration, Instant};
 
 impl Session {
-    /// Whether a frame waits for [`Channel::Data`].
+    /// Whether a frame waits for the data channel.
     #[must_use]
     pub fn has_frame(&self) -> bool {
         self.up.is_some()
