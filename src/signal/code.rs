@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use bip39::Language;
 
-use super::keys::{RoomName, Seed, derive};
+use super::keys::{RoomName, Seed};
 
 /// Words in a fresh code: 33 bits, against at most three guesses.
 pub const WORDS_DEFAULT: usize = 3;
