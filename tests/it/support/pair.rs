@@ -1,7 +1,9 @@
 //! A sender and a receiver of this machine: real processes, each with state of its own, and a registry of their own.
 
 use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use super::env::{Finished, Home, Invocation, Running};
 use super::random::Random;
@@ -13,9 +15,15 @@ pub(crate) struct Pair {
     pub(crate) home: Home,
 }
 
+/// Held for as long as the tests run, so that every embedded host takes a port of its own: the default one, freed by a
+/// sender that a test killed, would go to the sender of another test before the killed one is started again.
+static DEFAULT_PORT: LazyLock<Option<TcpListener>> =
+    LazyLock::new(|| TcpListener::bind(("::", 9750)).ok());
+
 impl Pair {
     /// An empty home, with a directory `target`.
     pub(crate) fn new() -> Self {
+        LazyLock::force(&DEFAULT_PORT);
         let home = Home::new();
         std::fs::create_dir(home.path().join("target")).unwrap();
         Self { home }
