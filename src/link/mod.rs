@@ -23,11 +23,9 @@ pub mod socket;
 pub mod fault;
 
 pub use crate::wire::Channel;
+pub use crate::wire::frame::FRAME_BYTES_MAX;
 pub use config::{LinkConfig, PathPolicy, TurnServer};
 pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};
-
-/// Largest frame on any channel, header included: what every WebRTC stack and browser accepts without negotiation.
-pub const FRAME_BYTES_MAX: usize = 65_536;
 
 /// Largest session description taken from a peer. Ours are about 2 KiB; a browser's data-only one stays below 8 KiB.
 pub const DESCRIPTION_BYTES_MAX: usize = 64 * 1024;
