@@ -2,6 +2,10 @@
 //!
 //! The module knows neither flags nor files; it stands below `session`, which may not import `cli`.
 
+mod timing;
+
+pub use timing::Timing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,6 +78,8 @@ pub struct CommonOptions {
     pub state_directory: Option<PathBuf>,
     /// Reconnection budget.
     pub retry_for: Duration,
+    /// Intervals, tries and limits that a user may tune.
+    pub timing: Timing,
 }
 
 /// What to send.
