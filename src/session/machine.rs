@@ -13,9 +13,10 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer, LinkState, Path};
 use crate::link::health::{Health, HealthAction};
 use crate::link::{LinkEvent, PathKind};
+use crate::signal::code::Code;
 use crate::signal::protocol::HostMessage;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
-use crate::transfer::message::{ByeReason, Message};
+use crate::transfer::message::{ByeReason, Message, bounded_text};
 use crate::transfer::receiver::{Answer, Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
@@ -129,7 +130,7 @@ impl Session {
     /// The host's socket is open.
     pub fn handle_host_up(&mut self, now: Instant) {
         match &mut self.meeting {
-            Meeting::Opening(opening) => opening.handle_host_up(),
+            Meeting::Opening(opening) => opening.handle_host_up(now),
             Meeting::Joining(joining) => joining.handle_host_up(),
         }
         self.drain(now);
@@ -258,6 +259,16 @@ impl Session {
         self.drain(now);
     }
 
+    /// Sender: the user invites a receiver that lost its record.
+    pub fn handle_invitation(&mut self, code: Code, now: Instant) {
+        if let Meeting::Opening(opening) = &mut self.meeting
+            && let Err(error) = opening.handle_invitation(code, now)
+        {
+            self.fail(error);
+        }
+        self.drain(now);
+    }
+
     /// The user wants to stop: the other side is told that we may come back.
     pub fn handle_stop(&mut self, now: Instant) {
         if self.up.is_some() && !self.has_finished {
@@ -379,6 +390,8 @@ impl Session {
     /// The peer sent what no correct one sends: nothing more of it is believed.
     fn on_violation(&mut self, what: &str) {
         let text = format!("the other side broke the protocol: {what}");
+        let reason = ByeReason::Protocol;
+        self.send(Channel::Control, &Message::Bye { reason, text: bounded_text(what) });
         self.fail(Error::new(ErrorKind::Failure, text));
     }
 
@@ -440,6 +453,10 @@ impl Session {
             }
             MeetingOutput::LinkUp { epoch } => self.on_link_up(epoch, now),
             MeetingOutput::LinkDown { reason } => self.on_link_down(&reason, now),
+            MeetingOutput::CodeOffered => {
+                self.is_over = true;
+                self.outputs.push_back(SessionOutput::CodeOffered);
+            }
             MeetingOutput::Event(event) => self.event(event),
             MeetingOutput::Failed(error) => self.fail(error),
         }

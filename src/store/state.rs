@@ -13,6 +13,7 @@ use super::fs::{
     Access, Directory, File, FileKind, Metadata, ensure_directory, read_file, remove_if_present,
     replace_file,
 };
+use super::invitation::{self, Invitation};
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
 use crate::event::Role;
 use crate::transfer::disk::DiskError;
@@ -266,6 +267,18 @@ impl<D: Directory> StateDirectory<D> {
                 stored == paths && stored_options == options
             }
             Side::Receiver { .. } => false,
+        })
+    }
+
+    /// Leaves an invitation for whoever runs the session, now or next.
+    ///
+    /// # Errors
+    /// [`StateError::NoSession`]; as the system says.
+    pub fn invite(&self, session: SessionId, invitation: &Invitation) -> Result<(), StateError> {
+        let directory = self.session_directory(session)?;
+        invitation::write(&directory, invitation).map_err(|error| {
+            disk_error("write the invitation of session", session.to_string().as_bytes(), &error)
+                .into()
         })
     }
 

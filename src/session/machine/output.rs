@@ -47,6 +47,8 @@ pub enum SessionOutput {
     Event(Event),
     /// A question for the user.
     Ask(Ask),
+    /// Receiver: the code is for something new; begin again with it, without the stored session.
+    CodeOffered,
     /// Receiver: everything is verified and durable here, whether or not the sender knows.
     Finished,
     /// Both sides know that all is settled.
