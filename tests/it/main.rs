@@ -16,6 +16,7 @@ mod conflict;
 mod demo_run;
 mod documents;
 mod end_to_end;
+mod found_again;
 mod hostile;
 mod kill;
 mod meeting;
