@@ -69,6 +69,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
         &[
             "time",
             "link::driver",
+            "link::fault",
             "link::socket",
             "signal::client",
             "signal::host",
@@ -81,7 +82,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     ),
     (&["tokio::", "tokio_tungstenite", "axum::"], DOES_IO),
     (&["std::thread::sleep", "tokio::time::sleep"], DOES_IO),
-    (&["std::fs"], &["store", "cli", "signal::local"]),
+    (&["std::fs"], &["store", "cli", "signal::local", "link::fault"]),
     (
         &["UdpSocket", "TcpStream", "TcpListener", "ToSocketAddrs"],
         &[
