@@ -79,8 +79,7 @@ impl<'a> Transfer<'a> {
     pub(crate) fn new(settings: &'a Settings, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let pair = Pair::new();
-        let rate = MIB << random.below(settings.rate_mib_max.ilog2().into());
-        let rate = rate.max(MIB);
+        let rate = MIB << random.below(u64::from(settings.rate_mib_max.ilog2()) + 1);
         fs::create_dir(pair.path("logs")).unwrap();
         fs::create_dir(pair.path("tree")).unwrap();
         let large = rate * (15 + random.below(20)) + random.below(MIB);
