@@ -50,6 +50,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         move || open(&options, code.as_ref())
     })
     .await??;
+    super::stored::sweep(options.common.state_directory.clone());
     let (state, target, stored, complete) = match opened {
         Opened::Complete { state, target, record } => (state, target, None, Some(record)),
         Opened::Fresh { state, target } => (state, target, None, None),

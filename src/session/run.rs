@@ -39,7 +39,8 @@ const DATA_BURST: usize = 32;
 const WAITING_MAX: usize = 4_096;
 
 /// How long a receiver that has everything looks for a sender that does not know yet.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// A sender that was killed at the end is started again in that time, or by a person who sees that all is there.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
 const STOP_CLOSE: Duration = Duration::from_millis(700);
@@ -235,6 +236,11 @@ impl<R: RoleActions> Runner<R> {
             Happening::Stop => {
                 self.session.handle_stop(now);
                 self.drain().await?;
+                // All is verified and durable: it is only the sender that does not know.
+                if self.session.has_finished() {
+                    self.ending = Some(Ok(()));
+                    return Ok(());
+                }
                 return Err(Error::new(ErrorKind::Interrupted, "stopped"));
             }
             Happening::Tick => self.on_tick(now).await?,
@@ -470,7 +476,7 @@ impl<R: RoleActions> Runner<R> {
                 {
                     self.around.client_pace(HostPace::Urgent);
                     if self.session.has_finished() {
-                        self.farewell = Some(Instant::now() + FAREWELL);
+                        self.begin_farewell().await;
                     }
                 }
                 self.around.ui.emit(event).await;
@@ -479,7 +485,7 @@ impl<R: RoleActions> Runner<R> {
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
                 if !self.session.is_up() {
-                    self.farewell = Some(Instant::now() + FAREWELL);
+                    self.begin_farewell().await;
                 }
             }
             SessionOutput::CodeOffered => {
@@ -490,6 +496,18 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),
         }
         Ok(())
+    }
+
+    /// Everything is here, and the sender is gone before it knew.
+    async fn begin_farewell(&mut self) {
+        if self.farewell.is_none() {
+            self.farewell = Some(Instant::now() + FAREWELL);
+            let message = format!(
+                "everything is here and verified; waiting up to {} s to tell the sender",
+                FAREWELL.as_secs()
+            );
+            self.around.ui.emit(Event::Warning { code: "farewell".to_owned(), message }).await;
+        }
     }
 
     /// Queues a frame for control or pulse. A peer that asks and never reads the answers is cut off.

@@ -56,6 +56,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     })
     .await??;
     let Opened { state, roots, stored, is_resumed } = opened;
+    super::stored::sweep(options.common.state_directory.clone());
     let record = stored.record.clone();
     ui.emit(Event::Session {
         id: record.session.to_string(),
