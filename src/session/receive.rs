@@ -139,7 +139,8 @@ async fn meet(
         stored,
     };
     let link_config = surroundings::link_config(&options.common)?;
-    let session = Session::receiver(joining, config, kept, options.common.retry_for, now);
+    let session = Session::receiver(joining, config, kept, options.common.retry_for, now)
+        .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
         client: crate::signal::client::Client::start(addresses),

@@ -99,7 +99,8 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     if let Some(port) = role.host_port {
         role.remember_port(port);
     }
-    let session = Session::sender(record.session, opening, options.common.retry_for, now);
+    let session = Session::sender(record.session, opening, options.common.retry_for, now)
+        .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
         client: crate::signal::client::Client::start(addresses),
