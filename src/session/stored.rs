@@ -135,19 +135,6 @@ pub fn prune(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error
     Ok(pruned)
 }
 
-/// Discards what expired, beside the run that begins: whatever fails is left for `sessions prune`.
-pub(super) fn sweep(state_directory: Option<PathBuf>) {
-    tokio::task::spawn_blocking(move || match prune(state_directory.as_deref()) {
-        Ok(pruned) if pruned.is_empty() => {}
-        Ok(pruned) => {
-            tracing::info!(target: "rejoin::store", count = pruned.len(), "expired sessions were removed");
-        }
-        Err(error) => {
-            tracing::info!(target: "rejoin::store", %error, "expired sessions were not removed");
-        }
-    });
-}
-
 /// A one-time code for the other side of a session, and the command that uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invited {
