@@ -11,6 +11,8 @@
 )]
 
 mod architecture;
+#[cfg(all(unix, feature = "fault-injection"))]
+mod campaign;
 mod cli;
 mod conflict;
 mod demo_run;
