@@ -1,5 +1,9 @@
 //! Retry schedules as pure values. The clock itself is read by the I/O edges and passed in.
 
+mod breaker;
+
+pub use breaker::CircuitBreaker;
+
 use std::time::Duration;
 
 /// Delays that double from `base` up to `cap`; a value, not a sleep, so that evidence can cut it short with [`reset`](Self::reset).

@@ -39,6 +39,7 @@ pub struct Ui {
     events: mpsc::Sender<Event>,
     questions: mpsc::Sender<Question>,
     stop: watch::Receiver<Option<Stop>>,
+    restart: watch::Receiver<u64>,
     backlog: Arc<Backlog>,
 }
 
@@ -46,6 +47,21 @@ pub struct Ui {
 struct Backlog {
     stalled: AtomicBool,
     dropped: AtomicU64,
+}
+
+/// A person's wishes to have the path renewed, from when this was made.
+#[derive(Clone, Debug)]
+pub struct Restarts {
+    counted: watch::Receiver<u64>,
+}
+
+impl Restarts {
+    /// The next one; never, where the interface has gone. Several in a row count as one. Cancel safe.
+    pub async fn next(&mut self) {
+        if self.counted.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// The interface's end.
@@ -57,6 +73,8 @@ pub struct UiPeer {
     pub questions: mpsc::Receiver<Question>,
     /// Set once to end the run; the session then answers with `ErrorKind::Interrupted` soon.
     pub stop: watch::Sender<Option<Stop>>,
+    /// Counted up whenever a person wants the path renewed.
+    pub restart: watch::Sender<u64>,
 }
 
 /// A connected pair.
@@ -65,9 +83,15 @@ pub fn pair() -> (Ui, UiPeer) {
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let (questions_in, questions) = mpsc::channel(QUESTIONS_MAX);
     let (stop, stopped) = watch::channel(None);
-    let ui =
-        Ui { events: events_in, questions: questions_in, stop: stopped, backlog: Arc::default() };
-    let peer = UiPeer { events, questions, stop };
+    let (restart, restarts) = watch::channel(0);
+    let ui = Ui {
+        events: events_in,
+        questions: questions_in,
+        stop: stopped,
+        restart: restarts,
+        backlog: Arc::default(),
+    };
+    let peer = UiPeer { events, questions, stop, restart };
     (ui, peer)
 }
 
@@ -122,6 +146,12 @@ impl Ui {
             Some(cause) => cause,
             None => std::future::pending().await,
         }
+    }
+
+    /// Follows the wish to have the path renewed.
+    #[must_use]
+    pub fn restarts(&self) -> Restarts {
+        Restarts { counted: self.restart.clone() }
     }
 
     async fn ask<T>(

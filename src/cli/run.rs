@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::output::{Printer, PrinterHandle};
 use super::prompt::{self, Consenting};
-use super::stop::Stops;
+use super::stop::{Stops, Wishes};
 use super::{code_file, usage};
 
 /// What a session gets to wind down after a stop; a whole exit stays below 2 s (P-06). Nothing is lost beyond it:
@@ -65,6 +65,7 @@ impl Run {
         F: Future<Output = Result<Summary, Error>> + Send + 'static,
     {
         let mut stops = Stops::new(self.timeout).map_err(|error| no_runtime(&error))?;
+        let mut wishes = Wishes::new().map_err(|error| no_runtime(&error))?;
         let mut session = tokio::spawn(session);
         let printer = self.printer.handle();
         let interactive = prompt::is_interactive();
@@ -86,6 +87,7 @@ impl Run {
                     abandon_at = Instant::now() + STOP_GRACE;
                     peer.stop.send_replace(stop);
                 }
+                () = wishes.next() => peer.restart.send_modify(|count| *count += 1),
                 () = tokio::time::sleep_until(abandon_at), if stop.is_some() => {
                     session.abort();
                     break (None, false);

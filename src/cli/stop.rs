@@ -1,4 +1,4 @@
-//! What ends a run from outside: signals and `--timeout`.
+//! What reaches a run from outside: what ends it (signals and `--timeout`), and the wish to renew its path (SIGUSR1).
 
 use std::time::Duration;
 
@@ -70,6 +70,31 @@ impl Stops {
                 Stop::Timeout
             }
         }
+    }
+}
+
+/// Wishes to restart ICE by hand: SIGUSR1, which would end the process otherwise. None come on other platforms.
+pub(crate) struct Wishes {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Wishes {
+    /// Takes the signal over. Needs a runtime.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next wish. Cancel safe.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
     }
 }
 

@@ -17,6 +17,8 @@ pub mod config;
 pub mod credit;
 pub mod driver;
 pub mod health;
+pub mod interfaces;
+pub mod quality;
 pub mod socket;
 
 #[cfg(feature = "fault-injection")]

@@ -236,6 +236,16 @@ impl Runtime for LinkRuntime {
     }
 }
 
+/// Every address of this machine that a link could use, loopback included.
+///
+/// # Errors
+/// The system does not give the list.
+pub fn interface_addresses() -> io::Result<Vec<IpAddr>> {
+    let interfaces = rtc::shared::ifaces::ifaces()?;
+    let addresses = interfaces.into_iter().filter_map(|interface| Some(interface.addr?.ip()));
+    Ok(addresses.filter(|address| address.is_loopback() || is_usable(address)).collect())
+}
+
 /// The local addresses a link binds: each usable interface address, and loopback, for a peer on the same machine.
 ///
 /// The stack resolves this anew for every bind, so an ICE restart binds the addresses of that moment.

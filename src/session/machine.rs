@@ -3,26 +3,31 @@
 //! It owns every decision of a run. The loop around it (`run`) carries out what it asks for, and a simulator
 //! can do the same in virtual time.
 
+mod layers;
 mod output;
 mod state;
+mod told;
 
 pub use output::SessionOutput;
 
 use super::meeting::{Joining, MeetingOutput, Opening};
+use super::recovery::{IceRestart, Presence};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer, LinkState, Path};
 use crate::link::health::{Health, HealthAction};
+use crate::link::quality::Quality;
 use crate::link::{LinkEvent, PathKind};
-use crate::signal::code::Code;
+use crate::options::Timing;
 use crate::signal::protocol::HostMessage;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
 use crate::transfer::message::{ByeReason, Message, bounded_text};
-use crate::transfer::receiver::{Answer, Receiver, ReceiverConfig, ReceiverOutput};
+use crate::transfer::receiver::{Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
-use crate::wire::{Channel, SessionId, SessionSecret};
+use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// How long units may be due and not come before a new connection is tried.
@@ -46,6 +51,7 @@ enum Transfer {
 #[derive(Debug)]
 struct Up {
     health: Health,
+    quality: Quality,
     assemblers: [Assembler; 3],
     /// Since when units are due and none came.
     due_since: Option<Instant>,
@@ -57,6 +63,17 @@ pub struct Session {
     meeting: Meeting,
     transfer: Transfer,
     up: Option<Up>,
+    timing: Timing,
+    presence: Presence,
+    ice: IceRestart,
+    /// Our end of the nominated pair.
+    local: Option<IpAddr>,
+    /// Addresses of this machine, as last told; none yet: nothing was.
+    addresses: Vec<IpAddr>,
+    /// Tries to reach the host again, and since when it is away.
+    host_away: Option<(u32, Instant)>,
+    /// What had to move again when the link was lost.
+    at_stake: u64,
     started_at: Instant,
     link_started_at: Option<Instant>,
     lost_at: Option<Instant>,
@@ -107,11 +124,19 @@ impl Session {
         // A run that continues may have nothing left to do but to say so.
         let has_finished =
             matches!(&transfer, Transfer::Receiver(receiver) if receiver.is_finished());
+        let is_receiver = matches!(&meeting, Meeting::Joining(_));
         let is_known = matches!(&meeting, Meeting::Opening(opening) if opening.is_paired());
         let mut session = Self {
             meeting,
             transfer,
             up: None,
+            timing: Timing::default(),
+            presence: Presence::default(),
+            ice: IceRestart::new(is_receiver, &Timing::default()),
+            local: None,
+            addresses: Vec::new(),
+            host_away: None,
+            at_stake: 0,
             started_at: now,
             link_started_at: None,
             lost_at: None,
@@ -129,6 +154,7 @@ impl Session {
 
     /// The host's socket is open.
     pub fn handle_host_up(&mut self, now: Instant) {
+        self.on_host_up(now);
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_host_up(now),
             Meeting::Joining(joining) => joining.handle_host_up(),
@@ -138,6 +164,7 @@ impl Session {
 
     /// The host's socket is gone. A link that is up goes on.
     pub fn handle_host_down(&mut self, now: Instant) {
+        self.on_host_down(now);
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_host_down(),
             Meeting::Joining(joining) => joining.handle_host_down(),
@@ -147,15 +174,18 @@ impl Session {
 
     /// The host said something.
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
+        self.presence.handle_host(&message);
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_host(message, now),
             Meeting::Joining(joining) => joining.handle_host(message, now),
         }
+        self.on_presence(now);
         self.drain(now);
     }
 
     /// The present connection did something.
     pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        let Some(event) = self.on_path_event(event, now) else { return self.drain(now) };
         if let LinkEvent::Path(path) = &event {
             let rtt_ms = path.rtt.map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3);
             let setup =
@@ -180,6 +210,7 @@ impl Session {
     pub fn handle_frame(&mut self, channel: Channel, frame: &Bytes, now: Instant) {
         let Some(up) = &mut self.up else { return };
         up.health.handle_activity();
+        self.ice.handle_activity(now);
         if channel == Channel::Data {
             up.due_since = None;
         }
@@ -224,60 +255,6 @@ impl Session {
         self.drain(now);
     }
 
-    /// The user answered.
-    pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        if let Transfer::Receiver(receiver) = &mut self.transfer {
-            receiver.handle_answer(answer, now);
-        }
-        self.drain(now);
-    }
-
-    /// Sender: what [`SessionOutput::Pair`] asked for is durable.
-    pub fn handle_stored(&mut self, now: Instant) {
-        if let Meeting::Opening(opening) = &mut self.meeting {
-            opening.handle_stored(now);
-        }
-        self.drain(now);
-    }
-
-    /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
-    pub fn handle_paired(
-        &mut self,
-        session: SessionId,
-        secret: &SessionSecret,
-        epoch: u64,
-        state: TargetState,
-        now: Instant,
-    ) {
-        if let Transfer::Unpaired(config) = &self.transfer {
-            self.transfer =
-                Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
-        }
-        if let Meeting::Joining(joining) = &mut self.meeting {
-            joining.handle_stored(session, secret, epoch);
-        }
-        self.drain(now);
-    }
-
-    /// Sender: the user invites a receiver that lost its record.
-    pub fn handle_invitation(&mut self, code: Code, now: Instant) {
-        if let Meeting::Opening(opening) = &mut self.meeting
-            && let Err(error) = opening.handle_invitation(code, now)
-        {
-            self.fail(error);
-        }
-        self.drain(now);
-    }
-
-    /// The user wants to stop: the other side is told that we may come back.
-    pub fn handle_stop(&mut self, now: Instant) {
-        if self.up.is_some() && !self.has_finished {
-            let text = String::new();
-            self.send(Channel::Control, &Message::Bye { reason: ByeReason::Stopped, text });
-        }
-        self.drain(now);
-    }
-
     /// A deadline of [`Self::poll_timeout`] passed, or may have.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(action) = self.up.as_mut().and_then(|up| up.health.handle_timeout(now)) {
@@ -286,6 +263,8 @@ impl Session {
                 HealthAction::Dead => self.on_dead("three pings were not answered", now),
             }
         }
+        self.ice.handle_timeout(now);
+        self.watch_quality(now);
         if self.is_stalled(now) {
             self.on_dead("nothing of what is due came for 15 s", now);
         }
@@ -335,8 +314,10 @@ impl Session {
         let health = self.up.as_ref().map(|up| up.health.poll_timeout());
         let due_since = self.up.as_ref().and_then(|up| up.due_since);
         let stall = due_since.map(|since| (since + STALL_TIMEOUT, "stall"));
+        let ice = self.ice.poll_timeout();
+        let quality = self.up.as_ref().map(|up| up.quality.poll_timeout());
         let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
-        [meeting, transfer, health, stall, lost].into_iter().flatten().min()
+        [meeting, transfer, health, stall, ice, quality, lost].into_iter().flatten().min()
     }
 
     /// What the surroundings shall do next.
@@ -361,6 +342,7 @@ impl Session {
             Message::Pong { number } => {
                 if let Some(up) = &mut self.up {
                     up.health.handle_pong(number, now);
+                    self.ice.set_rtt(up.health.rtt().unwrap_or_default());
                 }
             }
             Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {
@@ -413,6 +395,10 @@ impl Session {
                 self.apply_meeting(output, now);
                 continue;
             }
+            if let Some(output) = self.ice.poll_output() {
+                self.apply_ice(output, now);
+                continue;
+            }
             let has_more = match &mut self.transfer {
                 Transfer::Sender(sender) => {
                     sender.poll_output().map(|output| self.apply_sender(output))
@@ -458,13 +444,21 @@ impl Session {
                 self.outputs.push_back(SessionOutput::CodeOffered);
             }
             MeetingOutput::Event(event) => self.event(event),
+            MeetingOutput::Restart(message) => self.on_restart(message, now),
+            MeetingOutput::Manual => self.outputs.push_back(SessionOutput::Manual),
             MeetingOutput::Failed(error) => self.fail(error),
         }
     }
 
     fn on_link_up(&mut self, epoch: u64, now: Instant) {
-        self.up =
-            Some(Up { health: Health::new(now), assemblers: Default::default(), due_since: None });
+        self.up = Some(Up {
+            health: Health::new(self.timing.ping_interval, self.timing.ping_misses, now),
+            quality: Quality::new(self.progress().bytes, now),
+            assemblers: Default::default(),
+            due_since: None,
+        });
+        self.ice.handle_link_change();
+        self.ice.set_reachable(self.presence.is_reachable(), now);
         self.set_state(LinkState::Connected, "");
         let lost_at = self.lost_at.take();
         self.alone_since = None;
@@ -476,11 +470,12 @@ impl Session {
         if let Some(lost_at) = lost_at {
             self.reconnections += 1;
             let after = now.saturating_duration_since(lost_at);
+            let resent_bytes = std::mem::take(&mut self.at_stake);
             self.event(Event::Recovered {
                 layer: Layer::Connection,
                 after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
                 kept_bytes: self.progress().bytes,
-                resent_bytes: 0,
+                resent_bytes,
             });
         }
     }
@@ -489,6 +484,9 @@ impl Session {
         if self.up.take().is_none() {
             return;
         }
+        self.ice.handle_link_change();
+        self.local = None;
+        self.at_stake = self.bytes_at_stake();
         self.lost_at = Some(now);
         self.alone_since = matches!(self.meeting, Meeting::Opening(_)).then_some(now);
         self.set_state(LinkState::Disconnected, reason);

@@ -85,6 +85,10 @@ pub enum MeetingOutput {
     CodeOffered,
     /// A fact to show.
     Event(Event),
+    /// What the peer says about the path of the connection that is up.
+    Restart(SignalMessage),
+    /// The planned tries are used up: a person may want to know how to continue by hand.
+    Manual,
     /// It cannot go on.
     Failed(Error),
 }

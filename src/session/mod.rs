@@ -1,6 +1,6 @@
 //! A run of a session: the machines, and the one loop that joins them to host, link, disk and user.
 //!
-//! Pure: [`machine`], [`meeting`], [`entropy`]. Everything else is an edge.
+//! Pure: [`machine`], [`meeting`], [`recovery`], [`entropy`]. Everything else is an edge.
 
 mod ending;
 pub mod entropy;
@@ -10,6 +10,7 @@ pub mod meeting;
 mod news;
 mod pace;
 mod receive;
+pub mod recovery;
 mod run;
 mod send;
 mod shell;

@@ -50,6 +50,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         move || open(&options, code.as_ref())
     })
     .await??;
+    surroundings::sweep(options.common.state_directory.clone());
     let (state, target, stored, complete) = match opened {
         Opened::Complete { state, target, record } => (state, target, None, Some(record)),
         Opened::Fresh { state, target } => (state, target, None, None),
@@ -174,7 +175,8 @@ async fn meet(
         feed: is_watching.then_some(feed),
     };
     let link_config = surroundings::link_config(&options.common)?;
-    let session = Session::receiver(joining, config, kept, options.common.retry_for, now);
+    let session = Session::receiver(joining, config, kept, options.common.retry_for, now)
+        .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
         client: crate::signal::client::Client::start(addresses.clone()),

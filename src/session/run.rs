@@ -15,18 +15,22 @@ use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
 use super::news::News;
 use super::pace::Pace;
+use super::recovery::WakeWatch;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
+use crate::link::interfaces::InterfaceWatch;
 use crate::link::{Link, LinkDriver, LinkError, LinkEvent, LinkHandle};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
+use crate::ui::Restarts;
 use crate::wire::Channel;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 
 /// Between two progress events (cli.md: at most five a second).
@@ -39,7 +43,8 @@ const DATA_BURST: usize = 32;
 const WAITING_MAX: usize = 4_096;
 
 /// How long a receiver that has everything looks for a sender that does not know yet.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// A sender that was killed at the end is started again in that time, or by a person who sees that all is there.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
 const STOP_CLOSE: Duration = Duration::from_millis(700);
@@ -83,6 +88,9 @@ struct Runner<R> {
     last_progress: u64,
     farewell: Option<Instant>,
     was_met: bool,
+    interfaces: InterfaceWatch,
+    restarts: Restarts,
+    wake: WakeWatch,
     ending: Option<Result<(), Error>>,
     /// Whether the code is for something new.
     is_replaced: bool,
@@ -100,6 +108,8 @@ enum Happening {
     Answer(Option<Answered>),
     News(Option<News>),
     Stop,
+    Restart,
+    Addresses(Vec<IpAddr>),
     Tick,
 }
 
@@ -115,6 +125,7 @@ pub(super) async fn run<R: RoleActions>(
     let mut runner = Runner {
         farewell: session.has_finished().then(|| now + FAREWELL),
         session,
+        restarts: around.ui.restarts(),
         around,
         host: None,
         is_host_gone: false,
@@ -126,6 +137,8 @@ pub(super) async fn run<R: RoleActions>(
         next_progress: now + PROGRESS_INTERVAL,
         last_progress: 0,
         was_met: false,
+        interfaces: InterfaceWatch::start(),
+        wake: WakeWatch::new(now, SystemTime::now()),
         ending: None,
         is_replaced: false,
     };
@@ -188,6 +201,8 @@ impl<R: RoleActions> Runner<R> {
             news = next_news(news), if news.is_some() => Happening::News(news),
             answer = self.answers.1.recv() => Happening::Answer(answer),
             _ = ui.stopped() => Happening::Stop,
+            () = self.restarts.next() => Happening::Restart,
+            addresses = self.interfaces.changed() => Happening::Addresses(addresses),
             () = tokio::time::sleep_until(wake.into()) => Happening::Tick,
         }
     }
@@ -235,10 +250,18 @@ impl<R: RoleActions> Runner<R> {
             Happening::Stop => {
                 self.session.handle_stop(now);
                 self.drain().await?;
+                // All is verified and durable: it is only the sender that does not know.
+                if self.session.has_finished() {
+                    self.ending = Some(Ok(()));
+                    return Ok(());
+                }
                 return Err(Error::new(ErrorKind::Interrupted, "stopped"));
             }
+            Happening::Restart => self.session.handle_restart(now),
+            Happening::Addresses(addresses) => self.session.handle_addresses(addresses, now),
             Happening::Tick => self.on_tick(now).await?,
         }
+        self.measure(now);
         Ok(())
     }
 
@@ -264,12 +287,14 @@ impl<R: RoleActions> Runner<R> {
                 self.session.handle_host_up(now);
             }
             Some(ClientEvent::Message(message)) => self.session.handle_host(message, now),
-            Some(ClientEvent::Lost { reason, .. }) => {
+            Some(ClientEvent::Lost { reason, retry_in }) => {
                 tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
                 self.host = None;
                 self.session.handle_host_down(now);
+                self.session.handle_host_retry(retry_in, now);
             }
-            Some(ClientEvent::Unreachable { errors, .. }) => {
+            Some(ClientEvent::Unreachable { errors, retry_in }) => {
+                self.session.handle_host_retry(retry_in, now);
                 let is_patient = self.session.is_paired()
                     || self.around.wait_until.is_some_and(|until| now < until);
                 if !is_patient && !self.was_met {
@@ -329,7 +354,21 @@ impl<R: RoleActions> Runner<R> {
         self.session.handle_link(event, now);
     }
 
+    /// Tells the machine how fast the data channel delivers.
+    fn measure(&mut self, now: Instant) {
+        if let Some(connection) = &self.connection
+            && self.around.source.is_some()
+        {
+            let progress = connection.handle.progress(Channel::Data);
+            let is_busy = progress.accepted > progress.acknowledged;
+            self.session.handle_delivery(progress.acknowledged, is_busy, now);
+        }
+    }
+
     async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
+        if let Some(away) = self.wake.handle_tick(now, SystemTime::now()) {
+            self.session.handle_wake(away, now);
+        }
         self.session.handle_timeout(now);
         if now >= self.next_progress {
             self.next_progress = now + PROGRESS_INTERVAL;
@@ -449,7 +488,6 @@ impl<R: RoleActions> Runner<R> {
                 self.around.peer_name.clone_from(&name);
                 let host = self.host.as_ref().map(HostConnection::address);
                 self.around.role.on_peer(member, &name, epoch, host);
-                self.around.client_pace(HostPace::Relaxed);
             }
             SessionOutput::Source(request) => {
                 if let Some(source) = &mut self.around.source {
@@ -465,21 +503,35 @@ impl<R: RoleActions> Runner<R> {
                 // The sender is there: what it is told now, it can answer.
                 if matches!(event, Event::Link { state: crate::event::LinkState::Connected, .. }) {
                     self.farewell = None;
+                    self.around.client_pace(HostPace::Relaxed);
                 }
                 if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
                 {
                     self.around.client_pace(HostPace::Urgent);
                     if self.session.has_finished() {
-                        self.farewell = Some(Instant::now() + FAREWELL);
+                        self.begin_farewell().await;
                     }
                 }
                 self.around.ui.emit(event).await;
+            }
+            SessionOutput::RetryHost => self.around.client.retry_now(),
+            SessionOutput::SendLimit(bytes) => {
+                if let Some(connection) = &self.connection {
+                    connection.handle.set_send_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
+                }
+            }
+            // Credentials are fetched when a link starts; here is where they would be fetched ahead.
+            SessionOutput::Prepare => {}
+            SessionOutput::Manual => {
+                if let Some(command) = self.around.role.resume_command() {
+                    self.around.ui.emit(Event::Manual { command }).await;
+                }
             }
             SessionOutput::Ask(ask) => self.ask(ask),
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
                 if !self.session.is_up() {
-                    self.farewell = Some(Instant::now() + FAREWELL);
+                    self.begin_farewell().await;
                 }
             }
             SessionOutput::CodeOffered => {

@@ -56,6 +56,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     })
     .await??;
     let Opened { state, roots, stored, is_resumed } = opened;
+    surroundings::sweep(options.common.state_directory.clone());
     let record = stored.record.clone();
     ui.emit(Event::Session {
         id: record.session.to_string(),
@@ -115,7 +116,8 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     if is_known {
         role.say_where(stored_port).await;
     }
-    let session = Session::sender(record.session, opening, options.common.retry_for, now);
+    let session = Session::sender(record.session, opening, options.common.retry_for, now)
+        .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
         client: crate::signal::client::Client::start(addresses.clone()),

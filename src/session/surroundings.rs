@@ -161,6 +161,19 @@ pub(super) fn common_arguments(options: &CommonOptions) -> String {
     arguments
 }
 
+/// Discards what expired, beside the run that begins: whatever fails is left for `sessions prune`.
+pub(super) fn sweep(state_directory: Option<std::path::PathBuf>) {
+    tokio::task::spawn_blocking(move || match super::stored::prune(state_directory.as_deref()) {
+        Ok(pruned) if pruned.is_empty() => {}
+        Ok(pruned) => {
+            tracing::info!(target: "rejoin::store", count = pruned.len(), "expired sessions were removed");
+        }
+        Err(error) => {
+            tracing::info!(target: "rejoin::store", %error, "expired sessions were not removed");
+        }
+    });
+}
+
 /// The rooms of this machine.
 fn rooms() -> Option<LocalRooms> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());

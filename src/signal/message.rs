@@ -79,6 +79,22 @@ pub enum SignalMessage {
         /// Why.
         reason: ByeReason,
     },
+    /// Restarts ICE in the connection that is there (K-18, layer A).
+    RestartOffer {
+        /// Counts the restarts of a connection from 1; the answer echoes it (K-15).
+        generation: u64,
+        /// SDP, at most [`SDP_BYTES_MAX`].
+        sdp: String,
+    },
+    /// The answer to [`RestartOffer`](Self::RestartOffer).
+    RestartAnswer {
+        /// The restart it answers.
+        generation: u64,
+        /// SDP, at most [`SDP_BYTES_MAX`].
+        sdp: String,
+    },
+    /// The sender asks the receiver, who alone offers, for a restart: its own path is gone (V-20).
+    RestartRequest,
 }
 
 /// Why a [`SignalMessage::ReconnectOffer`] was not answered with a description.
@@ -130,14 +146,18 @@ impl SignalMessage {
         match self {
             Self::Offer { sdp, .. }
             | Self::Answer { sdp, .. }
-            | Self::ReconnectOffer { sdp, .. } => check_sdp(sdp),
+            | Self::ReconnectOffer { sdp, .. }
+            | Self::RestartOffer { sdp, .. }
+            | Self::RestartAnswer { sdp, .. } => check_sdp(sdp),
             Self::ReconnectAnswer { sdp, refusal, .. } => match refusal {
                 Some(_) if !sdp.is_empty() => Err(CodecError::Malformed),
                 Some(_) => Ok(()),
                 None => check_sdp(sdp),
             },
             Self::Candidate { candidate, .. } => check_size(candidate, CANDIDATE_BYTES_MAX),
-            Self::CandidatesEnd { .. } | Self::Stored | Self::Bye { .. } => Ok(()),
+            Self::CandidatesEnd { .. } | Self::Stored | Self::Bye { .. } | Self::RestartRequest => {
+                Ok(())
+            }
         }
     }
 
@@ -162,6 +182,9 @@ impl SignalMessage {
             Self::ReconnectAnswer { .. } => "ReconnectAnswer",
             Self::Stored => "Stored",
             Self::Bye { .. } => "Bye",
+            Self::RestartOffer { .. } => "RestartOffer",
+            Self::RestartAnswer { .. } => "RestartAnswer",
+            Self::RestartRequest => "RestartRequest",
         }
     }
 }
@@ -268,6 +291,11 @@ mod tests {
             SignalMessage::Bye { reason: ByeReason::Failed }.encode().unwrap(),
             [1, 0, 7, 4]
         );
+        let restart = SignalMessage::RestartOffer { generation: 3, sdp: "v=0".to_owned() };
+        assert_eq!(restart.encode().unwrap(), [1, 0, 8, 3, 3, b'v', b'=', b'0']);
+        let answer = SignalMessage::RestartAnswer { generation: 3, sdp: "v=0".to_owned() };
+        assert_eq!(answer.encode().unwrap(), [1, 0, 9, 3, 3, b'v', b'=', b'0']);
+        assert_eq!(SignalMessage::RestartRequest.encode().unwrap(), [1, 0, 10]);
     }
 
     #[test]

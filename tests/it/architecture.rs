@@ -19,9 +19,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The pure part of a session: no edge of it.
     (
         "session::machine",
-        &["wire", "time", "transfer", "signal", "link", "error", "event", "session"],
+        &["wire", "time", "transfer", "signal", "link", "error", "event", "options", "session"],
     ),
-    ("session::meeting", &["wire", "time", "signal", "link", "error", "event", "session"]),
+    (
+        "session::meeting",
+        &["wire", "time", "signal", "link", "error", "event", "options", "session"],
+    ),
+    ("session::recovery", &["wire", "signal", "link", "options", "session"]),
     ("session::entropy", &["signal"]),
     ("options", &["wire", "transfer", "signal", "link"]),
     ("question", &["error", "event", "options"]),
@@ -43,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const DOES_IO: &[&str] = &[
     "link::driver",
     "link::socket",
+    "link::interfaces",
     // Cuts the network of a running process, for tests only.
     "link::fault",
     "signal::client",
@@ -55,6 +60,7 @@ const DOES_IO: &[&str] = &[
     "session::receive",
     "session::host",
     "session::surroundings",
+    "session::news",
     // Queues only.
     "question",
     "ui",

@@ -23,6 +23,7 @@ mod hostile;
 mod kill;
 mod meeting;
 mod policy;
+mod sessions;
 mod simulation;
 mod store_crash;
 mod store_source;

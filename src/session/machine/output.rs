@@ -49,6 +49,14 @@ pub enum SessionOutput {
     Ask(Ask),
     /// Receiver: the code is for something new; begin again with it, without the stored session.
     CodeOffered,
+    /// There is reason to believe that the host can be reached again: try now.
+    RetryHost,
+    /// Bytes that may wait in the stack to be sent, from now on.
+    SendLimit(u64),
+    /// The link is poor: what a new one would need (fresh credentials of relays) is to be fetched ahead.
+    Prepare,
+    /// The planned tries are used up: tell how to continue by hand.
+    Manual,
     /// Receiver: everything is verified and durable here, whether or not the sender knows.
     Finished,
     /// Both sides know that all is settled.

@@ -9,39 +9,28 @@
 
 mod code_room;
 mod config;
+mod retry;
+mod signals;
 
 use config::refusal;
 pub use config::{Entrance, JoiningConfig};
 
-use super::{
-    ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line,
-};
+use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Layer};
 use crate::link::{LinkCommand, LinkEvent};
+use crate::options::Timing;
 use crate::session::entropy::Entropy;
+use crate::session::recovery::Schedule;
 use crate::signal::join::{Admitted, JoinError, JoinPayload, Joiner, Rejection};
 use crate::signal::message::{Attempt, Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
 use crate::signal::{MemberToken, RoomName};
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a receiver is told whose code leads nowhere.
 pub const NO_SUCH_CODE: &str = "no sender has this code: it is wrong, used or expired";
-
-/// Delays before the tries of a new connection (F-08): 62 s in all.
-const RETRY_DELAYS: [Duration; 5] = [
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-    Duration::from_secs(32),
-];
-
-/// After them, one try in this time.
-const RETRY_SLOW: Duration = Duration::from_secs(60);
 
 /// Candidates of ours that wait for the welcome.
 const CANDIDATES_MAX: usize = 100;
@@ -83,8 +72,11 @@ pub struct Joining {
     /// The deposit that was answered last: it is good for one join.
     used_deposit: Option<Vec<u8>>,
     attempt: u64,
-    /// Tries since the link was last up.
-    tries: usize,
+    schedule: Schedule,
+    /// Whether host and sender are there.
+    is_reachable: bool,
+    /// Welcomes that were late, repeated or of another try (X2).
+    stale_answers: u64,
     lost_at: Option<Instant>,
     was_up: bool,
     candidates: VecDeque<SignalMessage>,
@@ -121,7 +113,9 @@ impl Joining {
             deposit_seen: None,
             used_deposit: None,
             attempt: 0,
-            tries: 0,
+            schedule: Schedule::new(&Timing::default()),
+            is_reachable: false,
+            stale_answers: 0,
             lost_at,
             was_up: false,
             candidates: VecDeque::new(),
@@ -198,7 +192,7 @@ impl Joining {
                 if let Phase::Connecting { is_open, .. } = &mut self.phase {
                     *is_open = true;
                 }
-                self.open();
+                self.open(now);
             }
             LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string(), now),
             LinkEvent::Ice(_) | LinkEvent::Path(_) => {}
@@ -211,7 +205,13 @@ impl Joining {
     }
 
     /// What [`MeetingOutput::Pair`] asked for is durable: the code is spent, and the session has its own room.
-    pub fn handle_stored(&mut self, session: SessionId, secret: &SessionSecret, epoch: u64) {
+    pub fn handle_stored(
+        &mut self,
+        session: SessionId,
+        secret: &SessionSecret,
+        epoch: u64,
+        now: Instant,
+    ) {
         self.owes_storing = false;
         self.session = Some(session);
         let message = match &mut self.phase {
@@ -226,7 +226,7 @@ impl Joining {
         self.joiner = Joiner::for_session(secret, self.config.capabilities, epoch);
         self.deposit = None;
         self.enter();
-        self.open();
+        self.open(now);
     }
 
     /// A deadline of [`Self::poll_timeout`] passed, or may have.
@@ -290,6 +290,7 @@ impl Joining {
 
     /// Starts a connection and asks for its offer.
     fn start(&mut self, now: Instant) {
+        self.schedule.handle_try(now);
         self.attempt += 1;
         self.offer = None;
         // A hello with the offer of an earlier connection is of no use any more: this is another run.
@@ -336,7 +337,7 @@ impl Joining {
                 return self.on_link_lost("the sender started again", now);
             }
             // The sender is there: no reason to wait any longer.
-            Phase::Waiting(Some(_)) if is_news => self.start(now),
+            Phase::Waiting(Some(_)) if is_news => self.handle_evidence(now),
             // The welcome comes before the renewed deposit: this one never saw our hello.
             Phase::Greeted(_) if is_new => self.phase = Phase::Offering(now + OPEN_TIMEOUT),
             Phase::Greeted(_) => {}
@@ -359,8 +360,8 @@ impl Joining {
         }
         let attempt = Attempt(self.attempt);
         let offer = match self.session {
-            Some(session) if self.was_up || self.tries > 0 => {
-                let epoch = self.attempt;
+            Some(session) if self.was_up || self.schedule.tries() > 0 => {
+                let epoch = self.joiner.next_epoch(deposit);
                 SignalMessage::ReconnectOffer { session, epoch, attempt, sdp: sdp.clone() }
             }
             Some(_) | None => SignalMessage::Offer { attempt, sdp: sdp.clone() },
@@ -388,6 +389,7 @@ impl Joining {
             Ok(JoinPayload::Welcome(welcome)) if matches!(self.phase, Phase::Greeted(_)) => {
                 match self.joiner.handle_welcome(from, &welcome) {
                     Ok(admitted) => self.on_admitted(room, admitted, now),
+                    Err(JoinError::Stale) => self.on_stale_answer(from),
                     Err(error) => self.on_join_error(&error),
                 }
             }
@@ -399,25 +401,19 @@ impl Joining {
                     Phase::Connecting { way, .. } | Phase::Connected { way } => way,
                     Phase::Waiting(_) | Phase::Offering(_) | Phase::Greeted(_) => return,
                 };
-                if (way.room, way.peer) != (room, from) {
+                if way.peer != from {
                     return;
                 }
+                let attempt = way.attempt;
                 match way.channel.0.open(&envelope) {
-                    Ok(SignalMessage::Candidate { attempt, candidate })
-                        if attempt == way.attempt =>
-                    {
-                        let candidate = candidate_from_line(candidate);
-                        self.outputs
-                            .push_back(MeetingOutput::Link(LinkCommand::AddCandidate(candidate)));
-                    }
-                    Ok(_) => {}
+                    Ok(message) => self.on_signal(message, attempt),
                     Err(error) => {
                         tracing::warn!(target: "rejoin::signal", %error, "an envelope was refused");
                     }
                 }
             }
-            Ok(JoinPayload::Hello(_) | JoinPayload::Welcome(_) | JoinPayload::Rejected(_))
-            | Err(_) => {
+            Ok(JoinPayload::Welcome(_)) => self.on_stale_answer(from),
+            Ok(JoinPayload::Hello(_) | JoinPayload::Rejected(_)) | Err(_) => {
                 tracing::warn!(target: "rejoin::signal", %from, "a payload that is not awaited");
             }
         }
@@ -425,16 +421,12 @@ impl Joining {
 
     fn on_admitted(&mut self, room: RoomName, admitted: Admitted, now: Instant) {
         let Admitted { member, epoch, secret, introduction, first, channel, .. } = admitted;
-        let Some(
-            SignalMessage::Answer { attempt, sdp }
-            | SignalMessage::ReconnectAnswer { attempt, sdp, .. },
-        ) = first
-        else {
+        let Some((attempt, sdp)) = signals::answered(first, self.session, epoch) else {
             return self.on_link_lost("the sender answered without a description", now);
         };
         // An answer to an earlier offer of ours would describe another connection (X2).
         if attempt != Attempt(self.attempt) {
-            return;
+            return self.on_stale_answer(member);
         }
         let name = introduction.name;
         if let Some(secret) = secret {
@@ -456,7 +448,7 @@ impl Joining {
     }
 
     /// The link counts as up when its channels are open and nothing is left to be stored.
-    fn open(&mut self) {
+    fn open(&mut self, now: Instant) {
         if self.owes_storing || !matches!(self.phase, Phase::Connecting { is_open: true, .. }) {
             return;
         }
@@ -464,7 +456,7 @@ impl Joining {
             std::mem::replace(&mut self.phase, Phase::Waiting(None))
         {
             self.phase = Phase::Connected { way };
-            self.tries = 0;
+            self.schedule.handle_up(now);
             self.lost_at = None;
             self.was_up = true;
             self.outputs.push_back(MeetingOutput::LinkUp { epoch });
@@ -475,7 +467,7 @@ impl Joining {
         if self.is_over {
             return;
         }
-        let was_connected = matches!(self.phase, Phase::Connected { .. });
+        let was_connected = self.is_up();
         self.outputs.push_back(MeetingOutput::StopLink);
         self.lost_at.get_or_insert(now);
         if was_connected {
@@ -484,25 +476,7 @@ impl Joining {
         if self.is_out_of_time(now) {
             return self.give_up();
         }
-        let planned = RETRY_DELAYS.get(self.tries).copied();
-        self.tries += 1;
-        let delay = planned
-            .unwrap_or(RETRY_SLOW)
-            .mul_f64(0.8 + 0.4 * f64::from(self.entropy.next_u32()) / f64::from(u32::MAX));
-        // A sender that left a fresh deposit waits for us: that is evidence enough to try at once, once.
-        let has_evidence = was_connected
-            && self
-                .deposit
-                .as_ref()
-                .is_some_and(|(_, deposit)| self.used_deposit.as_ref() != Some(deposit));
-        let delay = if has_evidence { Duration::ZERO } else { delay };
-        self.outputs.push_back(MeetingOutput::Event(Event::Reconnecting {
-            layer: Layer::Connection,
-            attempt: u32::try_from(self.tries).unwrap_or(u32::MAX),
-            of: RETRY_DELAYS.len() as u32,
-            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-        }));
-        self.phase = Phase::Waiting(Some(now + delay));
+        self.plan(now);
         // Asks for the sender's present deposit, in case the one we know was used.
         self.has_asked = self.is_host_up;
         self.enter();

@@ -8,10 +8,9 @@
 
 mod doors;
 mod invitation;
+mod signals;
 
-use super::{
-    ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, candidate_from_line,
-};
+use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
 use crate::error::Error;
 use crate::event::Event;
 use crate::link::{LinkCommand, LinkEvent};
@@ -65,6 +64,7 @@ struct Answering {
     proved: Proved,
     room: RoomName,
     attempt: crate::signal::message::Attempt,
+    kind: signals::OfferKind,
     answer: Option<String>,
     is_stored: bool,
     deadline: Instant,
@@ -346,7 +346,7 @@ impl Opening {
                     Phase::Connecting { way, .. } | Phase::Connected { way } => way,
                     Phase::Idle | Phase::Answering(_) => return,
                 };
-                if (way.room, way.peer) != (room, from) {
+                if way.peer != from {
                     return;
                 }
                 let attempt = way.attempt;
@@ -396,9 +396,8 @@ impl Opening {
     }
 
     fn on_proved(&mut self, room: RoomName, mut proved: Proved, now: Instant) {
-        let offer = proved.first.take();
-        let (Some(SignalMessage::Offer { attempt, sdp })
-        | Some(SignalMessage::ReconnectOffer { attempt, sdp, .. })) = offer
+        let Some((attempt, sdp, kind)) =
+            signals::offered(proved.first.take(), &self.config, proved.epoch)
         else {
             return;
         };
@@ -435,7 +434,7 @@ impl Opening {
         self.candidates.clear();
         let deadline = now + ANSWER_TIMEOUT;
         let answering =
-            Answering { proved, room, attempt, answer: None, is_stored, deadline, epoch };
+            Answering { proved, room, attempt, kind, answer: None, is_stored, deadline, epoch };
         self.phase = Phase::Answering(Box::new(answering));
         self.outputs.push_back(MeetingOutput::StartLink);
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::Answer { offer: sdp }));
@@ -450,11 +449,11 @@ impl Opening {
         let Phase::Answering(answering) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
-        let Answering { proved, room, attempt, answer, epoch, .. } = *answering;
+        let Answering { proved, room, attempt, kind, answer, epoch, .. } = *answering;
         let introduction =
             Introduction { name: self.config.name.clone(), session: Some(self.config.session) };
         let peer = proved.member;
-        let answer = answer.map(|sdp| SignalMessage::Answer { attempt, sdp });
+        let answer = answer.map(|sdp| kind.answer(attempt, sdp));
         match proved.welcome(&introduction, answer) {
             Ok((payload, channel)) => {
                 self.host(ClientMessage::Relay { room, to: peer, payload });
@@ -466,33 +465,6 @@ impl Opening {
                 }
             }
             Err(error) => self.on_link_lost(&error.to_string()),
-        }
-    }
-
-    fn on_signal(
-        &mut self,
-        message: SignalMessage,
-        attempt: crate::signal::message::Attempt,
-        from: MemberId,
-    ) {
-        match message {
-            SignalMessage::Candidate { attempt: of, candidate } if of == attempt => {
-                let candidate = candidate_from_line(candidate);
-                self.outputs.push_back(MeetingOutput::Link(LinkCommand::AddCandidate(candidate)));
-            }
-            SignalMessage::Stored => {
-                if let Some(door) = &mut self.code {
-                    door.opener.handle_stored(from);
-                }
-                self.spend_code(from);
-            }
-            SignalMessage::Candidate { .. }
-            | SignalMessage::CandidatesEnd { .. }
-            | SignalMessage::Offer { .. }
-            | SignalMessage::Answer { .. }
-            | SignalMessage::ReconnectOffer { .. }
-            | SignalMessage::ReconnectAnswer { .. }
-            | SignalMessage::Bye { .. } => {}
         }
     }
 

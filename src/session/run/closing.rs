@@ -1,13 +1,26 @@
 //! The end of a run: last words, stores, and what is left to be found again.
 
-use super::{Ended, RoleActions, Runner, STOP_CLOSE};
+use super::{Ended, FAREWELL, RoleActions, Runner, STOP_CLOSE};
 use crate::error::{Error, ErrorKind};
+use crate::event::Event;
 use crate::session::ending;
 use crate::store::OsDirectory;
 use crate::store::target::TargetStore;
 use std::time::Instant;
 
 impl<R: RoleActions> Runner<R> {
+    /// Everything is here, and the sender is gone before it knew.
+    pub(super) async fn begin_farewell(&mut self) {
+        if self.farewell.is_none() {
+            self.farewell = Some(Instant::now() + FAREWELL);
+            let message = format!(
+                "everything is here and verified; waiting up to {} s to tell the sender",
+                FAREWELL.as_secs()
+            );
+            self.around.ui.emit(Event::Warning { code: "farewell".to_owned(), message }).await;
+        }
+    }
+
     /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
     pub(super) async fn close(mut self, outcome: Result<(), Error>) -> Result<Ended, Error> {
         self.send_waiting();

@@ -166,6 +166,13 @@ impl Joiner {
         self.last_epoch
     }
 
+    /// The epoch that a join by this deposit would have; 0 if the deposit is unusable.
+    #[must_use]
+    pub fn next_epoch(&self, deposit: &[u8]) -> u64 {
+        let left = Deposit::decode(deposit).map_or(0, |deposit| deposit.last_epoch);
+        self.last_epoch.max(left).checked_add(1).unwrap_or(0)
+    }
+
     /// The opener's proof.
     ///
     /// # Errors

@@ -67,6 +67,12 @@ impl FileState {
 }
 
 impl Receiver {
+    /// Bytes of a unit that has not come whole: they are lost with the link.
+    #[must_use]
+    pub fn unsettled_bytes(&self) -> u64 {
+        self.incoming.as_ref().map_or(0, |incoming| incoming.bytes - incoming.bytes_left)
+    }
+
     /// Sets up the large files of a decided page, with what earlier runs have of them, and publishes what is whole.
     pub(super) fn start_files(&mut self, number: u64) {
         let Some(state) = self.window.get(&number) else {

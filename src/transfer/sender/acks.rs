@@ -8,6 +8,12 @@ use crate::transfer::manifest::{EntryIndex, EntryKind};
 use crate::transfer::ranges::Ranges;
 
 impl Sender {
+    /// Bytes of units that were sent on the present link and are not acknowledged.
+    #[must_use]
+    pub fn unacked_bytes(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.unacked_bytes)
+    }
+
     /// Units are durable at the receiver.
     pub(super) fn on_ack(&mut self, units: &Ranges) {
         for unit in units

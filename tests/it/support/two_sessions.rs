@@ -787,7 +787,11 @@ impl Pair {
             }
             SessionOutput::Ask(ask) => self.fail(&format!("nobody answers {ask:?}")),
             SessionOutput::CodeOffered => self.fail("no side names a code beside its session"),
-            SessionOutput::Finished => {}
+            SessionOutput::Finished
+            | SessionOutput::RetryHost
+            | SessionOutput::SendLimit(_)
+            | SessionOutput::Prepare
+            | SessionOutput::Manual => {}
             SessionOutput::Done => self.finish(side, Ending::Done),
             SessionOutput::Failed(error) => self.finish(side, Ending::Failed(error)),
         }

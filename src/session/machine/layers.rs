@@ -1,0 +1,252 @@
+//! How a session gets its link back: what reaches the layers of [`crate::session::recovery`], and what comes of them.
+
+use super::{Meeting, Session, SessionOutput, Transfer};
+use crate::event::{Event, Layer, LinkState};
+use crate::link::LinkEvent;
+use crate::link::quality::Verdict;
+use crate::options::Timing;
+use crate::session::recovery::{IceOutput, IceRestart};
+use crate::signal::message::SignalMessage;
+use crate::transfer::message::Message;
+use crate::wire::Channel;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Tries to reach a host that the schedule of layer B counts before it only repeats itself (S-06).
+const HOST_TRIES: u32 = 5;
+
+impl Session {
+    /// With other intervals and tries than the usual ones.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self.ice = IceRestart::new(matches!(self.meeting, Meeting::Joining(_)), &timing);
+        if let Meeting::Joining(joining) = &mut self.meeting {
+            joining.set_timing(&timing);
+        }
+        self
+    }
+
+    /// The host could not be reached, or its socket broke; the next try comes after `retry_in`.
+    pub fn handle_host_retry(&mut self, retry_in: Duration, now: Instant) {
+        // Before there was a link, the one who waits for the host says so.
+        if self.up.is_none() && self.lost_at.is_none() {
+            return;
+        }
+        let (attempt, _) = self.host_away.get_or_insert((0, now));
+        *attempt = attempt.saturating_add(1);
+        let attempt = *attempt;
+        let delay_ms = millis(retry_in);
+        self.event(Event::Reconnecting { layer: Layer::Host, attempt, of: HOST_TRIES, delay_ms });
+    }
+
+    /// The addresses of this machine, whenever they change.
+    pub fn handle_addresses(&mut self, addresses: Vec<IpAddr>, now: Instant) {
+        let is_new = |address: &IpAddr| !self.addresses.contains(address);
+        let has_come = !self.addresses.is_empty() && addresses.iter().any(is_new);
+        let was_ours = self.local.is_some_and(|local| self.addresses.contains(&local));
+        let is_gone = was_ours && self.local.is_some_and(|local| !addresses.contains(&local));
+        tracing::info!(target: "rejoin::resource", count = addresses.len(), has_come, is_gone, "addresses changed");
+        self.addresses = addresses;
+        if is_gone {
+            self.ice.handle_address_gone(now);
+        }
+        if has_come {
+            self.on_evidence(now);
+        }
+        self.drain(now);
+    }
+
+    /// The machine slept, or this process was stopped: what is known of link and host is old.
+    pub fn handle_wake(&mut self, away: Duration, now: Instant) {
+        tracing::info!(target: "rejoin::activity", ?away, "awake again");
+        self.ping(now);
+        self.on_evidence(now);
+        self.drain(now);
+    }
+
+    /// A person wants the path renewed (K-16).
+    pub fn handle_restart(&mut self, now: Instant) {
+        if self.up.is_some() {
+            self.ice.handle_request(now);
+        } else {
+            self.on_evidence(now);
+        }
+        self.drain(now);
+    }
+
+    /// Bytes of the data channel that the peer's end of the connection has, in all, and whether more are under way.
+    pub fn handle_delivery(&mut self, acknowledged: u64, is_busy: bool, now: Instant) {
+        let Some(up) = &mut self.up else { return };
+        if let Some(rate) = up.quality.handle_delivery(acknowledged, is_busy, now) {
+            // What waits in the stack stands before every acknowledgement: a second of it is enough (design §5).
+            let limit = rate.min(self.timing.buffer_limit);
+            self.outputs.push_back(SessionOutput::SendLimit(limit));
+        }
+    }
+
+    /// Descriptions that were late, repeated or foreign, and were dropped (X2).
+    #[must_use]
+    pub const fn stale_answers(&self) -> u64 {
+        let meeting = match &self.meeting {
+            Meeting::Opening(_) => 0,
+            Meeting::Joining(joining) => joining.stale_answers(),
+        };
+        meeting + self.ice.dropped()
+    }
+
+    pub(super) fn on_host_up(&mut self, now: Instant) {
+        self.presence.handle_host_up();
+        if let Some((_, since)) = self.host_away.take() {
+            let after = now.saturating_duration_since(since);
+            let kept_bytes = self.progress().bytes;
+            let (layer, after_ms) = (Layer::Host, millis(after));
+            self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes: 0 });
+        }
+        if let Meeting::Joining(joining) = &mut self.meeting {
+            joining.handle_evidence(now);
+        }
+    }
+
+    pub(super) fn on_host_down(&mut self, now: Instant) {
+        self.presence.handle_host_down();
+        self.on_presence(now);
+    }
+
+    /// Who is at the host may have changed.
+    pub(super) fn on_presence(&mut self, now: Instant) {
+        let is_reachable = self.presence.is_reachable();
+        self.ice.set_reachable(is_reachable && self.up.is_some(), now);
+        if let Meeting::Joining(joining) = &mut self.meeting {
+            joining.set_reachable(is_reachable, now);
+        }
+    }
+
+    /// Takes what concerns the path of the link that is up; gives back what is the meeting's.
+    pub(super) fn on_path_event(&mut self, event: LinkEvent, now: Instant) -> Option<LinkEvent> {
+        match event {
+            LinkEvent::LocalDescription { sdp, ice_restart: true } => {
+                self.ice.handle_description(sdp, now);
+                None
+            }
+            LinkEvent::Ice(state) => {
+                if self.up.is_some() {
+                    self.ice.handle_ice(state, now);
+                }
+                Some(event)
+            }
+            LinkEvent::Path(ref path) => {
+                self.local = Some(path.local.ip());
+                Some(event)
+            }
+            LinkEvent::LocalDescription { .. }
+            | LinkEvent::LocalCandidate(_)
+            | LinkEvent::CandidatesEnd
+            | LinkEvent::Open
+            | LinkEvent::Closed { .. } => Some(event),
+        }
+    }
+
+    /// The peer speaks of the path.
+    pub(super) fn on_restart(&mut self, message: SignalMessage, now: Instant) {
+        match message {
+            SignalMessage::RestartOffer { generation, sdp } => {
+                self.ice.handle_offer(generation, sdp, now);
+            }
+            SignalMessage::RestartAnswer { generation, sdp } => {
+                self.ice.handle_answer(generation, sdp, now);
+            }
+            SignalMessage::RestartRequest => self.ice.handle_request(now),
+            SignalMessage::Offer { .. }
+            | SignalMessage::Answer { .. }
+            | SignalMessage::Candidate { .. }
+            | SignalMessage::CandidatesEnd { .. }
+            | SignalMessage::ReconnectOffer { .. }
+            | SignalMessage::ReconnectAnswer { .. }
+            | SignalMessage::Stored
+            | SignalMessage::Bye { .. } => {}
+        }
+    }
+
+    pub(super) fn apply_ice(&mut self, output: IceOutput, now: Instant) {
+        match output {
+            IceOutput::Link(command) => self.outputs.push_back(SessionOutput::Link(command)),
+            IceOutput::Signal(message) => {
+                let is_sent = match &mut self.meeting {
+                    Meeting::Opening(opening) => opening.send(&message),
+                    Meeting::Joining(joining) => joining.send(&message),
+                };
+                tracing::debug!(target: "rejoin::ice_restart", ?message, is_sent, "restart");
+            }
+            IceOutput::Ping => self.ping(now),
+            IceOutput::Lost(reason) => {
+                tracing::info!(target: "rejoin::ice", reason, "the path is lost");
+                self.set_state(LinkState::Disconnected, reason);
+            }
+            IceOutput::Restarting { attempt, of } => {
+                tracing::info!(target: "rejoin::ice_restart", attempt, of, "restarting ICE");
+                self.event(Event::Reconnecting { layer: Layer::Ice, attempt, of, delay_ms: 0 });
+            }
+            IceOutput::Recovered { after } => {
+                self.set_state(LinkState::Connected, "");
+                self.event(Event::Recovered {
+                    layer: Layer::Ice,
+                    after_ms: millis(after),
+                    kept_bytes: self.progress().bytes,
+                    resent_bytes: 0,
+                });
+            }
+            IceOutput::GiveUp(reason) => self.on_dead(reason, now),
+        }
+    }
+
+    /// Warns of a poor link, and has prepared what its successor needs. It never ends one that makes progress.
+    pub(super) fn watch_quality(&mut self, now: Instant) {
+        let verified = self.progress().bytes;
+        let Some(up) = &mut self.up else { return };
+        let rtt = up.health.rtt();
+        let is_due = up.due_since.is_some() || matches!(self.transfer, Transfer::Sender(_));
+        match up.quality.handle_timeout(rtt, verified, is_due, now) {
+            Some(Verdict::Poor(score)) => {
+                tracing::info!(target: "rejoin::activity", score, "the link is poor");
+                self.outputs.push_back(SessionOutput::Prepare);
+                self.event(Event::Warning {
+                    code: "link_poor".to_owned(),
+                    message: "the connection is poor; it goes on, and another one is prepared"
+                        .to_owned(),
+                });
+            }
+            Some(Verdict::Good(score)) => {
+                tracing::info!(target: "rejoin::activity", score, "the link is good again");
+            }
+            None => {}
+        }
+    }
+
+    /// What went over the wire and is not known to be durable.
+    pub(super) fn bytes_at_stake(&self) -> u64 {
+        match &self.transfer {
+            Transfer::Sender(sender) => sender.unacked_bytes(),
+            Transfer::Receiver(receiver) => receiver.unsettled_bytes(),
+            Transfer::Unpaired(_) => 0,
+        }
+    }
+
+    fn on_evidence(&mut self, now: Instant) {
+        self.outputs.push_back(SessionOutput::RetryHost);
+        if let Meeting::Joining(joining) = &mut self.meeting {
+            joining.handle_evidence(now);
+        }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        if let Some(up) = &mut self.up {
+            let number = up.health.ping_now(now);
+            self.send(Channel::Pulse, &Message::Ping { number });
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,61 @@
+//! When the receiver tries again, and what makes it hurry.
+
+use super::{Joining, Phase};
+use crate::event::{Event, Layer};
+use crate::options::Timing;
+use crate::session::meeting::MeetingOutput;
+use crate::session::recovery::Schedule;
+use crate::wire::MemberId;
+use std::time::Instant;
+
+impl Joining {
+    /// Other delays and tries than the usual ones.
+    pub fn set_timing(&mut self, timing: &Timing) {
+        self.schedule = Schedule::new(timing);
+    }
+
+    /// Whether host and sender are there; that they have come is reason to try at once.
+    pub fn set_reachable(&mut self, is_reachable: bool, now: Instant) {
+        let has_come = is_reachable && !std::mem::replace(&mut self.is_reachable, is_reachable);
+        if has_come {
+            self.handle_evidence(now);
+        }
+    }
+
+    /// There is reason to believe that a try would work now; cuts a planned wait short, and nothing else.
+    pub fn handle_evidence(&mut self, now: Instant) {
+        if let Phase::Waiting(Some(planned)) = self.phase {
+            let at = self.schedule.handle_evidence(planned, self.entropy.next_u32(), now);
+            self.phase = Phase::Waiting(Some(at));
+        }
+    }
+
+    /// Welcomes that were late, repeated or of another try, and were dropped (X2).
+    #[must_use]
+    pub const fn stale_answers(&self) -> u64 {
+        self.stale_answers
+    }
+
+    /// The link is lost, or a try failed: the next one.
+    pub(super) fn plan(&mut self, now: Instant) {
+        let jitter = self.entropy.next_u32();
+        let plan = self.schedule.handle_lost(self.is_reachable, jitter, now);
+        let delay = plan.at.saturating_duration_since(now);
+        tracing::debug!(target: "rejoin::recovery", attempt = plan.attempt, ?delay, "another try");
+        self.outputs.push_back(MeetingOutput::Event(Event::Reconnecting {
+            layer: Layer::Connection,
+            attempt: plan.attempt,
+            of: self.schedule.tries_max(),
+            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        }));
+        if plan.is_manual {
+            self.outputs.push_back(MeetingOutput::Manual);
+        }
+        self.phase = Phase::Waiting(Some(plan.at));
+    }
+
+    pub(super) fn on_stale_answer(&mut self, from: MemberId) {
+        self.stale_answers += 1;
+        tracing::info!(target: "rejoin::recovery", %from, count = self.stale_answers, "a late answer was dropped");
+    }
+}
