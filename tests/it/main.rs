@@ -23,6 +23,7 @@ mod hostile;
 mod kill;
 mod meeting;
 mod policy;
+mod resume_large;
 mod sessions;
 mod simulation;
 mod store_crash;
