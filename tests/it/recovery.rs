@@ -125,7 +125,8 @@ fn a_restart_that_fails_becomes_a_new_connection() {
         // 5 s until it is known, 10 s of outage, a join.
         assert!(after < SECOND * 17, "seed {seed}: {after:?}");
         if seed % 4 == 0 {
-            assert!(after < SECOND * 13, "seed {seed}: {after:?}");
+            // The proof has 1 s and two round trips, of 1.3 s each on this link.
+            assert!(after < SECOND * 15, "seed {seed}: {after:?}");
         }
         let Some((Layer::Connection, _)) = recovered(&pair, RECEIVER).last() else {
             pair.fail("not by a new connection")

@@ -59,6 +59,8 @@ impl Pair {
             }
         }
         self.paths.busy_until = [None; 2];
+        let lost = &self.paths.lost;
+        self.last.retain(|(kind, to, _), _| *kind != 1 || !lost.contains(to));
     }
 
     /// The same path works again, without a restart.
