@@ -220,6 +220,8 @@ struct Replay {
 
 impl Replay {
     fn take(&mut self, record: Record) {
+        // A session that goes on after its end has not ended.
+        self.claims.is_finished &= matches!(record, Record::Run { .. } | Record::Finished);
         match record {
             Record::Run { boot } => {
                 if self.boot != Some(boot) {

@@ -207,6 +207,8 @@ pub enum Existing {
     },
     /// Something of another kind: cannot be replaced by any policy.
     OtherKind,
+    /// The version that this entry supersedes, as this session published it: it is replaced.
+    Superseded,
 }
 
 /// What to do about an existing, different file (`--on-conflict`).
@@ -231,6 +233,8 @@ pub struct Wanted {
     pub path: RelativePath,
     /// What it is to be.
     pub kind: WantedKind,
+    /// The entry whose later version it is, where that one may have its final name.
+    pub supersedes: Option<EntryIndex>,
 }
 
 /// What an entry is to be in the target.

@@ -267,6 +267,8 @@ impl Receiver {
             TargetReply::Corrupt { unit } => self.on_corrupt(unit),
             TargetReply::BarrierDone { published } => self.on_barrier_done(published),
             TargetReply::Page { number, encoded } => self.on_kept_page(number, &encoded),
+            // New pages came meanwhile: it is not the end.
+            TargetReply::Finished if !self.is_finishing => {}
             TargetReply::Finished => {
                 self.is_finished = true;
                 self.outputs.push_back(ReceiverOutput::Finished);
@@ -363,6 +365,8 @@ impl Receiver {
             }
         }
         self.link = LinkPhase::Recovering;
+        // The sender compares its tree with the pages once more, and may add some.
+        self.end = None;
         self.send(Message::RecoveryRequest(RecoveryRequest {
             session: self.session,
             epoch,

@@ -11,6 +11,7 @@
 //! each one is for.
 
 mod acks;
+mod changes;
 mod link_run;
 mod plan;
 mod sending;
@@ -25,6 +26,7 @@ use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::progress::Progress;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
+use changes::Doubt;
 use link_run::LinkRun;
 use plan::Plan;
 use std::collections::{BTreeMap, VecDeque};
@@ -71,6 +73,10 @@ pub struct Sender {
     sent_units: Ranges,
     /// Entries that could not be read as promised: whether they changed, and why.
     failed_entries: BTreeMap<EntryIndex, (bool, String)>,
+    /// Entries that were found changed while the scan still goes on, which may offer their new version.
+    doubtful: BTreeMap<EntryIndex, Doubt>,
+    /// Entries whose new version is promised: nothing of the old one is sent any more.
+    superseded: Ranges,
     skipped: u64,
     progress: Progress,
     outputs: VecDeque<SenderOutput>,
@@ -95,6 +101,8 @@ impl Sender {
             stale_replies: 0,
             sent_units: Ranges::new(),
             failed_entries: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
+            superseded: Ranges::new(),
             skipped: 0,
             progress: Progress::default(),
             outputs: VecDeque::new(),
@@ -120,6 +128,7 @@ impl Sender {
             }
             ScanReport::End { pages, totals, chain } => {
                 self.end = Some((pages, totals, chain));
+                self.settle_doubts();
                 self.progress.totals = totals;
                 self.progress.is_complete = true;
                 self.on_estimate(true);
@@ -144,6 +153,8 @@ impl Sender {
         if let Some(run) = self.run.take() {
             self.stale_replies += run.in_flight.len();
         }
+        // They are read again on the next link.
+        self.doubtful.clear();
     }
 
     /// The peer said something.
@@ -251,6 +262,10 @@ impl Sender {
         });
         self.chain = self.chain.extend(&stored.encoded);
         self.directories.add_page(&page);
+        page.entries
+            .iter()
+            .filter_map(|entry| entry.supersedes)
+            .for_each(|old| self.supersede(old));
         self.progress.totals = self.check.totals();
         self.on_estimate(false);
         Ok(())

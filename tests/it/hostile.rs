@@ -153,14 +153,17 @@ fn pages_that_no_honest_sender_makes() {
         ("a directory as old as itself", vec![child_of(0, b"x")]),
         ("a parent that comes later", vec![child_of(1, b"x"), directory(b"d")]),
         ("a parent that does not exist", vec![child_of(u64::MAX, b"x")]),
-        (
-            "a directory that was left",
-            vec![directory(b"a"), directory(b"b"), child_of(1, b"x"), child_of(0, b"x")],
-        ),
+        ("a name twice in a directory that was left", {
+            vec![directory(b"a"), child_of(0, b"x"), directory(b"b"), child_of(0, b"x")]
+        }),
+        ("a name twice, the second in the replaced directory", {
+            let mut again = directory(b"a");
+            again.supersedes = Some(0);
+            vec![directory(b"a"), child_of(0, b"x"), again, child_of(2, b"x")]
+        }),
         ("the same name twice", vec![file(b"a", 1), file(b"a", 1)]),
         ("a link and a file of one name", vec![link(b"a", b"b"), file(b"a", 1)]),
         ("a link and a directory of one name", vec![link(b"a", b"b"), directory(b"a")]),
-        ("out of order", vec![file(b"b", 1), file(b"a", 1)]),
         ("twins by case", vec![file(b"README", 1), file(b"readme", 1)]),
         ("twins by case beyond ASCII", vec![file("Ä".as_bytes(), 1), file("ä".as_bytes(), 1)]),
         (
@@ -173,6 +176,16 @@ fn pages_that_no_honest_sender_makes() {
             vec![directory(b".rejoin"), replacing(Some(0), b"x", 0)]
         }),
         ("a replacement of a directory", vec![directory(b"a"), replacing(None, b"a", 0)]),
+        ("a replacement of a file by a directory", {
+            let mut replacing = directory(b"a");
+            replacing.supersedes = Some(0);
+            vec![file(b"a", 1), replacing]
+        }),
+        ("a replacement of what was replaced", {
+            vec![file(b"a", 1), replacing(None, b"a", 0), replacing(None, b"a", 0)]
+        }),
+        ("a replacement under a twin's name", vec![file(b"a", 1), replacing(None, b"A", 0)]),
+        ("a replacement of itself", vec![replacing(None, b"a", 0)]),
         ("a replacement elsewhere", vec![file(b"a", 1), replacing(Some(9), b"../x", 0)]),
     ];
     for (what, entries) in cases {

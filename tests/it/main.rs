@@ -27,6 +27,7 @@ mod recovery;
 mod resume_large;
 mod sessions;
 mod simulation;
+mod source_changes;
 mod store_crash;
 mod store_source;
 mod store_state;

@@ -1,5 +1,7 @@
 //! From a page's arrival to the want that answers it.
 
+mod superseded;
+
 use super::{Ask, PAGES_OPEN_MAX, Receiver, ReceiverOutput};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::disk::{
@@ -109,6 +111,8 @@ impl Receiver {
             return self.protocol("more manifest pages than may be open, or after the last one");
         }
         let number = self.pages;
+        // A sender that was started again has more than what was the end before.
+        (self.is_finishing, self.is_finished) = (false, false);
         if self.take_page(&encoded, false) {
             self.disk(TargetRequest::KeepPage { number, encoded });
         }
@@ -178,13 +182,18 @@ impl Receiver {
             open,
             unwanted,
         };
+        let superseded: Vec<EntryIndex> =
+            state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
             let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
             if is_open && let Some(path) = self.directories.path(content) {
-                wanted.push(Wanted { entry, path, kind: wanted_kind(content) });
+                // What was there before the session, or did not come, is none of its own.
+                let supersedes = content.supersedes.filter(|old| !self.unwanted.contains(*old));
+                wanted.push(Wanted { entry, path, kind: wanted_kind(content), supersedes });
             }
         }
+        superseded.into_iter().for_each(|old| self.supersede(old));
         self.window.insert(number, state);
         self.disk(TargetRequest::Survey { page: number, wanted });
         true
@@ -219,8 +228,13 @@ impl Receiver {
                     }
                 }
                 // Directories that were there before are left as they are: an earlier run of ours has not journalled them.
+                Existing::Same if content.supersedes.is_some() => {
+                    if content.supersedes.is_some_and(|old| self.unwanted.contains(old)) {
+                        state.unwanted.insert(*entry);
+                    }
+                }
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
-                Existing::Same => {}
+                Existing::Same | Existing::Superseded => {}
                 Existing::Differs { .. } | Existing::OtherKind => blocked.push(*entry),
             }
         }
@@ -282,6 +296,9 @@ impl Receiver {
             match (found, self.config.on_conflict) {
                 (Existing::Absent, _)
                 | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
+                (Existing::Superseded, _) => {
+                    self.policies.insert(entry, OnConflict::Overwrite);
+                }
                 (Existing::Same, _) => self.on_unchanged(number, entry),
                 (Existing::Differs { .. }, Some(policy)) => self.on_conflict(number, entry, policy),
                 (Existing::Differs { bytes }, None) => {
@@ -339,6 +356,11 @@ impl Receiver {
                 self.window.get_mut(&number).map(|state| &mut state.phase)
             {
                 asking.remove(&entry);
+            }
+            if !self.window.get(&number).is_some_and(|state| state.is_open(entry)) {
+                // Its later version is asked about.
+                self.end_decision(number);
+                continue;
             }
             match policy {
                 OnConflict::Fail | OnConflict::Skip => self.on_conflict(number, entry, policy),
@@ -516,10 +538,10 @@ impl Receiver {
     /// An entry has its final name.
     pub(super) fn complete_entry(&mut self, number: u64, entry: EntryIndex) {
         self.complete.insert(entry);
-        if let Some(state) = self.window.get_mut(&number) {
-            state.open.remove(&entry);
+        // One that a later version replaced while it was published is settled already.
+        if self.window.get_mut(&number).is_some_and(|state| state.open.remove(&entry)) {
+            self.entry_event(number, entry, FileStatus::Received, None);
         }
-        self.entry_event(number, entry, FileStatus::Received, None);
         self.settle_page(number);
     }
 

@@ -56,7 +56,7 @@ impl FileState {
         };
     }
 
-    const fn units(&self) -> Range<u64> {
+    pub(super) const fn units(&self) -> Range<u64> {
         self.first_unit..self.first_unit + self.count
     }
 

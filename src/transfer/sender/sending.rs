@@ -5,7 +5,6 @@ use super::link_run::{
 };
 use super::plan::Plan;
 use super::{Sender, SenderOutput};
-use crate::event::FileStatus;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, StoredPage,
@@ -13,7 +12,7 @@ use crate::transfer::disk::{
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
 use crate::transfer::merge::{self, Value};
-use crate::transfer::message::{Message, UnitHead, bounded_text};
+use crate::transfer::message::{Message, UnitHead};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -107,7 +106,7 @@ impl Sender {
                 };
                 let files: Vec<_> = files
                     .into_iter()
-                    .filter(|entry| !self.failed_entries.contains_key(entry))
+                    .filter(|entry| !self.is_out(*entry))
                     .filter_map(|entry| self.source_file(&page, entry))
                     .collect();
                 self.load_pages();
@@ -212,10 +211,9 @@ impl Sender {
                     units
                         .filter(|unit| !plan.units.contains(*unit))
                         .for_each(|unit| missing.insert(unit));
-                    if plan.unwanted.contains(*entry)
-                        || missing.is_empty()
-                        || self.failed_entries.contains_key(entry)
-                    {
+                    let is_out =
+                        self.failed_entries.contains_key(entry) || self.superseded.contains(*entry);
+                    if plan.unwanted.contains(*entry) || missing.is_empty() || is_out {
                         bytes_settled += bytes;
                         files_settled += 1;
                         continue;
@@ -245,9 +243,12 @@ impl Sender {
                 }
                 Segment::Pack { unit, files } => {
                     let has_unit = plan.units.contains(*unit);
-                    let (wanted, settled): (Vec<_>, Vec<_>) = files
-                        .iter()
-                        .partition(|(entry, _)| !has_unit && !plan.unwanted.contains(*entry));
+                    let (wanted, settled): (Vec<_>, Vec<_>) =
+                        files.iter().partition(|(entry, _)| {
+                            !has_unit
+                                && !plan.unwanted.contains(*entry)
+                                && !self.superseded.contains(*entry)
+                        });
                     bytes_settled += settled.iter().map(|(_, bytes)| bytes).sum::<u64>();
                     files_settled += settled.len() as u64;
                     if !wanted.is_empty() {
@@ -265,7 +266,9 @@ impl Sender {
         for entry in
             page.page.iter().map(|(index, _)| index).filter(|index| !plan.unwanted.contains(*index))
         {
-            if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned() {
+            if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned()
+                && !self.superseded.contains(entry)
+            {
                 again.push(Message::EntryFailed { entry, is_changed, reason });
             }
         }
@@ -304,7 +307,7 @@ impl Sender {
                     Ok((frames, value)) => {
                         self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
                     }
-                    Err(error) => self.on_read_failed(&page, entry, &error),
+                    Err(error) => self.on_read_failed(&page, entry, error),
                 }
             }
             (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
@@ -381,6 +384,7 @@ impl Sender {
     fn on_again(&mut self, page: &Arc<LoadedPage>, unit: u64, unwanted: &Ranges) {
         let Some(run) = &mut self.run else { return };
         match page.layout.segment(unit) {
+            Some(Segment::File { entry, .. }) if self.superseded.contains(*entry) => {}
             Some(Segment::File { entry, .. }) => {
                 let (page, entry) = (Arc::clone(page), *entry);
                 // A unit that rotted between runs was not counted when this link began.
@@ -409,7 +413,7 @@ impl Sender {
         frames: Option<Vec<Bytes>>,
         value: Value,
     ) {
-        if self.failed_entries.contains_key(&entry) {
+        if self.is_out(entry) {
             return;
         }
         if let Some(frames) = frames {
@@ -475,7 +479,7 @@ impl Sender {
         for (entry, file) in files {
             match file {
                 Ok(file) => read.push((entry, file)),
-                Err(error) => self.on_read_failed(page, entry, &error),
+                Err(error) => self.on_read_failed(page, entry, error),
             }
         }
         if read.is_empty() {
@@ -484,24 +488,6 @@ impl Sender {
         let bytes = read.iter().map(|(_, file)| file.bytes).sum();
         let entries = read.iter().map(|(entry, _)| *entry).collect();
         self.send_unit(page, unit, UnitHead::Pack { files: read }, frames, bytes, entries);
-    }
-
-    /// A file turned out not to be what its page promised.
-    fn on_read_failed(&mut self, page: &LoadedPage, entry: EntryIndex, error: &ReadError) {
-        if self.failed_entries.contains_key(&entry) {
-            return;
-        }
-        let is_changed = !matches!(error, ReadError::Disk(_));
-        let reason = bounded_text(&error.to_string());
-        self.failed_entries.insert(entry, (is_changed, reason.clone()));
-        let status = if is_changed { FileStatus::Changed } else { FileStatus::Failed };
-        self.progress.failed_files += 1;
-        self.file_event(page, entry, status, Some(error.to_string()));
-        if let Some(run) = &mut self.run {
-            run.files.retain(|file| file.entry != entry);
-            run.jobs.retain(|job| !matches!(job, Job::File { entry: of, .. } if *of == entry));
-        }
-        self.send_data(&Message::EntryFailed { entry, is_changed, reason });
     }
 
     fn send_unit(

@@ -108,6 +108,10 @@ impl ModelTarget {
 
     fn survey(&self, wanted: &Wanted) -> Existing {
         let path = wanted.path.as_bytes();
+        let is_file = matches!(self.tree.get(path), Some(Node::File(_) | Node::Symlink(_)));
+        if wanted.supersedes.is_some() && is_file {
+            return Existing::Superseded;
+        }
         match (self.tree.get(path).or_else(|| self.foreign.get(path)), &wanted.kind) {
             (None, _) => Existing::Absent,
             (Some(Node::Directory), WantedKind::Directory) => Existing::Same,
