@@ -10,11 +10,11 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
     TokioRuntime,
@@ -24,6 +24,7 @@ pub mod buffers;
 mod resolve;
 mod udp;
 
+use super::allocation::{Allocation, AllocationWatch};
 use buffers::BufferRequest;
 use resolve::Resolver;
 
@@ -68,6 +69,40 @@ struct Shared {
     datagrams_received: AtomicU64,
     bytes_received: AtomicU64,
     sends_refused: AtomicU64,
+    allocations: Allocations,
+}
+
+/// The dialogue with TURN servers, listened to.
+#[derive(Debug, Default)]
+struct Allocations {
+    watch: Mutex<AllocationWatch>,
+    /// How many wait, so that a link that waits for none looks at no datagram.
+    waiting: AtomicUsize,
+    report: OnceLock<mpsc::Sender<(SocketAddr, Allocation)>>,
+}
+
+impl Allocations {
+    fn on_sent(&self, datagram: &[u8], destination: SocketAddr) {
+        if AllocationWatch::is_request(datagram) {
+            let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.handle_sent(datagram, destination);
+            self.waiting.store(watch.waiting(), Ordering::Relaxed);
+        }
+    }
+
+    fn on_received(&self, datagrams: &[u8], stride: usize) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        for datagram in datagrams.chunks(stride) {
+            if let (Some(found), Some(report)) = (watch.handle_received(datagram), self.report.get()) {
+                // Full: dozens are told already.
+                let _ = report.try_send(found);
+            }
+        }
+        self.waiting.store(watch.waiting(), Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -117,8 +152,23 @@ impl LinkRuntime {
                 datagrams_received: AtomicU64::new(0),
                 bytes_received: AtomicU64::new(0),
                 sends_refused: AtomicU64::new(0),
+                allocations: Allocations::default(),
             }),
         }
+    }
+
+    /// Tells `report` what TURN servers say to requests for an allocation.
+    #[must_use]
+    pub fn with_allocations(self, report: mpsc::Sender<(SocketAddr, Allocation)>) -> Self {
+        // Just made: it is set once.
+        let _ = self.shared.allocations.report.set(report);
+        self
+    }
+
+    /// The addresses of `host` as far as they are known, without asking anybody.
+    #[must_use]
+    pub fn resolved(&self, host: &str) -> Vec<SocketAddr> {
+        self.resolver.known(host)
     }
 
     /// Changes what ends the driver's sleep.

@@ -143,6 +143,7 @@ impl Session {
             | LinkEvent::LocalCandidate(_)
             | LinkEvent::CandidatesEnd
             | LinkEvent::Open
+            | LinkEvent::Allocation { .. }
             | LinkEvent::Closed { .. } => Some(event),
         }
     }

@@ -1,5 +1,6 @@
 //! What the scenarios share.
 
+pub(crate) mod coturn;
 pub(crate) mod env;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
