@@ -16,6 +16,7 @@ mod run;
 mod send;
 mod sessions;
 mod stop;
+mod tuning;
 mod value;
 
 use std::process::ExitCode;

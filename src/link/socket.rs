@@ -10,8 +10,8 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -96,7 +96,9 @@ impl Allocations {
         }
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         for datagram in datagrams.chunks(stride) {
-            if let (Some(found), Some(report)) = (watch.handle_received(datagram), self.report.get()) {
+            if let (Some(found), Some(report)) =
+                (watch.handle_received(datagram), self.report.get())
+            {
                 // Full: dozens are told already.
                 let _ = report.try_send(found);
             }

@@ -10,6 +10,7 @@ pub mod meeting;
 mod pace;
 mod receive;
 pub mod recovery;
+pub mod relay;
 mod run;
 mod send;
 mod shell;

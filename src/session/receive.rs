@@ -3,7 +3,7 @@
 use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, Pairing};
-use super::run::{Paired, RoleActions, Surroundings, TargetWorker, run};
+use super::run::{Paired, Relaying, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
@@ -72,6 +72,11 @@ async fn meet(
     (state, target, stored): (State, Vec<u8>, Option<crate::store::Session<OsDirectory>>),
     ui: Ui,
 ) -> Result<Summary, Error> {
+    let mut options = options;
+    if let Some(stored) = &stored {
+        super::relay::restore(&mut options.common, &stored.record);
+    }
+    let relaying = Relaying::new(&options.common)?;
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
@@ -145,6 +150,7 @@ async fn meet(
         ui,
         client: crate::signal::client::Client::start(addresses),
         link_config,
+        relaying,
         role,
         source: None,
         target: worker,
@@ -355,6 +361,14 @@ impl RoleActions for ReceiverRole {
             {
                 tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
             }
+        }
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut SessionRecord)) {
+        let Some(stored) = &mut self.stored else { return };
+        change(&mut stored.record);
+        if let Err(error) = tokio::task::block_in_place(|| stored.save(surroundings::unix_time())) {
+            tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
         }
     }
 

@@ -3,7 +3,7 @@
 use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Opening, OpeningConfig, Pairing};
-use super::run::{Paired, RoleActions, SourceWorker, Surroundings, run};
+use super::run::{Paired, Relaying, RoleActions, SourceWorker, Surroundings, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
@@ -51,6 +51,19 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     })
     .await??;
     let Opened { state, roots, stored, is_resumed } = opened;
+    let mut options = options;
+    super::relay::restore(&mut options.common, &stored.record);
+    let relaying = match Relaying::new(&options.common) {
+        Ok(relaying) => relaying,
+        Err(error) => {
+            if !is_resumed {
+                // Nobody will join it.
+                let removed = surroundings::blocking(move || state.remove_own(stored)).await;
+                tracing::debug!(target: "rejoin::store", ?removed, "unused session removed");
+            }
+            return Err(error);
+        }
+    };
     let record = stored.record.clone();
     ui.emit(Event::Session {
         id: record.session.to_string(),
@@ -105,6 +118,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         ui,
         client: crate::signal::client::Client::start(addresses),
         link_config: surroundings::link_config(&options.common)?,
+        relaying,
         role,
         source: Some(source),
         target: None,
@@ -311,6 +325,13 @@ impl RoleActions for SenderRole {
                 stored.record.epoch = epoch;
                 self.save();
             }
+        }
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut SessionRecord)) {
+        if let Some(stored) = &mut self.stored {
+            change(&mut stored.record);
+            self.save();
         }
     }
 

@@ -56,6 +56,8 @@ const DOES_IO: &[&str] = &[
     "store",
     "session::run",
     "session::worker",
+    // Runs the command that gives TURN credentials.
+    "session::relay::source",
     "session::send",
     "session::receive",
     "session::host",

@@ -20,6 +20,7 @@ mod hostile;
 mod kill;
 mod meeting;
 mod policy;
+mod relay;
 mod simulation;
 mod store_crash;
 mod store_source;

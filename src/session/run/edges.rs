@@ -1,5 +1,6 @@
 //! What the loop stands on: the role's own actions, the stores' threads, and waiting for what may not be there.
 
+use super::Relaying;
 use crate::error::Error;
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{LinkConfig, LinkEvent, LinkHandle};
@@ -8,6 +9,7 @@ use crate::session::worker::Worker;
 use crate::signal::client::{Client, Pace as HostPace};
 use crate::signal::code::Code;
 use crate::store::OsDirectory;
+use crate::store::record::SessionRecord;
 use crate::store::source::SourceStore;
 use crate::store::target::TargetStore;
 use crate::transfer::disk::{
@@ -40,6 +42,8 @@ pub(in crate::session) trait RoleActions: Send {
     ) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
     /// Remembers the peer and the epoch.
     fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
+    /// Changes the session record, and stores it: what a later run is glad to know, and could do without.
+    fn note(&mut self, change: impl FnOnce(&mut SessionRecord));
     /// The command that continues, where there is something to continue.
     fn resume_command(&self) -> Option<String>;
     /// Both sides know that all is settled: nothing is left to be resumed. `is_whole`: and nothing failed.
@@ -62,6 +66,7 @@ pub(in crate::session) struct Surroundings<R> {
     pub(in crate::session) ui: Ui,
     pub(in crate::session) client: Client,
     pub(in crate::session) link_config: LinkConfig,
+    pub(in crate::session) relaying: Relaying,
     pub(in crate::session) role: R,
     pub(in crate::session) source: Option<SourceWorker>,
     pub(in crate::session) target: Option<TargetWorker>,

@@ -25,8 +25,7 @@ impl Coturn {
         // Free a moment ago; nothing else of these tests asks for a certain port.
         let port =
             UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap().port();
-        let mut server =
-            Self { directory: tempfile::tempdir().unwrap(), port, process: None };
+        let mut server = Self { directory: tempfile::tempdir().unwrap(), port, process: None };
         server.restart();
         server
     }
