@@ -6,6 +6,7 @@
 mod layers;
 mod output;
 mod state;
+mod told;
 
 pub use output::SessionOutput;
 
@@ -19,11 +20,11 @@ use crate::link::{LinkEvent, PathKind};
 use crate::options::Timing;
 use crate::signal::protocol::HostMessage;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
-use crate::transfer::message::{ByeReason, Message};
-use crate::transfer::receiver::{Answer, Receiver, ReceiverConfig, ReceiverOutput};
+use crate::transfer::message::{ByeReason, Message, bounded_text};
+use crate::transfer::receiver::{Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
-use crate::wire::{Channel, SessionId, SessionSecret};
+use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -152,7 +153,7 @@ impl Session {
     pub fn handle_host_up(&mut self, now: Instant) {
         self.on_host_up(now);
         match &mut self.meeting {
-            Meeting::Opening(opening) => opening.handle_host_up(),
+            Meeting::Opening(opening) => opening.handle_host_up(now),
             Meeting::Joining(joining) => joining.handle_host_up(),
         }
         self.drain(now);
@@ -247,50 +248,6 @@ impl Session {
     pub fn handle_target(&mut self, reply: TargetReply, now: Instant) {
         if let Transfer::Receiver(receiver) = &mut self.transfer {
             receiver.handle_disk(reply, now);
-        }
-        self.drain(now);
-    }
-
-    /// The user answered.
-    pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        if let Transfer::Receiver(receiver) = &mut self.transfer {
-            receiver.handle_answer(answer, now);
-        }
-        self.drain(now);
-    }
-
-    /// Sender: what [`SessionOutput::Pair`] asked for is durable.
-    pub fn handle_stored(&mut self, now: Instant) {
-        if let Meeting::Opening(opening) = &mut self.meeting {
-            opening.handle_stored(now);
-        }
-        self.drain(now);
-    }
-
-    /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
-    pub fn handle_paired(
-        &mut self,
-        session: SessionId,
-        secret: &SessionSecret,
-        epoch: u64,
-        state: TargetState,
-        now: Instant,
-    ) {
-        if let Transfer::Unpaired(config) = &self.transfer {
-            self.transfer =
-                Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
-        }
-        if let Meeting::Joining(joining) = &mut self.meeting {
-            joining.handle_stored(session, secret, epoch, now);
-        }
-        self.drain(now);
-    }
-
-    /// The user wants to stop: the other side is told that we may come back.
-    pub fn handle_stop(&mut self, now: Instant) {
-        if self.up.is_some() && !self.has_finished {
-            let text = String::new();
-            self.send(Channel::Control, &Message::Bye { reason: ByeReason::Stopped, text });
         }
         self.drain(now);
     }
@@ -397,6 +354,8 @@ impl Session {
     /// The peer sent what no correct one sends: nothing more of it is believed.
     fn on_violation(&mut self, what: &str) {
         let text = format!("the other side broke the protocol: {what}");
+        let reason = ByeReason::Protocol;
+        self.send(Channel::Control, &Message::Bye { reason, text: bounded_text(what) });
         self.fail(Error::new(ErrorKind::Failure, text));
     }
 
@@ -462,6 +421,10 @@ impl Session {
             }
             MeetingOutput::LinkUp { epoch } => self.on_link_up(epoch, now),
             MeetingOutput::LinkDown { reason } => self.on_link_down(&reason, now),
+            MeetingOutput::CodeOffered => {
+                self.is_over = true;
+                self.outputs.push_back(SessionOutput::CodeOffered);
+            }
             MeetingOutput::Event(event) => self.event(event),
             MeetingOutput::Restart(message) => self.on_restart(message, now),
             MeetingOutput::Manual => self.outputs.push_back(SessionOutput::Manual),

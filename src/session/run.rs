@@ -3,17 +3,18 @@
 //! It decides nothing that the machine could decide. Stores work on threads of their own; everything here only waits
 //! for channels, timers and sockets.
 
+mod closing;
 mod edges;
 mod figures;
 mod questions;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
 
-use edges::{next_event, next_scan, next_source, next_target, receive, writable};
+use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
-use super::ending;
 use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
+use super::news::News;
 use super::pace::Pace;
 use super::recovery::WakeWatch;
 use crate::error::{Error, ErrorKind};
@@ -22,8 +23,7 @@ use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
 use crate::link::{Link, LinkDriver, LinkError, LinkEvent, LinkHandle};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
-use crate::store::OsDirectory;
-use crate::store::target::TargetStore;
+use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
 use crate::ui::Restarts;
@@ -44,10 +44,19 @@ const DATA_BURST: usize = 32;
 const WAITING_MAX: usize = 4_096;
 
 /// How long a receiver that has everything looks for a sender that does not know yet.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// A sender that was killed at the end is started again in that time, or by a person who sees that all is there.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
 const STOP_CLOSE: Duration = Duration::from_millis(700);
+
+/// How a run ended that did not fail.
+pub(super) enum Ended {
+    /// All is settled.
+    Done(Summary),
+    /// The code is for something new: nothing was done, and the stored session is as it was.
+    CodeOffered,
+}
 
 /// What the user said, or why nobody could be asked.
 type Answered = Result<Answer, Error>;
@@ -84,6 +93,8 @@ struct Runner<R> {
     restarts: Restarts,
     wake: WakeWatch,
     ending: Option<Result<(), Error>>,
+    /// Whether the code is for something new.
+    is_replaced: bool,
 }
 
 /// What happened.
@@ -96,6 +107,7 @@ enum Happening {
     Target(Option<TargetReply>),
     Scan(Option<ScanReport>),
     Answer(Option<Answered>),
+    News(Option<News>),
     Stop,
     Restart,
     Addresses(Vec<IpAddr>),
@@ -109,7 +121,7 @@ enum Happening {
 pub(super) async fn run<R: RoleActions>(
     session: Session,
     around: Surroundings<R>,
-) -> Result<Summary, Error> {
+) -> Result<Ended, Error> {
     let now = Instant::now();
     let mut runner = Runner {
         farewell: session.has_finished().then(|| now + FAREWELL),
@@ -129,6 +141,7 @@ pub(super) async fn run<R: RoleActions>(
         interfaces: InterfaceWatch::start(),
         wake: WakeWatch::new(now, SystemTime::now()),
         ending: None,
+        is_replaced: false,
     };
     let outcome = runner.go().await;
     runner.close(outcome).await
@@ -165,7 +178,7 @@ impl<R: RoleActions> Runner<R> {
             .map(|(channel, _)| *channel)
             .or_else(|| self.unsent.is_some().then_some(Channel::Data))
             .filter(|_| self.connection.as_ref().is_some_and(|connection| !connection.is_shut));
-        let Surroundings { client, source, target, scan, ui, .. } = &mut self.around;
+        let Surroundings { client, source, target, scan, news, ui, .. } = &mut self.around;
         let (events, control, pulse, data, handle) = match &mut self.connection {
             Some(connection) => (
                 Some(&mut connection.events),
@@ -186,6 +199,7 @@ impl<R: RoleActions> Runner<R> {
             reply = next_source(source), if source.is_some() => Happening::Source(reply),
             reply = next_target(target), if target.is_some() => Happening::Target(reply),
             report = next_scan(scan), if scan.is_some() => Happening::Scan(report),
+            news = next_news(news), if news.is_some() => Happening::News(news),
             answer = self.answers.1.recv() => Happening::Answer(answer),
             _ = ui.stopped() => Happening::Stop,
             () = self.restarts.next() => Happening::Restart,
@@ -229,9 +243,19 @@ impl<R: RoleActions> Runner<R> {
                 return Err(error);
             }
             Happening::Answer(None) => {}
+            Happening::News(Some(News::Host(address))) => self.on_host_found(address),
+            Happening::News(Some(News::Invitation(code))) => {
+                self.session.handle_invitation(code, now);
+            }
+            Happening::News(None) => self.around.news = None,
             Happening::Stop => {
                 self.session.handle_stop(now);
                 self.drain().await?;
+                // All is verified and durable: it is only the sender that does not know.
+                if self.session.has_finished() {
+                    self.ending = Some(Ok(()));
+                    return Ok(());
+                }
                 return Err(Error::new(ErrorKind::Interrupted, "stopped"));
             }
             Happening::Restart => self.session.handle_restart(now),
@@ -302,6 +326,18 @@ impl<R: RoleActions> Runner<R> {
             }
         }
         Ok(())
+    }
+
+    /// A process of this machine says where the other side is. A link that is up needs no host.
+    fn on_host_found(&mut self, address: HostAddress) {
+        let is_there = self.host.as_ref().is_some_and(|host| *host.address() == address);
+        if is_there || self.session.is_up() {
+            return;
+        }
+        tracing::info!(target: "rejoin::signal", host = %address, "the other side is there now");
+        self.around.hosts.retain(|known| *known != address);
+        self.around.hosts.insert(0, address);
+        self.around.client.set_addresses(self.around.hosts.clone());
     }
 
     fn on_link(&mut self, event: LinkEvent, now: Instant) {
@@ -417,7 +453,8 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Peer { member, name, epoch } => {
                 self.was_met = true;
                 self.around.peer_name.clone_from(&name);
-                self.around.role.on_peer(member, &name, epoch);
+                let host = self.host.as_ref().map(HostConnection::address);
+                self.around.role.on_peer(member, &name, epoch, host);
             }
             SessionOutput::Source(request) => {
                 if let Some(source) = &mut self.around.source {
@@ -439,7 +476,7 @@ impl<R: RoleActions> Runner<R> {
                 {
                     self.around.client_pace(HostPace::Urgent);
                     if self.session.has_finished() {
-                        self.farewell = Some(Instant::now() + FAREWELL);
+                        self.begin_farewell().await;
                     }
                 }
                 self.around.ui.emit(event).await;
@@ -461,8 +498,12 @@ impl<R: RoleActions> Runner<R> {
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
                 if !self.session.is_up() {
-                    self.farewell = Some(Instant::now() + FAREWELL);
+                    self.begin_farewell().await;
                 }
+            }
+            SessionOutput::CodeOffered => {
+                self.is_replaced = true;
+                self.ending = Some(Ok(()));
             }
             SessionOutput::Done => self.ending = Some(Ok(())),
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),
@@ -511,65 +552,5 @@ impl<R: RoleActions> Runner<R> {
             None => self.session.handle_stored(now),
         }
         Ok(())
-    }
-
-    /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
-    async fn close(mut self, outcome: Result<(), Error>) -> Result<Summary, Error> {
-        self.send_waiting();
-        // Our last words there may be that a code is burnt.
-        if self.host.take().is_some() {
-            self.around.client.close().await;
-        }
-        if let Some(connection) = self.connection.take() {
-            let handle = connection.handle;
-            if outcome.is_ok() && self.around.target.is_some() {
-                // A receiver heard the last word; a sender said it and lets it arrive.
-                handle.close_now().await;
-            } else if self.around.ui.stop().is_some() {
-                // A peer that does not answer must not keep us from saying how to continue.
-                let _ = tokio::time::timeout(STOP_CLOSE, handle.close()).await;
-            } else {
-                handle.close().await;
-            }
-        }
-        let summary = ending::summary(&self.session, Instant::now());
-        let target = match self.around.target.take() {
-            Some(worker) => worker.stop().await,
-            None => None,
-        };
-        if let Some(worker) = self.around.source.take() {
-            worker.stop().await;
-        }
-        match outcome {
-            Ok(()) => {
-                self.around.role.on_done(summary.exit == 0).await;
-                clean(target).await;
-                Ok(summary)
-            }
-            Err(mut error) => {
-                // A refusal before anything was moved ends the session on both sides: nothing is to be continued.
-                if error.kind == ErrorKind::Refused && self.session.progress().bytes == 0 {
-                    self.around.role.forget().await;
-                    clean(target).await;
-                }
-                if error.kind.is_retryable() && error.resume_command.is_none() {
-                    error.resume_command = self.around.role.resume_command();
-                }
-                // What is kept makes it an interruption; without, nothing was started.
-                if error.kind == ErrorKind::Unreachable && error.resume_command.is_some() {
-                    error.kind = ErrorKind::Interrupted;
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Removes what the session had in its target.
-async fn clean(target: Option<TargetStore<OsDirectory>>) {
-    let Some(store) = target else { return };
-    let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
-    if let Ok(Err(error)) = cleaned {
-        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
     }
 }

@@ -1,6 +1,7 @@
 //! I/O: the WebSocket to a host. Connects, reports, reconnects; entering rooms again is the caller's work on
 //! [`ClientEvent::Connected`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -99,6 +100,9 @@ pub enum LossReason {
     /// Nothing came for too long.
     #[error("the host is silent")]
     Silent,
+    /// The caller named other hosts.
+    #[error("another host is tried")]
+    Moved,
     /// The socket failed, or the host exceeded a limit of ours.
     #[error("{0}")]
     WebSocket(Box<tokio_tungstenite::tungstenite::Error>),
@@ -133,8 +137,9 @@ pub struct Client {
     task: JoinHandle<()>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Control {
+    addresses: Arc<[HostAddress]>,
     pace: Pace,
     nudges: u64,
     is_leaving: bool,
@@ -164,10 +169,11 @@ impl Client {
     #[must_use]
     pub fn start(addresses: Vec<HostAddress>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let wanted = Control { pace: Pace::Urgent, nudges: 0, is_leaving: false };
-        let (control, controlled) = watch::channel(wanted);
+        let addresses = addresses.into();
+        let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false };
+        let (control, controlled) = watch::channel(wanted.clone());
         let backoff = Backoff::new(RETRY_BASE, RETRY_CAP_URGENT);
-        let worker = Worker { addresses, events: sender, control: controlled, wanted, backoff };
+        let worker = Worker { events: sender, control: controlled, wanted, backoff };
         Self { events, control, task: tokio::spawn(worker.run()) }
     }
 
@@ -179,6 +185,14 @@ impl Client {
     /// How eagerly to try again from now on.
     pub fn set_pace(&self, pace: Pace) {
         self.control.send_modify(|control| control.pace = pace);
+    }
+
+    /// Moves to other hosts: a connection to one that is not among them ends.
+    pub fn set_addresses(&self, addresses: Vec<HostAddress>) {
+        self.control.send_modify(|control| {
+            control.addresses = addresses.into();
+            control.nudges += 1;
+        });
     }
 
     /// Tries again at once: there is evidence that it will work, such as an interface that came up.
@@ -205,7 +219,6 @@ impl Drop for Client {
 }
 
 struct Worker {
-    addresses: Vec<HostAddress>,
     events: mpsc::Sender<ClientEvent>,
     control: watch::Receiver<Control>,
     /// What the caller wanted when the delay was chosen: what it wants since then counts, even before the pause.
@@ -237,6 +250,10 @@ impl Worker {
                     LossReason::Goodbye(close) => {
                         close.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX)
                     }
+                    LossReason::Moved => {
+                        self.emit(ClientEvent::Lost { reason, retry_in: Duration::ZERO }).await?;
+                        return Ok(());
+                    }
                     LossReason::Closed
                     | LossReason::Silent
                     | LossReason::WebSocket(_)
@@ -257,7 +274,7 @@ impl Worker {
     }
 
     fn next_delay(&mut self) -> Duration {
-        self.wanted = *self.control.borrow_and_update();
+        self.wanted = self.control.borrow_and_update().clone();
         self.backoff.set_cap(match self.wanted.pace {
             Pace::Urgent => RETRY_CAP_URGENT,
             Pace::Relaxed => RETRY_CAP_RELAXED,
@@ -271,7 +288,7 @@ impl Worker {
         let deadline = sleep(delay);
         tokio::pin!(deadline);
         loop {
-            let now = *self.control.borrow_and_update();
+            let now = self.control.borrow_and_update().clone();
             if now.is_leaving {
                 return Err(Stop);
             }
@@ -289,7 +306,8 @@ impl Worker {
 
     async fn connect(&self) -> Result<(HostAddress, Socket), Vec<(HostAddress, ConnectError)>> {
         let mut errors = Vec::new();
-        for address in &self.addresses {
+        let addresses = self.control.borrow().addresses.clone();
+        for address in addresses.iter() {
             let config = WebSocketConfig::default()
                 .max_message_size(Some(MESSAGE_BYTES_MAX))
                 .max_frame_size(Some(MESSAGE_BYTES_MAX))
@@ -312,18 +330,25 @@ impl Worker {
     /// Carries messages both ways until the connection is lost.
     async fn converse(&self, address: HostAddress, mut socket: Socket) -> Result<LossReason, Stop> {
         let (outgoing, mut messages) = mpsc::channel(OUTGOING_MAX);
-        self.emit(ClientEvent::Connected(HostConnection { address, outgoing })).await?;
+        let connection = HostConnection { address: address.clone(), outgoing };
+        self.emit(ClientEvent::Connected(connection)).await?;
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let mut has_handles = true;
         let mut control = self.control.clone();
+        let mut moving = self.control.clone();
         loop {
             let leaving = async {
                 // A caller that is gone without a word drops this task.
                 let _ = control.wait_for(|control| control.is_leaving).await;
             };
+            let moved = async {
+                // As above.
+                let _ = moving.wait_for(|control| !control.addresses.contains(&address)).await;
+            };
             let message = tokio::select! {
+                () = moved => return Ok(LossReason::Moved),
                 incoming = timeout_at(heard + SILENCE_MAX, socket.next()) => {
                     heard = Instant::now();
                     match self.hear(incoming).await? {

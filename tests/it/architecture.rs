@@ -60,6 +60,7 @@ const DOES_IO: &[&str] = &[
     "session::receive",
     "session::host",
     "session::surroundings",
+    "session::news",
     // Queues only.
     "question",
     "ui",
@@ -74,6 +75,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
         &[
             "time",
             "link::driver",
+            "link::fault",
             "link::socket",
             "signal::client",
             "signal::host",
@@ -86,7 +88,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     ),
     (&["tokio::", "tokio_tungstenite", "axum::"], DOES_IO),
     (&["std::thread::sleep", "tokio::time::sleep"], DOES_IO),
-    (&["std::fs"], &["store", "cli", "signal::local"]),
+    (&["std::fs"], &["store", "cli", "signal::local", "link::fault"]),
     (
         &["UdpSocket", "TcpStream", "TcpListener", "ToSocketAddrs"],
         &[

@@ -1,5 +1,7 @@
 //! What the scenarios share.
 
+#[cfg(all(unix, feature = "fault-injection"))]
+pub(crate) mod campaign;
 pub(crate) mod env;
 pub(crate) mod model_source;
 pub(crate) mod model_target;

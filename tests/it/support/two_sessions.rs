@@ -245,14 +245,17 @@ impl Pair {
         let token_key = secret_bytes(self.seed, 1_000 + side as u64);
         let name = format!("laptop-of-side-{side}");
         if side == SENDER {
+            let is_confirmed =
+                self.sides.get(side).is_some_and(|side| side.is_code_spent) && stored.is_some();
             let config = OpeningConfig {
                 session: SESSION,
                 member: member(side),
                 capabilities,
                 token_key,
                 name,
-                code: stored.is_none().then(|| code.clone()),
+                code: (!is_confirmed).then(|| code.clone()),
                 is_code_fixed: true,
+                is_confirmed,
                 secret: stored.map(|stored| (stored.secret.clone(), stored.epoch)),
             };
             let opening = Opening::new(config, entropy).expect("a usable code");
@@ -271,6 +274,7 @@ impl Pair {
             token_key,
             name,
             entrance,
+            code: None,
             wait: true,
             retry_for: RETRY_FOR,
         };
@@ -813,6 +817,7 @@ impl Pair {
                 self.sides[side].events.push(event);
             }
             SessionOutput::Ask(ask) => self.fail(&format!("nobody answers {ask:?}")),
+            SessionOutput::CodeOffered => self.fail("no side names a code beside its session"),
             SessionOutput::Finished => {}
             SessionOutput::Manual => self.sides[side].manuals.push(self.now),
             SessionOutput::RetryHost => {
