@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "session::meeting",
         &["wire", "time", "signal", "link", "error", "event", "options", "session"],
     ),
-    ("session::recovery", &["wire", "signal", "link", "options", "session"]),
+    ("session::recovery", &["time", "wire", "signal", "link", "options", "session"]),
     ("session::entropy", &["signal"]),
     ("options", &["wire", "transfer", "signal", "link"]),
     ("question", &["error", "event", "options"]),

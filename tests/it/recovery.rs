@@ -16,10 +16,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const PLAIN: Duration = Duration::from_secs(60);
 const BUDGET: Duration = Duration::from_secs(300);
 
+/// Content: a minute of it at the rate of [`under_way`].
+const BYTES: u64 = 3_000_000;
+
 /// A transfer that is under way, with both in the session's room, and never done by itself within a test.
 fn under_way(seed: u64) -> Pair {
     let mut tree = Tree::new();
-    tree.insert(b"large".to_vec(), Node::File(Random::new(seed).bytes(6_000_000)));
+    tree.insert(b"large".to_vec(), Node::File(Random::new(seed).bytes(BYTES as usize)));
     let mut pair = Pair::new(seed, ModelSource::new(tree, SESSION, 4));
     // Slow enough that it lasts: 50 kB/s.
     pair.paths.rate = Some(50_000);
@@ -365,7 +368,7 @@ fn drops_at_0_50_and_99_percent_resend_only_what_was_in_flight() {
     for seed in 0..10 {
         for share in [0, 50, 99] {
             let mut pair = under_way(seed);
-            let all = 6_000_000;
+            let all = BYTES;
             pair.run_until(BUDGET, |pair| {
                 pair.sides[RECEIVER].session.progress().wire_bytes * 100 >= all * share
             });
