@@ -153,7 +153,7 @@ impl LinkRuntime {
     /// Resolves a server's name ahead of its use, so that gathering does not wait for DNS.
     pub async fn prefetch(&self, host: &str) {
         if let Err(error) = self.resolver.resolve(host).await {
-            tracing::debug!(target: "rejoin::link::ice", host, %error, "server name not resolved yet");
+            tracing::debug!(target: "rejoin::ice", host, %error, "server name not resolved yet");
         }
     }
 }
@@ -175,7 +175,7 @@ impl Runtime for LinkRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let granted = buffers::request(&socket, self.request)?;
         tracing::debug!(
-            target: "rejoin::link::resource",
+            target: "rejoin::resource",
             address = ?socket.local_addr().ok(),
             receive_bytes = granted.receive_bytes,
             send_bytes = granted.send_bytes,
@@ -274,7 +274,7 @@ impl ToSocketAddrs for LocalAddresses {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(target: "rejoin::link::ice", %error, "cannot list the network interfaces");
+                    tracing::warn!(target: "rejoin::ice", %error, "cannot list the network interfaces");
                 }
             }
         }

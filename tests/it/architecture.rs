@@ -295,3 +295,17 @@ fn every_file_says_what_it_is() {
         .collect();
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
+
+/// K-26: who reads logs asks for a subject, wherever in the source it is spoken of.
+#[test]
+fn every_subject_has_its_log_target() {
+    let files = files();
+    let code: Vec<&str> =
+        files.iter().flat_map(|file| &file.code).map(|(_, line)| line.as_str()).collect();
+    for subject in
+        ["keepalive", "ice", "ice_restart", "recovery", "activity", "lifecycle", "resource"]
+    {
+        let target = format!("target: \"rejoin::{subject}\"");
+        assert!(code.iter().any(|line| line.contains(&target)), "nobody logs to {target}");
+    }
+}
