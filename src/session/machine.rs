@@ -324,6 +324,7 @@ impl Session {
                     up.health.handle_pong(number, now);
                     if let Some(rtt) = up.health.rtt() {
                         self.ice.set_rtt(rtt);
+                        up.quality.handle_rtt(rtt);
                     }
                 }
             }
