@@ -207,6 +207,7 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one session')
             [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Forget a session, and remove its partial files; what is complete stays')
             [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Discard what nobody used for seven days')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print a one-time code for a receiver that lost its session')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -238,11 +239,19 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'rejoin;sessions;invite' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Directory where sessions are stored')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'rejoin;sessions;help' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the stored sessions, the newest first')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one session')
             [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Forget a session, and remove its partial files; what is complete stays')
             [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Discard what nobody used for seven days')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print a one-time code for a receiver that lost its session')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -256,6 +265,9 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             break
         }
         'rejoin;sessions;help;prune' {
+            break
+        }
+        'rejoin;sessions;help;invite' {
             break
         }
         'rejoin;sessions;help;help' {
@@ -317,6 +329,7 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one session')
             [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Forget a session, and remove its partial files; what is complete stays')
             [CompletionResult]::new('prune', 'prune', [CompletionResultType]::ParameterValue, 'Discard what nobody used for seven days')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print a one-time code for a receiver that lost its session')
             break
         }
         'rejoin;help;sessions;list' {
@@ -329,6 +342,9 @@ Register-ArgumentCompleter -Native -CommandName 'rejoin' -ScriptBlock {
             break
         }
         'rejoin;help;sessions;prune' {
+            break
+        }
+        'rejoin;help;sessions;invite' {
             break
         }
         'rejoin;help;host' {

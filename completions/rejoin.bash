@@ -76,6 +76,9 @@ _rejoin() {
             rejoin__subcmd__help__subcmd__sessions,discard)
                 cmd="rejoin__subcmd__help__subcmd__sessions__subcmd__discard"
                 ;;
+            rejoin__subcmd__help__subcmd__sessions,invite)
+                cmd="rejoin__subcmd__help__subcmd__sessions__subcmd__invite"
+                ;;
             rejoin__subcmd__help__subcmd__sessions,list)
                 cmd="rejoin__subcmd__help__subcmd__sessions__subcmd__list"
                 ;;
@@ -91,6 +94,9 @@ _rejoin() {
             rejoin__subcmd__sessions,help)
                 cmd="rejoin__subcmd__sessions__subcmd__help"
                 ;;
+            rejoin__subcmd__sessions,invite)
+                cmd="rejoin__subcmd__sessions__subcmd__invite"
+                ;;
             rejoin__subcmd__sessions,list)
                 cmd="rejoin__subcmd__sessions__subcmd__list"
                 ;;
@@ -105,6 +111,9 @@ _rejoin() {
                 ;;
             rejoin__subcmd__sessions__subcmd__help,help)
                 cmd="rejoin__subcmd__sessions__subcmd__help__subcmd__help"
+                ;;
+            rejoin__subcmd__sessions__subcmd__help,invite)
+                cmd="rejoin__subcmd__sessions__subcmd__help__subcmd__invite"
                 ;;
             rejoin__subcmd__sessions__subcmd__help,list)
                 cmd="rejoin__subcmd__sessions__subcmd__help__subcmd__list"
@@ -280,7 +289,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__help__subcmd__sessions)
-            opts="list show discard prune"
+            opts="list show discard prune invite"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -294,6 +303,20 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__help__subcmd__sessions__subcmd__discard)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rejoin__subcmd__help__subcmd__sessions__subcmd__invite)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -613,7 +636,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__sessions)
-            opts="-h --help list show discard prune help"
+            opts="-h --help list show discard prune invite help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -645,7 +668,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__sessions__subcmd__help)
-            opts="list show discard prune help"
+            opts="list show discard prune invite help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -673,6 +696,20 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__sessions__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rejoin__subcmd__sessions__subcmd__help__subcmd__invite)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -721,6 +758,24 @@ _rejoin() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rejoin__subcmd__sessions__subcmd__invite)
+            opts="-h --state-dir --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

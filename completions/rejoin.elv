@@ -197,6 +197,7 @@ set edit:completion:arg-completer[rejoin] = {|@words|
             cand show 'Show one session'
             cand discard 'Forget a session, and remove its partial files; what is complete stays'
             cand prune 'Discard what nobody used for seven days'
+            cand invite 'Print a one-time code for a receiver that lost its session'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'rejoin;sessions;list'= {
@@ -223,11 +224,18 @@ set edit:completion:arg-completer[rejoin] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'rejoin;sessions;invite'= {
+            cand --state-dir 'Directory where sessions are stored'
+            cand --json 'One JSON object a line'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'rejoin;sessions;help'= {
             cand list 'List the stored sessions, the newest first'
             cand show 'Show one session'
             cand discard 'Forget a session, and remove its partial files; what is complete stays'
             cand prune 'Discard what nobody used for seven days'
+            cand invite 'Print a one-time code for a receiver that lost its session'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'rejoin;sessions;help;list'= {
@@ -237,6 +245,8 @@ set edit:completion:arg-completer[rejoin] = {|@words|
         &'rejoin;sessions;help;discard'= {
         }
         &'rejoin;sessions;help;prune'= {
+        }
+        &'rejoin;sessions;help;invite'= {
         }
         &'rejoin;sessions;help;help'= {
         }
@@ -289,6 +299,7 @@ set edit:completion:arg-completer[rejoin] = {|@words|
             cand show 'Show one session'
             cand discard 'Forget a session, and remove its partial files; what is complete stays'
             cand prune 'Discard what nobody used for seven days'
+            cand invite 'Print a one-time code for a receiver that lost its session'
         }
         &'rejoin;help;sessions;list'= {
         }
@@ -297,6 +308,8 @@ set edit:completion:arg-completer[rejoin] = {|@words|
         &'rejoin;help;sessions;discard'= {
         }
         &'rejoin;help;sessions;prune'= {
+        }
+        &'rejoin;help;sessions;invite'= {
         }
         &'rejoin;help;host'= {
         }

@@ -150,6 +150,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         local_only: bool,
     },
+    /// A continued session waits for its other side.
+    Waiting {
+        /// The name it gives itself.
+        peer: String,
+        /// Where this side is to be met.
+        host: String,
+    },
     /// The other side proved who it is.
     Peer {
         /// Its member id, hexadecimal.

@@ -36,6 +36,8 @@ enum Action {
     Discard(OneArgs),
     /// Discard what nobody used for seven days
     Prune(ListArgs),
+    /// Print a one-time code for a receiver that lost its session
+    Invite(OneArgs),
 }
 
 #[derive(Args, Debug)]
@@ -72,8 +74,11 @@ pub(crate) struct ResumeArgs {
 pub(crate) fn run(args: &SessionsArgs) -> ExitCode {
     let list = match &args.action {
         Action::List(list) | Action::Prune(list) => list,
-        Action::Show(one) | Action::Discard(one) => &one.list,
+        Action::Show(one) | Action::Discard(one) | Action::Invite(one) => &one.list,
     };
+    if let Action::Invite(one) = &args.action {
+        return invite(one);
+    }
     match act(&args.action) {
         Ok(sessions) => {
             listing(&shown(&sessions, list.json));
@@ -86,7 +91,9 @@ pub(crate) fn run(args: &SessionsArgs) -> ExitCode {
 fn act(action: &Action) -> Result<Vec<StoredSession>, Error> {
     match action {
         Action::List(list) => stored::list(list.state_dir.as_deref()),
-        Action::Show(one) => stored::find(one.list.state_dir.as_deref(), &one.id),
+        Action::Show(one) | Action::Invite(one) => {
+            stored::find(one.list.state_dir.as_deref(), &one.id)
+        }
         Action::Prune(list) => stored::prune(list.state_dir.as_deref()),
         Action::Discard(one) => {
             let found = stored::find(one.list.state_dir.as_deref(), &one.id)?;
@@ -96,6 +103,41 @@ fn act(action: &Action) -> Result<Vec<StoredSession>, Error> {
             Ok(found)
         }
     }
+}
+
+fn invite(one: &OneArgs) -> ExitCode {
+    let state_directory = one.list.state_dir.as_deref();
+    let invited = stored::find(state_directory, &one.id).and_then(|found| {
+        // Both sides may be here: the sender's is the one that invites.
+        let sender = found.iter().find(|session| session.role == Role::Sender);
+        sender.or(found.first()).map_or_else(
+            || Err(usage("no such session")),
+            |session| stored::invite(state_directory, session),
+        )
+    });
+    match invited {
+        Ok(invited) if one.list.json => {
+            listing(&[serde_json::to_string(&invited).unwrap_or_default()]);
+        }
+        Ok(invited) => {
+            let mut lines = vec![
+                format!("Code: {}", invited.code),
+                "On the other machine, in the directory of the interrupted transfer, run:"
+                    .to_owned(),
+                String::new(),
+                format!("    {}", invited.command),
+                String::new(),
+                "The code is good for one hour and one use.".to_owned(),
+            ];
+            if !invited.is_running {
+                let id = invited.id.chars().take(SHORT_ID).collect::<String>();
+                lines.push(format!("On this machine, run: rejoin resume {id}"));
+            }
+            listing(&lines);
+        }
+        Err(error) => return fail_early(error, one.list.json),
+    }
+    ExitCode::SUCCESS
 }
 
 /// Continues a stored session in its stored role.

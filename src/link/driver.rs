@@ -96,7 +96,7 @@ impl LinkDriver {
         let (stack_sender, stack_events) = mpsc::channel(STACK_EVENTS_MAX);
         let window = config.receive_window_bytes(granted.receive_bytes);
         tracing::debug!(
-            target: "rejoin::link::lifecycle",
+            target: "rejoin::lifecycle",
             granted_bytes = granted.receive_bytes, window_bytes = window, sctp_mtu = config.sctp_mtu, "link started",
         );
         let connection = PeerConnectionBuilder::new()
@@ -210,7 +210,7 @@ fn prefetch_servers(runtime: &Arc<LinkRuntime>, config: &LinkConfig) {
     let turn = config.turn_servers.iter().map(|server| &server.url);
     for url in config.stun_urls.iter().chain(turn) {
         let Some(host) = server_host(url) else {
-            tracing::warn!(target: "rejoin::link::ice", url, "server URL not understood");
+            tracing::warn!(target: "rejoin::ice", url, "server URL not understood");
             continue;
         };
         let runtime = Arc::clone(runtime);

@@ -205,7 +205,7 @@ impl LinkRuntime {
     /// Resolves a server's name ahead of its use, so that gathering does not wait for DNS.
     pub async fn prefetch(&self, host: &str) {
         if let Err(error) = self.resolver.resolve(host).await {
-            tracing::debug!(target: "rejoin::link::ice", host, %error, "server name not resolved yet");
+            tracing::debug!(target: "rejoin::ice", host, %error, "server name not resolved yet");
         }
     }
 }
@@ -227,7 +227,7 @@ impl Runtime for LinkRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let granted = buffers::request(&socket, self.request)?;
         tracing::debug!(
-            target: "rejoin::link::resource",
+            target: "rejoin::resource",
             address = ?socket.local_addr().ok(),
             receive_bytes = granted.receive_bytes,
             send_bytes = granted.send_bytes,
@@ -326,7 +326,7 @@ impl ToSocketAddrs for LocalAddresses {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(target: "rejoin::link::ice", %error, "cannot list the network interfaces");
+                    tracing::warn!(target: "rejoin::ice", %error, "cannot list the network interfaces");
                 }
             }
         }
@@ -414,6 +414,38 @@ mod tests {
 
         drop(from);
         assert_eq!(left.sockets(), 0);
+    }
+
+    /// C-05: what the system will not send is lost like any packet, and the socket goes on.
+    #[tokio::test]
+    async fn a_send_that_the_system_refuses_ends_nothing() {
+        let runtime = runtime();
+        let open = || {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            runtime.wrap_udp_socket(socket).unwrap()
+        };
+        let (from, to) = (open(), open());
+        // No leave to broadcast; longer than UDP; nobody listens, which is told to the next call.
+        let broadcast = "255.255.255.255:9".parse().unwrap();
+        assert_eq!(from.send_to(b"x", broadcast).await.unwrap(), 1);
+        let long = vec![0; 70_000];
+        assert_eq!(from.send_to(&long, to.local_addr().unwrap()).await.unwrap(), long.len());
+        assert_eq!(runtime.counts().sends_refused, 2);
+        let closed = {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.local_addr().unwrap()
+        };
+        for _ in 0..3 {
+            assert_eq!(from.send_to(b"x", closed).await.unwrap(), 1);
+        }
+        from.send_to(b"still here", to.local_addr().unwrap()).await.unwrap();
+        let mut buffer = [0; 64];
+        let (length, _) = to.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"still here");
+        // The other way: an ICMP error is no error of a receive.
+        to.send_to(b"answer", from.local_addr().unwrap()).await.unwrap();
+        let (length, _) = from.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"answer");
     }
 
     #[test]

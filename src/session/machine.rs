@@ -6,6 +6,7 @@
 mod layers;
 mod output;
 mod state;
+mod told;
 
 pub use output::SessionOutput;
 
@@ -19,18 +20,15 @@ use crate::link::{LinkEvent, PathKind};
 use crate::options::Timing;
 use crate::signal::protocol::HostMessage;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
-use crate::transfer::message::{ByeReason, Message};
-use crate::transfer::receiver::{Answer, Receiver, ReceiverConfig, ReceiverOutput};
+use crate::transfer::message::{ByeReason, Message, bounded_text};
+use crate::transfer::receiver::{Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
-use crate::wire::{Channel, SessionId, SessionSecret};
+use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
-
-/// How long units may be due and not come before a new connection is tried.
-const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 enum Meeting {
@@ -155,7 +153,7 @@ impl Session {
     pub fn handle_host_up(&mut self, now: Instant) {
         self.on_host_up(now);
         match &mut self.meeting {
-            Meeting::Opening(opening) => opening.handle_host_up(),
+            Meeting::Opening(opening) => opening.handle_host_up(now),
             Meeting::Joining(joining) => joining.handle_host_up(),
         }
         self.drain(now);
@@ -254,50 +252,6 @@ impl Session {
         self.drain(now);
     }
 
-    /// The user answered.
-    pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        if let Transfer::Receiver(receiver) = &mut self.transfer {
-            receiver.handle_answer(answer, now);
-        }
-        self.drain(now);
-    }
-
-    /// Sender: what [`SessionOutput::Pair`] asked for is durable.
-    pub fn handle_stored(&mut self, now: Instant) {
-        if let Meeting::Opening(opening) = &mut self.meeting {
-            opening.handle_stored(now);
-        }
-        self.drain(now);
-    }
-
-    /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
-    pub fn handle_paired(
-        &mut self,
-        session: SessionId,
-        secret: &SessionSecret,
-        epoch: u64,
-        state: TargetState,
-        now: Instant,
-    ) {
-        if let Transfer::Unpaired(config) = &self.transfer {
-            self.transfer =
-                Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
-        }
-        if let Meeting::Joining(joining) = &mut self.meeting {
-            joining.handle_stored(session, secret, epoch, now);
-        }
-        self.drain(now);
-    }
-
-    /// The user wants to stop: the other side is told that we may come back.
-    pub fn handle_stop(&mut self, now: Instant) {
-        if self.up.is_some() && !self.has_finished {
-            let text = String::new();
-            self.send(Channel::Control, &Message::Bye { reason: ByeReason::Stopped, text });
-        }
-        self.drain(now);
-    }
-
     /// A deadline of [`Self::poll_timeout`] passed, or may have.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(action) = self.up.as_mut().and_then(|up| up.health.handle_timeout(now)) {
@@ -327,22 +281,6 @@ impl Session {
         self.drain(now);
     }
 
-    /// Notes since when units are due that do not come (FileSync PR #47): not while the disk is what is waited for.
-    fn watch_stall(&mut self, now: Instant) {
-        let is_due = match &self.transfer {
-            Transfer::Receiver(receiver) => receiver.is_expecting() && !receiver.is_backlogged(),
-            Transfer::Sender(_) | Transfer::Unpaired(_) => false,
-        };
-        if let Some(up) = &mut self.up {
-            up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
-        }
-    }
-
-    fn is_stalled(&self, now: Instant) -> bool {
-        let due_since = self.up.as_ref().and_then(|up| up.due_since);
-        due_since.is_some_and(|since| now >= since + STALL_TIMEOUT)
-    }
-
     /// When to call [`Self::handle_timeout`], and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
@@ -355,8 +293,7 @@ impl Session {
             Transfer::Sender(_) | Transfer::Unpaired(_) => None,
         };
         let health = self.up.as_ref().map(|up| up.health.poll_timeout());
-        let due_since = self.up.as_ref().and_then(|up| up.due_since);
-        let stall = due_since.map(|since| (since + STALL_TIMEOUT, "stall"));
+        let stall = self.stalls_at().map(|at| (at, "stall"));
         let ice = self.ice.poll_timeout();
         let quality = self.up.as_ref().map(|up| up.quality.poll_timeout());
         let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
@@ -385,7 +322,10 @@ impl Session {
             Message::Pong { number } => {
                 if let Some(up) = &mut self.up {
                     up.health.handle_pong(number, now);
-                    self.ice.set_rtt(up.health.rtt().unwrap_or_default());
+                    if let Some(rtt) = up.health.rtt() {
+                        self.ice.set_rtt(rtt);
+                        up.quality.handle_rtt(rtt);
+                    }
                 }
             }
             Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {
@@ -415,6 +355,8 @@ impl Session {
     /// The peer sent what no correct one sends: nothing more of it is believed.
     fn on_violation(&mut self, what: &str) {
         let text = format!("the other side broke the protocol: {what}");
+        let reason = ByeReason::Protocol;
+        self.send(Channel::Control, &Message::Bye { reason, text: bounded_text(what) });
         self.fail(Error::new(ErrorKind::Failure, text));
     }
 
@@ -480,6 +422,10 @@ impl Session {
             }
             MeetingOutput::LinkUp { epoch } => self.on_link_up(epoch, now),
             MeetingOutput::LinkDown { reason } => self.on_link_down(&reason, now),
+            MeetingOutput::CodeOffered => {
+                self.is_over = true;
+                self.outputs.push_back(SessionOutput::CodeOffered);
+            }
             MeetingOutput::Event(event) => self.event(event),
             MeetingOutput::Restart(message) => self.on_restart(message, now),
             MeetingOutput::Manual => self.outputs.push_back(SessionOutput::Manual),
@@ -494,7 +440,7 @@ impl Session {
             assemblers: Default::default(),
             due_since: None,
         });
-        self.ice.handle_link_change();
+        self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
         self.set_state(LinkState::Connected, "");
         let lost_at = self.lost_at.take();
@@ -521,7 +467,7 @@ impl Session {
         if self.up.take().is_none() {
             return;
         }
-        self.ice.handle_link_change();
+        self.ice.handle_link_change(now);
         self.local = None;
         self.at_stake = self.bytes_at_stake();
         self.lost_at = Some(now);

@@ -81,6 +81,8 @@ pub enum MeetingOutput {
         /// Why.
         reason: String,
     },
+    /// Nobody is in the session's room, and somebody offers the code that the user named: it is for something new.
+    CodeOffered,
     /// A fact to show.
     Event(Event),
     /// What the peer says about the path of the connection that is up.

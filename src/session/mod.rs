@@ -7,6 +7,7 @@ pub mod entropy;
 mod host;
 pub mod machine;
 pub mod meeting;
+mod news;
 mod pace;
 mod receive;
 pub mod recovery;

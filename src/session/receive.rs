@@ -3,13 +3,15 @@
 use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, Pairing};
-use super::run::{Paired, Relaying, RoleActions, Surroundings, TargetWorker, run};
+use super::news::{self, News};
+use super::run::{Ended, Paired, Relaying, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
 use crate::options::ReceiveOptions;
+use crate::signal::RoomName;
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::protocol::RefusalReason;
 use crate::store::record::{CodeHash, SessionRecord, Side};
@@ -20,8 +22,16 @@ use crate::transfer::disk::TargetState;
 use crate::transfer::receiver::ReceiverConfig;
 use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// News that the loop has not taken yet.
+const NEWS_MAX: usize = 4;
+
+/// Hosts kept in a record: the last ones.
+const HOSTS_MAX: usize = 8;
 
 /// Between two looks for a sender on this machine.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -40,6 +50,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         move || open(&options, code.as_ref())
     })
     .await??;
+    surroundings::sweep(options.common.state_directory.clone());
     let (state, target, stored, complete) = match opened {
         Opened::Complete { state, target, record } => (state, target, None, Some(record)),
         Opened::Fresh { state, target } => (state, target, None, None),
@@ -47,7 +58,23 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     };
     // A code may be used again for something new; only where nobody offers it is there nothing to do.
     let options = ReceiveOptions { wait: options.wait.filter(|_| complete.is_none()), ..options };
-    let outcome = meet(now, options, entropy, code, (state, target, stored), ui.clone()).await;
+    let place = (state.clone(), target.clone(), stored);
+    let outcome = meet(now, options.clone(), entropy, code.clone(), place, ui.clone()).await;
+    let outcome = match outcome {
+        Ok(Ended::Done(summary)) => Ok(summary),
+        Ok(Ended::CodeOffered) => {
+            let message = "the code is offered for something new; the unfinished session stays, \
+                 and `rejoin resume` continues it";
+            let event = Event::Warning { code: "code_reused".into(), message: message.into() };
+            ui.emit(event).await;
+            let (place, entropy) = ((state, target, None), surroundings::entropy()?);
+            match meet(Instant::now(), options, entropy, code, place, ui.clone()).await? {
+                Ended::Done(summary) => Ok(summary),
+                Ended::CodeOffered => Err(no_code()),
+            }
+        }
+        Err(error) => Err(error),
+    };
     match (outcome, complete) {
         (Err(error), Some(record)) if is_nobody_there(&error) => {
             Ok(already_complete(&record, &ui).await)
@@ -71,7 +98,7 @@ async fn meet(
     code: Option<Code>,
     (state, target, stored): (State, Vec<u8>, Option<crate::store::Session<OsDirectory>>),
     ui: Ui,
-) -> Result<Summary, Error> {
+) -> Result<Ended, Error> {
     let mut options = options;
     if let Some(stored) = &stored {
         super::relay::restore(&mut options.common, &stored.record);
@@ -93,9 +120,16 @@ async fn meet(
     .await;
 
     let wait_until = options.wait.map(|wait| now + wait);
-    let stored_hosts =
-        stored.as_ref().map(|stored| stored.record.hosts.clone()).unwrap_or_default();
-    let addresses = find_host(&options, code.as_ref(), &stored_hosts, wait_until).await?;
+    let record = stored.as_ref().map(|stored| &stored.record);
+    let rooms = rooms(record, code.as_ref());
+    let stored_hosts = record.map(|record| record.hosts.clone()).unwrap_or_default();
+    let addresses = find_host(&options, code.as_ref(), &rooms, &stored_hosts, wait_until).await?;
+    let (feed, news) = mpsc::channel(NEWS_MAX);
+    // A user who names hosts means those.
+    let is_watching = options.common.hosts.is_empty();
+    if is_watching && stored.is_some() {
+        news::watch_rooms(rooms, feed.clone());
+    }
     let member = stored
         .as_ref()
         .map_or_else(|| MemberId(surroundings::half(&mut entropy)), |stored| stored.record.member);
@@ -117,6 +151,7 @@ async fn meet(
             capabilities: surroundings::capabilities(member),
             token_key,
             name: surroundings::own_name(),
+            code: code.clone().filter(|_| stored.is_some()),
             entrance,
             wait: options.wait.is_some(),
             retry_for: options.common.retry_for,
@@ -142,13 +177,16 @@ async fn meet(
         token_key,
         resume: resume_command(&options),
         stored,
+        feed: is_watching.then_some(feed),
     };
     let link_config = surroundings::link_config(&options.common)?;
     let session = Session::receiver(joining, config, kept, options.common.retry_for, now)
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
-        client: crate::signal::client::Client::start(addresses),
+        client: crate::signal::client::Client::start(addresses.clone()),
+        hosts: addresses,
+        news: Some(news),
         link_config,
         relaying,
         role,
@@ -202,8 +240,10 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
             };
             let listed = state.list().map_err(surroundings::state_error)?;
             let records = listed.into_iter().filter_map(|listed| listed.record.ok());
-            // Of a code that was used again, the unfinished one.
-            records.filter(is_ours).min_by_key(|record| record.is_complete)
+            // Of a code that was used again, the unfinished one; of several, the last one used.
+            records
+                .filter(is_ours)
+                .min_by_key(|record| (record.is_complete, std::cmp::Reverse(record.updated)))
         }
         None => {
             let present = target::sessions_in(&root)
@@ -277,29 +317,38 @@ async fn open_target(
     .await?
 }
 
+/// Where a sender on this machine may be: in the session's room, or in the code's.
+fn rooms(record: Option<&SessionRecord>, code: Option<&Code>) -> Vec<RoomName> {
+    let session = record.and_then(|record| record.secret.as_ref()).map(RoomName::of_session);
+    session.into_iter().chain(code.map(|code| RoomName::Code(code.room()))).collect()
+}
+
 /// Where the sender is to be met: as the user says, as the code says, on this machine, as the last run did.
 async fn find_host(
     options: &ReceiveOptions,
     code: Option<&Code>,
+    rooms: &[RoomName],
     stored: &[String],
     wait_until: Option<Instant>,
 ) -> Result<Vec<HostAddress>, Error> {
     if !options.common.hosts.is_empty() {
         return surroundings::host_addresses(&options.common.hosts);
     }
-    if let Some(host) = code.and_then(Code::host) {
-        return Ok(vec![host.clone()]);
-    }
-    if !stored.is_empty() {
-        return surroundings::host_addresses(stored);
-    }
-    let Some(code) = code else { return Err(no_code()) };
+    let mut addresses: Vec<HostAddress> = code.and_then(Code::host).cloned().into_iter().collect();
     loop {
-        let room = code.room();
-        if let Some(address) =
-            surroundings::blocking(move || surroundings::find_published(room)).await?
-        {
-            return Ok(vec![address]);
+        if addresses.is_empty() || !stored.is_empty() {
+            let rooms = rooms.to_vec();
+            let look = move || rooms.into_iter().find_map(surroundings::find_published);
+            addresses.extend(surroundings::blocking(look).await?);
+        }
+        addresses.extend(surroundings::host_addresses(stored)?);
+        let mut seen = HashSet::new();
+        addresses.retain(|address| seen.insert(address.url()));
+        if !addresses.is_empty() {
+            return Ok(addresses);
+        }
+        if code.is_none() {
+            return Err(no_code());
         }
         if wait_until.is_none_or(|until| Instant::now() >= until) {
             return Err(Error::new(ErrorKind::Unreachable, "no sender on this machine has this code")
@@ -321,6 +370,8 @@ struct ReceiverRole {
     token_key: [u8; 32],
     resume: String,
     stored: Option<crate::store::Session<OsDirectory>>,
+    /// Where what others leave on this machine is told; `None` where the user named the hosts.
+    feed: Option<mpsc::Sender<News>>,
 }
 
 impl RoleActions for ReceiverRole {
@@ -338,6 +389,7 @@ impl RoleActions for ReceiverRole {
         record.peer_name.clone_from(&pairing.name);
         record.hosts.clone_from(&self.hosts);
         record.epoch = pairing.epoch;
+        record.is_confirmed = true;
         if let Some(code) = &self.code {
             record.code =
                 Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
@@ -346,13 +398,23 @@ impl RoleActions for ReceiverRole {
         let (worker, state) = open_target(&self.directory, pairing.session).await?;
         let store = self.state.clone();
         let stored = surroundings::blocking(move || store.create(record)).await?;
-        self.stored = Some(stored.map_err(surroundings::state_error)?);
+        let stored = stored.map_err(surroundings::state_error)?;
+        if let Some(feed) = &self.feed {
+            news::watch_rooms(rooms(Some(&stored.record), None), feed.clone());
+        }
+        self.stored = Some(stored);
         let Pairing { session, secret, epoch, .. } = pairing.clone();
         Ok(Some(Paired { session, secret, epoch, worker, state }))
     }
 
-    fn on_peer(&mut self, _member: MemberId, name: &str, epoch: u64) {
+    fn on_peer(&mut self, _member: MemberId, name: &str, epoch: u64, host: Option<&HostAddress>) {
         let Some(stored) = &mut self.stored else { return };
+        if let Some(host) = host.map(HostAddress::url) {
+            // Where it was met last is where it is looked for first.
+            stored.record.hosts.retain(|known| *known != host);
+            stored.record.hosts.insert(0, host);
+            stored.record.hosts.truncate(HOSTS_MAX);
+        }
         name.clone_into(&mut stored.record.peer_name);
         if epoch > stored.record.epoch {
             stored.record.epoch = epoch;

@@ -3,7 +3,9 @@
 //! It decides nothing that the machine could decide. Stores work on threads of their own; everything here only waits
 //! for channels, timers and sockets.
 
+mod closing;
 mod edges;
+mod figures;
 mod questions;
 mod relaying;
 
@@ -11,11 +13,11 @@ pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWo
 
 pub(super) use relaying::Relaying;
 
-use edges::{next_event, next_scan, next_source, next_target, receive, writable};
+use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
-use super::ending;
 use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
+use super::news::News;
 use super::pace::Pace;
 use super::recovery::WakeWatch;
 use super::relay::grant::Grant;
@@ -25,8 +27,7 @@ use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
 use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
-use crate::store::OsDirectory;
-use crate::store::target::TargetStore;
+use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
 use crate::ui::Restarts;
@@ -47,10 +48,19 @@ const DATA_BURST: usize = 32;
 const WAITING_MAX: usize = 4_096;
 
 /// How long a receiver that has everything looks for a sender that does not know yet.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// A sender that was killed at the end is started again in that time, or by a person who sees that all is there.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
 const STOP_CLOSE: Duration = Duration::from_millis(700);
+
+/// How a run ended that did not fail.
+pub(super) enum Ended {
+    /// All is settled.
+    Done(Summary),
+    /// The code is for something new: nothing was done, and the stored session is as it was.
+    CodeOffered,
+}
 
 /// What the user said, or why nobody could be asked.
 type Answered = Result<Answer, Error>;
@@ -87,6 +97,8 @@ struct Runner<R> {
     restarts: Restarts,
     wake: WakeWatch,
     ending: Option<Result<(), Error>>,
+    /// Whether the code is for something new.
+    is_replaced: bool,
 }
 
 /// What happened.
@@ -100,6 +112,7 @@ enum Happening {
     Scan(Option<ScanReport>),
     Answer(Option<Answered>),
     Credentials(Result<Grant, String>),
+    News(Option<News>),
     Stop,
     Restart,
     Addresses(Vec<IpAddr>),
@@ -113,7 +126,7 @@ enum Happening {
 pub(super) async fn run<R: RoleActions>(
     session: Session,
     around: Surroundings<R>,
-) -> Result<Summary, Error> {
+) -> Result<Ended, Error> {
     let now = Instant::now();
     let mut runner = Runner {
         farewell: session.has_finished().then(|| now + FAREWELL),
@@ -133,6 +146,7 @@ pub(super) async fn run<R: RoleActions>(
         interfaces: InterfaceWatch::start(),
         wake: WakeWatch::new(now, SystemTime::now()),
         ending: None,
+        is_replaced: false,
     };
     let outcome = runner.go().await;
     runner.close(outcome).await
@@ -171,7 +185,8 @@ impl<R: RoleActions> Runner<R> {
             .map(|(channel, _)| *channel)
             .or_else(|| self.unsent.is_some().then_some(Channel::Data))
             .filter(|_| self.connection.as_ref().is_some_and(|connection| !connection.is_shut));
-        let Surroundings { client, source, target, scan, ui, relaying, .. } = &mut self.around;
+        let Surroundings { client, source, target, scan, news, ui, relaying, .. } =
+            &mut self.around;
         let (events, control, pulse, data, handle) = match &mut self.connection {
             Some(connection) => (
                 Some(&mut connection.events),
@@ -192,6 +207,7 @@ impl<R: RoleActions> Runner<R> {
             reply = next_source(source), if source.is_some() => Happening::Source(reply),
             reply = next_target(target), if target.is_some() => Happening::Target(reply),
             report = next_scan(scan), if scan.is_some() => Happening::Scan(report),
+            news = next_news(news), if news.is_some() => Happening::News(news),
             answer = self.answers.1.recv() => Happening::Answer(answer),
             Some(answer) = relaying.answered() => Happening::Credentials(answer),
             _ = ui.stopped() => Happening::Stop,
@@ -237,9 +253,19 @@ impl<R: RoleActions> Runner<R> {
             }
             Happening::Answer(None) => {}
             Happening::Credentials(answer) => self.around.relaying.handle_answer(answer),
+            Happening::News(Some(News::Host(address))) => self.on_host_found(address),
+            Happening::News(Some(News::Invitation(code))) => {
+                self.session.handle_invitation(code, now);
+            }
+            Happening::News(None) => self.around.news = None,
             Happening::Stop => {
                 self.session.handle_stop(now);
                 self.drain().await?;
+                // All is verified and durable: it is only the sender that does not know.
+                if self.session.has_finished() {
+                    self.ending = Some(Ok(()));
+                    return Ok(());
+                }
                 return Err(Error::new(ErrorKind::Interrupted, "stopped"));
             }
             Happening::Restart => self.session.handle_restart(now),
@@ -312,6 +338,18 @@ impl<R: RoleActions> Runner<R> {
         Ok(())
     }
 
+    /// A process of this machine says where the other side is. A link that is up needs no host.
+    fn on_host_found(&mut self, address: HostAddress) {
+        let is_there = self.host.as_ref().is_some_and(|host| *host.address() == address);
+        if is_there || self.session.is_up() {
+            return;
+        }
+        tracing::info!(target: "rejoin::signal", host = %address, "the other side is there now");
+        self.around.hosts.retain(|known| *known != address);
+        self.around.hosts.insert(0, address);
+        self.around.client.set_addresses(self.around.hosts.clone());
+    }
+
     fn on_link(&mut self, event: LinkEvent, now: Instant) {
         if let LinkEvent::Closed { reason } = &event {
             tracing::info!(target: "rejoin::link", %reason, "the link ended");
@@ -326,17 +364,6 @@ impl<R: RoleActions> Runner<R> {
         }
         self.around.relaying.handle_link(&event);
         self.session.handle_link(event, now);
-    }
-
-    /// Tells the machine how fast the data channel delivers.
-    fn measure(&mut self, now: Instant) {
-        if let Some(connection) = &self.connection
-            && self.around.source.is_some()
-        {
-            let progress = connection.handle.progress(Channel::Data);
-            let is_busy = progress.accepted > progress.acknowledged;
-            self.session.handle_delivery(progress.acknowledged, is_busy, now);
-        }
     }
 
     async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
@@ -357,29 +384,6 @@ impl<R: RoleActions> Runner<R> {
             return Err(Error::new(ErrorKind::Unreachable, text));
         }
         Ok(())
-    }
-
-    async fn tell_progress(&mut self, now: Instant) {
-        let progress = self.session.progress();
-        let rate_bps = self.pace.sample(progress.wire_bytes, now);
-        if !self.session.is_up()
-            || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes)
-        {
-            return;
-        }
-        self.last_progress = progress.bytes;
-        let left = progress.totals.bytes.saturating_sub(progress.bytes);
-        let event = Event::Progress {
-            bytes: progress.bytes,
-            total_bytes: progress.totals.bytes,
-            files: progress.files,
-            total_files: progress.totals.files,
-            rate_bps,
-            eta_s: (rate_bps > 0 && progress.is_complete).then(|| left / rate_bps),
-            rtt_ms: self.session.rtt().map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3),
-            stripes: 1,
-        };
-        self.around.ui.emit(event).await;
     }
 
     /// Carries out what the machine asks for, and sends what it has ready.
@@ -455,7 +459,8 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Peer { member, name, epoch } => {
                 self.was_met = true;
                 self.around.peer_name.clone_from(&name);
-                self.around.role.on_peer(member, &name, epoch);
+                let host = self.host.as_ref().map(HostConnection::address);
+                self.around.role.on_peer(member, &name, epoch, host);
             }
             SessionOutput::Source(request) => {
                 if let Some(source) = &mut self.around.source {
@@ -477,7 +482,7 @@ impl<R: RoleActions> Runner<R> {
                 {
                     self.around.client_pace(HostPace::Urgent);
                     if self.session.has_finished() {
-                        self.farewell = Some(Instant::now() + FAREWELL);
+                        self.begin_farewell().await;
                     }
                 }
                 self.around.ui.emit(event).await;
@@ -488,8 +493,7 @@ impl<R: RoleActions> Runner<R> {
                     connection.handle.set_send_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
                 }
             }
-            // Credentials are fetched when a link starts; here is where they would be fetched ahead.
-            SessionOutput::Prepare => {}
+            SessionOutput::Prepare => self.around.relaying.renew(),
             SessionOutput::Manual => {
                 if let Some(command) = self.around.role.resume_command() {
                     self.around.ui.emit(Event::Manual { command }).await;
@@ -499,8 +503,12 @@ impl<R: RoleActions> Runner<R> {
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
                 if !self.session.is_up() {
-                    self.farewell = Some(Instant::now() + FAREWELL);
+                    self.begin_farewell().await;
                 }
+            }
+            SessionOutput::CodeOffered => {
+                self.is_replaced = true;
+                self.ending = Some(Ok(()));
             }
             SessionOutput::Done => self.ending = Some(Ok(())),
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),
@@ -550,65 +558,5 @@ impl<R: RoleActions> Runner<R> {
             None => self.session.handle_stored(now),
         }
         Ok(())
-    }
-
-    /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
-    async fn close(mut self, outcome: Result<(), Error>) -> Result<Summary, Error> {
-        self.send_waiting();
-        // Our last words there may be that a code is burnt.
-        if self.host.take().is_some() {
-            self.around.client.close().await;
-        }
-        if let Some(connection) = self.connection.take() {
-            let handle = connection.handle;
-            if outcome.is_ok() && self.around.target.is_some() {
-                // A receiver heard the last word; a sender said it and lets it arrive.
-                handle.close_now().await;
-            } else if self.around.ui.stop().is_some() {
-                // A peer that does not answer must not keep us from saying how to continue.
-                let _ = tokio::time::timeout(STOP_CLOSE, handle.close()).await;
-            } else {
-                handle.close().await;
-            }
-        }
-        let summary = ending::summary(&self.session, Instant::now());
-        let target = match self.around.target.take() {
-            Some(worker) => worker.stop().await,
-            None => None,
-        };
-        if let Some(worker) = self.around.source.take() {
-            worker.stop().await;
-        }
-        match outcome {
-            Ok(()) => {
-                self.around.role.on_done(summary.exit == 0).await;
-                clean(target).await;
-                Ok(summary)
-            }
-            Err(mut error) => {
-                // A refusal before anything was moved ends the session on both sides: nothing is to be continued.
-                if error.kind == ErrorKind::Refused && self.session.progress().bytes == 0 {
-                    self.around.role.forget().await;
-                    clean(target).await;
-                }
-                if error.kind.is_retryable() && error.resume_command.is_none() {
-                    error.resume_command = self.around.role.resume_command();
-                }
-                // What is kept makes it an interruption; without, nothing was started.
-                if error.kind == ErrorKind::Unreachable && error.resume_command.is_some() {
-                    error.kind = ErrorKind::Interrupted;
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Removes what the session had in its target.
-async fn clean(target: Option<TargetStore<OsDirectory>>) {
-    let Some(store) = target else { return };
-    let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
-    if let Ok(Err(error)) = cleaned {
-        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
     }
 }

@@ -3,20 +3,22 @@
 use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Opening, OpeningConfig, Pairing};
-use super::run::{Paired, Relaying, RoleActions, SourceWorker, Surroundings, run};
+use super::news;
+use super::run::{Ended, Paired, Relaying, RoleActions, SourceWorker, Surroundings, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
 use crate::options::SendOptions;
+use crate::signal::RoomName;
 use crate::signal::code::{Code, HostAddress, PORT_DEFAULT};
 use crate::signal::host::{Host, HostHandle};
 use crate::signal::local::PublishedRoom;
 use crate::signal::room::Limits;
 use crate::store::record::{CodeHash, SessionRecord, Side};
 use crate::store::state::{StateDirectory, StateError};
-use crate::store::{OsDirectory, SourceRoots};
+use crate::store::{OsDirectory, SourceRoots, invitation};
 use crate::transfer::disk::ScanReport;
 use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
@@ -24,6 +26,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+/// News that the loop has not taken yet.
+const NEWS_MAX: usize = 4;
 
 /// Scan reports on their way to the loop.
 const REPORTS_MAX: usize = 16;
@@ -64,6 +69,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
             return Err(error);
         }
     };
+    surroundings::sweep(options.common.state_directory.clone());
     let record = stored.record.clone();
     ui.emit(Event::Session {
         id: record.session.to_string(),
@@ -73,11 +79,14 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     })
     .await;
 
-    let (host, addresses) = open_host(&options, record.listen.as_deref()).await?;
+    let stored_port = record.listen.as_deref().and_then(|port| port.parse().ok());
+    let (host, addresses) = open_host(&options, stored_port).await?;
     let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
     let chosen = chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let is_code_fixed = chosen.is_some();
-    let code = match (is_resumed, chosen) {
+    // A receiver that is not known to have the secret has only a code to come back with.
+    let is_known = is_resumed && record.is_confirmed;
+    let code = match (is_known, chosen) {
         (true, _) => None,
         (false, Some(code)) => Some(code),
         (false, None) => {
@@ -95,15 +104,19 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
             code,
             is_code_fixed,
             secret: record.secret.clone().map(|secret| (secret, record.epoch)),
+            is_confirmed: record.is_confirmed,
         },
         Entropy::new(&entropy.next_bytes()),
     )?;
     let (scan, source) = start_source(&roots, stored.directory(), record.session)?;
+    let (feed, news) = mpsc::channel(NEWS_MAX);
+    news::watch_invitations(stored.directory().clone(), feed);
     let mut role = SenderRole {
         ui: ui.clone(),
         state,
         stored: Some(stored),
         published: None,
+        published_session: None,
         host_port: host.as_ref().map(|host| host.local_addr().port()),
         hosts: options.common.hosts.clone(),
         resume: resume_command(&options),
@@ -112,11 +125,17 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     if let Some(port) = role.host_port {
         role.remember_port(port);
     }
+    role.publish_session();
+    if is_known {
+        role.say_where(stored_port).await;
+    }
     let session = Session::sender(record.session, opening, options.common.retry_for, now)
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
-        client: crate::signal::client::Client::start(addresses),
+        client: crate::signal::client::Client::start(addresses.clone()),
+        hosts: addresses,
+        news: Some(news),
         link_config: surroundings::link_config(&options.common)?,
         relaying,
         role,
@@ -137,7 +156,12 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
             shutdown.await;
         }
     }
-    outcome
+    match outcome? {
+        Ended::Done(summary) => Ok(summary),
+        Ended::CodeOffered => {
+            Err(Error::new(ErrorKind::Failure, "a sender was offered a code; this is a bug"))
+        }
+    }
 }
 
 /// What is opened before anything is said.
@@ -188,12 +212,15 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
 /// Starts the embedded host, unless the user named others.
 async fn open_host(
     options: &SendOptions,
-    stored: Option<&str>,
+    stored: Option<u16>,
 ) -> Result<(Option<HostHandle>, Vec<HostAddress>), Error> {
     if !options.common.hosts.is_empty() {
         return Ok((None, surroundings::host_addresses(&options.common.hosts)?));
     }
-    let stored: Option<u16> = stored.and_then(|port| port.parse().ok());
+    let local = |port: u16| {
+        HostAddress::new("127.0.0.1", port)
+            .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))
+    };
     let mut last = None;
     for port in stored.into_iter().chain([PORT_DEFAULT, 0]) {
         for address in [
@@ -202,9 +229,12 @@ async fn open_host(
         ] {
             match Host::start(address, Limits::default()).await {
                 Ok(host) => {
-                    let own = HostAddress::new("127.0.0.1", host.local_addr().port())
-                        .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
-                    return Ok((Some(host), vec![own]));
+                    let own = host.local_addr().port();
+                    // The receiver looks for us where we were. Whoever has that port now may be a host, too: one
+                    // relays as well as another.
+                    let before = stored.filter(|port| *port != own);
+                    let ports = before.into_iter().chain([own]);
+                    return Ok((Some(host), ports.map(local).collect::<Result<_, _>>()?));
                 }
                 Err(error) => last = Some(error.to_string()),
             }
@@ -247,6 +277,7 @@ struct SenderRole {
     state: State,
     stored: Option<crate::store::Session<OsDirectory>>,
     published: Option<PublishedRoom>,
+    published_session: Option<PublishedRoom>,
     host_port: Option<u16>,
     hosts: Vec<String>,
     resume: String,
@@ -261,6 +292,34 @@ impl SenderRole {
         self.save();
     }
 
+    /// Lets receivers on this machine find the session's room, wherever the embedded host listens.
+    fn publish_session(&mut self) {
+        let secret = self.stored.as_ref().and_then(|stored| stored.record.secret.as_ref());
+        if let (Some(secret), Some(port)) = (secret, self.host_port)
+            && let Ok(local) = HostAddress::new("127.0.0.1", port)
+        {
+            self.published_session = None;
+            self.published_session = surroundings::publish(RoomName::of_session(secret), &local);
+        }
+    }
+
+    /// Says for whom a continued session waits, and where; `before` is the port that the receiver knows.
+    async fn say_where(&self, before: Option<u16>) {
+        let Some(port) = self.host_port else { return };
+        let own = surroundings::own_address();
+        let Ok(address) = HostAddress::new(&own.to_string(), port) else { return };
+        let url = address.url();
+        if let Some(before) = before.filter(|before| *before != port) {
+            let message = format!(
+                "port {before} is in use, so this session listens on {port}; if the other side does not find it, \
+                 continue there with: rejoin receive --host {url}"
+            );
+            self.ui.emit(Event::Warning { code: "port_moved".to_owned(), message }).await;
+        }
+        let peer = self.stored.as_ref().map(|stored| stored.record.peer_name.clone());
+        self.ui.emit(Event::Waiting { peer: peer.unwrap_or_default(), host: url }).await;
+    }
+
     /// Stores the record; a failure costs at most what an earlier version lacks.
     fn save(&mut self) {
         let Some(stored) = &mut self.stored else { return };
@@ -272,7 +331,8 @@ impl SenderRole {
 
 impl RoleActions for SenderRole {
     async fn on_code_ready(&mut self, code: &Code) {
-        if let Some(stored) = &mut self.stored
+        // The code of an invitation is not the one that the session began with.
+        if let Some(stored) = self.stored.as_mut().filter(|stored| !stored.record.is_confirmed)
             && let Ok(salt) = surroundings::random()
         {
             stored.record.code = Some(CodeHash::new(&surroundings::canonical(code), salt));
@@ -284,7 +344,7 @@ impl RoleActions for SenderRole {
         if let Some(port) = self.host_port
             && let Ok(local) = HostAddress::new("127.0.0.1", port)
         {
-            self.published = surroundings::publish(code.room(), &local);
+            self.published = surroundings::publish(RoomName::Code(code.room()), &local);
         }
         let shown = code.clone().with_host(address);
         let hosts: String = self
@@ -303,21 +363,31 @@ impl RoleActions for SenderRole {
 
     fn on_code_spent(&mut self) {
         self.published = None;
+        let Some(stored) = &mut self.stored else { return };
+        stored.record.is_confirmed = true;
+        let removed = tokio::task::block_in_place(|| invitation::remove(stored.directory()));
+        if let Err(error) = removed {
+            tracing::warn!(target: "rejoin::store", %error, "an invitation was not removed");
+        }
+        self.save();
     }
 
     async fn on_pair(&mut self, pairing: &Pairing) -> Result<Option<Paired>, Error> {
         let Some(stored) = &mut self.stored else { return Ok(None) };
+        // The receiver answers that it stored it, too; whatever one was there before is locked out.
         stored.record.secret = Some(pairing.secret.clone());
+        stored.record.is_confirmed = false;
         stored.record.peer = Some(pairing.peer);
         stored.record.peer_name.clone_from(&pairing.name);
         stored.record.epoch = stored.record.epoch.max(pairing.epoch);
         let saved = tokio::task::block_in_place(|| stored.save(surroundings::unix_time()));
         saved.map_err(surroundings::state_error)?;
         self.is_paired = true;
+        self.publish_session();
         Ok(None)
     }
 
-    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64) {
+    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64, _host: Option<&HostAddress>) {
         if let Some(stored) = &mut self.stored {
             stored.record.peer = Some(member);
             name.clone_into(&mut stored.record.peer_name);

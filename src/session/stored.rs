@@ -4,7 +4,9 @@ use super::surroundings;
 use crate::error::{Error, ErrorKind};
 use crate::event::{PathText, Role};
 use crate::options::{CommonOptions, ReceiveLimits, ReceiveOptions, SendOptions};
+use crate::signal::code::{Code, HostAddress};
 use crate::store::OsDirectory;
+use crate::store::invitation::Invitation;
 use crate::store::record::{SessionRecord, Side};
 use crate::store::state::{Listed, StateDirectory, StateError};
 use crate::store::target;
@@ -15,6 +17,12 @@ use std::time::Duration;
 
 /// Sessions that nobody used for this long are swept, with their partial files.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long an invitation is good (F-53).
+pub const INVITATION_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Room numbers of invitations: nobody waits to choose another one, so they are drawn from many.
+const INVITATION_ROOMS: std::ops::Range<u32> = 1_000..100_000;
 
 /// Both sides of this machine's sessions.
 const ROLES: [Role; 2] = [Role::Sender, Role::Receiver];
@@ -125,6 +133,67 @@ pub fn prune(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error
         }
     }
     Ok(pruned)
+}
+
+/// A one-time code for the other side of a session, and the command that uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Invited {
+    /// The session, hexadecimal.
+    pub id: String,
+    /// The code.
+    pub code: String,
+    /// For the other machine.
+    pub command: String,
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// Whether a process of this machine runs the session, and opens the code's room now.
+    pub is_running: bool,
+}
+
+/// Invites a receiver that lost its record back into `session`, by a fresh code that is good for [`INVITATION_LIFETIME`]
+/// and one use. Whoever runs the session picks it up, now or next; the secret that the receiver had is replaced.
+///
+/// # Errors
+/// This machine is not the session's sender; there is nothing to continue; as the system says.
+pub fn invite(state_directory: Option<&Path>, session: &StoredSession) -> Result<Invited, Error> {
+    let refused = |text: &str, hint: &str| {
+        Err(Error::new(ErrorKind::Usage, format!("session {} {text}", session.id)).with_hint(hint))
+    };
+    if session.role == Role::Receiver {
+        let hint = "run `rejoin sessions invite` on the sending machine; if the sender lost its session, send again: \
+                    what is complete here is not moved again";
+        return refused("is received here, and only its sender can invite", hint);
+    }
+    let state = open(state_directory, session.role)?;
+    let id = parse(&session.id)?;
+    let Some(record) = stored_record(&state, id).filter(|record| !record.is_complete) else {
+        return refused("has nothing to continue", "rejoin sessions list shows what has");
+    };
+    let mut entropy = surroundings::entropy()?;
+    let room = INVITATION_ROOMS.start + entropy.next_u32() % (INVITATION_ROOMS.len() as u32);
+    let words = usize::from(crate::options::CODE_WORDS);
+    let code = Code::generate(room, words, &entropy.next_seed());
+    let expires = surroundings::unix_time() + INVITATION_LIFETIME.as_secs();
+    let invitation = Invitation { code: code.to_string(), expires };
+    state.invite(id, &invitation).map_err(surroundings::state_error)?;
+    // An embedded host listens where it did, unless somebody else took its port; `send` says so then.
+    let port = record.listen.as_deref().and_then(|port| port.parse().ok());
+    let own = port
+        .filter(|_| record.hosts.is_empty())
+        .and_then(|port| HostAddress::new(&surroundings::own_address().to_string(), port).ok());
+    let hosts: String = record
+        .hosts
+        .iter()
+        .map(|host| format!(" --host {}", super::shell::quote(host.as_bytes())))
+        .collect();
+    let shown = code.clone().with_host(own);
+    Ok(Invited {
+        id: session.id.clone(),
+        code: code.to_string(),
+        command: format!("rejoin receive {shown}{hosts}"),
+        expires,
+        is_running: session.is_running,
+    })
 }
 
 /// What continues `session`.

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
 use crate::link::config::SERVERS_MAX;
 use crate::options::{CommonOptions, PathPolicy};
+use crate::signal::RoomName;
 use crate::signal::capabilities::Capabilities;
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
@@ -159,6 +160,19 @@ pub(super) fn common_arguments(options: &CommonOptions) -> String {
     arguments
 }
 
+/// Discards what expired, beside the run that begins: whatever fails is left for `sessions prune`.
+pub(super) fn sweep(state_directory: Option<std::path::PathBuf>) {
+    tokio::task::spawn_blocking(move || match super::stored::prune(state_directory.as_deref()) {
+        Ok(pruned) if pruned.is_empty() => {}
+        Ok(pruned) => {
+            tracing::info!(target: "rejoin::store", count = pruned.len(), "expired sessions were removed");
+        }
+        Err(error) => {
+            tracing::info!(target: "rejoin::store", %error, "expired sessions were not removed");
+        }
+    });
+}
+
 /// The rooms of this machine.
 fn rooms() -> Option<LocalRooms> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -174,7 +188,7 @@ fn rooms() -> Option<LocalRooms> {
 }
 
 /// Publishes a room for receivers on this machine; without it they need the address in the code.
-pub(super) fn publish(room: u32, address: &HostAddress) -> Option<PublishedRoom> {
+pub(super) fn publish(room: RoomName, address: &HostAddress) -> Option<PublishedRoom> {
     let published = tokio::task::block_in_place(|| rooms()?.publish(room, address).ok());
     if published.is_none() {
         tracing::info!(target: "rejoin::signal", "the room is not published on this machine");
@@ -183,7 +197,7 @@ pub(super) fn publish(room: u32, address: &HostAddress) -> Option<PublishedRoom>
 }
 
 /// The host of a room that a process of this machine published.
-pub(super) fn find_published(room: u32) -> Option<HostAddress> {
+pub(super) fn find_published(room: RoomName) -> Option<HostAddress> {
     rooms()?.find(room)
 }
 

@@ -1,6 +1,7 @@
 //! I/O: the WebSocket to a host. Connects, reports, reconnects; entering rooms again is the caller's work on
 //! [`ClientEvent::Connected`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -15,16 +16,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::code::HostAddress;
 use super::codec::CodecError;
 use super::protocol::{ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX};
-use crate::time::Backoff;
+pub use super::retry::Pace;
+use super::retry::Retry;
 
 /// One address, from resolving its name to the WebSocket being open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// First delay of the reconnect schedule.
-const RETRY_BASE: Duration = Duration::from_secs(1);
-/// Longest delay while no link is up: the host is the only way back (design §7).
-const RETRY_CAP_URGENT: Duration = Duration::from_secs(4);
-/// Longest delay while data flows without the host.
-const RETRY_CAP_RELAXED: Duration = Duration::from_secs(30);
 /// Longest a host may ask us to stay away.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Own pings, so that a dead connection is noticed without trusting the host to ping.
@@ -41,15 +37,6 @@ const EVENTS_MAX: usize = 256;
 const OUTGOING_MAX: usize = 256;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// How eagerly a lost host is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// No link is up: every 4 s at most.
-    Urgent,
-    /// Data flows without the host: every 30 s at most.
-    Relaxed,
-}
 
 /// What happened to the connection.
 #[derive(Debug)]
@@ -99,6 +86,9 @@ pub enum LossReason {
     /// Nothing came for too long.
     #[error("the host is silent")]
     Silent,
+    /// The caller named other hosts.
+    #[error("another host is tried")]
+    Moved,
     /// The socket failed, or the host exceeded a limit of ours.
     #[error("{0}")]
     WebSocket(Box<tokio_tungstenite::tungstenite::Error>),
@@ -133,8 +123,9 @@ pub struct Client {
     task: JoinHandle<()>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Control {
+    addresses: Arc<[HostAddress]>,
     pace: Pace,
     nudges: u64,
     is_leaving: bool,
@@ -164,10 +155,11 @@ impl Client {
     #[must_use]
     pub fn start(addresses: Vec<HostAddress>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let wanted = Control { pace: Pace::Urgent, nudges: 0, is_leaving: false };
-        let (control, controlled) = watch::channel(wanted);
-        let backoff = Backoff::new(RETRY_BASE, RETRY_CAP_URGENT);
-        let worker = Worker { addresses, events: sender, control: controlled, wanted, backoff };
+        let addresses = addresses.into();
+        let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false };
+        let (control, controlled) = watch::channel(wanted.clone());
+        let retry = Retry::new();
+        let worker = Worker { events: sender, control: controlled, wanted, retry };
         Self { events, control, task: tokio::spawn(worker.run()) }
     }
 
@@ -179,6 +171,14 @@ impl Client {
     /// How eagerly to try again from now on.
     pub fn set_pace(&self, pace: Pace) {
         self.control.send_modify(|control| control.pace = pace);
+    }
+
+    /// Moves to other hosts: a connection to one that is not among them ends.
+    pub fn set_addresses(&self, addresses: Vec<HostAddress>) {
+        self.control.send_modify(|control| {
+            control.addresses = addresses.into();
+            control.nudges += 1;
+        });
     }
 
     /// Tries again at once: there is evidence that it will work, such as an interface that came up.
@@ -205,12 +205,11 @@ impl Drop for Client {
 }
 
 struct Worker {
-    addresses: Vec<HostAddress>,
     events: mpsc::Sender<ClientEvent>,
     control: watch::Receiver<Control>,
     /// What the caller wanted when the delay was chosen: what it wants since then counts, even before the pause.
     wanted: Control,
-    backoff: Backoff,
+    retry: Retry,
 }
 
 /// The caller has dropped the client, or the host said not to come back.
@@ -226,8 +225,9 @@ impl Worker {
         let event = match self.connect().await {
             Ok((address, socket)) => {
                 tracing::debug!(target: "rejoin::signal", host = %address, "connected to the host");
-                self.backoff.reset();
+                let opened = Instant::now();
                 let reason = self.converse(address, socket).await?;
+                self.retry.handle_lost(opened.elapsed());
                 tracing::debug!(target: "rejoin::signal", %reason, "lost the host");
                 let retry_in = match &reason {
                     LossReason::Goodbye(close) if !close.is_retryable() => {
@@ -236,6 +236,10 @@ impl Worker {
                     }
                     LossReason::Goodbye(close) => {
                         close.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX)
+                    }
+                    LossReason::Moved => {
+                        self.emit(ClientEvent::Lost { reason, retry_in: Duration::ZERO }).await?;
+                        return Ok(());
                     }
                     LossReason::Closed
                     | LossReason::Silent
@@ -257,13 +261,9 @@ impl Worker {
     }
 
     fn next_delay(&mut self) -> Duration {
-        self.wanted = *self.control.borrow_and_update();
-        self.backoff.set_cap(match self.wanted.pace {
-            Pace::Urgent => RETRY_CAP_URGENT,
-            Pace::Relaxed => RETRY_CAP_RELAXED,
-        });
+        self.wanted = self.control.borrow_and_update().clone();
         // Jitter only spreads load; without randomness everybody waits the full delay.
-        self.backoff.next_delay(getrandom::u32().unwrap_or_default())
+        self.retry.next_delay(self.wanted.pace, getrandom::u32().unwrap_or_default())
     }
 
     /// Waits, unless there is evidence that waiting is in vain: a nudge, or a pace that became urgent.
@@ -271,13 +271,13 @@ impl Worker {
         let deadline = sleep(delay);
         tokio::pin!(deadline);
         loop {
-            let now = *self.control.borrow_and_update();
+            let now = self.control.borrow_and_update().clone();
             if now.is_leaving {
                 return Err(Stop);
             }
             let hurried = self.wanted.pace == Pace::Relaxed && now.pace == Pace::Urgent;
             if hurried || now.nudges != self.wanted.nudges {
-                self.backoff.reset();
+                self.retry.handle_evidence();
                 return Ok(());
             }
             tokio::select! {
@@ -289,7 +289,8 @@ impl Worker {
 
     async fn connect(&self) -> Result<(HostAddress, Socket), Vec<(HostAddress, ConnectError)>> {
         let mut errors = Vec::new();
-        for address in &self.addresses {
+        let addresses = self.control.borrow().addresses.clone();
+        for address in addresses.iter() {
             let config = WebSocketConfig::default()
                 .max_message_size(Some(MESSAGE_BYTES_MAX))
                 .max_frame_size(Some(MESSAGE_BYTES_MAX))
@@ -312,18 +313,25 @@ impl Worker {
     /// Carries messages both ways until the connection is lost.
     async fn converse(&self, address: HostAddress, mut socket: Socket) -> Result<LossReason, Stop> {
         let (outgoing, mut messages) = mpsc::channel(OUTGOING_MAX);
-        self.emit(ClientEvent::Connected(HostConnection { address, outgoing })).await?;
+        let connection = HostConnection { address: address.clone(), outgoing };
+        self.emit(ClientEvent::Connected(connection)).await?;
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let mut has_handles = true;
         let mut control = self.control.clone();
+        let mut moving = self.control.clone();
         loop {
             let leaving = async {
                 // A caller that is gone without a word drops this task.
                 let _ = control.wait_for(|control| control.is_leaving).await;
             };
+            let moved = async {
+                // As above.
+                let _ = moving.wait_for(|control| !control.addresses.contains(&address)).await;
+            };
             let message = tokio::select! {
+                () = moved => return Ok(LossReason::Moved),
                 incoming = timeout_at(heard + SILENCE_MAX, socket.next()) => {
                     heard = Instant::now();
                     match self.hear(incoming).await? {

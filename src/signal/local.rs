@@ -1,7 +1,8 @@
 //! I/O: code rooms open on this machine, so that a code without a host works here.
 //!
-//! One file for each in a directory of the user's own, independent of `--state-dir`: name and content hold the room
-//! number, the URL and the process, never a word of a code. Who publishes holds a lock on its file for as long as it
+//! One file for each in a directory of the user's own, independent of `--state-dir`: name and content hold the room's
+//! number or name, the URL and the process, never a word of a code. The session's own room is there too: a sender that
+//! had to take another port is found again by a receiver on the same machine. Who publishes holds a lock on its file for as long as it
 //! lives; a file without one is stale, whatever its process number says. Small local files: call it from a blocking
 //! thread, or accept a few microseconds.
 
@@ -9,6 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::RoomName;
 use super::code::HostAddress;
 
 /// Longest registry file: a URL and a number.
@@ -22,9 +24,9 @@ pub enum LocalError {
     /// The directory belongs to somebody else, is open to others, or is no directory (I-06).
     #[error("{} is not a directory of this user only", .0.display())]
     Unsafe(PathBuf),
-    /// Another process of this user has that room number.
-    #[error("room {0} is open in another process on this machine")]
-    Taken(u32),
+    /// Another process of this user has that room.
+    #[error("the room is open in another process on this machine")]
+    Taken(RoomName),
     /// The file system refused.
     #[error("cannot use {}: {source}", path.display())]
     Io {
@@ -92,7 +94,11 @@ impl LocalRooms {
     /// # Errors
     /// [`LocalError::Taken`] if another living process has the number: take another one, or a joiner on this machine
     /// would be led to the wrong room.
-    pub fn publish(&self, room: u32, address: &HostAddress) -> Result<PublishedRoom, LocalError> {
+    pub fn publish(
+        &self,
+        room: RoomName,
+        address: &HostAddress,
+    ) -> Result<PublishedRoom, LocalError> {
         let path = self.path(room);
         let failed = |source| LocalError::Io { path: path.clone(), source };
         for _ in 0..PUBLISH_TRIES {
@@ -116,7 +122,7 @@ impl LocalRooms {
 
     /// The host of a room that a living process published here; a stale file is removed.
     #[must_use]
-    pub fn find(&self, room: u32) -> Option<HostAddress> {
+    pub fn find(&self, room: RoomName) -> Option<HostAddress> {
         let path = self.path(room);
         let file = File::open(&path).ok()?;
         if file.try_lock_shared().is_ok() {
@@ -131,8 +137,14 @@ impl LocalRooms {
         text.lines().next()?.parse().ok()
     }
 
-    fn path(&self, room: u32) -> PathBuf {
-        self.directory.join(format!("room-{room}"))
+    fn path(&self, room: RoomName) -> PathBuf {
+        self.directory.join(match room {
+            RoomName::Code(number) => format!("room-{number}"),
+            RoomName::Session(id) => {
+                let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("session-{id}")
+            }
+        })
     }
 }
 
@@ -214,15 +226,30 @@ mod tests {
     fn a_published_room_is_found_until_it_is_withdrawn() {
         let temporary = tempfile::tempdir().unwrap();
         let rooms = LocalRooms::open(&temporary.path().join("a/rejoin")).unwrap();
-        assert_eq!(rooms.find(7), None);
-        let published = rooms.publish(7, &address(81)).unwrap();
-        assert_eq!(rooms.find(7), Some(address(81)));
-        assert_eq!(rooms.find(8), None);
-        assert!(matches!(rooms.publish(7, &address(82)), Err(LocalError::Taken(7))));
-        assert_eq!(rooms.find(7), Some(address(81)), "refused without a trace");
+        assert_eq!(rooms.find(RoomName::Code(7)), None);
+        let published = rooms.publish(RoomName::Code(7), &address(81)).unwrap();
+        assert_eq!(rooms.find(RoomName::Code(7)), Some(address(81)));
+        assert_eq!(rooms.find(RoomName::Code(8)), None);
+        assert!(matches!(
+            rooms.publish(RoomName::Code(7), &address(82)),
+            Err(LocalError::Taken(RoomName::Code(7)))
+        ));
+        assert_eq!(rooms.find(RoomName::Code(7)), Some(address(81)), "refused without a trace");
         drop(published);
-        assert_eq!(rooms.find(7), None);
-        rooms.publish(7, &address(82)).unwrap();
+        assert_eq!(rooms.find(RoomName::Code(7)), None);
+        rooms.publish(RoomName::Code(7), &address(82)).unwrap();
+    }
+
+    #[test]
+    fn the_room_of_a_session_is_found_too() {
+        let temporary = tempfile::tempdir().unwrap();
+        let rooms = LocalRooms::open(&temporary.path().join("rejoin")).unwrap();
+        let session = RoomName::Session([0xab; 16]);
+        let published = rooms.publish(session, &address(81)).unwrap();
+        assert_eq!(rooms.find(session), Some(address(81)));
+        assert_eq!(rooms.find(RoomName::Session([0xac; 16])), None);
+        drop(published);
+        assert_eq!(rooms.find(session), None);
     }
 
     #[test]
@@ -233,20 +260,20 @@ mod tests {
         // Even with the number of a living process: ours.
         let left = format!("ws://127.0.0.1:81/ws\n{}\n", std::process::id());
         fs::write(directory.join("room-7"), &left).unwrap();
-        assert_eq!(rooms.find(7), None);
+        assert_eq!(rooms.find(RoomName::Code(7)), None);
         assert!(!directory.join("room-7").exists());
         fs::write(directory.join("room-7"), &left).unwrap();
-        let _published = rooms.publish(7, &address(82)).unwrap();
-        assert_eq!(rooms.find(7), Some(address(82)));
+        let _published = rooms.publish(RoomName::Code(7), &address(82)).unwrap();
+        assert_eq!(rooms.find(RoomName::Code(7)), Some(address(82)));
     }
 
     #[test]
     fn rubbish_in_a_file_is_no_host() {
         let temporary = tempfile::tempdir().unwrap();
         let rooms = LocalRooms::open(&temporary.path().join("rejoin")).unwrap();
-        let published = rooms.publish(7, &address(81)).unwrap();
+        let published = rooms.publish(RoomName::Code(7), &address(81)).unwrap();
         fs::write(&published.path, [0xff; 5000]).unwrap();
-        assert_eq!(rooms.find(7), None);
+        assert_eq!(rooms.find(RoomName::Code(7)), None);
     }
 
     #[cfg(unix)]

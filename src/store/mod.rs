@@ -10,6 +10,7 @@
 mod directories;
 mod error;
 pub mod fs;
+pub mod invitation;
 pub mod journal;
 mod log;
 #[doc(hidden)]

@@ -9,7 +9,7 @@ use bincode::{Decode, Encode};
 use thiserror::Error;
 
 /// Version of the format.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
 
 /// Largest record, in bytes: thousands of paths.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -172,6 +172,9 @@ pub struct SessionRecord {
     pub updated: u64,
     /// The last [`ATTEMPTS_MAX`].
     pub attempts: Vec<Attempt>,
+    /// Whether the other side is known to have the secret; until then it has only the code to come back with. Since
+    /// version 2; an older record counts as confirmed.
+    pub is_confirmed: bool,
 }
 
 impl SessionRecord {
@@ -195,6 +198,7 @@ impl SessionRecord {
             created: now,
             updated: now,
             attempts: Vec::new(),
+            is_confirmed: false,
         }
     }
 
@@ -266,7 +270,12 @@ impl SessionRecord {
         if check(head, body) != blake3::Hash::from_bytes(expected) {
             return Err(damaged("its checksum is wrong"));
         }
-        codec::decode(body, "session record", RECORD_BYTES_MAX)
+        let mut body = body.to_vec();
+        if number(8) < 2 {
+            // Version 2 added `is_confirmed` at the end.
+            body.push(1);
+        }
+        codec::decode(&body, "session record", RECORD_BYTES_MAX)
             .map_err(|error| RecordError::Damaged(error.to_string()))
     }
 }
@@ -300,6 +309,19 @@ mod tests {
             assert!(SessionRecord::decode(&flipped).is_err(), "byte {at}");
             assert!(SessionRecord::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let record = SessionRecord { is_confirmed: true, ..record() };
+        let second = record.encode().expect("small");
+        let mut first = second[..second.len() - 1].to_vec();
+        first[8] = 1;
+        let length = u32::try_from(first.len() - HEAD_BYTES).expect("small");
+        first[12..16].copy_from_slice(&length.to_le_bytes());
+        let check = check(&first[..16], &first[HEAD_BYTES..]);
+        first[16..48].copy_from_slice(check.as_bytes());
+        assert_eq!(SessionRecord::decode(&first), Ok(record));
     }
 
     #[test]

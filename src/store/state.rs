@@ -13,6 +13,7 @@ use super::fs::{
     Access, Directory, File, FileKind, Metadata, ensure_directory, read_file, remove_if_present,
     replace_file,
 };
+use super::invitation::{self, Invitation};
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
 use crate::event::Role;
 use crate::transfer::disk::DiskError;
@@ -71,6 +72,12 @@ pub enum StateError {
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
+
+/// Tries to lock a session before it counts as run by another process: a listing holds each lock for microseconds.
+const LOCK_TRIES: u32 = 10;
+
+/// Between two of them.
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// The open state directory.
 #[derive(Clone)]
@@ -269,6 +276,18 @@ impl<D: Directory> StateDirectory<D> {
         })
     }
 
+    /// Leaves an invitation for whoever runs the session, now or next.
+    ///
+    /// # Errors
+    /// [`StateError::NoSession`]; as the system says.
+    pub fn invite(&self, session: SessionId, invitation: &Invitation) -> Result<(), StateError> {
+        let directory = self.session_directory(session)?;
+        invitation::write(&directory, invitation).map_err(|error| {
+            disk_error("write the invitation of session", session.to_string().as_bytes(), &error)
+                .into()
+        })
+    }
+
     /// Removes a session that no process runs, with a damaged record, too; a newer version's only by this.
     ///
     /// # Errors
@@ -376,7 +395,7 @@ fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, Stat
         }
         outcome => outcome.map_err(failing)?,
     };
-    if !file.try_lock().map_err(failing)? {
+    if !try_lock(&file).map_err(failing)? {
         let process = read_file(directory, LOCK, 32)
             .ok()
             .flatten()
@@ -393,6 +412,17 @@ fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, Stat
     let number = std::process::id().to_string();
     file.set_bytes(0).and_then(|()| file.write_at(&[number.as_bytes()], 0)).map_err(failing)?;
     Ok(file)
+}
+
+/// Takes a lock that another process may have for the moment of a listing.
+fn try_lock(file: &impl File) -> io::Result<bool> {
+    for _ in 0..LOCK_TRIES {
+        if file.try_lock()? {
+            return Ok(true);
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    file.try_lock()
 }
 
 /// Whether a process has the lock. Takes it for a moment.

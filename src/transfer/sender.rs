@@ -327,6 +327,11 @@ impl Sender {
     fn fail(&mut self, error: Error) {
         if !self.is_done {
             self.is_done = true;
+            // What a disk did wrong may be right in the next run: the receiver waits for it.
+            if error.kind == ErrorKind::Disk {
+                let text = bounded_text(&error.message);
+                self.send(Message::Bye { reason: ByeReason::Disk, text });
+            }
             self.outputs.push_back(SenderOutput::Failed(error));
         }
     }
@@ -380,5 +385,29 @@ impl Sender {
         recovery.is_answered = true;
         let pages = recovery.pages;
         self.send_data(&Message::RecoveryAnswer { pages });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::disk::DiskError;
+
+    #[test]
+    fn a_scan_that_fails_is_told_to_the_receiver() {
+        let mut sender = Sender::new(SessionId([1; 16]));
+        sender.handle_link_up();
+        sender.handle_scan(ScanReport::Failed(DiskError {
+            operation: "read",
+            path: "gone".to_owned(),
+            kind: crate::transfer::disk::DiskErrorKind::Other,
+            message: "gone".to_owned(),
+        }));
+        let outputs: Vec<_> = std::iter::from_fn(|| sender.poll_output()).collect();
+        let said = outputs.iter().position(|output| {
+            matches!(output, SenderOutput::Send(_, Message::Bye { reason: ByeReason::Disk, .. }))
+        });
+        let failed = outputs.iter().position(|output| matches!(output, SenderOutput::Failed(_)));
+        assert!(said.is_some() && said < failed, "{outputs:?}");
     }
 }

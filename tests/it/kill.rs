@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::env::{Finished, Running};
-use crate::support::pair::{CODE, Pair};
+use crate::support::env::Finished;
+use crate::support::pair::{CODE, Pair, wait_for_half};
 use crate::support::random::Random;
 use crate::support::tree::assert_same;
 
@@ -17,20 +17,6 @@ const MIB: usize = 1 << 20;
 
 /// Large enough to be half there for a while, small enough for a test.
 const LARGE: usize = 64 * MIB;
-
-/// Waits until some of the file went over, and not all of it.
-fn wait_for_half(run: &Running) {
-    let connected = run.event_where("connected", |event| event["event"] == "connected");
-    let begun = connected["t"].as_u64().unwrap();
-    run.event_where("of progress half-way", |event| {
-        let figure = |name: &str| event[name].as_u64().unwrap();
-        // By the second report a few units are written, whether or not a barrier has counted them yet.
-        event["event"] == "progress"
-            && figure("t") >= begun + 300
-            && figure("rate_bps") > 0
-            && figure("bytes") < figure("total_bytes")
-    });
-}
 
 fn figure(event: &Value, name: &str) -> usize {
     event[name].as_u64().unwrap_or_else(|| panic!("no {name} in {event}")) as usize

@@ -11,16 +11,23 @@
 )]
 
 mod architecture;
+#[cfg(all(unix, feature = "fault-injection"))]
+mod campaign;
 mod cli;
 mod conflict;
+#[cfg(all(unix, feature = "fault-injection"))]
+mod cut;
 mod demo_run;
 mod documents;
 mod end_to_end;
+mod found_again;
 mod hostile;
 mod kill;
 mod meeting;
 mod policy;
+mod recovery;
 mod relay;
+mod sessions;
 mod simulation;
 mod store_crash;
 mod store_source;

@@ -144,3 +144,25 @@ fn a_record_is_replaced_at_once() {
         }
     }
 }
+
+/// A listing takes each lock for a moment: a run that begins just then is not turned away by it.
+#[test]
+fn a_listing_never_makes_a_session_look_taken() {
+    let base = tempfile::tempdir().expect("temporary");
+    let state =
+        StateDirectory::open(Some(&base.path().join("state")), Role::Receiver).expect("made");
+    drop(state.create(record(1, "/one")).expect("new"));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    state.list().expect("readable");
+                }
+            });
+        }
+        let opened = (0..2_000).filter(|_| state.open_session(SessionId([1; 16])).is_err()).count();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(opened, 0, "runs were turned away");
+    });
+}

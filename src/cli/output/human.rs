@@ -128,6 +128,7 @@ impl Human {
             | Event::Connected { .. }
             | Event::File { .. }
             | Event::Link { .. }
+            | Event::Waiting { .. }
             | Event::Reconnecting { .. }
             | Event::Manual { .. }
             | Event::Recovered { .. }
@@ -176,6 +177,11 @@ impl Human {
                 for_person(id).chars().take(8).collect::<String>(),
                 units::size(*kept_bytes)
             )],
+            Event::Waiting { peer, host } => {
+                let peer = for_person(peer);
+                let peer = if peer.is_empty() { "the receiver".into() } else { peer };
+                vec![format!("Waiting for {peer} at {}", for_person(host))]
+            }
             Event::Manifest { files, bytes, complete } => self.offer(*files, *bytes, *complete),
             Event::Connected { path, remote, rtt_ms, .. } => self.connected(*path, remote, *rtt_ms),
             Event::File { path, status, error, .. } => {

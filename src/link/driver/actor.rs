@@ -201,7 +201,7 @@ impl Actor {
             ..Default::default()
         };
         if let Err(error) = self.connection.add_ice_candidate(init).await {
-            tracing::warn!(target: "rejoin::link::ice", %error, "remote candidate refused");
+            tracing::warn!(target: "rejoin::ice", %error, "remote candidate refused");
         }
         // The stack does not wake its driver for it.
         self.runtime.wake();
@@ -248,7 +248,7 @@ impl Actor {
         if std::mem::replace(&mut self.ice, state) == state {
             return;
         }
-        tracing::debug!(target: "rejoin::link::ice", ?state, "ICE state");
+        tracing::debug!(target: "rejoin::ice", ?state, "ICE state");
         self.emit(LinkEvent::Ice(state));
         if state == IceState::Connected && self.is_open() {
             self.runtime.set_wake_mode(WakeMode::OnRequest);
@@ -295,7 +295,7 @@ impl Actor {
                 }
                 self.emit(LinkEvent::Path(path));
             }
-            None => tracing::debug!(target: "rejoin::link::ice", "no nominated pair to report"),
+            None => tracing::debug!(target: "rejoin::ice", "no nominated pair to report"),
         }
     }
 
@@ -327,7 +327,7 @@ impl Actor {
     fn emit(&self, event: LinkEvent) {
         // An owner that dropped its receiver, or reads none of a thousand events, is not waited for.
         if let Err(mpsc::error::TrySendError::Full(event)) = self.pumps.events.try_send(event) {
-            tracing::error!(target: "rejoin::link::lifecycle", ?event, "events are not read, one lost");
+            tracing::error!(target: "rejoin::lifecycle", ?event, "events are not read, one lost");
         }
     }
 
@@ -341,7 +341,7 @@ impl Actor {
                 }
             };
             if tokio::time::timeout(DRAIN_BUDGET, drain).await.is_err() {
-                tracing::info!(target: "rejoin::link::lifecycle", "closed before everything was delivered");
+                tracing::info!(target: "rejoin::lifecycle", "closed before everything was delivered");
             }
         }
         // `close()` waits by the same sleep that we wake.
@@ -349,16 +349,16 @@ impl Actor {
         match tokio::time::timeout(CONNECTION_BUDGET, self.connection.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(target: "rejoin::link::lifecycle", %error, "connection did not close cleanly");
+                tracing::debug!(target: "rejoin::lifecycle", %error, "connection did not close cleanly");
             }
             Err(_) => {
-                tracing::warn!(target: "rejoin::link::lifecycle", "connection did not close in time")
+                tracing::warn!(target: "rejoin::lifecycle", "connection did not close in time")
             }
         }
         for task in &self.pumps.tasks {
             task.abort();
         }
-        tracing::debug!(target: "rejoin::link::lifecycle", %reason, "link closed");
+        tracing::debug!(target: "rejoin::lifecycle", %reason, "link closed");
         self.emit(LinkEvent::Closed { reason });
         self.pumps.done.send_replace(true);
     }

@@ -192,6 +192,10 @@ async fn send_all(
                 gate.take().await;
             }
             wait_for_room(wires, length).await?;
+            #[cfg(feature = "fault-injection")]
+            if gate.is_some() {
+                crate::link::fault::pace(length).await;
+            }
             // Waits for the stack's own bound, and copies only a frame that somebody else holds too.
             wires.data_channel.send(BytesMut::from(frame)).await
         };
@@ -251,7 +255,7 @@ async fn receive_frames(wires: Wires, frames: mpsc::Sender<Bytes>) {
                 break CloseReason::Peer;
             }
             Some(DataChannelEvent::OnError) => {
-                tracing::warn!(target: "rejoin::link::lifecycle", channel = wires.channel.label(), "channel error");
+                tracing::warn!(target: "rejoin::lifecycle", channel = wires.channel.label(), "channel error");
             }
             Some(_) => {}
         }

@@ -103,7 +103,7 @@ impl AsyncUdpSocket for UdpSocket {
                 Err(error) => {
                     if self.shared.sends_refused.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
                         tracing::debug!(
-                            target: "rejoin::link::ice", %error, destination = %transmit.destination, "send refused",
+                            target: "rejoin::ice", %error, destination = %transmit.destination, "send refused",
                         );
                     }
                     return Poll::Ready(Ok(length));

@@ -47,6 +47,8 @@ pub enum SessionOutput {
     Event(Event),
     /// A question for the user.
     Ask(Ask),
+    /// Receiver: the code is for something new; begin again with it, without the stored session.
+    CodeOffered,
     /// There is reason to believe that the host can be reached again: try now.
     RetryHost,
     /// Bytes that may wait in the stack to be sent, from now on.

@@ -7,10 +7,12 @@
 //!      └── delay over, or evidence ── Waiting ◀──────────┴── timeout, link lost ────────────┘
 //! ```
 
+mod code_room;
 mod config;
 mod retry;
 mod signals;
 
+use config::refusal;
 pub use config::{Entrance, JoiningConfig};
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
@@ -79,6 +81,8 @@ pub struct Joining {
     was_up: bool,
     candidates: VecDeque<SignalMessage>,
     is_host_up: bool,
+    /// When the code's room is taken instead of the session's.
+    switch_at: Option<Instant>,
     /// Whether the host was asked for a deposit that is no news: one that was there all the time ends no wait.
     has_asked: bool,
     is_over: bool,
@@ -116,6 +120,7 @@ impl Joining {
             was_up: false,
             candidates: VecDeque::new(),
             is_host_up: false,
+            switch_at: None,
             has_asked: false,
             is_over: false,
             outputs: VecDeque::new(),
@@ -129,6 +134,7 @@ impl Joining {
         self.is_host_up = true;
         self.has_asked = false;
         self.enter();
+        self.look_at_code();
     }
 
     /// The host's socket is gone; a link that is up goes on.
@@ -146,11 +152,22 @@ impl Joining {
                     self.on_deposit(member, deposit, is_news, now);
                 }
             }
+            HostMessage::Joined { room, deposit: Some(_), .. }
+            | HostMessage::Deposited { room, .. }
+                if self.is_code_room(room) =>
+            {
+                self.on_code_offered(now);
+            }
             HostMessage::Deposited { room, from, deposit } if room == self.joiner.room() => {
                 self.on_deposit(from, deposit, true, now);
             }
             HostMessage::Relayed { room, from, payload } => {
                 self.on_relayed(room, from, &payload, now)
+            }
+            HostMessage::Refused { reason: RefusalReason::UnknownMember, .. }
+                if self.session.is_some() =>
+            {
+                self.on_peer_unknown(now);
             }
             HostMessage::Refused { room, reason } => self.on_refused(room, reason),
             HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
@@ -223,11 +240,19 @@ impl Joining {
         if now < deadline || self.is_over {
             return;
         }
+        if self.switch_at.is_some_and(|at| now >= at) {
+            return self.switch();
+        }
         if self.is_out_of_time(now) {
             return self.give_up();
         }
         match &self.phase {
+            // Without a host no offer leaves: that was this try.
+            Phase::Waiting(_) if !self.is_host_up && self.session.is_some() => self.plan(now),
             Phase::Waiting(_) => self.start(now),
+            Phase::Offering(_) if self.session.is_some() => {
+                self.on_link_lost("the sender is not there", now);
+            }
             // The sender is not there, or the host forgot to say so: the offer stays good.
             Phase::Offering(_) => self.ask_again(now),
             // A code allows few runs, so the same hello goes out once more; its offer was never answered.
@@ -258,7 +283,8 @@ impl Joining {
             Phase::Connecting { deadline, .. } => Some((*deadline, "open")),
             Phase::Connected { .. } => None,
         };
-        phase.into_iter().chain(budget).min()
+        let switch = self.switch_at.map(|at| (at, "the code's room"));
+        phase.into_iter().chain(budget).chain(switch).min()
     }
 
     /// What the surroundings shall do next.
@@ -303,6 +329,15 @@ impl Joining {
     }
 
     fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, is_news: bool, now: Instant) {
+        // A host cannot make one up; one that it held back must not end a newer link.
+        let Some(epoch) = self.joiner.epoch_of(&deposit) else {
+            tracing::warn!(target: "rejoin::signal", %member, "a deposit that no member made");
+            return;
+        };
+        if self.is_up() && self.session.is_some() && epoch < self.joiner.last_epoch() {
+            return;
+        }
+        self.switch_at = None;
         let is_new = self.deposit_seen.as_ref() != Some(&deposit);
         let was_seen = self.deposit_seen.replace(deposit.clone()).is_some();
         self.deposit = Some((member, deposit));
@@ -487,27 +522,10 @@ impl Joining {
             // A host remembers who waits for a few minutes only; how long to wait is the user's to say.
             return self.enter();
         }
-        let error = match reason {
-            RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::Expired => {
-                Error::new(ErrorKind::Authentication, reason.to_string())
-                    .with_hint("ask the sender for a fresh code")
-            }
-            RefusalReason::NoSuchRoom => Error::new(ErrorKind::Authentication, NO_SUCH_CODE)
-                .with_hint("check the code, or use --wait if the sender is not there yet"),
-            // The sender is briefly away: it is waited for.
-            RefusalReason::UnknownMember => return,
-            RefusalReason::Taken
-            | RefusalReason::RoomFull
-            | RefusalReason::HostFull
-            | RefusalReason::WrongToken
-            | RefusalReason::NotPermitted
-            | RefusalReason::TooManyTries
-            | RefusalReason::TooLarge => {
-                Error::new(ErrorKind::Unreachable, format!("the host refused: {reason}"))
-                    .with_hint("try again later")
-            }
-        };
-        self.fail(error);
+        // The sender is briefly away: it is waited for.
+        if reason != RefusalReason::UnknownMember {
+            self.fail(refusal(reason));
+        }
     }
 
     fn on_rejected(&mut self, reason: Rejection) {

@@ -6,10 +6,13 @@
 //!     ◀─────────── timeout, link closed, or a hello with a newer epoch ──────────────────────┘
 //! ```
 
+mod doors;
+mod invitation;
 mod signals;
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::event::Event;
 use crate::link::{LinkCommand, LinkEvent};
 use crate::session::entropy::Entropy;
 use crate::signal::capabilities::Capabilities;
@@ -19,14 +22,18 @@ use crate::signal::message::{Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
 use crate::signal::{MemberToken, RoomName};
 use crate::wire::{MemberId, SessionId, SessionSecret};
+use doors::{CodeDoor, SessionDoor, code_door, join_error, refusal, session_door, unusable};
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Room numbers tried before giving up on a host: each try is ten times wider.
 const NUMBER_TRIES_MAX: u32 = 6;
 
 /// Candidates of ours that wait for the welcome they follow.
 const CANDIDATES_MAX: usize = 100;
+
+/// How long a host that did not let us in is left alone before it is asked again.
+const ENTER_RETRY: Duration = Duration::from_secs(5);
 
 /// What an opening starts from.
 #[derive(Debug)]
@@ -45,23 +52,10 @@ pub struct OpeningConfig {
     pub code: Option<Code>,
     /// Whether the user chose the code: then its room is not changed.
     pub is_code_fixed: bool,
-    /// The session's secret and last epoch, where an earlier run was paired.
+    /// The session's secret and last epoch, where an earlier run agreed on them.
     pub secret: Option<(SessionSecret, u64)>,
-}
-
-/// The code's room.
-#[derive(Debug)]
-struct CodeDoor {
-    code: Code,
-    opener: Opener,
-    is_open: bool,
-    tries: u32,
-}
-
-/// The session's room.
-#[derive(Debug)]
-struct SessionDoor {
-    opener: Opener,
+    /// Whether the receiver is known to have the secret too. Until then it has only the code to come back with.
+    pub is_confirmed: bool,
 }
 
 /// A join that is proved and not yet welcomed.
@@ -95,7 +89,10 @@ pub struct Opening {
     phase: Phase,
     candidates: VecDeque<SignalMessage>,
     is_host_up: bool,
+    /// Whether the receiver is known to have the session's secret.
     was_paired: bool,
+    /// When rooms that the host did not open are asked for again.
+    enter_at: Option<Instant>,
     outputs: VecDeque<MeetingOutput>,
 }
 
@@ -114,7 +111,7 @@ impl Opening {
             .transpose();
         let (code, door) = (code.map_err(unusable)?, door.map_err(unusable)?);
         Ok(Self {
-            was_paired: door.is_some(),
+            was_paired: door.is_some() && config.is_confirmed,
             config,
             entropy,
             code,
@@ -122,20 +119,21 @@ impl Opening {
             phase: Phase::Idle,
             candidates: VecDeque::new(),
             is_host_up: false,
+            enter_at: None,
             outputs: VecDeque::new(),
         })
     }
 
     /// The host's socket is open: rooms are opened and entered.
-    pub fn handle_host_up(&mut self) {
+    pub fn handle_host_up(&mut self, now: Instant) {
         self.is_host_up = true;
-        self.open_code();
-        self.enter_session();
+        self.enter(now);
     }
 
     /// The host's socket is gone.
     pub fn handle_host_down(&mut self) {
         self.is_host_up = false;
+        self.enter_at = None;
     }
 
     /// The host said something.
@@ -146,8 +144,8 @@ impl Opening {
                 self.on_relayed(room, from, &payload, now)
             }
             HostMessage::PeerLeft { room: RoomName::Code(_), member } => self.on_departure(member),
-            HostMessage::Refused { room, reason } => self.on_refused(room, reason),
-            HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
+            HostMessage::Refused { room, reason } => self.on_refused(room, reason, now),
+            HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason, now),
             HostMessage::Joined { .. }
             | HostMessage::Waiting { .. }
             | HostMessage::PeerJoined { .. }
@@ -195,13 +193,20 @@ impl Opening {
         if let Phase::Answering(answering) = &mut self.phase {
             answering.is_stored = true;
         }
-        self.was_paired = true;
         self.welcome(now);
     }
 
     /// A deadline of [`Self::poll_timeout`] passed, or may have.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.poll_timeout().is_some_and(|(deadline, _)| now >= deadline) {
+        if self.enter_at.is_some_and(|at| now >= at) {
+            self.enter(now);
+        }
+        let deadline = match &self.phase {
+            Phase::Answering(answering) => Some(answering.deadline),
+            Phase::Connecting { deadline, .. } => Some(*deadline),
+            Phase::Idle | Phase::Connected { .. } => None,
+        };
+        if deadline.is_some_and(|deadline| now >= deadline) {
             self.on_link_lost("the connection did not open in time");
         }
     }
@@ -209,11 +214,13 @@ impl Opening {
     /// When to call [`Self::handle_timeout`], and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        match &self.phase {
+        let phase = match &self.phase {
             Phase::Answering(answering) => Some((answering.deadline, "answer")),
             Phase::Connecting { deadline, .. } => Some((*deadline, "open")),
             Phase::Idle | Phase::Connected { .. } => None,
-        }
+        };
+        let enter = self.enter_at.map(|at| (at, "rooms"));
+        phase.into_iter().chain(enter).min()
     }
 
     /// What the surroundings shall do next.
@@ -221,10 +228,23 @@ impl Opening {
         self.outputs.pop_front()
     }
 
-    /// Whether a receiver was ever paired with this session.
+    /// Whether a receiver is known to be paired with this session.
     #[must_use]
     pub const fn is_paired(&self) -> bool {
         self.was_paired
+    }
+
+    /// Asks for every room, and again where the host says nothing (V-03: an answer that never comes is none).
+    fn enter(&mut self, now: Instant) {
+        self.enter_at = None;
+        if !self.is_host_up {
+            return;
+        }
+        self.open_code();
+        self.enter_session();
+        if self.code.as_ref().is_some_and(|door| !door.is_open) {
+            self.enter_at = Some(now + ENTER_RETRY);
+        }
     }
 
     fn open_code(&mut self) {
@@ -248,12 +268,19 @@ impl Opening {
             self.code.as_mut().filter(|door| door.code.room() == number && !door.is_open)
         {
             door.is_open = true;
+            self.enter_at = None;
             let code = door.code.clone();
             self.outputs.push_back(MeetingOutput::CodeReady(code));
         }
     }
 
-    fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason) {
+    fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason, now: Instant) {
+        if matches!(room, Some(RoomName::Session(_))) {
+            // A session that is stored outlives whatever a host says; a full one may have room later.
+            tracing::warn!(target: "rejoin::signal", %reason, "the host refused the session's room");
+            self.enter_at = Some(now + ENTER_RETRY);
+            return;
+        }
         let Some(door) = self.code.as_mut() else { return };
         if room.is_some_and(|room| room != RoomName::Code(door.code.room())) {
             return;
@@ -277,33 +304,23 @@ impl Opening {
             return self.open_code();
         }
         // Paired members have their own room: what becomes of the code's is nothing to them.
-        if self.was_paired {
+        if self.was_paired || door.was_used {
+            if door.is_invitation {
+                let message = format!("the invitation cannot be used any more: {reason}");
+                let code = "invitation".to_owned();
+                self.outputs.push_back(MeetingOutput::Event(Event::Warning { code, message }));
+            }
             self.code = None;
             return;
         }
-        let error = match reason {
-            RefusalReason::Taken | RefusalReason::WrongToken => {
-                Error::new(ErrorKind::Refused, "the code's room is taken at this host")
-                    .with_hint("choose another number with --code, or let rejoin choose")
-            }
-            RefusalReason::Expired | RefusalReason::CodeUsed | RefusalReason::Burnt => {
-                Error::new(ErrorKind::Authentication, reason.to_string())
-                    .with_hint("run the same command again for a fresh code")
-            }
-            RefusalReason::NoSuchRoom
-            | RefusalReason::RoomFull
-            | RefusalReason::HostFull
-            | RefusalReason::NotPermitted
-            | RefusalReason::UnknownMember
-            | RefusalReason::TooManyTries
-            | RefusalReason::TooLarge => {
-                Error::new(ErrorKind::Unreachable, format!("the host refused: {reason}"))
-                    .with_hint("try again later, or another --host")
-            }
-        };
         if reason != RefusalReason::UnknownMember {
-            self.fail(error);
+            self.fail(refusal(reason));
         }
+    }
+
+    /// Whether somebody may have the session's secret.
+    fn has_peer(&self) -> bool {
+        self.was_paired || self.code.as_ref().is_some_and(|door| door.was_used)
     }
 
     fn on_departure(&mut self, member: MemberId) {
@@ -316,7 +333,7 @@ impl Opening {
             }
             Ok(false) => {}
             // The session's own room still takes a receiver that stored the secret.
-            Err(_) if self.was_paired => self.code = None,
+            Err(_) if self.has_peer() => self.code = None,
             Err(error) => self.fail(join_error(&error)),
         }
     }
@@ -395,6 +412,9 @@ impl Opening {
                 Ok(door) => self.door = Some(door),
                 Err(error) => return self.fail(unusable(error)),
             }
+            if let Some(door) = &mut self.code {
+                door.was_used = true;
+            }
             let pairing = Pairing {
                 session: self.config.session,
                 secret,
@@ -405,8 +425,10 @@ impl Opening {
             self.outputs.push_back(MeetingOutput::Pair(Box::new(pairing)));
             self.enter_session();
         } else {
-            // It has the secret, so the code did its work.
-            self.spend_code(member);
+            // It has the secret, so the code did its work; an invitation is for a member that has not.
+            if self.code.as_ref().is_none_or(|door| !door.is_invitation || door.was_used) {
+                self.spend_code(member);
+            }
         }
         self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
         self.candidates.clear();
@@ -447,6 +469,7 @@ impl Opening {
     }
 
     fn spend_code(&mut self, keep: MemberId) {
+        self.was_paired = true;
         if let Some(door) = self.code.take() {
             let number = door.code.room();
             self.host(ClientMessage::Lock { number, keep });
@@ -532,38 +555,4 @@ impl Opening {
     fn fail(&mut self, error: Error) {
         self.outputs.push_back(MeetingOutput::Failed(error));
     }
-}
-
-fn code_door(
-    code: Code,
-    config: &OpeningConfig,
-    tries: u32,
-    entropy: &mut Entropy,
-) -> Result<CodeDoor, JoinError> {
-    let opener = Opener::for_code(&code, config.capabilities, 0, entropy.next_seed())?;
-    Ok(CodeDoor { code, opener, is_open: false, tries })
-}
-
-fn session_door(
-    secret: SessionSecret,
-    epoch: u64,
-    config: &OpeningConfig,
-    entropy: &mut Entropy,
-) -> Result<SessionDoor, JoinError> {
-    let opener = Opener::for_session(&secret, config.capabilities, epoch, entropy.next_seed())?;
-    Ok(SessionDoor { opener })
-}
-
-fn unusable(error: JoinError) -> Error {
-    Error::new(ErrorKind::Failure, format!("cannot open a room: {error}"))
-}
-
-/// What a failed join means for the user.
-fn join_error(error: &JoinError) -> Error {
-    let hint = if *error == JoinError::WrongCode {
-        "somebody tried a wrong code, so the room was closed; run the same command again for a fresh one"
-    } else {
-        "run the same command again for a fresh code"
-    };
-    Error::new(ErrorKind::Authentication, error.to_string()).with_hint(hint)
 }

@@ -5,9 +5,10 @@ use crate::error::Error;
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{LinkConfig, LinkEvent, LinkHandle};
 use crate::session::meeting::Pairing;
+use crate::session::news::News;
 use crate::session::worker::Worker;
 use crate::signal::client::{Client, Pace as HostPace};
-use crate::signal::code::Code;
+use crate::signal::code::{Code, HostAddress};
 use crate::store::OsDirectory;
 use crate::store::record::SessionRecord;
 use crate::store::source::SourceStore;
@@ -41,7 +42,8 @@ pub(in crate::session) trait RoleActions: Send {
         pairing: &Pairing,
     ) -> impl Future<Output = Result<Option<Paired>, Error>> + Send;
     /// Remembers the peer and the epoch.
-    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64);
+    /// `host` is where it was met.
+    fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64, host: Option<&HostAddress>);
     /// Changes the session record, and stores it: what a later run is glad to know, and could do without.
     fn note(&mut self, change: impl FnOnce(&mut SessionRecord));
     /// The command that continues, where there is something to continue.
@@ -65,6 +67,10 @@ pub(in crate::session) struct Paired {
 pub(in crate::session) struct Surroundings<R> {
     pub(in crate::session) ui: Ui,
     pub(in crate::session) client: Client,
+    /// Where the other side may be met, in order.
+    pub(in crate::session) hosts: Vec<HostAddress>,
+    /// What others leave on this machine for us.
+    pub(in crate::session) news: Option<mpsc::Receiver<News>>,
     pub(in crate::session) link_config: LinkConfig,
     pub(in crate::session) relaying: Relaying,
     pub(in crate::session) role: R,
@@ -121,6 +127,13 @@ pub(super) async fn next_target(worker: &mut Option<TargetWorker>) -> Option<Tar
 pub(super) async fn next_scan(scan: &mut Option<mpsc::Receiver<ScanReport>>) -> Option<ScanReport> {
     match scan {
         Some(scan) => scan.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn next_news(news: &mut Option<mpsc::Receiver<News>>) -> Option<News> {
+    match news {
+        Some(news) => news.recv().await,
         None => std::future::pending().await,
     }
 }

@@ -64,6 +64,11 @@ impl Relaying {
         }
     }
 
+    /// The path is bad: what a reconnection needs is fetched before it is needed.
+    pub(super) fn renew(&mut self) {
+        self.relays.prepare(moment());
+    }
+
     pub(super) fn handle_answer(&mut self, answer: Answer) {
         self.relays.handle_answer(answer, moment());
     }

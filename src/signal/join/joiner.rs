@@ -152,6 +152,20 @@ impl Joiner {
         Ok(greeting)
     }
 
+    /// The epoch in a deposit that a member of this session made; `None` for any other. A host can hold back and
+    /// repeat deposits, it cannot make one.
+    #[must_use]
+    pub fn epoch_of(&self, deposit: &[u8]) -> Option<u64> {
+        let opened = Deposit::decode(deposit).ok()?;
+        self.credential.admits(&opened).then_some(opened.last_epoch)
+    }
+
+    /// Epoch of the last join.
+    #[must_use]
+    pub const fn last_epoch(&self) -> u64 {
+        self.last_epoch
+    }
+
     /// The epoch that a join by this deposit would have; 0 if the deposit is unusable.
     #[must_use]
     pub fn next_epoch(&self, deposit: &[u8]) -> u64 {
@@ -223,6 +237,9 @@ impl Joiner {
         seed: &Seed,
     ) -> Result<Greeted, JoinError> {
         let opened = Deposit::decode(deposit)?;
+        if !self.credential.admits(&opened) {
+            return Err(JoinError::ProofRefused);
+        }
         let theirs = Capabilities::decode(&opened.capabilities)?;
         if theirs.member == self.capabilities.member {
             return Err(JoinError::WrongMember);

@@ -26,10 +26,12 @@ mod tests;
 
 pub use joiner::{Admitted, Greeting, Joiner};
 pub use opener::{Opener, Proved};
+use payload::Deposit;
 pub use payload::{DEPOSIT_BYTES_MAX, Hello, JoinPayload, PAYLOAD_BYTES_MAX, Rejection, Welcome};
 
 use crate::wire::SessionSecret;
 
+use super::capabilities::Capabilities;
 use super::codec::CodecError;
 use super::keys::{JoinKeys, RoomName, Seed, Transcript, derive};
 use super::pake::{Pake, PakeError, Side};
@@ -37,6 +39,9 @@ use super::seal::SealError;
 
 /// Runs of the key exchange for one code, in all: each is one guess for a host that lies.
 pub const RUNS_MAX: u32 = 3;
+
+/// Of the nonce in the deposit of a session, and of the tag behind it.
+const NONCE_BYTES: usize = 16;
 
 /// Why a join, or one message of it, failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +128,32 @@ impl Credential {
         }
     }
 
+    /// The opener's deposit. In a session its share is half a nonce and half a proof of the whole, so that a host
+    /// cannot make one up: a fresh deposit is what ends the link before it.
+    fn deposit(
+        &self,
+        seed: &Seed,
+        capabilities: &Capabilities,
+        last_epoch: u64,
+    ) -> Result<Vec<u8>, CodecError> {
+        let mut share = self.share(Side::Opener, seed);
+        let capabilities = capabilities.encode()?;
+        if let Self::Secret(secret) = self {
+            let tag = deposit_tag(secret, &share[..NONCE_BYTES], &capabilities, last_epoch);
+            share.splice(NONCE_BYTES.., tag);
+        }
+        Deposit { share, capabilities, last_epoch }.encode()
+    }
+
+    /// Whether a deposit was made by who knows the credential; that of a code proves nothing yet.
+    fn admits(&self, deposit: &Deposit) -> bool {
+        let Self::Secret(secret) = self else { return true };
+        let Some((nonce, tag)) = deposit.share.split_at_checked(NONCE_BYTES) else { return false };
+        let expected = deposit_tag(secret, nonce, &deposit.capabilities, deposit.last_epoch);
+        // `Hash` compares in constant time.
+        blake3::hash(tag) == blake3::hash(&expected)
+    }
+
     /// Keys of the join. Nonces need no check: they are in the transcript, as deposited and as sent.
     fn keys(
         &self,
@@ -147,4 +178,16 @@ impl Credential {
     fn new_secret(&self, keys: &JoinKeys) -> Option<SessionSecret> {
         self.is_code().then(|| keys.session_secret.clone())
     }
+}
+
+/// Proves that the deposit of a session comes from a member of it.
+fn deposit_tag(
+    secret: &SessionSecret,
+    nonce: &[u8],
+    capabilities: &[u8],
+    last_epoch: u64,
+) -> [u8; NONCE_BYTES] {
+    let fields = [nonce, capabilities, &last_epoch.to_le_bytes()];
+    let tag = derive("rejoin 2026 v1 session deposit", &secret.0, &fields);
+    std::array::from_fn(|at| tag[at])
 }

@@ -10,7 +10,7 @@ use crate::signal::pake::Side;
 use crate::signal::seal::{Direction, SealedChannel};
 use crate::wire::{MemberId, SessionSecret};
 
-use super::payload::{Deposit, Hello, JoinPayload, Name, Rejection, Welcome, name};
+use super::payload::{Hello, JoinPayload, Name, Rejection, Welcome, name};
 use super::{Credential, JoinError, RUNS_MAX};
 
 /// Waits for joiners at one room. For a code it pairs one member; for a session it admits its peer again and again.
@@ -244,8 +244,7 @@ impl Opener {
     }
 
     fn renew_deposit(&mut self) -> Result<(), JoinError> {
-        let share = self.credential.share(Side::Opener, &self.seed);
-        self.deposit = Deposit::encode(share, &self.capabilities, self.last_epoch)?;
+        self.deposit = self.credential.deposit(&self.seed, &self.capabilities, self.last_epoch)?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::signal::capabilities::{CAPABILITIES_BYTES_MAX, Capabilities};
+use crate::signal::capabilities::CAPABILITIES_BYTES_MAX;
 use crate::signal::codec::{self, CodecError};
 use crate::signal::message::PLAINTEXT_BYTES_MAX;
 use crate::signal::seal::Envelope;
@@ -96,16 +96,8 @@ impl JoinPayload {
 }
 
 impl Deposit {
-    pub(super) fn encode(
-        share: Vec<u8>,
-        capabilities: &Capabilities,
-        last_epoch: u64,
-    ) -> Result<Vec<u8>, CodecError> {
-        codec::encode::<DEPOSIT_BYTES_MAX>(&Self {
-            share,
-            capabilities: capabilities.encode()?,
-            last_epoch,
-        })
+    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode::<DEPOSIT_BYTES_MAX>(self)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {

@@ -273,12 +273,36 @@ fn a_session_hello_is_not_replayed_and_old_secrets_open_nothing() {
 
     let mut other = Joiner::for_session(&SessionSecret([5; 32]), capabilities(JOINER), 0);
     assert_ne!(other.room(), opener.room());
-    let greeting = greet(&mut other, opener.deposit(), 5);
-    let error = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(6)).unwrap_err();
+    let theirs =
+        Opener::for_session(&SessionSecret([5; 32]), capabilities(OPENER), 0, seed(1)).unwrap();
+    let mut forged = hello(&greet(&mut other, theirs.deposit(), 5).payload);
+    forged.answers = payload::name(opener.deposit());
+    let error = opener.handle_hello(JOINER, &forged, seed(6)).unwrap_err();
     assert_eq!(error, JoinError::ProofRefused);
     assert!(!error.burns_room() && !opener.is_spent());
     // The real peer is not harmed.
     join(&mut opener, &mut Joiner::for_session(&secret, capabilities(JOINER), 0), 20);
+}
+
+#[test]
+fn a_session_deposit_that_no_member_made_is_refused() {
+    let secret = SessionSecret([4; 32]);
+    let opener = Opener::for_session(&secret, capabilities(OPENER), 3, seed(1)).unwrap();
+    let mut joiner = Joiner::for_session(&secret, capabilities(JOINER), 3);
+    assert_eq!(joiner.epoch_of(opener.deposit()), Some(3));
+    let stranger =
+        Opener::for_session(&SessionSecret([5; 32]), capabilities(OPENER), 3, seed(1)).unwrap();
+    assert_eq!(joiner.epoch_of(stranger.deposit()), None);
+    let introduction = introduction("laptop");
+    let refused = joiner.handle_deposit(stranger.deposit(), &introduction, None, &seed(2));
+    assert_eq!(refused.unwrap_err(), JoinError::ProofRefused);
+    // Whatever a host changes of a true one shows.
+    for at in 0..opener.deposit().len() {
+        let mut changed = opener.deposit().to_vec();
+        changed[at] ^= 1;
+        assert_eq!(joiner.epoch_of(&changed), None, "byte {at}");
+    }
+    assert!(joiner.handle_deposit(opener.deposit(), &introduction, None, &seed(2)).is_ok());
 }
 
 #[test]

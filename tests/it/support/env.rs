@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,8 +12,10 @@ use serde_json::Value;
 /// What a run may take unless a test says otherwise; generous, since two cores may be busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The program under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_rejoin");
+/// The program under test; another build of it by `REJOIN_TEST_BINARY`.
+static BINARY: LazyLock<String> = LazyLock::new(|| {
+    std::env::var("REJOIN_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_rejoin").to_owned())
+});
 
 /// A temporary home.
 pub(crate) struct Home {
@@ -77,13 +79,13 @@ impl Home {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Invocation {
-        self.program(BINARY, arguments)
+        self.program(&BINARY, arguments)
     }
 
     /// A line for a shell, which finds `rejoin` on its path.
     #[cfg(unix)]
     pub(crate) fn shell(&self, line: &str) -> Invocation {
-        let directory = Path::new(BINARY).parent().unwrap();
+        let directory = Path::new(&*BINARY).parent().unwrap();
         self.program("/bin/sh", ["-c", line]).env("PATH", directory)
     }
 
@@ -137,6 +139,12 @@ impl Invocation {
     pub(crate) fn stdout_closed(mut self) -> Self {
         self.is_stdout_closed = true;
         self
+    }
+
+    /// For tests that watch the process themselves.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn into_command(self) -> Command {
+        self.command
     }
 
     pub(crate) fn spawn(mut self) -> Running {

@@ -1,5 +1,8 @@
 //! What the scenarios share.
 
+#[cfg(all(unix, feature = "fault-injection"))]
+pub(crate) mod campaign;
+#[cfg(target_os = "linux")]
 pub(crate) mod coturn;
 pub(crate) mod env;
 pub(crate) mod model_source;

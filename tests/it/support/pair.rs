@@ -102,3 +102,17 @@ impl Pair {
         invocation.env("REJOIN_STATE_DIR", self.path(&format!("state-{side}")))
     }
 }
+
+/// Waits until some of the file went over, and not all of it.
+pub(crate) fn wait_for_half(run: &Running) {
+    let connected = run.event_where("connected", |event| event["event"] == "connected");
+    let begun = connected["t"].as_u64().unwrap();
+    run.event_where("of progress half-way", |event| {
+        let figure = |name: &str| event[name].as_u64().unwrap();
+        // By the second report a few units are written, whether or not a barrier has counted them yet.
+        event["event"] == "progress"
+            && figure("t") >= begun + 300
+            && figure("rate_bps") > 0
+            && figure("bytes") < figure("total_bytes")
+    });
+}

@@ -1,7 +1,10 @@
 //! What a receiver's meeting starts from.
 
+use super::NO_SUCH_CODE;
+use crate::error::{Error, ErrorKind};
 use crate::signal::capabilities::Capabilities;
 use crate::signal::code::Code;
+use crate::signal::protocol::RefusalReason;
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ pub struct JoiningConfig {
     pub name: String,
     /// How to prove that we belong.
     pub entrance: Entrance,
+    /// A code that the user named beside a stored session: where somebody offers it and nobody the session, it is for
+    /// something new.
+    pub code: Option<Code>,
     /// Whether a code room that is not there yet is waited for.
     pub wait: bool,
     /// How long a lost connection is looked for.
@@ -38,4 +44,27 @@ pub enum Entrance {
         /// Epoch of the last join.
         epoch: u64,
     },
+}
+
+/// What a code's room that the host does not open means for the user.
+pub(super) fn refusal(reason: RefusalReason) -> Error {
+    match reason {
+        RefusalReason::CodeUsed | RefusalReason::Burnt | RefusalReason::Expired => {
+            Error::new(ErrorKind::Authentication, reason.to_string())
+                .with_hint("ask the sender for a fresh code")
+        }
+        RefusalReason::NoSuchRoom => Error::new(ErrorKind::Authentication, NO_SUCH_CODE)
+            .with_hint("check the code, or use --wait if the sender is not there yet"),
+        RefusalReason::UnknownMember
+        | RefusalReason::Taken
+        | RefusalReason::RoomFull
+        | RefusalReason::HostFull
+        | RefusalReason::WrongToken
+        | RefusalReason::NotPermitted
+        | RefusalReason::TooManyTries
+        | RefusalReason::TooLarge => {
+            Error::new(ErrorKind::Unreachable, format!("the host refused: {reason}"))
+                .with_hint("try again later")
+        }
+    }
 }

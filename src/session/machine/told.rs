@@ -1,0 +1,65 @@
+//! What the user says, and what the role stored for the machine.
+
+use super::{Meeting, Session, Transfer};
+use crate::signal::code::Code;
+use crate::transfer::disk::TargetState;
+use crate::transfer::message::{ByeReason, Message};
+use crate::transfer::receiver::{Answer, Receiver};
+use crate::wire::{Channel, SessionId, SessionSecret};
+use std::time::Instant;
+
+impl Session {
+    /// The user answered.
+    pub fn handle_answer(&mut self, answer: Answer, now: Instant) {
+        if let Transfer::Receiver(receiver) = &mut self.transfer {
+            receiver.handle_answer(answer, now);
+        }
+        self.drain(now);
+    }
+
+    /// Sender: what [`SessionOutput::Pair`] asked for is durable.
+    pub fn handle_stored(&mut self, now: Instant) {
+        if let Meeting::Opening(opening) = &mut self.meeting {
+            opening.handle_stored(now);
+        }
+        self.drain(now);
+    }
+
+    /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
+    pub fn handle_paired(
+        &mut self,
+        session: SessionId,
+        secret: &SessionSecret,
+        epoch: u64,
+        state: TargetState,
+        now: Instant,
+    ) {
+        if let Transfer::Unpaired(config) = &self.transfer {
+            self.transfer =
+                Transfer::Receiver(Box::new(Receiver::new(session, config.clone(), state)));
+        }
+        if let Meeting::Joining(joining) = &mut self.meeting {
+            joining.handle_stored(session, secret, epoch, now);
+        }
+        self.drain(now);
+    }
+
+    /// Sender: the user invites a receiver that lost its record.
+    pub fn handle_invitation(&mut self, code: Code, now: Instant) {
+        if let Meeting::Opening(opening) = &mut self.meeting
+            && let Err(error) = opening.handle_invitation(code, now)
+        {
+            self.fail(error);
+        }
+        self.drain(now);
+    }
+
+    /// The user wants to stop: the other side is told that we may come back.
+    pub fn handle_stop(&mut self, now: Instant) {
+        if self.up.is_some() && !self.has_finished {
+            let text = String::new();
+            self.send(Channel::Control, &Message::Bye { reason: ByeReason::Stopped, text });
+        }
+        self.drain(now);
+    }
+}

@@ -1,0 +1,27 @@
+//! A member that lost its record is let back in by a fresh code (F-27).
+
+use super::doors::{code_door, unusable};
+use super::{NUMBER_TRIES_MAX, Opening};
+use crate::error::Error;
+use crate::signal::code::Code;
+use crate::signal::protocol::ClientMessage;
+use std::time::Instant;
+
+impl Opening {
+    /// The user invites a member that lost its record: it comes by this code. Whatever code there was is replaced.
+    ///
+    /// # Errors
+    /// A code that cannot be used.
+    pub fn handle_invitation(&mut self, code: Code, now: Instant) -> Result<(), Error> {
+        if let Some(door) = self.code.take() {
+            let number = door.code.room();
+            self.host(ClientMessage::Burn { number });
+        }
+        let mut door =
+            code_door(code, &self.config, NUMBER_TRIES_MAX, &mut self.entropy).map_err(unusable)?;
+        door.is_invitation = true;
+        self.code = Some(door);
+        self.enter(now);
+        Ok(())
+    }
+}

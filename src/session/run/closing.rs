@@ -1,0 +1,84 @@
+//! The end of a run: last words, stores, and what is left to be found again.
+
+use super::{Ended, FAREWELL, RoleActions, Runner, STOP_CLOSE};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::session::ending;
+use crate::store::OsDirectory;
+use crate::store::target::TargetStore;
+use std::time::Instant;
+
+impl<R: RoleActions> Runner<R> {
+    /// Everything is here, and the sender is gone before it knew.
+    pub(super) async fn begin_farewell(&mut self) {
+        if self.farewell.is_none() {
+            self.farewell = Some(Instant::now() + FAREWELL);
+            let message = format!(
+                "everything is here and verified; waiting up to {} s to tell the sender",
+                FAREWELL.as_secs()
+            );
+            self.around.ui.emit(Event::Warning { code: "farewell".to_owned(), message }).await;
+        }
+    }
+
+    /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
+    pub(super) async fn close(mut self, outcome: Result<(), Error>) -> Result<Ended, Error> {
+        self.send_waiting();
+        // Our last words there may be that a code is burnt.
+        if self.host.take().is_some() {
+            self.around.client.close().await;
+        }
+        if let Some(connection) = self.connection.take() {
+            let handle = connection.handle;
+            if outcome.is_ok() && self.around.target.is_some() {
+                // A receiver heard the last word; a sender said it and lets it arrive.
+                handle.close_now().await;
+            } else if self.around.ui.stop().is_some() {
+                // A peer that does not answer must not keep us from saying how to continue.
+                let _ = tokio::time::timeout(STOP_CLOSE, handle.close()).await;
+            } else {
+                handle.close().await;
+            }
+        }
+        let summary = ending::summary(&self.session, Instant::now());
+        let target = match self.around.target.take() {
+            Some(worker) => worker.stop().await,
+            None => None,
+        };
+        if let Some(worker) = self.around.source.take() {
+            worker.stop().await;
+        }
+        match outcome {
+            Ok(()) if self.is_replaced => Ok(Ended::CodeOffered),
+            Ok(()) => {
+                self.around.role.on_done(summary.exit == 0).await;
+                clean(target).await;
+                Ok(Ended::Done(summary))
+            }
+            Err(mut error) => {
+                // A refusal before anything was moved ends the session on both sides: nothing is to be continued.
+                if error.kind == ErrorKind::Refused && self.session.progress().bytes == 0 {
+                    self.around.role.forget().await;
+                    clean(target).await;
+                }
+                if error.kind.is_retryable() && error.resume_command.is_none() {
+                    error.resume_command = self.around.role.resume_command();
+                }
+                // What is kept makes it an interruption; without, nothing was started.
+                if error.kind == ErrorKind::Unreachable && error.resume_command.is_some() {
+                    error.kind = ErrorKind::Interrupted;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Removes what the session had in its target.
+async fn clean(target: Option<TargetStore<OsDirectory>>) {
+    let Some(store) = target else { return };
+    let cleaned = tokio::task::spawn_blocking(move || store.cleanup()).await;
+    if let Ok(Err(error)) = cleaned {
+        tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
+    }
+}

@@ -1,0 +1,418 @@
+//! One transfer of a campaign: a sender, a receiver and a host of real processes, and what happens to them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::super::pair::{CODE, Pair};
+use super::super::random::Random;
+use super::super::tree::describe;
+use super::Settings;
+use super::faults::Kind;
+use super::process::{LOOK_INTERVAL, Process};
+use super::proxy::{Mode, Proxy};
+use super::timeline::{Pace, View};
+
+const MIB: u64 = 1 << 20;
+
+/// Until a transfer begins, and until it ends after its last drop, beyond the time that its bytes take.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// One drop and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Drop {
+    pub(crate) seed: u64,
+    pub(crate) kind: Kind,
+    /// From the fault to the moment at which network and processes were there again.
+    pub(crate) outage: Duration,
+    /// From that moment until the transfer was back; none: it needed a person.
+    pub(crate) back: Option<Duration>,
+    /// What the sender handed to its connections before, and what was still missing.
+    pub(crate) missing: u64,
+}
+
+/// A whole transfer.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) seed: u64,
+    pub(crate) drops: Vec<Drop>,
+    /// Bytes of its content, and what the sender handed to its connections.
+    pub(crate) content: u64,
+    pub(crate) sent: u64,
+    pub(crate) elapsed: Duration,
+    /// What must never be: a wrong byte, a wrong exit, something left behind.
+    pub(crate) wrong: Vec<String>,
+    /// What a person would wonder about.
+    pub(crate) odd: Vec<String>,
+}
+
+pub(crate) struct Transfer<'a> {
+    settings: &'a Settings,
+    seed: u64,
+    random: Random,
+    pair: Pair,
+    started: Instant,
+    rate: u64,
+    content: u64,
+    /// A host of its own; without, the sender has one inside.
+    host: Option<Host>,
+    sender: Option<Process>,
+    receiver: Option<Process>,
+    starts: u32,
+    /// What the receiver was seen to have.
+    bytes: u64,
+    outcome: Outcome,
+}
+
+struct Host {
+    port: u16,
+    process: Process,
+    for_sender: Proxy,
+    for_receiver: Proxy,
+}
+
+impl<'a> Transfer<'a> {
+    pub(crate) fn new(settings: &'a Settings, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let pair = Pair::new();
+        let rate = MIB << random.below(settings.rate_mib_max.ilog2().into());
+        let rate = rate.max(MIB);
+        fs::create_dir(pair.path("logs")).unwrap();
+        fs::create_dir(pair.path("tree")).unwrap();
+        let large = rate * (15 + random.below(20)) + random.below(MIB);
+        let mut content = large;
+        fs::write(pair.path("tree/large"), random.bytes(large as usize)).unwrap();
+        for number in 0..30 {
+            let size = random.below(30_000);
+            fs::write(pair.path(&format!("tree/small-{number}")), random.bytes(size as usize))
+                .unwrap();
+            content += size;
+        }
+        let outcome = Outcome {
+            seed,
+            drops: Vec::new(),
+            content,
+            sent: 0,
+            elapsed: Duration::ZERO,
+            wrong: Vec::new(),
+            odd: Vec::new(),
+        };
+        Self {
+            settings,
+            seed,
+            random,
+            pair,
+            started: Instant::now(),
+            rate,
+            content,
+            host: None,
+            sender: None,
+            receiver: None,
+            starts: 0,
+            bytes: 0,
+            outcome,
+        }
+    }
+
+    /// Transfers it all, with drops as long as there are some `left`.
+    pub(crate) fn run(mut self, left: &AtomicU64) -> Outcome {
+        if let Err(what) = self.go(left) {
+            self.outcome.wrong.push(what);
+        }
+        self.outcome.elapsed = self.started.elapsed();
+        self.outcome.sent = self.sent();
+        (self.sender, self.receiver, self.host) = (None, None, None);
+        if !self.outcome.wrong.is_empty() || !self.outcome.odd.is_empty() {
+            self.keep_logs();
+        }
+        self.outcome
+    }
+
+    fn go(&mut self, left: &AtomicU64) -> Result<(), String> {
+        let is_filtered = std::env::var_os("REJOIN_TEST_CAMPAIGN_KIND").is_some();
+        let has_host = is_filtered || self.random.chance(75);
+        let kinds = Kind::shuffled(&mut self.random, has_host);
+        if has_host {
+            self.start_host();
+        }
+        self.start_sender();
+        self.sender.as_mut().unwrap().wait_for("code", PATIENCE)?;
+        self.start_receiver();
+        let begun = Instant::now();
+        self.receiver.as_mut().unwrap().wait_for("connected", PATIENCE)?;
+        if self.wait_until_settled(begun).is_none() {
+            return Err("it does not begin to flow".into());
+        }
+        for kind in kinds.into_iter().cycle() {
+            // Not in the last seconds: the end of a transfer has tests of its own.
+            if self.bytes + 3 * self.rate > self.content || self.has_ended() {
+                break;
+            }
+            let pause = Duration::from_millis(self.random.below(1500));
+            std::thread::sleep(pause);
+            let take = |left: u64| left.checked_sub(1);
+            if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+                break;
+            }
+            self.drop_once(kind)?;
+        }
+        self.finish()
+    }
+
+    /// One drop, and the wait for what comes of it. An error ends the transfer.
+    fn drop_once(&mut self, kind: Kind) -> Result<(), String> {
+        self.look();
+        let missing = self.content.saturating_sub(self.bytes);
+        let start = Instant::now();
+        self.inject(kind);
+        let mended = Instant::now();
+        if self.pair.path("target/tree/large").exists() && !self.is_right() {
+            return Err(format!("{kind:?}: wrong bytes under the final name"));
+        }
+        let back = self.wait_until_settled(mended);
+        let drop = Drop { seed: self.seed, kind, outage: mended - start, back, missing };
+        self.outcome.drops.push(drop);
+        if back.is_some() {
+            return Ok(());
+        }
+        // Now a person comes, who runs both commands again.
+        let ends = [("sender", &mut self.sender), ("receiver", &mut self.receiver)]
+            .map(|(name, process)| format!("{name} {:?}", process.as_mut().unwrap().ended()));
+        self.outcome.odd.push(format!("{kind:?} needed a person: {}", ends.join(", ")));
+        self.sender.as_mut().unwrap().kill();
+        self.receiver.as_mut().unwrap().kill();
+        self.start_sender();
+        self.start_receiver();
+        let again = Instant::now();
+        match self.wait_until_settled(again) {
+            Some(_) => Ok(()),
+            None => Err(format!("{kind:?}: not even a person brings it back")),
+        }
+    }
+
+    /// Returns when network and processes are there again.
+    fn inject(&mut self, kind: Kind) {
+        let cut_for = Duration::from_millis(
+            1000 + self.random.below(self.settings.cut_max.as_millis() as u64 - 1000),
+        );
+        let cable = self.pair.path("cut");
+        match kind {
+            Kind::CutUdp => {
+                fs::write(&cable, "").unwrap();
+                std::thread::sleep(cut_for);
+                fs::remove_file(&cable).unwrap();
+            }
+            Kind::CutHost | Kind::CutAll => {
+                let mode = if self.random.chance(50) { Mode::Refuse } else { Mode::Swallow };
+                let sides = if kind == Kind::CutAll { 3 } else { 1 + self.random.below(3) };
+                if kind == Kind::CutAll {
+                    fs::write(&cable, "").unwrap();
+                }
+                let set = |mode| {
+                    let Some(host) = &self.host else { return };
+                    let proxies = [(1, &host.for_sender), (2, &host.for_receiver)];
+                    proxies.iter().filter(|(bit, _)| sides & bit != 0).for_each(|(_, proxy)| {
+                        proxy.set(mode);
+                    });
+                };
+                set(mode);
+                std::thread::sleep(cut_for);
+                set(Mode::Pass);
+                if kind == Kind::CutAll {
+                    fs::remove_file(&cable).unwrap();
+                }
+            }
+            Kind::KillReceiver => self.kill_and_start(&[Who::Receiver]),
+            Kind::KillSender => self.kill_and_start(&[Who::Sender]),
+            Kind::KillBoth => self.kill_and_start(&[Who::Receiver, Who::Sender]),
+            Kind::KillHost => self.kill_and_start(&[Who::Host]),
+            Kind::KillAll => self.kill_and_start(&[Who::Host, Who::Receiver, Who::Sender]),
+            Kind::Stop => {
+                let is_sender = self.random.chance(50);
+                let side = if is_sender { &mut self.sender } else { &mut self.receiver };
+                let process = side.as_mut().unwrap();
+                process.signal(Signal::STOP);
+                std::thread::sleep(self.settings.stop);
+                process.signal(Signal::CONT);
+            }
+        }
+    }
+
+    /// Kills them in a moment, and starts them in an order and with gaps of the generator.
+    fn kill_and_start(&mut self, who: &[Who]) {
+        for who in who {
+            match who {
+                Who::Host => _ = self.host.as_mut().map(|host| host.process.kill()),
+                Who::Sender => _ = self.sender.as_mut().map(Process::kill),
+                Who::Receiver => _ = self.receiver.as_mut().map(Process::kill),
+            }
+        }
+        let mut order = who.to_vec();
+        let length = order.len() as u64;
+        order.rotate_left(self.random.below(length) as usize);
+        for who in order {
+            std::thread::sleep(Duration::from_millis(self.random.below(2500)));
+            match who {
+                Who::Host => self.restart_host(),
+                Who::Sender => self.start_sender(),
+                Who::Receiver => self.start_receiver(),
+            }
+        }
+    }
+
+    /// Waits until the transfer flows again for good, or has ended well; returns when it was back, counted from `since`.
+    fn wait_until_settled(&mut self, since: Instant) -> Option<Duration> {
+        let unit = Duration::from_secs_f64(MIB as f64 / self.rate as f64);
+        // A barrier every second, a unit now and then.
+        let gap_max = Duration::from_millis(1500) + unit * 2;
+        let pace = Pace { gap_max, settled: gap_max };
+        let floor = self.bytes;
+        let deadline = since + PATIENCE;
+        loop {
+            let receiver = self.receiver.as_mut().unwrap();
+            let has_ended = receiver.ended();
+            let view = receiver.look(|events| View::new(events, since, floor, &pace));
+            self.bytes = self.bytes.max(view.bytes);
+            if view.is_settled(&pace) || has_ended.is_some_and(|status| status.success()) {
+                return view.back(since);
+            }
+            let sender = self.sender.as_mut().unwrap().ended();
+            let is_gone = has_ended.is_some() || sender.is_some_and(|status| !status.success());
+            if is_gone || Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    fn look(&mut self) {
+        let newest = self.receiver.as_ref().unwrap().look(|events| {
+            let bytes = |event: &serde_json::Value| event["bytes"].as_u64();
+            let mut progress =
+                events.iter().rev().filter(|(_, event)| event["event"] == "progress");
+            progress.next().and_then(|(_, event)| bytes(event))
+        });
+        self.bytes = self.bytes.max(newest.unwrap_or(0));
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.receiver.as_mut().unwrap().ended().is_some()
+    }
+
+    /// Waits for the end, which must be a good one.
+    fn finish(&mut self) -> Result<(), String> {
+        let rest = self.content.saturating_sub(self.bytes);
+        let limit = PATIENCE + Duration::from_secs(rest / self.rate);
+        let status = self.receiver.as_mut().unwrap().wait(limit);
+        let status = status.ok_or("the receiver does not end")?;
+        if status.code() != Some(0) {
+            return Err(format!("the receiver ends with {status}"));
+        }
+        if self.sender.as_mut().unwrap().wait(Duration::from_secs(15)).is_none() {
+            // The receiver's last word did not arrive, and it is gone: its command says it again.
+            self.outcome.odd.push("the sender does not know that all is there".into());
+            self.start_receiver();
+            self.receiver.as_mut().unwrap().wait(PATIENCE);
+        }
+        match self.sender.as_mut().unwrap().wait(PATIENCE) {
+            Some(status) if status.code() == Some(0) => {}
+            Some(status) => return Err(format!("the sender ends with {status}")),
+            None => return Err("the sender does not end".into()),
+        }
+        if describe(&self.pair.path("tree")) != describe(&self.pair.path("target/tree")) {
+            return Err("the target is not the source".into());
+        }
+        let left: Vec<_> = fs::read_dir(self.pair.path("target"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name != "tree")
+            .collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
+    }
+
+    fn is_right(&self) -> bool {
+        let read = |name: &str| fs::read(self.pair.path(name)).unwrap();
+        read("tree/large") == read("target/tree/large")
+    }
+
+    /// What the sender's processes handed to their connections.
+    fn sent(&self) -> u64 {
+        let bytes = fs::read(self.pair.path("count")).unwrap_or_default();
+        bytes.try_into().map_or(0, u64::from_le_bytes)
+    }
+
+    fn start_host(&mut self) {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let (for_sender, for_receiver) = (Proxy::start(port), Proxy::start(port));
+        let process = self.host_process(port);
+        self.host = Some(Host { port, process, for_sender, for_receiver });
+    }
+
+    fn restart_host(&mut self) {
+        if let Some(port) = self.host.as_ref().map(|host| host.port) {
+            let process = self.host_process(port);
+            self.host.as_mut().unwrap().process = process;
+        }
+    }
+
+    fn host_process(&self, port: u16) -> Process {
+        let listen = format!("127.0.0.1:{port}");
+        let command = self.pair.home.rejoin(["host", "--listen", &listen]).into_command();
+        Process::start(command, &self.pair.path("logs"), "host")
+    }
+
+    fn start_sender(&mut self) {
+        let mut arguments = vec!["--json", "--code", CODE];
+        let url = self.host.as_ref().map(|host| host.for_sender.url.clone());
+        arguments.extend(url.as_deref().into_iter().flat_map(|url| ["--host", url]));
+        arguments.push("tree");
+        let invocation = self
+            .pair
+            .send(&arguments)
+            .env("REJOIN_FAULT_RATE", self.rate.to_string())
+            .env("REJOIN_FAULT_COUNT", self.pair.path("count"));
+        self.sender = Some(self.start("send", invocation));
+    }
+
+    fn start_receiver(&mut self) {
+        let mut arguments = vec!["--json", "-y", "-o", "target"];
+        let url = self.host.as_ref().map(|host| host.for_receiver.url.clone());
+        arguments.extend(url.as_deref().into_iter().flat_map(|url| ["--host", url]));
+        arguments.push(CODE);
+        let invocation = self.pair.receive(&arguments);
+        self.receiver = Some(self.start("receive", invocation));
+    }
+
+    fn start(&mut self, name: &str, invocation: super::super::env::Invocation) -> Process {
+        self.starts += 1;
+        let command = invocation
+            .env("REJOIN_FAULT_CUT", self.pair.path("cut"))
+            .env("REJOIN_LOG", "rejoin=debug")
+            .into_command();
+        Process::start(command, &self.pair.path("logs"), &format!("{name}-{:02}", self.starts))
+    }
+
+    /// For whoever looks into it.
+    fn keep_logs(&mut self) {
+        let kept = self.settings.logs.join(self.seed.to_string());
+        fs::create_dir_all(&kept).unwrap();
+        for entry in fs::read_dir(self.pair.path("logs")).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            fs::copy(&path, kept.join(path.file_name().unwrap())).unwrap();
+        }
+        self.outcome.odd.push(format!("logs in {}", kept.display()));
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Who {
+    Host,
+    Sender,
+    Receiver,
+}
