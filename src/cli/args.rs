@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use rejoin::options::{CommonOptions, PathPolicy, TurnSource};
 
-use super::output::{ColorWhen, OutputOptions, ProgressStyle};
+use super::output::{ColorWhen, OutputOptions, ProgressStyle, check_filter};
 use super::tuning::TuningArgs;
 use super::value;
 
@@ -74,6 +74,9 @@ pub(crate) struct VerbosityArgs {
     /// Print more; repeat for the log (-vv, -vvv)
     #[arg(short, long, env = "REJOIN_VERBOSE", action = clap::ArgAction::Count)]
     verbose: u8,
+    /// What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v
+    #[arg(long, value_name = "FILTER", env = "REJOIN_LOG", hide_short_help = true, value_parser = check_filter)]
+    log: Option<String>,
     /// Colours
     #[arg(long, value_name = "WHEN", env = "REJOIN_COLOR", default_value = "auto")]
     color: ColorArg,
@@ -118,6 +121,7 @@ impl VerbosityArgs {
             json: false,
             quiet: self.quiet,
             verbosity: self.verbose,
+            log: self.log.clone(),
             progress: ProgressStyle::Auto,
             color: match self.color {
                 ColorArg::Auto => ColorWhen::Auto,

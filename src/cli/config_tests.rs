@@ -2,6 +2,7 @@ use clap::CommandFactory as _;
 
 use super::*;
 use crate::cli::Cli;
+use rejoin::options::TurnSource;
 
 fn layered(text: &str) -> Result<(Command, Credentials), String> {
     apply(Cli::command(), parse(text)?, |_| None)

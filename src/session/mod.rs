@@ -17,6 +17,7 @@ mod send;
 mod shell;
 pub mod stored;
 mod surroundings;
+pub mod tally;
 mod worker;
 
 pub use host::host;

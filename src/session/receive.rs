@@ -4,7 +4,7 @@ use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, Pairing};
 use super::news::{self, News};
-use super::run::{Ended, Paired, Relaying, RoleActions, Surroundings, TargetWorker, run};
+use super::run::{Ended, Paired, Recorder, Relaying, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
@@ -167,6 +167,7 @@ async fn meet(
     };
     let peer_name =
         stored.as_ref().map(|stored| stored.record.peer_name.clone()).unwrap_or_default();
+    let recorder = Recorder::new(state.clone(), stored.is_some());
     let role = ReceiverRole {
         state,
         target,
@@ -189,6 +190,7 @@ async fn meet(
         news: Some(news),
         link_config,
         relaying,
+        recorder,
         role,
         source: None,
         target: worker,

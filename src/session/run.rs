@@ -8,10 +8,12 @@ mod edges;
 mod figures;
 mod questions;
 mod relaying;
+mod telling;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
 
 pub(super) use relaying::Relaying;
+pub(super) use telling::Recorder;
 
 use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
@@ -372,6 +374,7 @@ impl<R: RoleActions> Runner<R> {
         }
         self.session.handle_timeout(now);
         self.around.relaying.handle_timeout(now);
+        self.record(now).await;
         if now >= self.next_progress {
             self.next_progress = now + PROGRESS_INTERVAL;
             self.tell_progress(now).await;
@@ -485,7 +488,7 @@ impl<R: RoleActions> Runner<R> {
                         self.begin_farewell().await;
                     }
                 }
-                self.around.ui.emit(event).await;
+                self.tell(event).await;
             }
             SessionOutput::RetryHost => self.around.client.retry_now(),
             SessionOutput::SendLimit(bytes) => {

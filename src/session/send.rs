@@ -4,7 +4,7 @@ use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Opening, OpeningConfig, Pairing};
 use super::news;
-use super::run::{Ended, Paired, Relaying, RoleActions, SourceWorker, Surroundings, run};
+use super::run::{Ended, Paired, Recorder, Relaying, RoleActions, SourceWorker, Surroundings, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
@@ -111,6 +111,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     let (scan, source) = start_source(&roots, stored.directory(), record.session)?;
     let (feed, news) = mpsc::channel(NEWS_MAX);
     news::watch_invitations(stored.directory().clone(), feed);
+    let recorder = Recorder::new(state.clone(), is_resumed);
     let mut role = SenderRole {
         ui: ui.clone(),
         state,
@@ -138,6 +139,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         news: Some(news),
         link_config: surroundings::link_config(&options.common)?,
         relaying,
+        recorder,
         role,
         source: Some(source),
         target: None,

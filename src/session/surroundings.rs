@@ -57,6 +57,12 @@ pub(super) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
+/// Milliseconds since 1970, for attempts.
+pub(super) fn unix_millis() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What this build can do.
 pub(super) const fn capabilities(member: MemberId) -> Capabilities {
     Capabilities::new(member, FRAME_BYTES_MAX as u32, 0)

@@ -1,6 +1,6 @@
 //! What the loop stands on: the role's own actions, the stores' threads, and waiting for what may not be there.
 
-use super::Relaying;
+use super::{Recorder, Relaying};
 use crate::error::Error;
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{LinkConfig, LinkEvent, LinkHandle};
@@ -73,6 +73,7 @@ pub(in crate::session) struct Surroundings<R> {
     pub(in crate::session) news: Option<mpsc::Receiver<News>>,
     pub(in crate::session) link_config: LinkConfig,
     pub(in crate::session) relaying: Relaying,
+    pub(in crate::session) recorder: Recorder,
     pub(in crate::session) role: R,
     pub(in crate::session) source: Option<SourceWorker>,
     pub(in crate::session) target: Option<TargetWorker>,

@@ -1,11 +1,9 @@
 //! A real TURN server of this machine: coturn, on loopback, with its shared-secret credentials, for one test.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What `--static-auth-secret` and `REJOIN_TURN_SECRET` are.
 pub(crate) const SECRET: &str = "hush-this-is-the-turn-secret";
@@ -56,24 +54,31 @@ impl Coturn {
             .args(["--log-file", "stdout", "--simple-log"])
             .args(["--pidfile", &at("pid"), "--db", &at("db")])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null());
         if let Some(libraries) = libraries {
             command.env("LD_LIBRARY_PATH", libraries);
         }
-        let mut process = command.spawn().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        self.process = Some(process);
-        let (listens, is_listening) = mpsc::channel();
-        std::thread::spawn(move || {
-            // Read to the end: a full pipe would stop it.
-            for line in output.lines().map_while(Result::ok) {
-                if line.contains("UDP listener opened on") {
-                    let _ = listens.send(());
-                }
+        self.process = Some(command.spawn().unwrap());
+        self.wait_until_it_answers();
+    }
+
+    /// Asks for our own address (STUN), again and again, since its log says what it does long after it did.
+    fn wait_until_it_answers(&self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        socket.connect(("127.0.0.1", self.port)).unwrap();
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+        request.extend([7; 12]);
+        let begun = Instant::now();
+        while begun.elapsed() < START {
+            // Refused until it listens.
+            if socket.send(&request).is_ok() && socket.recv(&mut [0; 512]).is_ok() {
+                return;
             }
-        });
-        is_listening.recv_timeout(START).expect("coturn does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("coturn does not listen");
     }
 }
 
