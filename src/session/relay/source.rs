@@ -58,8 +58,7 @@ pub(in crate::session) async fn ask(source: &TurnSource) -> Result<Grant, Source
 async fn repeat(words: &[String]) -> Result<Grant, SourceError> {
     let mut run = 1;
     loop {
-        let outcome = tokio::time::timeout(RUN_TIMEOUT, run_once(words)).await;
-        let error = match outcome.unwrap_or(Err(SourceError::Timeout)) {
+        let error = match run_within(words, RUN_TIMEOUT).await {
             Ok(grant) => return Ok(grant),
             Err(error) => error,
         };
@@ -73,17 +72,20 @@ async fn repeat(words: &[String]) -> Result<Grant, SourceError> {
     }
 }
 
+async fn run_within(words: &[String], limit: Duration) -> Result<Grant, SourceError> {
+    tokio::time::timeout(limit, run_once(words)).await.unwrap_or(Err(SourceError::Timeout))
+}
+
 async fn run_once(words: &[String]) -> Result<Grant, SourceError> {
     let (program, arguments) = words.split_first().ok_or(SourceError::None)?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        // Dropped by the timeout above.
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(SourceError::Start)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // Dropped by the timeout above.
+    command.kill_on_drop(true);
+    #[cfg(unix)]
+    command.process_group(0);
+    let mut child = command.spawn().map_err(SourceError::Start)?;
+    let _group = Group(child.id());
     let mut answer = Vec::new();
     if let Some(output) = child.stdout.take() {
         let bound = ANSWER_BYTES_MAX as u64 + 1;
@@ -97,6 +99,23 @@ async fn run_once(words: &[String]) -> Result<Grant, SourceError> {
         return Err(SourceError::Status(status));
     }
     Ok(Grant::parse(&answer, unix_time())?)
+}
+
+/// The command and what it started: killed with it, whether it ends by itself or not.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            let leader = self.0.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+            if let Some(leader) = leader {
+                // Mostly there is nobody left.
+                let _ = kill_process_group(leader, Signal::KILL);
+            }
+        }
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -123,6 +142,22 @@ mod tests {
         assert!(matches!(outcome, Err(SourceError::Answer(GrantError::TooLong))), "{outcome:?}");
         let outcome = run_once(&words(&["printf", "hunter2"])).await.unwrap_err();
         assert!(!outcome.to_string().contains("hunter2"));
+    }
+
+    /// The pipe that it holds is closed when it is gone, and not before.
+    #[tokio::test]
+    async fn a_command_that_is_too_slow_is_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        // The shell waits for its child, which holds the pipe, too.
+        let script = format!("exec 3>{}; sleep 1000; :", pipe.display());
+        let slow = words(&["sh", "-c", &script]);
+        let run = tokio::spawn(async move { run_within(&slow, Duration::from_secs(1)).await });
+        let read = tokio::task::spawn_blocking(move || std::fs::read(pipe));
+        let outcome = run.await.unwrap();
+        assert!(matches!(outcome, Err(SourceError::Timeout)), "{outcome:?}");
+        assert_eq!(read.await.unwrap().unwrap(), b"");
     }
 
     /// Only the number of runs: how long they take is the clock's business.

@@ -13,11 +13,12 @@ use tokio::task::JoinHandle;
 /// How often what was counted is stored while a run goes on.
 const STORE_EVERY: Duration = Duration::from_secs(30);
 
-/// How long the end of a run may wait for it: it is nice to have.
-const LAST_WORD: Duration = Duration::from_millis(300);
+/// How long the end of a run may wait for it; one that was stopped has 1.5 s in all.
+const LAST_WORD: Duration = Duration::from_secs(1);
+const LAST_WORD_STOPPED: Duration = Duration::from_millis(300);
 
 /// Tries to get at the file, and the wait between them, on a thread of its own.
-const TRIES: u32 = 10;
+const TRIES: u32 = 30;
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 
 /// Counts, and stores what was counted; never in the way of a transfer.
@@ -110,6 +111,8 @@ impl<R: RoleActions> Runner<R> {
     /// The run is over: what it counted is stored, before the record may go.
     pub(super) async fn record_end(&mut self, summary: &Summary, outcome: &Result<(), Error>) {
         let cause = outcome.as_ref().err().map(|error| error.kind.name());
+        let is_stopped = self.around.ui.stop().is_some();
+        let limit = if is_stopped { LAST_WORD_STOPPED } else { LAST_WORD };
         let recorder = &mut self.around.recorder;
         recorder.tally.handle_end(summary, cause);
         let last = async {
@@ -117,7 +120,7 @@ impl<R: RoleActions> Runner<R> {
             recorder.store();
             recorder.settle().await;
         };
-        if tokio::time::timeout(LAST_WORD, last).await.is_err() {
+        if tokio::time::timeout(limit, last).await.is_err() {
             tracing::info!(target: "rejoin::store", "the statistics were not stored in time");
         }
         self.keep_attempts();
