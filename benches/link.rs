@@ -423,7 +423,8 @@ impl Ours {
                     LinkEvent::LocalCandidate(_)
                     | LinkEvent::CandidatesEnd
                     | LinkEvent::Ice(_)
-                    | LinkEvent::Path(_) => {}
+                    | LinkEvent::Path(_)
+                    | LinkEvent::Allocation { .. } => {}
                 },
                 // Once only: the other may be open and say other things already.
                 sdp = hear(lines, "sdp"), if !described => {

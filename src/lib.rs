@@ -5,11 +5,11 @@
 //! ```text
 //!   cli (the binary): arguments, printing, exit codes; the only place that prints
 //!    │
-//!   session: machine, meeting (pure) · run: the one event loop · send, receive, host: the edges of each role
+//!   session: machine, meeting, recovery (pure) · run: the one event loop · send, receive, host: the edges of each role
 //!    │
 //!    ├── transfer (pure): manifest, units, sender, receiver
 //!    ├── signal: code, key exchange, joins, rooms (pure) · host, client, local: I/O
-//!    ├── link: commands, events, health, credit (pure) · driver, socket: I/O, the only importers of webrtc
+//!    ├── link: commands, events, health, quality, credit (pure) · driver, socket, interfaces: I/O, the only importers of webrtc
 //!    ├── store (I/O): confined file system, journal, session records, source, target
 //!    │
 //!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make
@@ -24,6 +24,10 @@
 //! each one. [`session::machine::Session`] joins the machines of a run; one loop carries out what it asks for. Hashing
 //! and files are on threads of their own.
 //!
+//! A lost link comes back by the layers of [`session::recovery`]: an ICE restart in the same connection, or a new one by a
+//! join; the host's socket has a schedule of its own ([`signal::client`]), and after a kill the same command continues
+//! from disk.
+//!
 //! # What always holds
 //!
 //! - A final name holds exactly the promised bytes, or does not exist, or is the untouched older file.
@@ -32,6 +36,7 @@
 //! - Nothing leaves before mutual authentication; a host relays sealed envelopes and can read, forge or swap nothing.
 //! - Every limit is ours, named, and checked on encode and on decode.
 //! - The receiver's side makes the offers, so that two offers never cross; a join with a newer epoch replaces a link.
+//! - One attempt at a time, and only bytes of the peer count as its success; what comes late is dropped by its number.
 //!
 //! # What is deliberately absent
 //!

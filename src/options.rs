@@ -4,10 +4,11 @@
 
 mod timing;
 
-pub use timing::Timing;
+pub use timing::{Profile, Timing};
 
 use std::path::PathBuf;
 use std::time::Duration;
+use zeroize::Zeroize as _;
 
 /// Words in a fresh code; three give 33 bits (design §4).
 pub const CODE_WORDS: u8 = 3;
@@ -28,7 +29,7 @@ pub enum PathPolicy {
     RelayOnly,
 }
 
-/// A text that no log may show.
+/// A text that no log may show; overwritten when it is dropped (I-05).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -43,6 +44,12 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -61,6 +68,34 @@ pub struct TurnCredentials {
     pub password: Secret,
 }
 
+/// Which of the two gave credentials that are as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Variables of the environment.
+    Environment,
+    /// The configuration file.
+    Configuration,
+}
+
+/// Where the credentials of TURN servers come from. It is asked again when they are about to expire (X15).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TurnSource {
+    /// There is none.
+    #[default]
+    None,
+    /// Always these.
+    Fixed {
+        /// They.
+        credentials: TurnCredentials,
+        /// Who gave them.
+        origin: Origin,
+    },
+    /// The secret that the server knows, too (coturn's `use-auth-secret`): credentials for an hour are made of it.
+    SharedSecret(Secret),
+    /// A program and its arguments, which prints them; run without a shell.
+    Command(Vec<String>),
+}
+
 /// What sending and receiving have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommonOptions {
@@ -70,8 +105,8 @@ pub struct CommonOptions {
     pub stun: Vec<String>,
     /// `turn:` and `turns:` URLs.
     pub turn: Vec<String>,
-    /// Their credentials.
-    pub turn_credentials: Option<TurnCredentials>,
+    /// Where their credentials come from.
+    pub turn_source: TurnSource,
     /// Which paths a link may use.
     pub path_policy: PathPolicy,
     /// Where sessions live; none: the platform's place.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use rejoin::options::{CommonOptions, PathPolicy, Timing, TurnCredentials};
+use rejoin::options::{CommonOptions, PathPolicy, TurnSource};
 
-use super::output::{ColorWhen, OutputOptions, ProgressStyle};
+use super::output::{ColorWhen, OutputOptions, ProgressStyle, check_filter};
+use super::tuning::TuningArgs;
 use super::value;
 
 /// How the two sides find each other, and where sessions live.
@@ -20,7 +21,8 @@ pub(crate) struct ConnectArgs {
     /// STUN server (stun:HOST:PORT); repeatable, empty for none
     #[arg(long, value_name = "URL", env = "REJOIN_STUN", value_delimiter = ',', value_parser = value::stun_url)]
     stun: Vec<String>,
-    /// TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD
+    /// TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD,
+    /// REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line
     #[arg(long, value_name = "URL", env = "REJOIN_TURN", value_delimiter = ',', value_parser = value::turn_url)]
     turn: Vec<String>,
     /// Never go through a TURN server
@@ -38,16 +40,18 @@ pub(crate) struct ConnectArgs {
     /// Look for a lost connection for this long
     #[arg(long, value_name = "DUR", env = "REJOIN_RETRY_FOR", default_value = "30m", value_parser = value::duration)]
     retry_for: Duration,
+    #[command(flatten)]
+    tuning: TuningArgs,
 }
 
 impl ConnectArgs {
-    pub(crate) fn into_options(self, turn_credentials: Option<TurnCredentials>) -> CommonOptions {
+    pub(crate) fn into_options(self, turn_source: TurnSource) -> CommonOptions {
         let named = |urls: Vec<String>| urls.into_iter().filter(|url| !url.is_empty()).collect();
         CommonOptions {
             hosts: self.hosts,
             stun: named(self.stun),
             turn: named(self.turn),
-            turn_credentials,
+            turn_source,
             path_policy: match (self.direct_only, self.relay_only) {
                 (true, _) => PathPolicy::DirectOnly,
                 (false, true) => PathPolicy::RelayOnly,
@@ -55,7 +59,7 @@ impl ConnectArgs {
             },
             state_directory: self.state_dir,
             retry_for: self.retry_for,
-            timing: Timing::default(),
+            timing: self.tuning.to_timing(),
         }
     }
 }
@@ -70,6 +74,9 @@ pub(crate) struct VerbosityArgs {
     /// Print more; repeat for the log (-vv, -vvv)
     #[arg(short, long, env = "REJOIN_VERBOSE", action = clap::ArgAction::Count)]
     verbose: u8,
+    /// What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v
+    #[arg(long, value_name = "FILTER", env = "REJOIN_LOG", hide_short_help = true, value_parser = check_filter)]
+    log: Option<String>,
     /// Colours
     #[arg(long, value_name = "WHEN", env = "REJOIN_COLOR", default_value = "auto")]
     color: ColorArg,
@@ -114,6 +121,7 @@ impl VerbosityArgs {
             json: false,
             quiet: self.quiet,
             verbosity: self.verbose,
+            log: self.log.clone(),
             progress: ProgressStyle::Auto,
             color: match self.color {
                 ColorArg::Auto => ColorWhen::Auto,

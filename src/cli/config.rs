@@ -5,13 +5,16 @@
 //! file names its hosts in the sections). Each value becomes the option's default, so flags and
 //! environment win by clap's own rules, and it is checked as if it had been typed.
 
+mod credentials;
+
+use credentials::Words;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use rejoin::error::{Error, ErrorKind};
-use rejoin::options::{Secret, TurnCredentials};
+use rejoin::options::TurnSource;
 use toml::{Table, Value};
 
 /// A configuration is a page of text; more is another file (I-11).
@@ -23,15 +26,11 @@ const RIVALS: [(&str, &str); 4] = [
     ("direct_only", "relay_only"),
     ("quiet", "verbose"),
 ];
-const TURN_USERNAME_KEY: &str = "turn-username";
-const TURN_USERNAME: &str = "REJOIN_TURN_USERNAME";
-const TURN_PASSWORD_KEY: &str = "turn-password";
-const TURN_PASSWORD: &str = "REJOIN_TURN_PASSWORD";
 
 /// What no flag may carry.
 #[derive(Default)]
 pub(crate) struct Credentials {
-    pub(crate) turn: Option<TurnCredentials>,
+    pub(crate) turn: TurnSource,
 }
 
 pub(crate) struct Layered {
@@ -101,20 +100,11 @@ fn apply(
     table: Table,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<(Command, Credentials), String> {
-    let mut username = environment(TURN_USERNAME);
-    let mut password = environment(TURN_PASSWORD);
+    let mut credentials = Words::default();
     for (key, value) in table {
         let key = key.replace('_', "-");
-        let credential = match key.as_str() {
-            TURN_USERNAME_KEY => Some(&mut username),
-            TURN_PASSWORD_KEY => Some(&mut password),
-            _ => None,
-        };
-        if let Some(credential) = credential {
-            let Value::String(text) = value else {
-                return Err(format!("`{key}`: expected a text"));
-            };
-            credential.get_or_insert(text);
+        if credentials.takes(&key) {
+            credentials.set(&key, value)?;
         } else if let Value::Table(section) = value {
             for (inner, value) in section {
                 command = set(command, Some(&key), &inner.replace('_', "-"), &value)?;
@@ -123,14 +113,7 @@ fn apply(
             command = set(command, None, &key, &value)?;
         }
     }
-    let turn = match (username, password) {
-        (Some(username), Some(password)) => {
-            Some(TurnCredentials { username, password: Secret::new(password) })
-        }
-        (None, None) => None,
-        (Some(_), None) => return Err("a TURN user name without a password".to_owned()),
-        (None, Some(_)) => return Err("a TURN password without a user name".to_owned()),
-    };
+    let turn = credentials.source(environment)?;
     Ok((command, Credentials { turn }))
 }
 

@@ -2,6 +2,7 @@ use clap::CommandFactory as _;
 
 use super::*;
 use crate::cli::Cli;
+use rejoin::options::TurnSource;
 
 fn layered(text: &str) -> Result<(Command, Credentials), String> {
     apply(Cli::command(), parse(text)?, |_| None)
@@ -87,10 +88,10 @@ fn size_is_bounded_and_absence_is_fine() {
 #[test]
 fn environment_beats_the_file_for_credentials_too() {
     let table = parse("turn_username = \"file\"\nturn_password = \"secret\"").unwrap();
-    let environment = |name: &str| (name == TURN_USERNAME).then(|| "env".to_owned());
-    let (_, credentials) = apply(Cli::command(), table, environment).unwrap();
-    let turn = credentials.turn.unwrap();
-    assert_eq!((turn.username.as_str(), turn.password.expose()), ("env", "secret"));
+    let environment = |name: &str| (name == "REJOIN_TURN_USERNAME").then(|| "env".to_owned());
+    let (_, layered) = apply(Cli::command(), table, environment).unwrap();
+    let TurnSource::Fixed { credentials, .. } = layered.turn else { panic!("no credentials") };
+    assert_eq!((credentials.username.as_str(), credentials.password.expose()), ("env", "secret"));
 }
 
 #[test]

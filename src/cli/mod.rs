@@ -15,7 +15,9 @@ mod receive;
 mod run;
 mod send;
 mod sessions;
+mod stats;
 mod stop;
+mod tuning;
 mod value;
 
 use std::process::ExitCode;
@@ -49,6 +51,8 @@ enum Command {
     Resume(Box<sessions::ResumeArgs>),
     /// List, show, discard the sessions that this machine keeps
     Sessions(sessions::SessionsArgs),
+    /// Show what recovery has done on this machine so far; nothing is sent anywhere
+    Stats(stats::StatsArgs),
     /// Be the host where senders and receivers meet
     #[command(aliases = ["relay", "serve"])]
     Host(host::HostArgs),
@@ -87,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Receive(args) => receive::run(*args, code_source, layered.credentials),
         Command::Resume(args) => sessions::resume(*args, layered.credentials),
         Command::Sessions(args) => sessions::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Host(args) => host::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),

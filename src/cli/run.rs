@@ -257,6 +257,7 @@ mod tests {
             verbosity: 0,
             progress: ProgressStyle::None,
             color: ColorWhen::Never,
+            log: None,
         };
         let run = Run {
             printer: Printer::new(&options, Subject::Receiving),

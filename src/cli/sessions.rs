@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 use rejoin::error::Error;
-use rejoin::event::Role;
+use rejoin::event::{Layer, Role};
 use rejoin::session::stored::{self, Continuation, StoredSession};
 
 use super::args::{ConnectArgs, OutputArgs};
@@ -81,7 +81,11 @@ pub(crate) fn run(args: &SessionsArgs) -> ExitCode {
     }
     match act(&args.action) {
         Ok(sessions) => {
-            listing(&shown(&sessions, list.json));
+            let mut lines = shown(&sessions, list.json);
+            if matches!(args.action, Action::Show(_)) && !list.json {
+                lines.extend(sessions.iter().flat_map(details));
+            }
+            listing(&lines);
             ExitCode::SUCCESS
         }
         Err(error) => fail_early(error, list.json),
@@ -192,6 +196,23 @@ fn shown(sessions: &[StoredSession], json: bool) -> Vec<String> {
     sessions.iter().map(|session| if json { to_json(session) } else { line(session) }).collect()
 }
 
+/// What `show` says beyond the line.
+fn details(session: &StoredSession) -> Vec<String> {
+    let name = |layer| match layer {
+        Layer::Ice => "ice",
+        Layer::Host => "host",
+        Layer::Connection => "connection",
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let servers =
+        session.servers.iter().map(|url| format!("  server   {}", escape::for_person(url)));
+    let attempts = session.attempts.iter().map(|attempt| {
+        let age = units::remaining(now.saturating_sub(attempt.at_ms / 1000));
+        format!("  attempt  {age:>8} ago  {:<10}  {}", name(attempt.layer), attempt.outcome)
+    });
+    servers.chain(attempts).collect()
+}
+
 /// One session in one line.
 fn line(session: &StoredSession) -> String {
     let role = match session.role {
@@ -219,6 +240,7 @@ fn line(session: &StoredSession) -> String {
 mod tests {
     use super::*;
     use rejoin::event::PathText;
+    use rejoin::session::stored::StoredAttempt;
 
     #[test]
     fn a_line_names_what_a_person_needs() {
@@ -233,8 +255,13 @@ mod tests {
             created: 1,
             updated: u64::MAX,
             epoch: 3,
+            attempts: vec![StoredAttempt { at_ms: 5_000, layer: Layer::Ice, outcome: "timed out" }],
+            servers: vec!["turn:a\u{1b}".to_owned()],
             damage: None,
         };
+        let [server, attempt] = &details(&session)[..] else { panic!("other details") };
+        assert!(server.contains("turn:a\\u{1b}"), "{server}");
+        assert!(attempt.ends_with("ice         timed out"), "{attempt}");
         let text = line(&session);
         assert!(text.starts_with("0123456789ab  receive  unfinished"), "{text}");
         assert!(text.contains("/tmp/a\\u{1b}") && !text.contains('\u{1b}'), "{text}");

@@ -55,6 +55,9 @@ const CREDIT_STREAM: u16 = 3;
 /// Stack events waiting for the actor: candidates, states and channel openings, about 30 per set-up.
 const STACK_EVENTS_MAX: usize = 512;
 
+/// What TURN servers said, waiting for the actor: two servers, from each of a dozen addresses.
+const ALLOCATIONS_MAX: usize = 64;
+
 /// A link that was started: one handle to drive it, and one receiver per stream of what comes out of it.
 #[derive(Debug)]
 pub struct Link {
@@ -86,13 +89,14 @@ impl LinkDriver {
         let request =
             BufferRequest { bytes: config.socket_buffer_bytes, force: config.socket_buffer_force };
         let granted = buffers::probe(request)?;
-        let runtime = Arc::new(LinkRuntime::new(request));
+        let (report, allocations) = mpsc::channel(ALLOCATIONS_MAX);
+        let runtime = Arc::new(LinkRuntime::new(request).with_allocations(report));
         prefetch_servers(&runtime, &config);
 
         let (stack_sender, stack_events) = mpsc::channel(STACK_EVENTS_MAX);
         let window = config.receive_window_bytes(granted.receive_bytes);
         tracing::debug!(
-            target: "rejoin::link::lifecycle",
+            target: "rejoin::lifecycle",
             granted_bytes = granted.receive_bytes, window_bytes = window, sctp_mtu = config.sctp_mtu, "link started",
         );
         let connection = PeerConnectionBuilder::new()
@@ -111,7 +115,7 @@ impl LinkDriver {
         let channels = open_channels(&*connection).await?;
         quieten(&*channels.frames[usize::from(Channel::Data.stream_id())]).await?;
         let (link, pumps) = pump::start(&config, &channels, &runtime, &stack_sender);
-        actor::start(connection, runtime, pumps, stack_events);
+        actor::start(connection, runtime, pumps, (stack_events, allocations), config);
         Ok(link)
     }
 }
@@ -182,6 +186,10 @@ fn setting_engine(config: &LinkConfig, window: u32) -> SettingEngine {
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         // The side that nominates speaks first: a ClientHello before that is lost and costs a second.
         .with_answering_dtls_role(RTCDtlsRole::Server)
+        // Two seconds in which a direct pair may win; where there can be none, they are only lost.
+        .with_relay_acceptance_min_wait(
+            (config.path_policy == PathPolicy::RelayOnly).then_some(Duration::ZERO),
+        )
         // mDNS needs a route, and our candidates travel sealed.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         // An ICE restart binds new sockets, so the old ones' candidates must go.
@@ -189,18 +197,21 @@ fn setting_engine(config: &LinkConfig, window: u32) -> SettingEngine {
         .build()
 }
 
+/// `name:port` of a server.
+fn server_host(url: &str) -> Option<String> {
+    let url = rtc::ice::url::Url::parse_url(url).ok()?;
+    let is_v6 = url.host.contains(':');
+    let (open, close) = if is_v6 { ("[", "]") } else { ("", "") };
+    Some(format!("{open}{}{close}:{}", url.host, url.port))
+}
+
 /// Resolves the servers' names while the peer is still awaited.
 fn prefetch_servers(runtime: &Arc<LinkRuntime>, config: &LinkConfig) {
     let turn = config.turn_servers.iter().map(|server| &server.url);
     for url in config.stun_urls.iter().chain(turn) {
-        let Ok(parsed) = rtc::ice::url::Url::parse_url(url) else {
-            tracing::warn!(target: "rejoin::link::ice", url, "server URL not understood");
+        let Some(host) = server_host(url) else {
+            tracing::warn!(target: "rejoin::ice", url, "server URL not understood");
             continue;
-        };
-        let host = if parsed.host.contains(':') {
-            format!("[{}]:{}", parsed.host, parsed.port)
-        } else {
-            format!("{}:{}", parsed.host, parsed.port)
         };
         let runtime = Arc::clone(runtime);
         tokio::spawn(async move { runtime.prefetch(&host).await });

@@ -1,6 +1,6 @@
 //! One connection between two members: what it is told ([`LinkCommand`]), what it tells ([`LinkEvent`]), and its limits.
 //!
-//! This file and [`config`], [`candidates`] and [`credit`] are pure. I/O is in two places only: [`driver`], which owns the
+//! This file and [`allocation`], [`config`], [`candidates`] and [`credit`] are pure. I/O is in two places only: [`driver`], which owns the
 //! peer connection, and [`socket`], the runtime that hands the stack its sockets and timers.
 //!
 //! Invariants:
@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub mod allocation;
 pub mod candidates;
 pub mod config;
 pub mod credit;
@@ -26,6 +27,7 @@ pub mod fault;
 
 pub use crate::wire::Channel;
 pub use crate::wire::frame::FRAME_BYTES_MAX;
+pub use allocation::Allocation;
 pub use config::{LinkConfig, PathPolicy, TurnServer};
 pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};
 
@@ -65,6 +67,8 @@ pub enum LinkCommand {
     AddCandidate(Candidate),
     /// Offer new ICE credentials on new sockets. The old path is gone from here on (receiver role only).
     RestartIce,
+    /// Other TURN servers or credentials, for the candidates that are gathered from here on: before an ICE restart.
+    SetTurnServers(Vec<TurnServer>),
     /// Say goodbye and end the link, bounded in time (K-41).
     Close,
     /// End the link without waiting for what is queued: nothing in it matters any more.
@@ -153,6 +157,13 @@ pub enum LinkEvent {
     Open,
     /// The path in use; after [`LinkEvent::Open`] and after each later [`IceState::Connected`].
     Path(PathReport),
+    /// What a TURN server said to the request for an allocation; each server at most once in a gathering.
+    Allocation {
+        /// As it was configured.
+        url: String,
+        /// What it said.
+        outcome: Allocation,
+    },
     /// The link ended; nothing comes after this.
     Closed {
         /// Why it ended.

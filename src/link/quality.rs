@@ -24,9 +24,6 @@ const GOOD_FROM: f64 = 0.8;
 /// How long a rate is measured: long enough for a thin link to move several packets.
 const RATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The first rate of a link comes sooner, so that a fast one is not held to its first bound.
-const RATE_FIRST: Duration = Duration::from_millis(100);
-
 /// Rates of which the largest counts: one bad second does not throttle a link.
 const RATES: usize = 3;
 
@@ -55,7 +52,9 @@ pub struct Quality {
     measured: Option<(u64, Instant)>,
     rates: [Option<u64>; RATES],
     best_rate: u64,
-    told_rate: u64,
+    /// The shortest round trip seen: later ones count what waits in between, too.
+    rtt_min: Option<Duration>,
+    told_window: u64,
 }
 
 impl Quality {
@@ -71,12 +70,19 @@ impl Quality {
             measured: None,
             rates: [None; RATES],
             best_rate: 0,
-            told_rate: 0,
+            rtt_min: None,
+            told_window: 0,
         }
     }
 
-    /// Bytes that the peer acknowledged so far, and whether more wait for it. Returns the delivery rate in bytes per
-    /// second where it changed enough to act on.
+    /// A round trip was measured.
+    pub fn handle_rtt(&mut self, rtt: Duration) {
+        self.rtt_min = Some(self.rtt_min.map_or(rtt, |least| least.min(rtt)));
+    }
+
+    /// Bytes that the peer acknowledged so far, and whether more wait for it. Returns how many bytes should wait to be
+    /// acknowledged, where that changed enough to act on: what the link moves in a second and two round trips, so that
+    /// it may still grow.
     pub fn handle_delivery(
         &mut self,
         acknowledged: u64,
@@ -90,8 +96,7 @@ impl Quality {
         }
         let (before, since) = *self.measured.get_or_insert((acknowledged, now));
         let elapsed = now.saturating_duration_since(since);
-        let interval = if self.rates[0].is_none() { RATE_FIRST } else { RATE_INTERVAL };
-        if elapsed < interval {
+        if elapsed < RATE_INTERVAL {
             return None;
         }
         self.measured = Some((acknowledged, now));
@@ -100,11 +105,13 @@ impl Quality {
         self.rates[0] = Some((moved / elapsed.as_secs_f64()) as u64);
         let rate = self.rate()?;
         self.best_rate = self.best_rate.max(rate);
-        let is_news =
-            (rate as f64 - self.told_rate as f64).abs() > self.told_rate as f64 * RATE_STEP;
+        let time = Duration::from_secs(1) + 2 * self.rtt_min.unwrap_or_default();
+        let window = (rate as f64 * time.as_secs_f64()) as u64;
+        let told = self.told_window;
+        let is_news = window.abs_diff(told) as f64 > told as f64 * RATE_STEP;
         is_news.then(|| {
-            self.told_rate = rate;
-            rate
+            self.told_window = window;
+            window
         })
     }
 
@@ -235,6 +242,29 @@ mod tests {
             told.extend(quality.handle_delivery(35_000 + tick * 700, true, now));
         }
         assert_eq!((told, quality.rate()), (vec![7_000], Some(7_000)));
+    }
+
+    /// A path of 800 ms must be able to fill its own round trip, and its queue must not count as one.
+    #[test]
+    fn the_window_leaves_room_to_grow() {
+        let start = Instant::now();
+        let (mut quality, mut window, mut acknowledged) = (Quality::new(0, start), 65_536, 0);
+        quality.handle_rtt(Duration::from_millis(800));
+        for second in 0..12 {
+            quality.handle_rtt(Duration::from_secs(30));
+            let told = quality.handle_delivery(acknowledged, true, start + SECOND * second);
+            window = told.unwrap_or(window);
+            acknowledged += window * 10 / 8;
+        }
+        assert!(window > 4 << 20, "{window} bytes");
+        // A link that moves 7,000 bytes a second stays at what it moves in 2.6 s.
+        let mut quality = Quality::new(0, start);
+        quality.handle_rtt(Duration::from_millis(800));
+        let told = (0..60_u32).filter_map(|second| {
+            quality.handle_rtt(SECOND * (second + 1));
+            quality.handle_delivery(u64::from(second) * 7_000, true, start + SECOND * second)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [18_200]);
     }
 
     #[test]

@@ -10,11 +10,11 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
     TokioRuntime,
@@ -24,6 +24,7 @@ pub mod buffers;
 mod resolve;
 mod udp;
 
+use super::allocation::{Allocation, AllocationWatch};
 use buffers::BufferRequest;
 use resolve::Resolver;
 
@@ -68,6 +69,42 @@ struct Shared {
     datagrams_received: AtomicU64,
     bytes_received: AtomicU64,
     sends_refused: AtomicU64,
+    allocations: Allocations,
+}
+
+/// The dialogue with TURN servers, listened to.
+#[derive(Debug, Default)]
+struct Allocations {
+    watch: Mutex<AllocationWatch>,
+    /// How many wait, so that a link that waits for none looks at no datagram.
+    waiting: AtomicUsize,
+    report: OnceLock<mpsc::Sender<(SocketAddr, Allocation)>>,
+}
+
+impl Allocations {
+    fn on_sent(&self, datagram: &[u8], destination: SocketAddr) {
+        if AllocationWatch::is_request(datagram) {
+            let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.handle_sent(datagram, destination);
+            self.waiting.store(watch.waiting(), Ordering::Relaxed);
+        }
+    }
+
+    fn on_received(&self, datagrams: &[u8], stride: usize) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        for datagram in datagrams.chunks(stride) {
+            if let (Some(found), Some(report)) =
+                (watch.handle_received(datagram), self.report.get())
+            {
+                // Full: dozens are told already.
+                let _ = report.try_send(found);
+            }
+        }
+        self.waiting.store(watch.waiting(), Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -117,8 +154,23 @@ impl LinkRuntime {
                 datagrams_received: AtomicU64::new(0),
                 bytes_received: AtomicU64::new(0),
                 sends_refused: AtomicU64::new(0),
+                allocations: Allocations::default(),
             }),
         }
+    }
+
+    /// Tells `report` what TURN servers say to requests for an allocation.
+    #[must_use]
+    pub fn with_allocations(self, report: mpsc::Sender<(SocketAddr, Allocation)>) -> Self {
+        // Just made: it is set once.
+        let _ = self.shared.allocations.report.set(report);
+        self
+    }
+
+    /// The addresses of `host` as far as they are known, without asking anybody.
+    #[must_use]
+    pub fn resolved(&self, host: &str) -> Vec<SocketAddr> {
+        self.resolver.known(host)
     }
 
     /// Changes what ends the driver's sleep.
@@ -153,7 +205,7 @@ impl LinkRuntime {
     /// Resolves a server's name ahead of its use, so that gathering does not wait for DNS.
     pub async fn prefetch(&self, host: &str) {
         if let Err(error) = self.resolver.resolve(host).await {
-            tracing::debug!(target: "rejoin::link::ice", host, %error, "server name not resolved yet");
+            tracing::debug!(target: "rejoin::ice", host, %error, "server name not resolved yet");
         }
     }
 }
@@ -175,7 +227,7 @@ impl Runtime for LinkRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let granted = buffers::request(&socket, self.request)?;
         tracing::debug!(
-            target: "rejoin::link::resource",
+            target: "rejoin::resource",
             address = ?socket.local_addr().ok(),
             receive_bytes = granted.receive_bytes,
             send_bytes = granted.send_bytes,
@@ -274,7 +326,7 @@ impl ToSocketAddrs for LocalAddresses {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(target: "rejoin::link::ice", %error, "cannot list the network interfaces");
+                    tracing::warn!(target: "rejoin::ice", %error, "cannot list the network interfaces");
                 }
             }
         }
@@ -362,6 +414,38 @@ mod tests {
 
         drop(from);
         assert_eq!(left.sockets(), 0);
+    }
+
+    /// C-05: what the system will not send is lost like any packet, and the socket goes on.
+    #[tokio::test]
+    async fn a_send_that_the_system_refuses_ends_nothing() {
+        let runtime = runtime();
+        let open = || {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            runtime.wrap_udp_socket(socket).unwrap()
+        };
+        let (from, to) = (open(), open());
+        // No leave to broadcast; longer than UDP; nobody listens, which is told to the next call.
+        let broadcast = "255.255.255.255:9".parse().unwrap();
+        assert_eq!(from.send_to(b"x", broadcast).await.unwrap(), 1);
+        let long = vec![0; 70_000];
+        assert_eq!(from.send_to(&long, to.local_addr().unwrap()).await.unwrap(), long.len());
+        assert_eq!(runtime.counts().sends_refused, 2);
+        let closed = {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.local_addr().unwrap()
+        };
+        for _ in 0..3 {
+            assert_eq!(from.send_to(b"x", closed).await.unwrap(), 1);
+        }
+        from.send_to(b"still here", to.local_addr().unwrap()).await.unwrap();
+        let mut buffer = [0; 64];
+        let (length, _) = to.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"still here");
+        // The other way: an ICMP error is no error of a receive.
+        to.send_to(b"answer", from.local_addr().unwrap()).await.unwrap();
+        let (length, _) = from.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"answer");
     }
 
     #[test]

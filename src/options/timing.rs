@@ -23,6 +23,57 @@ pub struct Timing {
     pub buffer_limit: u64,
 }
 
+/// A kind of network, for which several are set at once (K-31).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Most networks.
+    #[default]
+    Default,
+    /// Firewalls and proxies: paths that are let go when idle, servers that are slow to answer.
+    Corporate,
+    /// Paths that change and pause under way.
+    Mobile,
+    /// Short paths without loss.
+    LowLatency,
+}
+
+impl Timing {
+    /// What suits a kind of network.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        let base = Self::default();
+        match profile {
+            Profile::Default => base,
+            // More patience before a path is called dead, since inspection holds packets up; more tries.
+            Profile::Corporate => Self {
+                ping_misses: 5,
+                ice_grace: Duration::from_secs(10),
+                reconnect_tries: 8,
+                ..base
+            },
+            // A cell change takes seconds and is over: try early and often, and queue little on a thin link.
+            Profile::Mobile => Self {
+                ping_interval: Duration::from_secs(3),
+                ping_misses: 5,
+                ice_grace: Duration::from_secs(3),
+                ice_tries: 4,
+                ice_delay: Duration::from_secs(2),
+                reconnect_tries: 10,
+                reconnect_delay: Duration::from_secs(1),
+                buffer_limit: 1024 * 1024,
+            },
+            // Silence of three seconds is a fact on such a path.
+            Profile::LowLatency => Self {
+                ping_interval: Duration::from_secs(1),
+                ice_grace: Duration::from_secs(2),
+                ice_delay: Duration::from_secs(1),
+                reconnect_delay: Duration::from_secs(1),
+                ..base
+            },
+        }
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {

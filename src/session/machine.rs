@@ -324,6 +324,7 @@ impl Session {
                     up.health.handle_pong(number, now);
                     if let Some(rtt) = up.health.rtt() {
                         self.ice.set_rtt(rtt);
+                        up.quality.handle_rtt(rtt);
                     }
                 }
             }
@@ -439,7 +440,7 @@ impl Session {
             assemblers: Default::default(),
             due_since: None,
         });
-        self.ice.handle_link_change();
+        self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
         self.set_state(LinkState::Connected, "");
         let lost_at = self.lost_at.take();
@@ -466,7 +467,7 @@ impl Session {
         if self.up.take().is_none() {
             return;
         }
-        self.ice.handle_link_change();
+        self.ice.handle_link_change(now);
         self.local = None;
         self.at_stake = self.bytes_at_stake();
         self.lost_at = Some(now);

@@ -11,11 +11,13 @@ mod news;
 mod pace;
 mod receive;
 pub mod recovery;
+pub mod relay;
 mod run;
 mod send;
 mod shell;
 pub mod stored;
 mod surroundings;
+pub mod tally;
 mod worker;
 
 pub use host::host;

@@ -4,7 +4,7 @@ use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, Pairing};
 use super::news::{self, News};
-use super::run::{Ended, Paired, RoleActions, Surroundings, TargetWorker, run};
+use super::run::{Ended, Paired, Recorder, Relaying, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
@@ -99,6 +99,11 @@ async fn meet(
     (state, target, stored): (State, Vec<u8>, Option<crate::store::Session<OsDirectory>>),
     ui: Ui,
 ) -> Result<Ended, Error> {
+    let mut options = options;
+    if let Some(stored) = &stored {
+        super::relay::restore(&mut options.common, &stored.record);
+    }
+    let relaying = Relaying::new(&options.common)?;
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
@@ -162,6 +167,7 @@ async fn meet(
     };
     let peer_name =
         stored.as_ref().map(|stored| stored.record.peer_name.clone()).unwrap_or_default();
+    let recorder = Recorder::new(state.clone(), stored.is_some());
     let role = ReceiverRole {
         state,
         target,
@@ -183,6 +189,8 @@ async fn meet(
         hosts: addresses,
         news: Some(news),
         link_config,
+        relaying,
+        recorder,
         role,
         source: None,
         target: worker,
@@ -417,6 +425,14 @@ impl RoleActions for ReceiverRole {
             {
                 tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
             }
+        }
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut SessionRecord)) {
+        let Some(stored) = &mut self.stored else { return };
+        change(&mut stored.record);
+        if let Err(error) = tokio::task::block_in_place(|| stored.save(surroundings::unix_time())) {
+            tracing::warn!(target: "rejoin::store", %error, "the session record was not saved");
         }
     }
 

@@ -7,8 +7,13 @@ mod closing;
 mod edges;
 mod figures;
 mod questions;
+mod relaying;
+mod telling;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
+
+pub(super) use relaying::Relaying;
+pub(super) use telling::Recorder;
 
 use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
@@ -17,11 +22,12 @@ use super::meeting::Pairing;
 use super::news::News;
 use super::pace::Pace;
 use super::recovery::WakeWatch;
+use super::relay::grant::Grant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
-use crate::link::{Link, LinkDriver, LinkError, LinkEvent, LinkHandle};
+use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
@@ -107,6 +113,7 @@ enum Happening {
     Target(Option<TargetReply>),
     Scan(Option<ScanReport>),
     Answer(Option<Answered>),
+    Credentials(Result<Grant, String>),
     News(Option<News>),
     Stop,
     Restart,
@@ -149,6 +156,7 @@ pub(super) async fn run<R: RoleActions>(
 
 impl<R: RoleActions> Runner<R> {
     async fn go(&mut self) -> Result<(), Error> {
+        self.drive_relays().await?;
         loop {
             self.drain().await?;
             if let Some(ending) = self.ending.take() {
@@ -166,6 +174,7 @@ impl<R: RoleActions> Runner<R> {
             Some(self.next_progress),
             self.farewell,
             self.around.wait_until.filter(|_| !self.was_met),
+            self.around.relaying.poll_timeout(),
         ];
         let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
         // Frames that come before the link counts as up wait in their channels.
@@ -178,7 +187,8 @@ impl<R: RoleActions> Runner<R> {
             .map(|(channel, _)| *channel)
             .or_else(|| self.unsent.is_some().then_some(Channel::Data))
             .filter(|_| self.connection.as_ref().is_some_and(|connection| !connection.is_shut));
-        let Surroundings { client, source, target, scan, news, ui, .. } = &mut self.around;
+        let Surroundings { client, source, target, scan, news, ui, relaying, .. } =
+            &mut self.around;
         let (events, control, pulse, data, handle) = match &mut self.connection {
             Some(connection) => (
                 Some(&mut connection.events),
@@ -201,6 +211,7 @@ impl<R: RoleActions> Runner<R> {
             report = next_scan(scan), if scan.is_some() => Happening::Scan(report),
             news = next_news(news), if news.is_some() => Happening::News(news),
             answer = self.answers.1.recv() => Happening::Answer(answer),
+            Some(answer) = relaying.answered() => Happening::Credentials(answer),
             _ = ui.stopped() => Happening::Stop,
             () = self.restarts.next() => Happening::Restart,
             addresses = self.interfaces.changed() => Happening::Addresses(addresses),
@@ -243,6 +254,7 @@ impl<R: RoleActions> Runner<R> {
                 return Err(error);
             }
             Happening::Answer(None) => {}
+            Happening::Credentials(answer) => self.around.relaying.handle_answer(answer),
             Happening::News(Some(News::Host(address))) => self.on_host_found(address),
             Happening::News(Some(News::Invitation(code))) => {
                 self.session.handle_invitation(code, now);
@@ -263,7 +275,7 @@ impl<R: RoleActions> Runner<R> {
             Happening::Tick => self.on_tick(now).await?,
         }
         self.measure(now);
-        Ok(())
+        self.drive_relays().await
     }
 
     /// Takes more data frames that are there already.
@@ -352,6 +364,7 @@ impl<R: RoleActions> Runner<R> {
                 tokio::spawn(async move { handle.close().await });
             }
         }
+        self.around.relaying.handle_link(&event);
         self.session.handle_link(event, now);
     }
 
@@ -360,6 +373,8 @@ impl<R: RoleActions> Runner<R> {
             self.session.handle_wake(away, now);
         }
         self.session.handle_timeout(now);
+        self.around.relaying.handle_timeout(now);
+        self.record(now).await;
         if now >= self.next_progress {
             self.next_progress = now + PROGRESS_INTERVAL;
             self.tell_progress(now).await;
@@ -437,14 +452,8 @@ impl<R: RoleActions> Runner<R> {
                     tracing::debug!(target: "rejoin::signal", %error, "a message was not sent");
                 }
             }
-            SessionOutput::StartLink => self.start_link().await?,
-            SessionOutput::Link(command) => {
-                if let Some(connection) = &self.connection
-                    && let Err(error) = connection.handle.command(command)
-                {
-                    tracing::info!(target: "rejoin::link", %error, "a command was refused");
-                }
-            }
+            SessionOutput::StartLink => self.begin_link().await?,
+            SessionOutput::Link(command) => self.command(command),
             SessionOutput::StopLink => self.stop_link(),
             SessionOutput::Send(channel, frame) => self.queue(channel, frame),
             SessionOutput::CodeReady(code) => self.around.role.on_code_ready(&code).await,
@@ -479,7 +488,7 @@ impl<R: RoleActions> Runner<R> {
                         self.begin_farewell().await;
                     }
                 }
-                self.around.ui.emit(event).await;
+                self.tell(event).await;
             }
             SessionOutput::RetryHost => self.around.client.retry_now(),
             SessionOutput::SendLimit(bytes) => {
@@ -487,8 +496,7 @@ impl<R: RoleActions> Runner<R> {
                     connection.handle.set_send_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
                 }
             }
-            // Credentials are fetched when a link starts; here is where they would be fetched ahead.
-            SessionOutput::Prepare => {}
+            SessionOutput::Prepare => self.around.relaying.renew(),
             SessionOutput::Manual => {
                 if let Some(command) = self.around.role.resume_command() {
                     self.around.ui.emit(Event::Manual { command }).await;
@@ -521,9 +529,8 @@ impl<R: RoleActions> Runner<R> {
         self.session.handle_link(LinkEvent::Closed { reason }, Instant::now());
     }
 
-    async fn start_link(&mut self) -> Result<(), Error> {
-        self.stop_link();
-        let config = self.around.link_config.clone();
+    async fn start_link(&mut self, turn_servers: Vec<TurnServer>) -> Result<(), Error> {
+        let config = LinkConfig { turn_servers, ..self.around.link_config.clone() };
         let Link { handle, events, control, pulse, data } =
             LinkDriver::start(config).await.map_err(|error| {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
@@ -533,6 +540,7 @@ impl<R: RoleActions> Runner<R> {
     }
 
     fn stop_link(&mut self) {
+        self.around.relaying.forget_held();
         self.waiting.clear();
         self.unsent = None;
         if let Some(connection) = self.connection.take() {
@@ -543,6 +551,7 @@ impl<R: RoleActions> Runner<R> {
     async fn pair(&mut self, pairing: &Pairing) -> Result<(), Error> {
         self.was_met = true;
         let paired = self.around.role.on_pair(pairing).await?;
+        self.keep_relays();
         let now = Instant::now();
         match paired {
             Some(Paired { session, secret, epoch, worker, state }) => {

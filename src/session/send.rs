@@ -4,7 +4,7 @@ use super::entropy::Entropy;
 use super::machine::Session;
 use super::meeting::{Opening, OpeningConfig, Pairing};
 use super::news;
-use super::run::{Ended, Paired, RoleActions, SourceWorker, Surroundings, run};
+use super::run::{Ended, Paired, Recorder, Relaying, RoleActions, SourceWorker, Surroundings, run};
 use super::shell;
 use super::surroundings::{self, State};
 use super::worker::Worker;
@@ -56,6 +56,19 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     })
     .await??;
     let Opened { state, roots, stored, is_resumed } = opened;
+    let mut options = options;
+    super::relay::restore(&mut options.common, &stored.record);
+    let relaying = match Relaying::new(&options.common) {
+        Ok(relaying) => relaying,
+        Err(error) => {
+            if !is_resumed {
+                // Nobody will join it.
+                let removed = surroundings::blocking(move || state.remove_own(stored)).await;
+                tracing::debug!(target: "rejoin::store", ?removed, "unused session removed");
+            }
+            return Err(error);
+        }
+    };
     surroundings::sweep(options.common.state_directory.clone());
     let record = stored.record.clone();
     ui.emit(Event::Session {
@@ -98,6 +111,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     let (scan, source) = start_source(&roots, stored.directory(), record.session)?;
     let (feed, news) = mpsc::channel(NEWS_MAX);
     news::watch_invitations(stored.directory().clone(), feed);
+    let recorder = Recorder::new(state.clone(), is_resumed);
     let mut role = SenderRole {
         ui: ui.clone(),
         state,
@@ -124,6 +138,8 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         hosts: addresses,
         news: Some(news),
         link_config: surroundings::link_config(&options.common)?,
+        relaying,
+        recorder,
         role,
         source: Some(source),
         target: None,
@@ -381,6 +397,13 @@ impl RoleActions for SenderRole {
                 stored.record.epoch = epoch;
                 self.save();
             }
+        }
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut SessionRecord)) {
+        if let Some(stored) = &mut self.stored {
+            change(&mut stored.record);
+            self.save();
         }
     }
 

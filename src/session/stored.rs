@@ -2,13 +2,14 @@
 
 use super::surroundings;
 use crate::error::{Error, ErrorKind};
-use crate::event::{PathText, Role};
+use crate::event::{Layer, PathText, Role};
 use crate::options::{CommonOptions, ReceiveLimits, ReceiveOptions, SendOptions};
 use crate::signal::code::{Code, HostAddress};
 use crate::store::OsDirectory;
 use crate::store::invitation::Invitation;
-use crate::store::record::{SessionRecord, Side};
+use crate::store::record::{Attempt, AttemptOutcome, SessionRecord, Side};
 use crate::store::state::{Listed, StateDirectory, StateError};
+use crate::store::statistics::Statistics;
 use crate::store::target;
 use crate::wire::SessionId;
 use serde::Serialize;
@@ -50,9 +51,24 @@ pub struct StoredSession {
     pub updated: u64,
     /// Connections so far.
     pub epoch: u64,
+    /// The last attempts to connect, the oldest first.
+    pub attempts: Vec<StoredAttempt>,
+    /// STUN and TURN servers that a later run uses again.
+    pub servers: Vec<String>,
     /// Why its record cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
+}
+
+/// An attempt to connect, as a person sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredAttempt {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// By which layer.
+    pub layer: Layer,
+    /// `connected`, `timed out`, `refused` or `failed`.
+    pub outcome: &'static str,
 }
 
 /// What continues a stored session.
@@ -196,6 +212,14 @@ pub fn invite(state_directory: Option<&Path>, session: &StoredSession) -> Result
     })
 }
 
+/// What recovery has done on this machine so far.
+///
+/// # Errors
+/// The state directory cannot be used, or a newer version wrote it.
+pub fn statistics(state_directory: Option<&Path>) -> Result<Statistics, Error> {
+    open(state_directory, Role::Sender)?.statistics().map_err(surroundings::state_error)
+}
+
 /// What continues `session`.
 ///
 /// # Errors
@@ -263,6 +287,8 @@ fn describe(role: Role, listed: Listed) -> StoredSession {
         created: 0,
         updated: 0,
         epoch: 0,
+        attempts: Vec::new(),
+        servers: Vec::new(),
         damage: None,
     };
     match listed.record {
@@ -278,8 +304,20 @@ fn describe(role: Role, listed: Listed) -> StoredSession {
             session.is_complete = record.is_complete;
             (session.created, session.updated) = (record.created, record.updated);
             session.epoch = record.epoch;
+            session.attempts = record.attempts.iter().map(describe_attempt).collect();
+            session.servers = record.ice_servers.into_iter().map(|server| server.url).collect();
         }
         Err(error) => session.damage = Some(error.to_string()),
     }
     session
+}
+
+fn describe_attempt(attempt: &Attempt) -> StoredAttempt {
+    let outcome = match attempt.outcome {
+        AttemptOutcome::Connected => "connected",
+        AttemptOutcome::TimedOut => "timed out",
+        AttemptOutcome::Refused => "refused",
+        AttemptOutcome::Failed => "failed",
+    };
+    StoredAttempt { at_ms: attempt.at, layer: attempt.layer(), outcome }
 }

@@ -3,7 +3,8 @@
 use super::entropy::Entropy;
 use super::shell;
 use crate::error::{Error, ErrorKind};
-use crate::link::{LinkConfig, TurnServer};
+use crate::link::LinkConfig;
+use crate::link::config::SERVERS_MAX;
 use crate::options::{CommonOptions, PathPolicy};
 use crate::signal::RoomName;
 use crate::signal::capabilities::Capabilities;
@@ -54,6 +55,12 @@ pub(super) async fn blocking<T: Send + 'static>(
 /// Seconds since 1970, for records.
 pub(super) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Milliseconds since 1970, for attempts.
+pub(super) fn unix_millis() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What this build can do.
@@ -123,40 +130,38 @@ pub(super) fn host_addresses(urls: &[String]) -> Result<Vec<HostAddress>, Error>
 
 /// The link's settings.
 pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> {
-    let credentials = options.turn_credentials.as_ref();
-    let turn_servers = options
-        .turn
-        .iter()
-        .map(|url| TurnServer {
-            url: url.clone(),
-            username: credentials.map(|turn| turn.username.clone()).unwrap_or_default(),
-            password: credentials.map(|turn| turn.password.expose().to_owned()).unwrap_or_default(),
-        })
-        .collect();
-    let config = LinkConfig {
+    if options.stun.len() + options.turn.len() > SERVERS_MAX {
+        return Err(Error::new(ErrorKind::Usage, "too many STUN and TURN servers"));
+    }
+    // Its TURN servers come when a connection is built, with credentials of that moment.
+    Ok(LinkConfig {
         stun_urls: options.stun.clone(),
-        turn_servers,
         path_policy: match options.path_policy {
             PathPolicy::Any => crate::link::PathPolicy::All,
             PathPolicy::DirectOnly => crate::link::PathPolicy::DirectOnly,
             PathPolicy::RelayOnly => crate::link::PathPolicy::RelayOnly,
         },
+        send_buffer_bytes: usize::try_from(options.timing.buffer_limit).unwrap_or(usize::MAX),
         ..LinkConfig::default()
-    };
-    config.validate().map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
-    Ok(config)
+    })
 }
 
 /// The arguments of a command that continues, as far as both roles have them.
 pub(super) fn common_arguments(options: &CommonOptions) -> String {
     let mut arguments = String::new();
-    let mut add =
-        |flag: &str, value: &[u8]| arguments.push_str(&format!(" {flag} {}", shell::quote(value)));
-    options.hosts.iter().for_each(|host| add("--host", host.as_bytes()));
-    options.stun.iter().for_each(|url| add("--stun", url.as_bytes()));
-    options.turn.iter().for_each(|url| add("--turn", url.as_bytes()));
+    let add = |arguments: &mut String, flag: &str, value: &[u8]| {
+        arguments.push_str(&format!(" {flag} {}", shell::quote(value)));
+    };
+    options.hosts.iter().for_each(|host| add(&mut arguments, "--host", host.as_bytes()));
+    options.stun.iter().for_each(|url| add(&mut arguments, "--stun", url.as_bytes()));
+    options.turn.iter().for_each(|url| add(&mut arguments, "--turn", url.as_bytes()));
+    match options.path_policy {
+        PathPolicy::Any => {}
+        PathPolicy::DirectOnly => arguments.push_str(" --direct-only"),
+        PathPolicy::RelayOnly => arguments.push_str(" --relay-only"),
+    }
     if let Some(directory) = &options.state_directory {
-        add("--state-dir", &path_bytes(directory));
+        add(&mut arguments, "--state-dir", &path_bytes(directory));
     }
     arguments
 }

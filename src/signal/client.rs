@@ -16,16 +16,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::code::HostAddress;
 use super::codec::CodecError;
 use super::protocol::{ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX};
-use crate::time::Backoff;
+pub use super::retry::Pace;
+use super::retry::Retry;
 
 /// One address, from resolving its name to the WebSocket being open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// First delay of the reconnect schedule.
-const RETRY_BASE: Duration = Duration::from_secs(1);
-/// Longest delay while no link is up: the host is the only way back (design §7).
-const RETRY_CAP_URGENT: Duration = Duration::from_secs(4);
-/// Longest delay while data flows without the host.
-const RETRY_CAP_RELAXED: Duration = Duration::from_secs(30);
 /// Longest a host may ask us to stay away.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Own pings, so that a dead connection is noticed without trusting the host to ping.
@@ -42,15 +37,6 @@ const EVENTS_MAX: usize = 256;
 const OUTGOING_MAX: usize = 256;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// How eagerly a lost host is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// No link is up: every 4 s at most.
-    Urgent,
-    /// Data flows without the host: every 30 s at most.
-    Relaxed,
-}
 
 /// What happened to the connection.
 #[derive(Debug)]
@@ -172,8 +158,8 @@ impl Client {
         let addresses = addresses.into();
         let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false };
         let (control, controlled) = watch::channel(wanted.clone());
-        let backoff = Backoff::new(RETRY_BASE, RETRY_CAP_URGENT);
-        let worker = Worker { events: sender, control: controlled, wanted, backoff };
+        let retry = Retry::new();
+        let worker = Worker { events: sender, control: controlled, wanted, retry };
         Self { events, control, task: tokio::spawn(worker.run()) }
     }
 
@@ -223,7 +209,7 @@ struct Worker {
     control: watch::Receiver<Control>,
     /// What the caller wanted when the delay was chosen: what it wants since then counts, even before the pause.
     wanted: Control,
-    backoff: Backoff,
+    retry: Retry,
 }
 
 /// The caller has dropped the client, or the host said not to come back.
@@ -239,8 +225,9 @@ impl Worker {
         let event = match self.connect().await {
             Ok((address, socket)) => {
                 tracing::debug!(target: "rejoin::signal", host = %address, "connected to the host");
-                self.backoff.reset();
+                let opened = Instant::now();
                 let reason = self.converse(address, socket).await?;
+                self.retry.handle_lost(opened.elapsed());
                 tracing::debug!(target: "rejoin::signal", %reason, "lost the host");
                 let retry_in = match &reason {
                     LossReason::Goodbye(close) if !close.is_retryable() => {
@@ -275,12 +262,8 @@ impl Worker {
 
     fn next_delay(&mut self) -> Duration {
         self.wanted = self.control.borrow_and_update().clone();
-        self.backoff.set_cap(match self.wanted.pace {
-            Pace::Urgent => RETRY_CAP_URGENT,
-            Pace::Relaxed => RETRY_CAP_RELAXED,
-        });
         // Jitter only spreads load; without randomness everybody waits the full delay.
-        self.backoff.next_delay(getrandom::u32().unwrap_or_default())
+        self.retry.next_delay(self.wanted.pace, getrandom::u32().unwrap_or_default())
     }
 
     /// Waits, unless there is evidence that waiting is in vain: a nudge, or a pace that became urgent.
@@ -294,7 +277,7 @@ impl Worker {
             }
             let hurried = self.wanted.pace == Pace::Relaxed && now.pace == Pace::Urgent;
             if hurried || now.nudges != self.wanted.nudges {
-                self.backoff.reset();
+                self.retry.handle_evidence();
                 return Ok(());
             }
             tokio::select! {

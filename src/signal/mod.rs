@@ -17,6 +17,7 @@ pub mod local;
 pub mod message;
 mod pake;
 pub mod protocol;
+mod retry;
 pub mod room;
 pub mod seal;
 

@@ -24,6 +24,7 @@ pub mod record;
 pub mod scan;
 pub mod source;
 pub mod state;
+pub mod statistics;
 pub mod target;
 mod values;
 

@@ -149,6 +149,11 @@ impl<D: Directory> StateDirectory<D> {
         Ok(Self { root, sessions })
     }
 
+    /// Where all of it is.
+    pub(super) const fn root(&self) -> &D {
+        &self.root
+    }
+
     /// This machine's member id: the stored one, or `fresh`, which is stored.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Identifiers and secrets that outlive a connection.
 
 use std::fmt;
+use zeroize::Zeroize as _;
 
 /// Writes `bytes` as lower-case hexadecimal.
 fn write_hex(formatter: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
@@ -17,7 +18,7 @@ pub struct MemberId(pub [u8; 16]);
 
 /// What both ends of a session know and nobody else: 256 bits, made by the key exchange of the first join.
 ///
-/// Its `Debug` form shows nothing of it.
+/// Its `Debug` form shows nothing of it, and it is overwritten when it is dropped (I-05).
 #[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct SessionSecret(pub [u8; 32]);
 
@@ -42,6 +43,12 @@ impl fmt::Display for MemberId {
 impl fmt::Debug for MemberId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "MemberId({self})")
+    }
+}
+
+impl Drop for SessionSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

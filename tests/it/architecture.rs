@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "session::meeting",
         &["wire", "time", "signal", "link", "error", "event", "options", "session"],
     ),
-    ("session::recovery", &["wire", "signal", "link", "options", "session"]),
+    ("session::recovery", &["time", "wire", "signal", "link", "options", "session"]),
     ("session::entropy", &["signal"]),
     ("options", &["wire", "transfer", "signal", "link"]),
     ("question", &["error", "event", "options"]),
@@ -56,6 +56,8 @@ const DOES_IO: &[&str] = &[
     "store",
     "session::run",
     "session::worker",
+    // Runs the command that gives TURN credentials.
+    "session::relay::source",
     "session::send",
     "session::receive",
     "session::host",
@@ -294,4 +296,18 @@ fn every_file_says_what_it_is() {
         .map(|file| file.path.display().to_string())
         .collect();
     assert!(silent.is_empty(), "{}", silent.join("\n"));
+}
+
+/// K-26: who reads logs asks for a subject, wherever in the source it is spoken of.
+#[test]
+fn every_subject_has_its_log_target() {
+    let files = files();
+    let code: Vec<&str> =
+        files.iter().flat_map(|file| &file.code).map(|(_, line)| line.as_str()).collect();
+    for subject in
+        ["keepalive", "ice", "ice_restart", "recovery", "activity", "lifecycle", "resource"]
+    {
+        let target = format!("target: \"rejoin::{subject}\"");
+        assert!(code.iter().any(|line| line.contains(&target)), "nobody logs to {target}");
+    }
 }

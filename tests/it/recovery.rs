@@ -16,10 +16,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const PLAIN: Duration = Duration::from_secs(60);
 const BUDGET: Duration = Duration::from_secs(300);
 
+/// Content: a minute of it at the rate of [`under_way`].
+const BYTES: u64 = 3_000_000;
+
 /// A transfer that is under way, with both in the session's room, and never done by itself within a test.
 fn under_way(seed: u64) -> Pair {
     let mut tree = Tree::new();
-    tree.insert(b"large".to_vec(), Node::File(Random::new(seed).bytes(6_000_000)));
+    tree.insert(b"large".to_vec(), Node::File(Random::new(seed).bytes(BYTES as usize)));
     let mut pair = Pair::new(seed, ModelSource::new(tree, SESSION, 4));
     // Slow enough that it lasts: 50 kB/s.
     pair.paths.rate = Some(50_000);
@@ -365,7 +368,7 @@ fn drops_at_0_50_and_99_percent_resend_only_what_was_in_flight() {
     for seed in 0..10 {
         for share in [0, 50, 99] {
             let mut pair = under_way(seed);
-            let all = 6_000_000;
+            let all = BYTES;
             pair.run_until(BUDGET, |pair| {
                 pair.sides[RECEIVER].session.progress().wire_bytes * 100 >= all * share
             });
@@ -402,13 +405,12 @@ fn thin_links_are_not_taken_for_dead() {
 fn a_link_without_content_is_replaced_after_15_s() {
     for seed in 0..10 {
         let mut pair = under_way(seed);
-        pair.paths.does_lose_data = true;
+        pair.lose_data();
         let since = pair.now;
-        // What is on the wire arrives first: 64 frames at most.
-        pair.paths.rate = None;
         pair.run_until(SECOND * 200, |pair| !pair.sides[RECEIVER].downs.is_empty());
         let after = (pair.sides[RECEIVER].downs[0] - since).as_secs();
-        assert!((15..110).contains(&after), "seed {seed}: {after} s");
+        // Counted from the last frame that came: one takes 1.3 s.
+        assert!((12..=15).contains(&after), "seed {seed}: {after} s");
         assert!(pair.sides[SENDER].downs.len() <= 1, "seed {seed}");
         pair.paths.does_lose_data = false;
         finish_fast(&mut pair);

@@ -5,6 +5,7 @@ use super::*;
 use crate::cli::output::{ColorWhen, ProgressStyle};
 
 const OPTIONS: OutputOptions = OutputOptions {
+    log: None,
     json: false,
     quiet: false,
     verbosity: 0,

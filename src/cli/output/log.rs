@@ -15,7 +15,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts the log where one is asked for: `-vv` debug, `-vvv` trace, `REJOIN_LOG` for what tracing calls a filter.
+/// Starts the log where one is asked for: `-vv` debug, `-vvv` trace, `--log` for what is wanted of each target.
 pub(super) fn start(options: &OutputOptions, subject: &Subject, items: mpsc::Sender<Item>) {
     let is_host = matches!(subject, Subject::Hosting(_));
     let level = match (options.quiet, is_host, options.verbosity) {
@@ -25,7 +25,8 @@ pub(super) fn start(options: &OutputOptions, subject: &Subject, items: mpsc::Sen
         (false, true, 1) | (false, false, 2) => "rejoin=debug",
         (false, _, _) => "rejoin=trace,webrtc=debug,rtc=debug",
     };
-    let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = options.log.as_deref().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
     let lines = Lines { items };
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines);
@@ -37,6 +38,36 @@ pub(super) fn start(options: &OutputOptions, subject: &Subject, items: mpsc::Sen
         | Subject::Receiving
         | Subject::Demo => builder.try_init(),
     };
+}
+
+/// Checks a filter as it was typed: `LEVEL`, or `TARGET=LEVEL`, several with commas (K-26).
+pub(crate) fn check_filter(text: &str) -> Result<String, String> {
+    let is_directive = |directive: &str| {
+        let (target, level) = directive
+            .split_once('=')
+            .map_or((None, directive), |(target, level)| (Some(target), level));
+        let is_level = ["off", "error", "warn", "info", "debug", "trace"]
+            .contains(&level.trim().to_ascii_lowercase().as_str());
+        let is_ours =
+            target.is_none_or(|target| TARGETS.iter().any(|known| is_within(target.trim(), known)));
+        is_level && is_ours
+    };
+    match text.split(',').find(|directive| !is_directive(directive)) {
+        None => {
+            EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+        }
+        Some(wrong) => Err(format!(
+            "`{wrong}` is not LEVEL (off, error, warn, info, debug, trace) or TARGET=LEVEL, where TARGET begins with {}",
+            TARGETS.join(", ")
+        )),
+    }
+}
+
+/// Crates that log: ours, by subject below it, and the stack's.
+const TARGETS: [&str; 4] = ["rejoin", "webrtc", "rtc", "mdns"];
+
+fn is_within(target: &str, root: &str) -> bool {
+    target.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_']))
 }
 
 /// Sends each event's line to the printer; drops it where there is no room: the log may not hold up the work.
@@ -74,5 +105,31 @@ impl Drop for Line<'_> {
         let text = super::escape::for_person(text.trim_end()).into_owned();
         // Full: dropped, as said above.
         let _ = self.items.try_send(Item::Log(text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_filter;
+
+    #[test]
+    fn only_what_does_something_is_taken() {
+        for good in
+            ["debug", "rejoin=trace", "rejoin::ice=debug,rejoin::turn=INFO,rtc_ice=warn", "off"]
+        {
+            assert_eq!(check_filter(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "loud",
+            "rejoin=loud",
+            "rejoin::ice",
+            "rejoins=debug",
+            "debug,,",
+            "x=debug",
+            "rejoin[a=debug",
+        ] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use human::Human;
 use json::Json;
-pub(crate) use log::LogFormat;
+pub(crate) use log::{LogFormat, check_filter};
 use screen::Screen;
 
 /// Events and lines under way to the printer.
@@ -38,7 +38,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 const BAR_DELAY: Duration = Duration::from_millis(250);
 
 /// What the user asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OutputOptions {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
@@ -46,6 +46,8 @@ pub(crate) struct OutputOptions {
     pub(crate) verbosity: u8,
     pub(crate) progress: ProgressStyle,
     pub(crate) color: ColorWhen,
+    /// What is wanted of the log, checked; none: what `verbosity` says.
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +202,7 @@ pub(crate) fn fail_early(error: Error, json: bool) -> ExitCode {
         verbosity: 0,
         progress: ProgressStyle::None,
         color: ColorWhen::Auto,
+        log: None,
     };
     Printer::new(&options, Subject::Receiving).fail(error)
 }

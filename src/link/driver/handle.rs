@@ -145,6 +145,7 @@ impl LinkHandle {
             }
             LinkCommand::Offer
             | LinkCommand::RestartIce
+            | LinkCommand::SetTurnServers(_)
             | LinkCommand::Close
             | LinkCommand::CloseNow => true,
         };
@@ -255,7 +256,7 @@ impl LinkHandle {
             }
         };
         if tokio::time::timeout(CLOSE_BUDGET, closed).await.is_err() {
-            tracing::warn!(target: "rejoin::link::lifecycle", "close took too long and was abandoned");
+            tracing::warn!(target: "rejoin::lifecycle", "close took too long and was abandoned");
         }
     }
 }

@@ -40,7 +40,7 @@ impl Handler {
     fn report(&self, event: StackEvent) {
         // Full means hundreds of candidates: losing one loses a pair, waiting would stop the link.
         if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
-            tracing::warn!(target: "rejoin::link::lifecycle", ?event, "too many events, one lost");
+            tracing::warn!(target: "rejoin::lifecycle", ?event, "too many events, one lost");
         }
     }
 }
@@ -60,7 +60,7 @@ impl PeerConnectionEventHandler for Handler {
                 is_host,
             }),
             Err(error) => {
-                tracing::warn!(target: "rejoin::link::ice", %error, "candidate not understood");
+                tracing::warn!(target: "rejoin::ice", %error, "candidate not understood");
             }
         }
     }

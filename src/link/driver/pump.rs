@@ -255,7 +255,7 @@ async fn receive_frames(wires: Wires, frames: mpsc::Sender<Bytes>) {
                 break CloseReason::Peer;
             }
             Some(DataChannelEvent::OnError) => {
-                tracing::warn!(target: "rejoin::link::lifecycle", channel = wires.channel.label(), "channel error");
+                tracing::warn!(target: "rejoin::lifecycle", channel = wires.channel.label(), "channel error");
             }
             Some(_) => {}
         }

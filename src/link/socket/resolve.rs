@@ -25,11 +25,8 @@ impl Resolver {
     ///
     /// `TimedOut` after 1.5 s, or what the system's resolver says.
     pub(super) async fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(literal) = host.parse() {
-            return Ok(vec![literal]);
-        }
-        let known = self.lock().get(host).cloned();
-        if let Some(known) = known {
+        let known = self.known(host);
+        if !known.is_empty() {
             return Ok(known);
         }
         let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(host)).await??;
@@ -39,6 +36,14 @@ impl Resolver {
             answers.insert(host.to_owned(), found.clone());
         }
         Ok(found)
+    }
+
+    /// The addresses of `host` as far as they are known.
+    pub(super) fn known(&self, host: &str) -> Vec<SocketAddr> {
+        match host.parse() {
+            Ok(literal) => vec![literal],
+            Err(_) => self.lock().get(host).cloned().unwrap_or_default(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<SocketAddr>>> {

@@ -81,6 +81,7 @@ impl AsyncUdpSocket for UdpSocket {
         transmit: &Transmit<'_>,
     ) -> Poll<io::Result<usize>> {
         let length = transmit.contents.len();
+        self.shared.allocations.on_sent(transmit.contents, transmit.destination);
         #[cfg(feature = "fault-injection")]
         if crate::link::fault::is_cut() {
             return Poll::Ready(Ok(length));
@@ -102,7 +103,7 @@ impl AsyncUdpSocket for UdpSocket {
                 Err(error) => {
                     if self.shared.sends_refused.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
                         tracing::debug!(
-                            target: "rejoin::link::ice", %error, destination = %transmit.destination, "send refused",
+                            target: "rejoin::ice", %error, destination = %transmit.destination, "send refused",
                         );
                     }
                     return Poll::Ready(Ok(length));
@@ -141,6 +142,10 @@ impl AsyncUdpSocket for UdpSocket {
                         continue;
                     }
                     self.on_read(&mut meta[..count]);
+                    for (buffer, meta) in buffers.iter().zip(&meta[..count]) {
+                        let datagrams = buffer.get(..meta.len).unwrap_or_default();
+                        self.shared.allocations.on_received(datagrams, meta.stride);
+                    }
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if is_passing(&error) => {}

@@ -81,9 +81,9 @@ impl Session {
     /// Bytes of the data channel that the peer's end of the connection has, in all, and whether more are under way.
     pub fn handle_delivery(&mut self, acknowledged: u64, is_busy: bool, now: Instant) {
         let Some(up) = &mut self.up else { return };
-        if let Some(rate) = up.quality.handle_delivery(acknowledged, is_busy, now) {
-            // What waits in the stack stands before every acknowledgement: a second of it is enough (design §5).
-            let limit = rate.min(self.timing.buffer_limit);
+        if let Some(window) = up.quality.handle_delivery(acknowledged, is_busy, now) {
+            // What waits in the stack stands before every word of control: a second of it is enough (design §5).
+            let limit = window.min(self.timing.buffer_limit);
             self.outputs.push_back(SessionOutput::SendLimit(limit));
         }
     }
@@ -140,12 +140,16 @@ impl Session {
             }
             LinkEvent::Path(ref path) => {
                 self.local = Some(path.local.ip());
+                if let (Some(up), Some(rtt)) = (&mut self.up, path.rtt) {
+                    up.quality.handle_rtt(rtt);
+                }
                 Some(event)
             }
             LinkEvent::LocalDescription { .. }
             | LinkEvent::LocalCandidate(_)
             | LinkEvent::CandidatesEnd
             | LinkEvent::Open
+            | LinkEvent::Allocation { .. }
             | LinkEvent::Closed { .. } => Some(event),
         }
     }

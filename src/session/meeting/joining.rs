@@ -200,7 +200,7 @@ impl Joining {
                 self.open(now);
             }
             LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string(), now),
-            LinkEvent::Ice(_) | LinkEvent::Path(_) => {}
+            LinkEvent::Ice(_) | LinkEvent::Path(_) | LinkEvent::Allocation { .. } => {}
         }
     }
 

@@ -179,7 +179,7 @@ impl Opening {
             }
             LinkEvent::Open => self.on_open(),
             LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string()),
-            LinkEvent::Ice(_) | LinkEvent::Path(_) => {}
+            LinkEvent::Ice(_) | LinkEvent::Path(_) | LinkEvent::Allocation { .. } => {}
         }
     }
 

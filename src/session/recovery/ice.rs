@@ -19,6 +19,7 @@ use super::{DELAY_MAX, STABLE_AFTER};
 use crate::link::{IceState, LinkCommand};
 use crate::options::Timing;
 use crate::signal::message::SignalMessage;
+use crate::time::CircuitBreaker;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,10 @@ pub struct IceRestart {
     lost_at: Option<Instant>,
     steady_since: Option<Instant>,
     dropped: u64,
+    /// Restarts that fail with this peer time and again are left out for a while, over all its links (K-12).
+    breaker: CircuitBreaker,
+    /// Whether a restart was begun whose outcome the breaker waits for.
+    is_judged: bool,
     outputs: VecDeque<IceOutput>,
 }
 
@@ -113,12 +118,15 @@ impl IceRestart {
             lost_at: None,
             steady_since: None,
             dropped: 0,
+            breaker: CircuitBreaker::new(),
+            is_judged: false,
             outputs: VecDeque::new(),
         }
     }
 
     /// Another link, or none: what went on in the last one is of no interest any more. Numbers and counts stay.
-    pub const fn handle_link_change(&mut self) {
+    pub fn handle_link_change(&mut self, now: Instant) {
+        self.judge(now);
         self.phase = Phase::Steady;
         self.lost_at = None;
         self.steady_since = None;
@@ -216,6 +224,9 @@ impl IceRestart {
         if !matches!(self.phase, Phase::Proving(_)) {
             return;
         }
+        if std::mem::take(&mut self.is_judged) {
+            self.breaker.handle_success();
+        }
         self.phase = Phase::Steady;
         self.steady_since = Some(now);
         if let Some(lost_at) = self.lost_at.take() {
@@ -233,18 +244,21 @@ impl IceRestart {
         match self.phase {
             Phase::Steady => {}
             Phase::Waiting(_) if self.tries >= self.tries_max => {
-                self.give_up("ICE restarts are used up");
+                self.give_up("ICE restarts are used up", now);
             }
             Phase::Waiting(_) | Phase::Offering(_) | Phase::Checking(_)
                 if self.is_offerer && is_too_long =>
             {
-                self.give_up("the path was lost for too long");
+                self.give_up("the path was lost for too long", now);
+            }
+            Phase::Waiting(_) if !self.breaker.try_pass(now) => {
+                self.give_up("restarts of ICE fail with this peer", now);
             }
             Phase::Waiting(_) => self.restart(now),
-            Phase::Offering(_) => self.give_up("the restart of ICE was not answered"),
+            Phase::Offering(_) => self.give_up("the restart of ICE was not answered", now),
             Phase::Checking(_) if self.is_offerer => self.try_later(now),
-            Phase::Checking(_) => self.give_up("ICE did not come back after its restart"),
-            Phase::Proving(_) => self.give_up("ICE is back, but nothing comes through"),
+            Phase::Checking(_) => self.give_up("ICE did not come back after its restart", now),
+            Phase::Proving(_) => self.give_up("ICE is back, but nothing comes through", now),
         }
     }
 
@@ -315,6 +329,7 @@ impl IceRestart {
     }
 
     fn restart(&mut self, now: Instant) {
+        self.is_judged = true;
         self.tries += 1;
         self.generation += 1;
         self.phase = Phase::Offering(now + OFFERER_TIMEOUT);
@@ -325,6 +340,7 @@ impl IceRestart {
 
     /// Checks failed: the next try follows, unless there is none.
     fn try_later(&mut self, now: Instant) {
+        self.judge(now);
         self.phase = Phase::Waiting(now + self.next_delay());
     }
 
@@ -334,8 +350,15 @@ impl IceRestart {
         self.delay.saturating_mul(factor).min(DELAY_MAX)
     }
 
-    fn give_up(&mut self, reason: &'static str) {
-        self.handle_link_change();
+    /// A restart that was begun did not get the path back.
+    fn judge(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_judged) {
+            self.breaker.handle_failure(now);
+        }
+    }
+
+    fn give_up(&mut self, reason: &'static str, now: Instant) {
+        self.handle_link_change(now);
         self.outputs.push_back(IceOutput::GiveUp(reason));
     }
 

@@ -24,6 +24,7 @@ impl<R: RoleActions> Runner<R> {
     /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
     pub(super) async fn close(mut self, outcome: Result<(), Error>) -> Result<Ended, Error> {
         self.send_waiting();
+        self.record_end(&ending::summary(&self.session, Instant::now()), &outcome).await;
         // Our last words there may be that a code is burnt.
         if self.host.take().is_some() {
             self.around.client.close().await;

@@ -1,5 +1,6 @@
 //! What the loop stands on: the role's own actions, the stores' threads, and waiting for what may not be there.
 
+use super::{Recorder, Relaying};
 use crate::error::Error;
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{LinkConfig, LinkEvent, LinkHandle};
@@ -9,6 +10,7 @@ use crate::session::worker::Worker;
 use crate::signal::client::{Client, Pace as HostPace};
 use crate::signal::code::{Code, HostAddress};
 use crate::store::OsDirectory;
+use crate::store::record::SessionRecord;
 use crate::store::source::SourceStore;
 use crate::store::target::TargetStore;
 use crate::transfer::disk::{
@@ -42,6 +44,8 @@ pub(in crate::session) trait RoleActions: Send {
     /// Remembers the peer and the epoch.
     /// `host` is where it was met.
     fn on_peer(&mut self, member: MemberId, name: &str, epoch: u64, host: Option<&HostAddress>);
+    /// Changes the session record, and stores it: what a later run is glad to know, and could do without.
+    fn note(&mut self, change: impl FnOnce(&mut SessionRecord));
     /// The command that continues, where there is something to continue.
     fn resume_command(&self) -> Option<String>;
     /// Both sides know that all is settled: nothing is left to be resumed. `is_whole`: and nothing failed.
@@ -68,6 +72,8 @@ pub(in crate::session) struct Surroundings<R> {
     /// What others leave on this machine for us.
     pub(in crate::session) news: Option<mpsc::Receiver<News>>,
     pub(in crate::session) link_config: LinkConfig,
+    pub(in crate::session) relaying: Relaying,
+    pub(in crate::session) recorder: Recorder,
     pub(in crate::session) role: R,
     pub(in crate::session) source: Option<SourceWorker>,
     pub(in crate::session) target: Option<TargetWorker>,

@@ -203,6 +203,12 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// The number of its process.
+    #[cfg(unix)]
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Waits for a line that contains `text`, and returns it.
     pub(crate) fn line_with(&self, from: From, text: &str) -> String {
         let stream = match from {

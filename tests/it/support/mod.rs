@@ -2,6 +2,8 @@
 
 #[cfg(all(unix, feature = "fault-injection"))]
 pub(crate) mod campaign;
+#[cfg(target_os = "linux")]
+pub(crate) mod coturn;
 pub(crate) mod env;
 pub(crate) mod model_source;
 pub(crate) mod model_target;

@@ -936,6 +936,7 @@ impl Pair {
                 let restarts = self.paths.restarts;
                 describe(self, format!("v=0 fingerprint-of-{link} restart {restarts}"));
             }
+            LinkCommand::SetTurnServers(_) => {}
             LinkCommand::Close | LinkCommand::CloseNow => self.end_link(link, true),
         }
     }

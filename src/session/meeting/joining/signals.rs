@@ -68,3 +68,27 @@ impl Joining {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::message::ReconnectRefusal;
+
+    const SESSION: SessionId = SessionId([3; 16]);
+
+    fn answer(session: SessionId, epoch: u64, refusal: Option<ReconnectRefusal>) -> SignalMessage {
+        let sdp = "v=0".to_owned();
+        SignalMessage::ReconnectAnswer { session, epoch, attempt: Attempt(4), sdp, refusal }
+    }
+
+    #[test]
+    fn an_answer_of_another_session_or_epoch_or_a_refusal_is_none() {
+        let take = |message| answered(Some(message), Some(SESSION), 7).map(|(attempt, _)| attempt);
+        assert_eq!(take(answer(SESSION, 7, None)), Some(Attempt(4)));
+        assert_eq!(take(answer(SESSION, 6, None)), None);
+        assert_eq!(take(answer(SessionId([4; 16]), 7, None)), None);
+        assert_eq!(take(answer(SESSION, 7, Some(ReconnectRefusal::Busy))), None);
+        assert_eq!(take(SignalMessage::Stored), None);
+        assert_eq!(answered(None, Some(SESSION), 7), None);
+    }
+}

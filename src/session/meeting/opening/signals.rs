@@ -93,3 +93,44 @@ impl Opening {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::capabilities::Capabilities;
+
+    const SESSION: SessionId = SessionId([3; 16]);
+
+    fn config() -> OpeningConfig {
+        let member = MemberId([1; 16]);
+        OpeningConfig {
+            session: SESSION,
+            member,
+            capabilities: Capabilities::new(member, 65_536, 0),
+            token_key: [0; 32],
+            name: String::new(),
+            code: None,
+            is_code_fixed: false,
+            is_confirmed: true,
+            secret: None,
+        }
+    }
+
+    #[test]
+    fn an_offer_of_another_session_or_epoch_is_dropped_and_the_answer_echoes_it() {
+        let take = |session, epoch| {
+            let (attempt, sdp) = (Attempt(4), "v=0".to_owned());
+            let offer = SignalMessage::ReconnectOffer { session, epoch, attempt, sdp };
+            offered(Some(offer), &config(), 7)
+        };
+        assert_eq!(take(SESSION, 6), None);
+        assert_eq!(take(SessionId([4; 16]), 7), None);
+        let (attempt, _, kind) = take(SESSION, 7).unwrap();
+        let SignalMessage::ReconnectAnswer { session, epoch, attempt: echoed, refusal, .. } =
+            kind.answer(attempt, "v=0".to_owned())
+        else {
+            panic!("another kind of answer");
+        };
+        assert_eq!((session, epoch, echoed, refusal), (SESSION, 7, Attempt(4), None));
+    }
+}

@@ -257,6 +257,30 @@ fn the_answerer_answers_asks_and_never_offers() {
     assert_eq!(said.last(), Some(&(0.0, IceOutput::Signal(SignalMessage::RestartRequest))));
 }
 
+/// K-12: over several links, for they are of one peer.
+#[test]
+fn restarts_that_keep_failing_are_left_out_for_a_while() {
+    let mut world = World::new(true);
+    let mut restarts = 0;
+    let mut fail = |world: &mut World| {
+        world.ice.handle_address_gone(world.now);
+        let begun = world.said().iter().any(|(_, said)| matches!(said, IceOutput::Link(_)));
+        restarts += usize::from(begun);
+        // Its connection is replaced.
+        world.ice.handle_link_change(world.now);
+        begun
+    };
+    assert!((0..5).all(|_| fail(&mut world)));
+    assert!(!fail(&mut world), "open");
+    let seconds = (world.now - world.start).as_secs_f64();
+    world.run_to(seconds + 29.0);
+    assert!(!fail(&mut world));
+    world.run_to(seconds + 30.0);
+    assert!(fail(&mut world), "half open");
+    assert!(!fail(&mut world));
+    assert_eq!(restarts, 6);
+}
+
 #[test]
 fn no_tries_at_all_means_a_new_connection_at_once() {
     let timing = Timing { ice_tries: 0, ..Timing::default() };

@@ -63,6 +63,13 @@ impl Pair {
         self.last.retain(|(kind, to, _), _| *kind != 1 || !lost.contains(to));
     }
 
+    /// From now on content vanishes, also what is on the wire; everything else arrives.
+    pub(crate) fn lose_data(&mut self) {
+        self.paths.does_lose_data = true;
+        self.agenda
+            .retain(|_, happening| !matches!(happening, Happening::Frame(_, Channel::Data, _)));
+    }
+
     /// The same path works again, without a restart.
     pub(crate) fn mend_path(&mut self) {
         self.note("the path is back".to_owned());
