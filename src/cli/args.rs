@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use rejoin::options::{CommonOptions, PathPolicy, Timing, TurnCredentials};
+use rejoin::options::{CommonOptions, PathPolicy, TurnCredentials};
 
 use super::output::{ColorWhen, OutputOptions, ProgressStyle};
 use super::value;
@@ -55,7 +55,7 @@ impl ConnectArgs {
             },
             state_directory: self.state_dir,
             retry_for: self.retry_for,
-            timing: Timing::default(),
+            timing: super::demo::follow().unwrap_or_default(),
         }
     }
 }

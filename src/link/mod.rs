@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub mod cable;
 pub mod candidates;
 pub mod config;
 pub mod credit;

@@ -48,7 +48,8 @@ const DOES_IO: &[&str] = &[
     "link::driver",
     "link::socket",
     "link::interfaces",
-    // Cuts the network of a running process, for tests only.
+    // Holds content back; cut by tests and the demo only.
+    "link::cable",
     "link::fault",
     "signal::client",
     "signal::host",
@@ -75,7 +76,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
         &[
             "time",
             "link::driver",
-            "link::fault",
+            "link::cable",
             "link::socket",
             "signal::client",
             "signal::host",

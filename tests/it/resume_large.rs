@@ -3,8 +3,7 @@
 //! Small here; `benches/resume` runs the same with 20 GiB and with a million files.
 
 use std::fs::{self, File};
-use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,13 +23,13 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// Every MiB of it is another one, and little of it is on the disk.
+/// No two pages of it are the same, and none is empty: a hole would be neither written nor read.
 fn pattern(path: &Path, mebibytes: u64) {
-    let file = File::create_new(path).unwrap();
-    file.set_len(mebibytes * MIB).unwrap();
-    let mut random = Random::new(mebibytes);
+    let mut file = File::create_new(path).unwrap();
+    let mut block = Random::new(mebibytes).bytes(MIB as usize);
     for index in 0..mebibytes {
-        file.write_all_at(&random.bytes(4096), index * MIB).unwrap();
+        block.chunks_mut(4096).for_each(|page| page[..8].copy_from_slice(&index.to_le_bytes()));
+        file.write_all(&block).unwrap();
     }
 }
 
@@ -85,7 +84,8 @@ fn first_unit(receiver: &mut Process) -> (Traffic, Traffic, Duration) {
     let deadline = Instant::now() + PATIENCE;
     let mut linked: Option<(Instant, Traffic)> = None;
     loop {
-        let traffic = receiver.traffic().expect("it ended too early");
+        assert!(receiver.ended().is_none(), "it ended before it wrote anything");
+        let Some(traffic) = receiver.traffic() else { continue };
         match (linked, moment(receiver, is_link_up)) {
             (None, Some(at)) => linked = Some((at, traffic)),
             (Some((at, before)), _) if traffic.written >= before.written + MIB / 2 => {
@@ -113,21 +113,27 @@ fn a_receiver_killed_at_two_thirds_reads_nothing_back() {
     let from_start = started.elapsed();
     let session = receiver.wait_for("session", PATIENCE).unwrap();
     let kept = session["kept_bytes"].as_u64().unwrap();
-    assert!(receiver.wait(PATIENCE).is_some_and(|status| status.success()));
-    assert!(sender.wait(PATIENCE).is_some_and(|status| status.success()));
-    let done = receiver.wait_for("done", PATIENCE).unwrap();
     eprintln!(
         "{mebibytes} MiB, killed at 68 % after {took:.1?}, {} MiB kept: first new unit {after:.3?} after the link opened, \
-         {from_start:.3?} after the start; read by then: {} kB, when the link opened: {} kB; fetched: {} MiB; whole run: {} ms",
+         {from_start:.3?} after the start; read by then: {} kB, when the link opened: {} kB",
         kept / MIB,
         first.read / 1000,
         linked.read / 1000,
-        done["wire_bytes"].as_u64().unwrap() / MIB,
-        done["elapsed_ms"],
     );
     assert!(kept >= mebibytes * MIB / 2, "{session}");
     // The journal has about a hundred bytes for each unit.
     assert!(first.read < START_BYTES + kept / 4096, "{first:?} of {kept}");
+    if number("REJOIN_TEST_RESUME_FINISH", 1) == 0 {
+        return;
+    }
+    assert!(receiver.wait(PATIENCE).is_some_and(|status| status.success()));
+    assert!(sender.wait(PATIENCE).is_some_and(|status| status.success()));
+    let done = receiver.wait_for("done", PATIENCE).unwrap();
+    eprintln!(
+        "fetched {} MiB in {} ms",
+        done["wire_bytes"].as_u64().unwrap() / MIB,
+        done["elapsed_ms"]
+    );
     assert_same_content(&pair.path("large"), &pair.path("target/large"));
 }
 

@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::Shared;
+use crate::link::cable;
 
 /// Bytes read in one go before the driver gets to send. It reads up to 64 trains in a row otherwise, a whole window,
 /// before it acknowledges anything, and both sides idle in turns.
@@ -81,8 +82,7 @@ impl AsyncUdpSocket for UdpSocket {
         transmit: &Transmit<'_>,
     ) -> Poll<io::Result<usize>> {
         let length = transmit.contents.len();
-        #[cfg(feature = "fault-injection")]
-        if crate::link::fault::is_cut() {
+        if cable::is_cut() {
             return Poll::Ready(Ok(length));
         }
         loop {
@@ -136,8 +136,7 @@ impl AsyncUdpSocket for UdpSocket {
             });
             match read {
                 Ok(count) => {
-                    #[cfg(feature = "fault-injection")]
-                    if crate::link::fault::is_cut() {
+                    if cable::is_cut() {
                         continue;
                     }
                     self.on_read(&mut meta[..count]);
