@@ -30,9 +30,6 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long units may be due and not come before a new connection is tried.
-const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-
 #[derive(Debug)]
 enum Meeting {
     Opening(Box<Opening>),
@@ -284,22 +281,6 @@ impl Session {
         self.drain(now);
     }
 
-    /// Notes since when units are due that do not come (FileSync PR #47): not while the disk is what is waited for.
-    fn watch_stall(&mut self, now: Instant) {
-        let is_due = match &self.transfer {
-            Transfer::Receiver(receiver) => receiver.is_expecting() && !receiver.is_backlogged(),
-            Transfer::Sender(_) | Transfer::Unpaired(_) => false,
-        };
-        if let Some(up) = &mut self.up {
-            up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
-        }
-    }
-
-    fn is_stalled(&self, now: Instant) -> bool {
-        let due_since = self.up.as_ref().and_then(|up| up.due_since);
-        due_since.is_some_and(|since| now >= since + STALL_TIMEOUT)
-    }
-
     /// When to call [`Self::handle_timeout`], and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
@@ -312,8 +293,7 @@ impl Session {
             Transfer::Sender(_) | Transfer::Unpaired(_) => None,
         };
         let health = self.up.as_ref().map(|up| up.health.poll_timeout());
-        let due_since = self.up.as_ref().and_then(|up| up.due_since);
-        let stall = due_since.map(|since| (since + STALL_TIMEOUT, "stall"));
+        let stall = self.stalls_at().map(|at| (at, "stall"));
         let ice = self.ice.poll_timeout();
         let quality = self.up.as_ref().map(|up| up.quality.poll_timeout());
         let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
@@ -342,7 +322,9 @@ impl Session {
             Message::Pong { number } => {
                 if let Some(up) = &mut self.up {
                     up.health.handle_pong(number, now);
-                    self.ice.set_rtt(up.health.rtt().unwrap_or_default());
+                    if let Some(rtt) = up.health.rtt() {
+                        self.ice.set_rtt(rtt);
+                    }
                 }
             }
             Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {

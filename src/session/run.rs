@@ -5,6 +5,7 @@
 
 mod closing;
 mod edges;
+mod figures;
 mod questions;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
@@ -354,17 +355,6 @@ impl<R: RoleActions> Runner<R> {
         self.session.handle_link(event, now);
     }
 
-    /// Tells the machine how fast the data channel delivers.
-    fn measure(&mut self, now: Instant) {
-        if let Some(connection) = &self.connection
-            && self.around.source.is_some()
-        {
-            let progress = connection.handle.progress(Channel::Data);
-            let is_busy = progress.accepted > progress.acknowledged;
-            self.session.handle_delivery(progress.acknowledged, is_busy, now);
-        }
-    }
-
     async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
         if let Some(away) = self.wake.handle_tick(now, SystemTime::now()) {
             self.session.handle_wake(away, now);
@@ -382,29 +372,6 @@ impl<R: RoleActions> Runner<R> {
             return Err(Error::new(ErrorKind::Unreachable, text));
         }
         Ok(())
-    }
-
-    async fn tell_progress(&mut self, now: Instant) {
-        let progress = self.session.progress();
-        let rate_bps = self.pace.sample(progress.wire_bytes, now);
-        if !self.session.is_up()
-            || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes)
-        {
-            return;
-        }
-        self.last_progress = progress.bytes;
-        let left = progress.totals.bytes.saturating_sub(progress.bytes);
-        let event = Event::Progress {
-            bytes: progress.bytes,
-            total_bytes: progress.totals.bytes,
-            files: progress.files,
-            total_files: progress.totals.files,
-            rate_bps,
-            eta_s: (rate_bps > 0 && progress.is_complete).then(|| left / rate_bps),
-            rtt_ms: self.session.rtt().map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3),
-            stripes: 1,
-        };
-        self.around.ui.emit(event).await;
     }
 
     /// Carries out what the machine asks for, and sends what it has ready.

@@ -23,6 +23,7 @@ mod hostile;
 mod kill;
 mod meeting;
 mod policy;
+mod recovery;
 mod resume_large;
 mod sessions;
 mod simulation;

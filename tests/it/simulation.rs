@@ -298,9 +298,9 @@ fn a_long_outage_of_the_network_is_waited_out() {
         pair.fails_fast = seed % 2 == 0;
         let before = pair.host_saw.len();
         pair.run_for(SECOND * 600);
-        // Five tries and then one a minute (F-08), of a dozen messages each.
+        // A try every 15 s at most while host and peer are there, of a dozen messages each.
         let said = pair.host_saw.len() - before;
-        assert!(said < 250, "seed {seed}: {said} messages in ten minutes");
+        assert!(said < 600, "seed {seed}: {said} messages in ten minutes");
         pair.is_network_up = true;
         pair.fails_fast = false;
         finish(&mut pair, BUDGET);

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Tries to reach a host that the schedule of layer B counts before it only repeats itself (S-06).
 const HOST_TRIES: u32 = 5;
 
+/// How long units may be due and not come before a new connection is tried.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+
 impl Session {
     /// With other intervals and tries than the usual ones.
     #[must_use]
@@ -221,6 +224,28 @@ impl Session {
             }
             None => {}
         }
+    }
+
+    /// Notes since when units are due that do not come (FileSync PR #47): not while the disk is what is waited for, nor
+    /// while the path is, which has deadlines of its own.
+    pub(super) fn watch_stall(&mut self, now: Instant) {
+        let is_due = match &self.transfer {
+            Transfer::Receiver(receiver) => {
+                receiver.is_expecting() && !receiver.is_backlogged() && self.ice.is_steady()
+            }
+            Transfer::Sender(_) | Transfer::Unpaired(_) => false,
+        };
+        if let Some(up) = &mut self.up {
+            up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
+        }
+    }
+
+    pub(super) fn stalls_at(&self) -> Option<Instant> {
+        Some(self.up.as_ref()?.due_since? + STALL_TIMEOUT)
+    }
+
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        self.stalls_at().is_some_and(|at| now >= at)
     }
 
     /// What went over the wire and is not known to be durable.

@@ -164,6 +164,11 @@ impl Joining {
             HostMessage::Relayed { room, from, payload } => {
                 self.on_relayed(room, from, &payload, now)
             }
+            HostMessage::Refused { reason: RefusalReason::UnknownMember, .. }
+                if self.session.is_some() =>
+            {
+                self.on_peer_unknown(now);
+            }
             HostMessage::Refused { room, reason } => self.on_refused(room, reason),
             HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
             HostMessage::Opened { .. }
@@ -242,7 +247,12 @@ impl Joining {
             return self.give_up();
         }
         match &self.phase {
+            // Without a host no offer leaves: that was this try.
+            Phase::Waiting(_) if !self.is_host_up && self.session.is_some() => self.plan(now),
             Phase::Waiting(_) => self.start(now),
+            Phase::Offering(_) if self.session.is_some() => {
+                self.on_link_lost("the sender is not there", now);
+            }
             // The sender is not there, or the host forgot to say so: the offer stays good.
             Phase::Offering(_) => self.ask_again(now),
             // A code allows few runs, so the same hello goes out once more; its offer was never answered.

@@ -31,6 +31,9 @@ const ANSWERER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Once ICE is back, bytes must come within this and two round trips (design §7).
 const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Taken for a round trip until one was measured: on a thin link a ping waits for a whole frame.
+const RTT_UNKNOWN: Duration = Duration::from_secs(1);
+
 /// After this SCTP sends too late to be waited for: its next tries are 15 and 31 s after the cut.
 const OUTAGE_MAX: Duration = Duration::from_secs(10);
 
@@ -104,7 +107,7 @@ impl IceRestart {
             delay: timing.ice_delay,
             phase: Phase::Steady,
             is_reachable: false,
-            rtt: Duration::ZERO,
+            rtt: RTT_UNKNOWN,
             generation: 0,
             tries: 0,
             lost_at: None,

@@ -90,7 +90,8 @@ impl Schedule {
         let lenient = used_until.checked_sub(EVIDENCE_INTERVAL * (EVIDENCE_BURST - 1));
         let after_last = self.last_try.map_or(now, |last| last + TRY_INTERVAL);
         let at = lenient.unwrap_or(now).max(now).max(after_last) + SPREAD.mul_f64(share(jitter));
-        if at >= planned {
+        // What gains nothing uses nothing up: several facts may be news of one and the same return.
+        if at + SPREAD >= planned {
             return planned;
         }
         self.evidence_until = Some(used_until + EVIDENCE_INTERVAL);

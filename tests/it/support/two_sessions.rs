@@ -4,6 +4,10 @@
 //! took the other's description. Frames of one channel keep their order but for pulse. What a process stores survives
 //! [`Pair::crash`], nothing else does.
 
+mod path;
+
+pub(crate) use path::Paths;
+
 use super::model_source::ModelSource;
 use super::model_target::ModelTarget;
 use super::random::Random;
@@ -71,7 +75,7 @@ pub(crate) struct Stored {
 }
 
 pub(crate) struct Side {
-    session: Session,
+    pub(crate) session: Session,
     member: MemberId,
     /// The code that a process without a session starts from.
     pub(crate) code: Code,
@@ -85,6 +89,10 @@ pub(crate) struct Side {
     pub(crate) epochs: Vec<u64>,
     /// When links came up and went down.
     pub(crate) downs: Vec<Instant>,
+    /// When it was told how to continue by hand.
+    pub(crate) manuals: Vec<Instant>,
+    /// When connections were started.
+    pub(crate) starts: Vec<Instant>,
     /// The process dies at this many stored pairings, before or after it is durable.
     pub(crate) dies_storing: Option<bool>,
     run: u64,
@@ -104,6 +112,9 @@ struct End {
     data_under_way: usize,
 }
 
+/// How much later than usual a message of the host reaches a side, and all after it with it.
+pub(crate) type Late = Box<dyn FnMut(usize, &HostMessage) -> Duration>;
+
 /// Changes what the host hands to a side: instead of the one message, these.
 pub(crate) type Tamper = Box<dyn FnMut(&mut Random, usize, HostMessage) -> Vec<HostMessage>>;
 
@@ -115,6 +126,8 @@ pub(crate) struct Pair {
     pub(crate) source: ModelSource,
     pub(crate) sides: Vec<Side>,
     pub(crate) tamper: Option<Tamper>,
+    pub(crate) late: Option<Late>,
+    pub(crate) paths: Paths,
     /// Everything that the host was given, as bytes.
     pub(crate) host_saw: Vec<Vec<u8>>,
     /// Descriptions and candidates that links made.
@@ -169,6 +182,8 @@ impl Pair {
             source,
             sides: Vec::new(),
             tamper: None,
+            late: None,
+            paths: Paths::default(),
             host_saw: Vec::new(),
             told: BTreeSet::new(),
             given: BTreeSet::new(),
@@ -206,6 +221,8 @@ impl Pair {
             is_code_spent: false,
             epochs: Vec::new(),
             downs: Vec::new(),
+            manuals: Vec::new(),
+            starts: Vec::new(),
             dies_storing: None,
             run: 0,
             connection: None,
@@ -587,7 +604,7 @@ impl Pair {
         }
         end.waiting.clear();
         let remote = end.remote.filter(|_| end.has_opened);
-        let is_dead = self.dead.contains(&link);
+        let is_dead = self.dead.contains(&link) || self.is_path_lost(link);
         if let Some(remote) = remote.filter(|_| is_told && !is_dead) {
             // After what was sent before it on any channel.
             let last = Channel::ALL.iter().filter_map(|channel| {
@@ -645,8 +662,13 @@ impl Pair {
         };
         for message in messages {
             let delay = self.delay(20_000);
+            let late = self.late.as_mut().map_or(Duration::ZERO, |late| late(side, &message));
             let stream = (0, connection.0, 1);
-            self.plan_in_order(stream, delay, Happening::FromHost(side, connection, message));
+            self.plan_in_order(
+                stream,
+                delay + late,
+                Happening::FromHost(side, connection, message),
+            );
         }
     }
 
@@ -702,7 +724,14 @@ impl Pair {
         if self.dead.contains(&link) || self.dead.contains(&remote) {
             return;
         }
-        let delay = self.delay(15_000);
+        if self.paths.does_lose_data && channel == Channel::Data {
+            return;
+        }
+        if self.is_path_lost(link) {
+            return self.hold(link, channel, frame);
+        }
+        let side = end.side;
+        let delay = self.delay(15_000) + self.wire_time(side, channel, frame.len());
         let happening = Happening::Frame(remote, channel, frame);
         if channel.is_ordered() {
             self.plan_in_order((1, remote, channel.stream_id() as u8), delay, happening);
@@ -719,6 +748,8 @@ impl Pair {
                     self.end_link(link, true);
                 }
                 let link = self.links.len() as u64 + 1;
+                self.paths.links += 1;
+                self.sides[side].starts.push(self.now);
                 self.links.insert(
                     link,
                     End {
@@ -787,11 +818,13 @@ impl Pair {
             }
             SessionOutput::Ask(ask) => self.fail(&format!("nobody answers {ask:?}")),
             SessionOutput::CodeOffered => self.fail("no side names a code beside its session"),
-            SessionOutput::Finished
-            | SessionOutput::RetryHost
-            | SessionOutput::SendLimit(_)
-            | SessionOutput::Prepare
-            | SessionOutput::Manual => {}
+            SessionOutput::Finished => {}
+            SessionOutput::Manual => self.sides[side].manuals.push(self.now),
+            SessionOutput::RetryHost => {
+                let run = self.sides[side].run;
+                self.plan(Duration::ZERO, Happening::HostConnect(side, run));
+            }
+            SessionOutput::SendLimit(_) | SessionOutput::Prepare => {}
             SessionOutput::Done => self.finish(side, Ending::Done),
             SessionOutput::Failed(error) => self.finish(side, Ending::Failed(error)),
         }
@@ -840,11 +873,13 @@ impl Pair {
     fn on_link_command(&mut self, side: usize, link: u64, command: LinkCommand) {
         let describe = |pair: &mut Self, sdp: String| {
             pair.told.insert(sdp.clone());
-            let candidate = format!("candidate:{link} 1 udp 1 192.0.2.{side} 9 typ srflx");
+            let ice_restart = sdp.contains("restart");
+            let round = pair.paths.restarts;
+            let candidate = format!("candidate:{link} {round} udp 1 192.0.2.{side} 9 typ srflx");
             pair.told.insert(candidate.clone());
             let candidate = Candidate { candidate, sdp_mid: None, sdp_mline_index: None };
             let events = [
-                LinkEvent::LocalDescription { sdp, ice_restart: false },
+                LinkEvent::LocalDescription { sdp, ice_restart },
                 LinkEvent::LocalCandidate(candidate),
                 LinkEvent::CandidatesEnd,
             ];
@@ -863,6 +898,13 @@ impl Pair {
                 assert_eq!(side, SENDER, "the sender always answers");
                 self.check_told(&offer);
                 let remote = number_after(&offer, "fingerprint-of-");
+                if offer.contains("restart") {
+                    assert_eq!(self.links[&link].remote, Some(remote), "of another connection");
+                    return describe(
+                        self,
+                        format!("v=0 fingerprint-of-{link} answers-{remote} restart"),
+                    );
+                }
                 self.links.get_mut(&link).expect("it was started").remote = Some(remote);
                 describe(self, format!("v=0 fingerprint-of-{link} answers-{remote} answer"));
             }
@@ -875,6 +917,9 @@ impl Pair {
                     self.seed
                 );
                 let remote = number_after(&answer, "fingerprint-of-");
+                if answer.contains("restart") {
+                    return self.restart_path(link, remote);
+                }
                 self.links.get_mut(&link).expect("it was started").remote = Some(remote);
                 self.open(link, remote);
             }
@@ -885,7 +930,12 @@ impl Pair {
                     self.fail(&format!("link {link} was given {:?} twice", candidate.candidate));
                 }
             }
-            LinkCommand::RestartIce => assert_ne!(side, SENDER, "only the receiver restarts ICE"),
+            LinkCommand::RestartIce => {
+                assert_ne!(side, SENDER, "only the receiver restarts ICE");
+                self.paths.restarts += 1;
+                let restarts = self.paths.restarts;
+                describe(self, format!("v=0 fingerprint-of-{link} restart {restarts}"));
+            }
             LinkCommand::Close | LinkCommand::CloseNow => self.end_link(link, true),
         }
     }

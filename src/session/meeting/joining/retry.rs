@@ -16,8 +16,8 @@ impl Joining {
 
     /// Whether host and sender are there; that they have come is reason to try at once.
     pub fn set_reachable(&mut self, is_reachable: bool, now: Instant) {
-        let has_come = is_reachable && !std::mem::replace(&mut self.is_reachable, is_reachable);
-        if has_come {
+        let was_reachable = std::mem::replace(&mut self.is_reachable, is_reachable);
+        if is_reachable && !was_reachable {
             self.handle_evidence(now);
         }
     }
@@ -52,6 +52,14 @@ impl Joining {
             self.outputs.push_back(MeetingOutput::Manual);
         }
         self.phase = Phase::Waiting(Some(plan.at));
+    }
+
+    /// The host says that the sender is not there: the hello went nowhere, and nobody will answer it.
+    pub(super) fn on_peer_unknown(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Greeted(_)) {
+            self.deposit = None;
+            self.on_link_lost("the sender is not there", now);
+        }
     }
 
     pub(super) fn on_stale_answer(&mut self, from: MemberId) {

@@ -15,6 +15,7 @@ impl World {
         let now = Instant::now();
         let mut ice = IceRestart::new(is_offerer, &Timing::default());
         ice.set_reachable(true, now);
+        ice.set_rtt(Duration::ZERO);
         Self { ice, start: now, now }
     }
 

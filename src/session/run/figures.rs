@@ -1,0 +1,42 @@
+//! Figures: what a person is shown of the progress, and what the machine is told of the link.
+
+use super::{RoleActions, Runner};
+use crate::event::Event;
+use crate::wire::Channel;
+use std::time::Instant;
+
+impl<R: RoleActions> Runner<R> {
+    /// Tells the machine how fast the data channel delivers.
+    pub(super) fn measure(&mut self, now: Instant) {
+        if let Some(connection) = &self.connection
+            && self.around.source.is_some()
+        {
+            let progress = connection.handle.progress(Channel::Data);
+            let is_busy = progress.accepted > progress.acknowledged;
+            self.session.handle_delivery(progress.acknowledged, is_busy, now);
+        }
+    }
+
+    pub(super) async fn tell_progress(&mut self, now: Instant) {
+        let progress = self.session.progress();
+        let rate_bps = self.pace.sample(progress.wire_bytes, now);
+        if !self.session.is_up()
+            || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes)
+        {
+            return;
+        }
+        self.last_progress = progress.bytes;
+        let left = progress.totals.bytes.saturating_sub(progress.bytes);
+        let event = Event::Progress {
+            bytes: progress.bytes,
+            total_bytes: progress.totals.bytes,
+            files: progress.files,
+            total_files: progress.totals.files,
+            rate_bps,
+            eta_s: (rate_bps > 0 && progress.is_complete).then(|| left / rate_bps),
+            rtt_ms: self.session.rtt().map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3),
+            stripes: 1,
+        };
+        self.around.ui.emit(event).await;
+    }
+}
