@@ -3,7 +3,8 @@
 //! Small here; `benches/resume` runs the same with 20 GiB and with a million files.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,13 +24,18 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// No two pages of it are the same, and none is empty: a hole would be neither written nor read.
+/// Between two pages that are not empty: less than what the receiver leaves out, so that it writes all of it, while the
+/// source needs an eighth of the disk.
+const PAGE_INTERVAL: u64 = 32 << 10;
+
+/// A sparse file of which no two pages with content are the same.
 fn pattern(path: &Path, mebibytes: u64) {
-    let mut file = File::create_new(path).unwrap();
-    let mut block = Random::new(mebibytes).bytes(MIB as usize);
-    for index in 0..mebibytes {
-        block.chunks_mut(4096).for_each(|page| page[..8].copy_from_slice(&index.to_le_bytes()));
-        file.write_all(&block).unwrap();
+    let file = File::create_new(path).unwrap();
+    file.set_len(mebibytes * MIB).unwrap();
+    let mut page = Random::new(mebibytes).bytes(4096);
+    for offset in (0..mebibytes * MIB).step_by(PAGE_INTERVAL as usize) {
+        page[..8].copy_from_slice(&offset.to_le_bytes());
+        file.write_all_at(&page, offset).unwrap();
     }
 }
 
@@ -141,7 +147,8 @@ fn a_receiver_killed_at_two_thirds_reads_nothing_back() {
 fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let files = number("REJOIN_TEST_RESUME_FILES", 10_000);
     // Few of them must be larger, or they are over before they can be cut.
-    let content = |number: u64| format!("{number}\n").repeat(if files > 100_000 { 8 } else { 800 });
+    let (lines, percent) = if files > 100_000 { (8, 50) } else { (2_400, 30) };
+    let content = |number: u64| format!("{number}\n").repeat(lines);
     let pair = Pair::new();
     let tree = pair.path("tree");
     for number in 0..files {
@@ -153,7 +160,7 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     }
     let mut sender = send(&pair, "tree");
     let begun = Instant::now();
-    kill_at(receive(&pair, "first"), "files", 50);
+    kill_at(receive(&pair, "first"), "files", percent);
     let took = begun.elapsed();
     let started = Instant::now();
     let mut receiver = receive(&pair, "second");
@@ -170,14 +177,14 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let request = request_bytes(&pair.path("second.err"));
     let done = receiver.wait_for("done", PATIENCE).unwrap();
     eprintln!(
-        "{files} files, killed at 50 % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, more than \
+        "{files} files, killed at {percent} % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, more than \
          before after {resumed:.3?}; {kept} bytes kept, {} fetched of {}; whole run: {} ms",
         done["wire_bytes"], done["bytes"], done["elapsed_ms"],
     );
     assert!(request < 1_000_000, "{request} bytes");
     assert!(kept > 0, "{session}");
     let fetched = done["wire_bytes"].as_u64().unwrap();
-    assert!(fetched <= done["bytes"].as_u64().unwrap() * 6 / 10, "{done}");
+    assert!(0 < fetched && fetched <= done["bytes"].as_u64().unwrap() * 8 / 10, "{done}");
     for number in (0..files).step_by(97).chain([files - 1]) {
         let name = format!("target/tree/directory-{:04}/file-{number}", number / 1_000);
         assert_eq!(fs::read_to_string(pair.path(&name)).unwrap(), content(number));
