@@ -138,6 +138,14 @@ fn collect(directory: &Path, files: &mut Vec<File>) {
     }
 }
 
+/// Files whose code has this text, from the repository's root.
+pub(crate) fn files_that_say(text: &str) -> Vec<String> {
+    let has_text = |file: &File| std::fs::read_to_string(&file.path).unwrap().contains(text);
+    let root = crate::root();
+    let shown = |file: File| file.path.strip_prefix(root).unwrap().display().to_string();
+    files().into_iter().filter(has_text).map(shown).collect()
+}
+
 fn is_test(path: &Path) -> bool {
     let stem = path.file_stem().unwrap().to_str().unwrap();
     let is_below_tests = path.parent().is_some_and(|parent| parent.ends_with("tests"));

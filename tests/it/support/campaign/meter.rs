@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// A figure of a sample, by its name.
+type Figure = (&'static str, fn(&Sample) -> f64);
+
 /// One look at a process.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -79,7 +82,7 @@ pub(crate) struct Trend {
 impl Usage {
     /// Name of process and figure, and how it goes.
     pub(crate) fn trends(&self) -> Vec<(&'static str, &'static str, Trend)> {
-        let figures: [(&str, fn(&Sample) -> f64); 3] = [
+        let figures: [Figure; 3] = [
             ("KiB of memory", |sample| sample.memory_kib),
             ("open files", |sample| sample.files),
             ("threads", |sample| sample.threads),
