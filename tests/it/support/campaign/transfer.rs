@@ -376,7 +376,27 @@ impl<'a> Transfer<'a> {
             .map(|entry| entry.unwrap().file_name())
             .filter(|name| name != "tree")
             .collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
+        if !left.is_empty() {
+            return Err(format!("left behind: {left:?}"));
+        }
+        let processes = self.processes();
+        let hosts = usize::from(self.host.is_some());
+        if processes == hosts {
+            Ok(())
+        } else {
+            Err(format!("{processes} processes are left, {hosts} of them a host"))
+        }
+    }
+
+    /// How many processes run in this home.
+    fn processes(&self) -> usize {
+        let home = format!("HOME={}", self.pair.home.path().display()).into_bytes();
+        let is_ours =
+            |environment: &Vec<u8>| environment.split(|byte| *byte == 0).any(|e| e == home);
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        // Those of other users, and those that end meanwhile, cannot be read.
+        let environments = entries.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        environments.filter(is_ours).count()
     }
 
     fn is_right(&self) -> bool {
