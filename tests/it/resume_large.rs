@@ -18,19 +18,24 @@ const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// What a start reads that has nothing to do with content: the program, the configuration.
-const START_BYTES: u64 = 4 * MIB;
+const START_BYTES: u64 = MIB;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// Every MiB of it is another one, and little of it is on the disk.
+/// Between two pages that are not empty: less than what the receiver leaves out, so that it writes all of it, while the
+/// source needs an eighth of the disk.
+const PAGE_INTERVAL: u64 = 32 << 10;
+
+/// A sparse file of which no two pages with content are the same.
 fn pattern(path: &Path, mebibytes: u64) {
     let file = File::create_new(path).unwrap();
     file.set_len(mebibytes * MIB).unwrap();
-    let mut random = Random::new(mebibytes);
-    for index in 0..mebibytes {
-        file.write_all_at(&random.bytes(4096), index * MIB).unwrap();
+    let mut page = Random::new(mebibytes).bytes(4096);
+    for offset in (0..mebibytes * MIB).step_by(PAGE_INTERVAL as usize) {
+        page[..8].copy_from_slice(&offset.to_le_bytes());
+        file.write_all_at(&page, offset).unwrap();
     }
 }
 
@@ -85,7 +90,8 @@ fn first_unit(receiver: &mut Process) -> (Traffic, Traffic, Duration) {
     let deadline = Instant::now() + PATIENCE;
     let mut linked: Option<(Instant, Traffic)> = None;
     loop {
-        let traffic = receiver.traffic().expect("it ended too early");
+        assert!(receiver.ended().is_none(), "it ended before it wrote anything");
+        let Some(traffic) = receiver.traffic() else { continue };
         match (linked, moment(receiver, is_link_up)) {
             (None, Some(at)) => linked = Some((at, traffic)),
             (Some((at, before)), _) if traffic.written >= before.written + MIB / 2 => {
@@ -113,27 +119,36 @@ fn a_receiver_killed_at_two_thirds_reads_nothing_back() {
     let from_start = started.elapsed();
     let session = receiver.wait_for("session", PATIENCE).unwrap();
     let kept = session["kept_bytes"].as_u64().unwrap();
-    assert!(receiver.wait(PATIENCE).is_some_and(|status| status.success()));
-    assert!(sender.wait(PATIENCE).is_some_and(|status| status.success()));
-    let done = receiver.wait_for("done", PATIENCE).unwrap();
     eprintln!(
         "{mebibytes} MiB, killed at 68 % after {took:.1?}, {} MiB kept: first new unit {after:.3?} after the link opened, \
-         {from_start:.3?} after the start; read by then: {} kB, when the link opened: {} kB; fetched: {} MiB; whole run: {} ms",
+         {from_start:.3?} after the start; read by then: {} kB, when the link opened: {} kB",
         kept / MIB,
         first.read / 1000,
         linked.read / 1000,
-        done["wire_bytes"].as_u64().unwrap() / MIB,
-        done["elapsed_ms"],
     );
     assert!(kept >= mebibytes * MIB / 2, "{session}");
     // The journal has about a hundred bytes for each unit.
     assert!(first.read < START_BYTES + kept / 4096, "{first:?} of {kept}");
+    if number("REJOIN_TEST_RESUME_FINISH", 1) == 0 {
+        return;
+    }
+    assert!(receiver.wait(PATIENCE).is_some_and(|status| status.success()));
+    assert!(sender.wait(PATIENCE).is_some_and(|status| status.success()));
+    let done = receiver.wait_for("done", PATIENCE).unwrap();
+    eprintln!(
+        "fetched {} MiB in {} ms",
+        done["wire_bytes"].as_u64().unwrap() / MIB,
+        done["elapsed_ms"]
+    );
     assert_same_content(&pair.path("large"), &pair.path("target/large"));
 }
 
 #[test]
 fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let files = number("REJOIN_TEST_RESUME_FILES", 10_000);
+    // Few of them must be larger, or they are over before they can be cut.
+    let (lines, percent) = if files > 100_000 { (8, 50) } else { (2_400, 30) };
+    let content = |number: u64| format!("{number}\n").repeat(lines);
     let pair = Pair::new();
     let tree = pair.path("tree");
     for number in 0..files {
@@ -141,12 +156,11 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
         if number % 1_000 == 0 {
             fs::create_dir_all(&directory).unwrap();
         }
-        fs::write(directory.join(format!("file-{number}")), format!("{number}\n").repeat(8))
-            .unwrap();
+        fs::write(directory.join(format!("file-{number}")), content(number)).unwrap();
     }
     let mut sender = send(&pair, "tree");
     let begun = Instant::now();
-    kill_at(receive(&pair, "first"), "files", 50);
+    kill_at(receive(&pair, "first"), "files", percent);
     let took = begun.elapsed();
     let started = Instant::now();
     let mut receiver = receive(&pair, "second");
@@ -163,17 +177,17 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let request = request_bytes(&pair.path("second.err"));
     let done = receiver.wait_for("done", PATIENCE).unwrap();
     eprintln!(
-        "{files} files, killed at 50 % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, more than \
+        "{files} files, killed at {percent} % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, more than \
          before after {resumed:.3?}; {kept} bytes kept, {} fetched of {}; whole run: {} ms",
         done["wire_bytes"], done["bytes"], done["elapsed_ms"],
     );
     assert!(request < 1_000_000, "{request} bytes");
     assert!(kept > 0, "{session}");
     let fetched = done["wire_bytes"].as_u64().unwrap();
-    assert!(fetched <= done["bytes"].as_u64().unwrap() * 6 / 10, "{done}");
+    assert!(0 < fetched && fetched <= done["bytes"].as_u64().unwrap() * 8 / 10, "{done}");
     for number in (0..files).step_by(97).chain([files - 1]) {
         let name = format!("target/tree/directory-{:04}/file-{number}", number / 1_000);
-        assert_eq!(fs::read_to_string(pair.path(&name)).unwrap(), format!("{number}\n").repeat(8));
+        assert_eq!(fs::read_to_string(pair.path(&name)).unwrap(), content(number));
     }
 }
 
