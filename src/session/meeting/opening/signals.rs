@@ -111,6 +111,7 @@ mod tests {
             name: String::new(),
             code: None,
             is_code_fixed: false,
+            is_confirmed: true,
             secret: None,
         }
     }
