@@ -510,9 +510,14 @@ impl Session {
             return;
         }
         match message.encode() {
-            Ok(frames) => self
-                .outputs
-                .extend(frames.into_iter().map(|frame| SessionOutput::Send(channel, frame))),
+            Ok(frames) => {
+                if matches!(message, Message::RecoveryRequest(_)) {
+                    let bytes: usize = frames.iter().map(Bytes::len).sum();
+                    tracing::debug!(target: "rejoin::recovery", bytes, "recovery request");
+                }
+                let frames = frames.into_iter();
+                self.outputs.extend(frames.map(|frame| SessionOutput::Send(channel, frame)));
+            }
             Err(error) => self.fail(Error::new(ErrorKind::Failure, error.to_string())),
         }
     }

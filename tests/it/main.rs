@@ -26,6 +26,7 @@ mod kill;
 mod meeting;
 mod policy;
 mod recovery;
+mod resume_large;
 mod sessions;
 mod simulation;
 mod store_crash;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::super::pair::{CODE, Pair};
+use super::super::process::{LOOK_INTERVAL, Process};
 use super::super::random::Random;
 use super::super::tree::describe;
 use super::Settings;
 use super::faults::Kind;
-use super::process::{LOOK_INTERVAL, Process};
 use super::proxy::{Mode, Proxy};
 use super::timeline::{Pace, View};
 
@@ -25,13 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// One drop and what came of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Drop {
-    pub(crate) seed: u64,
     pub(crate) kind: Kind,
     /// From the fault to the moment at which network and processes were there again.
     pub(crate) outage: Duration,
     /// From that moment until the transfer was back; none: it needed a person.
     pub(crate) back: Option<Duration>,
-    /// What the sender handed to its connections before, and what was still missing.
+    /// What was still missing.
     pub(crate) missing: u64,
 }
 
@@ -79,8 +78,7 @@ impl<'a> Transfer<'a> {
     pub(crate) fn new(settings: &'a Settings, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let pair = Pair::new();
-        let rate = MIB << random.below(settings.rate_mib_max.ilog2().into());
-        let rate = rate.max(MIB);
+        let rate = MIB << random.below(u64::from(settings.rate_mib_max.ilog2()) + 1);
         fs::create_dir(pair.path("logs")).unwrap();
         fs::create_dir(pair.path("tree")).unwrap();
         let large = rate * (15 + random.below(20)) + random.below(MIB);
@@ -174,7 +172,7 @@ impl<'a> Transfer<'a> {
             return Err(format!("{kind:?}: wrong bytes under the final name"));
         }
         let back = self.wait_until_settled(mended);
-        let drop = Drop { seed: self.seed, kind, outage: mended - start, back, missing };
+        let drop = Drop { kind, outage: mended - start, back, missing };
         self.outcome.drops.push(drop);
         if back.is_some() {
             return Ok(());
@@ -277,7 +275,11 @@ impl<'a> Transfer<'a> {
             let has_ended = receiver.ended();
             let view = receiver.look(|events| View::new(events, since, floor, &pace));
             self.bytes = self.bytes.max(view.bytes);
-            if view.is_settled(&pace) || has_ended.is_some_and(|status| status.success()) {
+            if has_ended.is_some_and(|status| status.success()) {
+                // It may have got through while its host was away.
+                return Some(view.back(since).unwrap_or(Duration::ZERO));
+            }
+            if view.is_settled(&pace) {
                 return view.back(since);
             }
             let sender = self.sender.as_mut().unwrap().ended();
