@@ -443,6 +443,8 @@ impl Session {
         self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
         self.set_state(LinkState::Connected, "");
+        // The round trip is known before it is needed.
+        self.ping(now);
         let lost_at = self.lost_at.take();
         self.alone_since = None;
         match &mut self.transfer {
