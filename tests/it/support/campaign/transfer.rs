@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ const MIB: u64 = 1 << 20;
 
 /// Until a transfer begins, and until it ends after its last drop, beyond the time that its bytes take.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What is slower is worth a look at the logs.
+const SLOW: Duration = Duration::from_secs(8);
 
 /// One drop and what came of it.
 #[derive(Clone, Debug)]
@@ -217,7 +220,10 @@ impl<'a> Transfer<'a> {
         let back = self.wait_until_settled(mended);
         let drop = Drop { kind, outage: mended - start, back, missing };
         self.outcome.drops.push(drop);
-        if back.is_some() {
+        if let Some(back) = back {
+            if back > SLOW {
+                self.outcome.odd.push(format!("{kind:?} took {:.1} s", back.as_secs_f64()));
+            }
             return Ok(());
         }
         // Now a person comes, who runs both commands again.
@@ -416,6 +422,10 @@ impl<'a> Transfer<'a> {
         drop(free);
         let (for_sender, for_receiver) = (Proxy::start(port), Proxy::start(port));
         let process = self.host_process(port);
+        // A transfer that begins finds its host; only later on is it looked for.
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(LOOK_INTERVAL);
+        }
         self.host = Some(Host { port, process, for_sender, for_receiver });
     }
 
@@ -463,7 +473,7 @@ impl<'a> Transfer<'a> {
         Process::start(command, &self.pair.path("logs"), &format!("{name}-{:02}", self.starts))
     }
 
-    /// For whoever looks into it.
+    /// For whoever looks into it; the drops are marked by their order in the report.
     fn keep_logs(&mut self) {
         let kept = self.settings.logs.join(self.seed.to_string());
         fs::create_dir_all(&kept).unwrap();
