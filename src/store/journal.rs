@@ -411,6 +411,11 @@ impl Claims {
             part_values,
             unpublished: self.small.iter().map(|(&entry, &(_, file))| (entry, file)).collect(),
             complete: self.complete.keys().copied().collect(),
+            roots: self
+                .complete
+                .iter()
+                .filter_map(|(&entry, &(_, root))| Some((entry, root?)))
+                .collect(),
             kept_bytes: part_bytes + small_bytes + complete_bytes,
             is_finished: self.is_finished,
         }

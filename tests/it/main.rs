@@ -14,6 +14,7 @@ mod architecture;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod campaign;
 mod cli;
+mod completed;
 mod conflict;
 mod demo_run;
 mod documents;

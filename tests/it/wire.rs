@@ -73,6 +73,9 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::Ping { number: 17 },
         Message::Pong { number: u64::MAX },
         Message::Bye { reason: ByeReason::NoSession, text: "over".to_owned() },
+        Message::ExpandBuckets { buckets: vec![0, 19] },
+        Message::BucketEntries { bucket: 20, files: vec![(81_920, [21; 32]), (81_923, [22; 32])] },
+        Message::Contradict { page: 23, files: vec![(24, [25; 32])] },
     ];
     let mut named: Vec<_> = all.into_iter().map(|message| (name_of(&message), message)).collect();
     let head = UnitHead::Pack { files: vec![(1, packed), (2, packed)] };
@@ -98,6 +101,9 @@ const fn name_of(message: &Message) -> &'static str {
         Message::Ping { .. } => "ping",
         Message::Pong { .. } => "pong",
         Message::Bye { .. } => "bye",
+        Message::ExpandBuckets { .. } => "expand-buckets",
+        Message::BucketEntries { .. } => "bucket-entries",
+        Message::Contradict { .. } => "contradict",
     }
 }
 
@@ -426,6 +432,12 @@ fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(unit, unwanted)| Message::Resend { unit, unwanted }),
         any_ranges().prop_map(|units| Message::Ack { units }),
         ".{0,200}".prop_map(|text| Message::Bye { reason: ByeReason::Disk, text }),
+        prop::collection::vec(any::<u64>(), 0..=8)
+            .prop_map(|buckets| Message::ExpandBuckets { buckets }),
+        (any::<u64>(), prop::collection::vec(any::<(u64, [u8; 32])>(), 0..=4_096))
+            .prop_map(|(bucket, files)| Message::BucketEntries { bucket, files }),
+        (any::<u64>(), prop::collection::vec(any::<(u64, [u8; 32])>(), 0..200))
+            .prop_map(|(page, files)| Message::Contradict { page, files }),
     ]
 }
 

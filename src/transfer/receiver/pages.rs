@@ -7,7 +7,7 @@ use crate::transfer::disk::{
     Wanted, WantedKind,
 };
 use crate::transfer::layout::{Layout, Segment};
-use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page, Verdict};
+use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, Verdict};
 use crate::transfer::message::{Message, WireRanges};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
@@ -65,6 +65,32 @@ impl PageState {
         self.is_wanted() && !self.open.is_empty()
     }
 
+    /// A page that was settled before.
+    pub(super) const fn settled(page: Page, verdicts: Vec<Verdict>, layout: Layout) -> Self {
+        Self {
+            page,
+            verdicts,
+            layout,
+            phase: Phase::Decided,
+            is_kept: true,
+            owes_want: false,
+            open: BTreeSet::new(),
+            unwanted: Ranges::new(),
+        }
+    }
+
+    /// An entry is not settled any more; its bytes.
+    pub(super) fn reopen(&mut self, entry: EntryIndex) -> u64 {
+        self.open.insert(entry);
+        self.entry(entry).map_or(0, content_bytes)
+    }
+
+    /// What to look for in the target.
+    pub(super) fn wanted(&self, entry: EntryIndex, paths: &DirectoryTable) -> Option<Wanted> {
+        let content = self.entry(entry)?;
+        Some(Wanted { entry, path: paths.path(content)?, kind: wanted_kind(content) })
+    }
+
     /// Files and symlinks that shall not be sent any more.
     pub(super) fn resolved(&self) -> impl Iterator<Item = EntryIndex> + '_ {
         self.page.iter().map(|(index, _)| index).filter(|index| !self.open.contains(index))
@@ -100,6 +126,8 @@ impl Receiver {
             self.take_page(encoded, true);
             self.load_next_page();
             self.recover();
+        } else {
+            self.on_reloaded_page(number, encoded);
         }
     }
 
@@ -128,6 +156,7 @@ impl Receiver {
             }
         };
         let layout = Layout::new(&page, &verdicts, self.next_unit);
+        self.completion.add_page(&page, &verdicts, self.next_unit);
         self.next_unit = layout.end_unit;
         self.chain = self.chain.extend(encoded);
         self.pages += 1;
@@ -204,6 +233,9 @@ impl Receiver {
         let Some(state) = self.window.get_mut(&number) else {
             return;
         };
+        if state.phase == Phase::Decided {
+            return self.on_contradicted_surveyed(number, existing);
+        }
         let mut directories = Vec::new();
         let mut blocked = Vec::new();
         for (entry, found) in &existing {
@@ -526,7 +558,8 @@ impl Receiver {
     /// Lets a page go whose every entry is settled.
     pub(super) fn settle_page(&mut self, number: u64) {
         let is_settled = |state: &PageState| state.is_wanted() && state.open.is_empty();
-        if self.window.get(&number).is_some_and(is_settled) {
+        let is_looked_at = self.completion.is_contradicted(number);
+        if !is_looked_at && self.window.get(&number).is_some_and(is_settled) {
             self.window.remove(&number);
         }
     }

@@ -29,12 +29,6 @@ pub(super) struct Recovery {
 }
 
 impl Plan {
-    /// A unit is not there after all; of its files all but `unwanted` shall be sent.
-    pub(super) fn miss(&mut self, unit: u64, unwanted: &Ranges) {
-        self.units.remove(unit);
-        unwanted.as_slice().iter().for_each(|range| self.unwanted.insert_range(range.clone()));
-    }
-
     /// The request's sets; `None` where one is not a set.
     pub(super) fn from_request(request: &RecoveryRequest) -> Option<Recovery> {
         Some(Recovery {

@@ -1,0 +1,223 @@
+//! What is complete at the receiver is compared with what the sender has: only what differs is sent again.
+
+use crate::support::model_source::{ModelSource, Node, Tree, random_tree};
+use crate::support::random::Random;
+use crate::support::sim::{Ending, SESSION, Sim};
+use rejoin::transfer::UNIT_BYTES;
+use rejoin::transfer::disk::OnConflict;
+use rejoin::transfer::message::Message;
+use rejoin::transfer::receiver::ReceiverConfig;
+use std::time::Duration;
+
+fn accept_all() -> ReceiverConfig {
+    ReceiverConfig {
+        on_conflict: Some(OnConflict::Fail),
+        is_accepted: true,
+        bytes_max: u64::MAX,
+        files_max: u64::MAX,
+    }
+}
+
+fn check_done(sim: &Sim, what: &str) {
+    assert_eq!(sim.sender_end, Some(Ending::Done), "{what}");
+    assert_eq!(sim.receiver_end, Some(Ending::Done), "{what}");
+    assert!(sim.target.tree == sim.source.tree, "{what}: trees differ");
+    let totals = sim.source.totals;
+    for progress in [sim.sender.progress(), sim.receiver.progress()] {
+        assert_eq!((progress.bytes, progress.files), (totals.bytes, totals.files), "{what}");
+    }
+}
+
+/// 40 small files, and 3 of three units, on pages of `page_entries`.
+fn sim(page_entries: usize) -> Sim {
+    let mut tree = Tree::new();
+    let mut random = Random::new(1);
+    for index in 0..40 {
+        tree.insert(format!("file-{index:02}").into_bytes(), Node::File(random.bytes(60_000)));
+    }
+    for index in 0..3 {
+        let bytes = 2 * UNIT_BYTES as usize + 5;
+        tree.insert(format!("large-{index}").into_bytes(), Node::File(random.bytes(bytes)));
+    }
+    Sim::new(1, ModelSource::new(tree, SESSION, page_entries), accept_all())
+}
+
+/// Runs until `files` files have their names, then kills the receiver.
+fn interrupt(sim: &mut Sim, files: usize) {
+    sim.connect_after(Duration::from_millis(1));
+    while sim.target.tree.len() < files {
+        assert!(sim.step());
+    }
+    assert!(!sim.is_over());
+    sim.crash_receiver();
+    sim.heard_by_receiver.clear();
+    sim.heard_by_sender.clear();
+    sim.units_sent.clear();
+}
+
+fn contradicted(sim: &Sim) -> Vec<u64> {
+    let files = sim.heard_by_receiver.iter().filter_map(|message| match message {
+        Message::Contradict { files, .. } => Some(files.iter().map(|(entry, _)| *entry)),
+        _ => None,
+    });
+    files.flatten().collect()
+}
+
+fn expanded(sim: &Sim) -> usize {
+    let is_expanded = |message: &&Message| matches!(message, Message::BucketEntries { .. });
+    sim.heard_by_sender.iter().filter(is_expanded).count()
+}
+
+/// Which files were sent, however often.
+fn files_sent(sim: &Sim) -> Vec<u64> {
+    use rejoin::transfer::message::UnitHead;
+    let mut sent = Vec::new();
+    for message in &sim.heard_by_receiver {
+        match message {
+            Message::Unit { head: UnitHead::Part { entry, .. }, .. } => sent.push(*entry),
+            Message::Unit { head: UnitHead::Pack { files }, .. } => {
+                sent.extend(files.iter().map(|(entry, _)| *entry));
+            }
+            _ => {}
+        }
+    }
+    sent
+}
+
+/// A wrong root of a complete file, small or large, whatever its page's other files are at: that file, once more.
+#[test]
+fn a_file_whose_recorded_root_is_wrong_is_sent_again_and_nothing_else() {
+    for page_entries in [1, 3, 7, 100] {
+        for entry in [0, 2, 16, 39, 40, 41] {
+            let what = format!("entry {entry}, pages of {page_entries}");
+            let mut sim = sim(page_entries);
+            interrupt(&mut sim, 42);
+            let there = sim.target.tree.len() as u64;
+            sim.target.record_wrongly(entry);
+            sim.crash_receiver();
+            sim.connect_after(Duration::from_millis(1));
+            sim.run(200_000);
+            check_done(&sim, &what);
+            assert_eq!(contradicted(&sim), [entry], "{what}");
+            let mut sent = files_sent(&sim);
+            sent.dedup();
+            let missing: Vec<u64> = (there..43).collect();
+            assert_eq!(sent.iter().filter(|of| **of == entry).count(), 1, "{what}: {sent:?}");
+            sent.retain(|of| *of != entry);
+            assert_eq!(sent, missing, "{what}");
+            assert!(sim.target.wrong.is_empty());
+        }
+    }
+}
+
+/// A sender that lost what it knew takes the receiver's word where its files are what they were.
+#[test]
+fn a_sender_without_values_takes_those_of_the_receiver() {
+    let mut sim = sim(7);
+    interrupt(&mut sim, 42);
+    let roots = sim.source.roots.clone();
+    sim.crash_sender(true);
+    sim.source.changed.push(b"file-03".to_vec());
+    sim.connect_after(Duration::from_millis(1));
+    sim.run(200_000);
+    check_done(&sim, "taken");
+    assert_eq!(files_sent(&sim).iter().filter(|entry| **entry < 42).count(), 0);
+    assert_eq!(expanded(&sim), 1);
+    assert!(contradicted(&sim).is_empty());
+    for entry in 0..42 {
+        let expected = if entry == 3 { None } else { roots.get(&entry) };
+        assert_eq!(sim.source.roots.get(&entry), expected, "entry {entry}");
+    }
+}
+
+/// Nothing is expanded where both are of one mind: neither on the first link nor after a drop.
+#[test]
+fn digests_that_agree_cost_nothing_more() {
+    let mut sim = sim(7);
+    interrupt(&mut sim, 42);
+    // The sender knows more roots than the receiver has files, where it was cut within a unit.
+    let there = sim.target.tree.len() as u64;
+    sim.source.roots.retain(|entry, _| *entry < there);
+    sim.connect_after(Duration::from_millis(1));
+    sim.run(200_000);
+    check_done(&sim, "agreed");
+    assert_eq!(expanded(&sim), 0);
+    assert!(!sim.requests.last().unwrap().digests.is_empty());
+}
+
+/// Any crash, any drop, any wrong record, at random moments.
+#[test]
+fn wrong_records_never_survive() {
+    let mut found = 0;
+    for seed in 0..120 {
+        let mut random = Random::new(seed ^ 0xd16e57);
+        let tree = random_tree(&mut random, 50, 2);
+        let source = ModelSource::new(tree, SESSION, 1 + random.below(30) as usize);
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        for _ in 0..1 + random.below(6) {
+            // Files get their names at barriers, a second apart or at the end: some phases are to see one.
+            for _ in 0..random.below(2_000) {
+                if sim.is_over() || !sim.step() {
+                    break;
+                }
+            }
+            if sim.sender_end.is_some() || sim.receiver_end.is_some() || sim.target.is_finished() {
+                break;
+            }
+            for entry in 0..60 {
+                // What the sender does not know either is taken as it is.
+                if random.chance(10) && sim.source.roots.contains_key(&entry) {
+                    sim.target.record_wrongly(entry);
+                }
+            }
+            sim.crash_receiver();
+            if random.chance(30) {
+                sim.crash_sender(false);
+            }
+            sim.connect_after(Duration::from_millis(1 + random.below(50)));
+        }
+        if sim.sender_end.is_some() || sim.receiver_end.is_some() || sim.target.is_finished() {
+            continue;
+        }
+        sim.run(400_000);
+        let what = format!("seed {seed}");
+        assert_eq!(sim.sender_end, Some(Ending::Done), "{what}");
+        assert_eq!(sim.receiver_end, Some(Ending::Done), "{what}");
+        assert!(sim.target.tree == sim.source.tree, "{what}: trees differ");
+        assert!(sim.target.wrong.is_empty(), "{what}: {:?}", sim.target.wrong);
+        found += contradicted(&sim).len();
+    }
+    assert!(found > 20, "only {found} files were ever contradicted");
+}
+
+/// A drop at 0, 50 and 99 % (F-45): what was complete then is not sent again.
+#[test]
+fn drops_at_any_share_keep_what_is_complete() {
+    for share in [0, 50, 99] {
+        let mut tree = Tree::new();
+        let mut random = Random::new(1);
+        for index in 0..100 {
+            let bytes = UNIT_BYTES as usize;
+            tree.insert(format!("file-{index:02}").into_bytes(), Node::File(random.bytes(bytes)));
+        }
+        let source = ModelSource::new(tree, SESSION, 30);
+        let mut sim = Sim::new(share, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        while sim.target.writes < share {
+            assert!(sim.step());
+        }
+        sim.cut();
+        while (sim.target.tree.len() as u64) < share {
+            assert!(sim.step());
+        }
+        let there = sim.target.tree.len() as u64;
+        assert_eq!(there, share);
+        sim.units_sent.clear();
+        sim.connect_after(Duration::from_millis(5));
+        sim.run(200_000);
+        check_done(&sim, &format!("{share} %"));
+        assert_eq!(sim.units_sent, (there..100).collect::<Vec<_>>());
+        assert!(contradicted(&sim).is_empty());
+    }
+}
