@@ -481,7 +481,9 @@ pub struct TargetState {
     pub unpublished: Vec<(EntryIndex, PackedFile)>,
     /// Entries with their final name.
     pub complete: Ranges,
-    /// Of those, the files with their roots, in order.
+    /// Of those, the ones whose final name is not the one that they were to have ([`OnConflict::Rename`]).
+    pub renamed: Ranges,
+    /// Of the complete ones, the files with their roots, in order.
     pub roots: Vec<(EntryIndex, Value)>,
     /// Bytes of the trusted units and complete files.
     pub kept_bytes: u64,

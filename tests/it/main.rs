@@ -24,6 +24,7 @@ mod hostile;
 mod kill;
 mod meeting;
 mod policy;
+mod rot;
 mod sessions;
 mod simulation;
 mod store_crash;

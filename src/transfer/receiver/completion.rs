@@ -3,7 +3,7 @@
 //! A contradicted file stays complete in the journal until it is published again: a crash in between changes nothing,
 //! and the next link finds the difference again.
 
-use super::pages::PageState;
+use super::pages::{PageState, content_bytes};
 use super::{LinkPhase, Receiver};
 use crate::event::FileStatus;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
@@ -253,6 +253,26 @@ impl Receiver {
         self.progress.bytes = self.progress.bytes.saturating_sub(state.reopen(entry));
         self.progress.files = self.progress.files.saturating_sub(1);
         true
+    }
+
+    /// Whether a complete file is looked at when its page is loaded: until everything is finished, the user may have
+    /// changed or removed it between two runs (D-10).
+    pub(super) fn is_looked_after(&self, entry: EntryIndex) -> bool {
+        !self.is_finished && self.complete.contains(entry) && !self.kept.renamed.contains(entry)
+    }
+
+    /// A complete entry is not what it was, or not there: it is as if it had never come.
+    pub(super) fn lose(&mut self, number: u64, entry: EntryIndex) {
+        if !self.reopen(number, entry) {
+            return;
+        }
+        let state = self.window.get(&number);
+        let units =
+            state.and_then(|state| state.layout.segment_of(entry)).map_or(0..0, Segment::units);
+        let bytes = state.and_then(|state| state.entry(entry)).map_or(0, content_bytes);
+        self.progress.kept_bytes = self.progress.kept_bytes.saturating_sub(bytes);
+        units.clone().for_each(|unit| self.units.remove(unit));
+        self.disk(TargetRequest::Discard { entry, units });
     }
 
     fn fetch_again(&mut self, number: u64, entry: EntryIndex, root: Value) {

@@ -209,7 +209,9 @@ impl Receiver {
         };
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
-            let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
+            let is_open = content.kind == EntryKind::Directory
+                || state.open.contains(&entry)
+                || (is_kept && self.is_looked_after(entry));
             if is_open && let Some(path) = self.directories.path(content) {
                 wanted.push(Wanted { entry, path, kind: wanted_kind(content) });
             }
@@ -256,7 +258,13 @@ impl Receiver {
                 Existing::Differs { .. } | Existing::OtherKind => blocked.push(*entry),
             }
         }
+        let gone: Vec<EntryIndex> = existing
+            .iter()
+            .filter(|(entry, found)| *found != Existing::Same && self.complete.contains(*entry))
+            .map(|(entry, _)| *entry)
+            .collect();
         state.phase = Phase::Creating(existing);
+        gone.into_iter().for_each(|entry| self.lose(number, entry));
         for entry in blocked {
             self.block_directory(number, entry, "something else has its name");
         }
@@ -608,7 +616,7 @@ fn wanted_kind(entry: &Entry) -> WantedKind {
 }
 
 /// Bytes of content that an entry has.
-const fn content_bytes(entry: &Entry) -> u64 {
+pub(super) const fn content_bytes(entry: &Entry) -> u64 {
     match entry.kind {
         EntryKind::File { bytes } => bytes,
         EntryKind::Directory | EntryKind::Symlink { .. } => 0,

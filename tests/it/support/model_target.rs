@@ -44,6 +44,7 @@ impl ModelTarget {
             part_values: self.part_values.iter().map(|(unit, value)| (*unit, *value)).collect(),
             unpublished: self.small.iter().map(|(entry, (_, file, _))| (*entry, *file)).collect(),
             complete: self.complete.clone(),
+            renamed: Ranges::new(),
             roots: self.roots.iter().map(|(entry, root)| (*entry, *root)).collect(),
             kept_bytes: 0,
             is_finished: self.finished,
@@ -58,9 +59,10 @@ impl ModelTarget {
 
     /// What it recorded of a complete file is not what it is.
     pub(crate) fn record_wrongly(&mut self, entry: EntryIndex) {
-        if let Some(root) = self.roots.get_mut(&entry) {
+        if let Some(root) = self.roots.get_mut(&entry)
+            && self.wrong.insert(entry)
+        {
             root[0] ^= 1;
-            self.wrong.insert(entry);
         }
     }
 
