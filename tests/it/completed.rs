@@ -151,12 +151,12 @@ fn wrong_records_never_survive() {
     let mut found = 0;
     for seed in 0..120 {
         let mut random = Random::new(seed ^ 0xd16e57);
-        let tree = random_tree(&mut random, 50, 2);
+        let tree = random_tree(&mut random, 50, 4);
         let source = ModelSource::new(tree, SESSION, 1 + random.below(30) as usize);
         let mut sim = Sim::new(seed, source, accept_all());
         sim.connect_after(Duration::from_millis(1));
         for _ in 0..1 + random.below(6) {
-            for _ in 0..random.below(500) {
+            for _ in 0..random.below(200) {
                 if sim.is_over() || !sim.step() {
                     break;
                 }
