@@ -3,9 +3,12 @@
 use crate::support::model_source::{ModelSource, Node, Tree, random_tree};
 use crate::support::random::Random;
 use crate::support::sim::{Ending, SESSION, Sim};
+use crate::support::victim::{Prey, Victim, file};
+use rejoin::error::ErrorKind;
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::OnConflict;
-use rejoin::transfer::message::Message;
+use rejoin::transfer::message::{Message, RecoveryRequest, WireRanges};
+use rejoin::transfer::ranges::Ranges;
 use rejoin::transfer::receiver::ReceiverConfig;
 use std::time::Duration;
 
@@ -222,4 +225,116 @@ fn drops_at_any_share_keep_what_is_complete() {
         assert_eq!(sim.units_sent, (there..100).collect::<Vec<_>>());
         assert!(contradicted(&sim).is_empty());
     }
+}
+
+/// A sender of ten files and a directory, on pages of four, whose receiver claims all of it, with one digest.
+fn claiming(digests: Vec<(u64, [u8; 32])>) -> Prey {
+    let mut tree = Tree::new();
+    for index in 0..10_u8 {
+        tree.insert(vec![b'a' + index], Node::File(vec![index; 100]));
+    }
+    tree.insert(b"z".to_vec(), Node::Directory);
+    let mut prey = Prey::new(ModelSource::new(tree, SESSION, 4));
+    let mut everything = Ranges::new();
+    everything.insert_range(0..1_000);
+    prey.say(Message::RecoveryRequest(RecoveryRequest {
+        session: SESSION,
+        epoch: 1,
+        pages: 3,
+        chain: prey.source.chain,
+        undecided: WireRanges::default(),
+        unwanted: WireRanges::default(),
+        units: WireRanges::from(&everything),
+        digests,
+    }));
+    prey
+}
+
+fn has_ended(prey: &Prey) -> bool {
+    prey.received.iter().any(|message| matches!(message, Message::End { .. }))
+}
+
+fn expand_requests(prey: &Prey) -> usize {
+    prey.told.iter().filter(|message| matches!(message, Message::ExpandBuckets { .. })).count()
+}
+
+/// a receiver that claims what it has not, or not once, or not in order, gets an end; the sender stays as it is.
+#[test]
+fn claims_of_complete_files_are_checked() {
+    for digests in [vec![(1, [0; 32])], vec![(0, [0; 32]), (0, [1; 32])], vec![(u64::MAX, [0; 32])]]
+    {
+        let prey = claiming(digests.clone());
+        assert_eq!(prey.failure(), Some(ErrorKind::Failure), "{digests:?}");
+        assert!(prey.received.is_empty());
+    }
+    type Case = (&'static str, u64, Vec<(u64, [u8; 32])>, bool);
+    let cases: [Case; 6] = [
+        ("nothing after all", 0, vec![], true),
+        ("roots that it cannot know", 0, vec![(0, [9; 32]), (3, [8; 32])], true),
+        ("another bucket", 1, vec![(0, [9; 32])], false),
+        ("out of order", 0, vec![(3, [9; 32]), (0, [8; 32])], false),
+        ("beyond the manifest", 0, vec![(11, [9; 32])], false),
+        ("a directory", 0, vec![(10, [9; 32])], false),
+    ];
+    for (what, bucket, files, is_fine) in cases {
+        let mut prey = claiming(vec![(0, [7; 32])]);
+        assert_eq!((prey.failure(), expand_requests(&prey)), (None, 1), "{what}");
+        assert!(!has_ended(&prey), "{what}: the end may come only after the comparison");
+        prey.say(Message::BucketEntries { bucket, files: files.clone() });
+        let expected = if is_fine { None } else { Some(ErrorKind::Failure) };
+        assert_eq!((prey.failure(), has_ended(&prey)), (expected, is_fine), "{what}");
+        prey.say(Message::BucketEntries { bucket, files });
+        assert_eq!(prey.failure(), Some(ErrorKind::Failure), "{what}, twice");
+        prey.check_received();
+    }
+    // One that never answers, and completes instead.
+    let mut prey = claiming(vec![(0, [7; 32])]);
+    prey.say(Message::Complete { failed_files: 0, conflicts: 0 });
+    assert_eq!(prey.failure(), Some(ErrorKind::Failure));
+}
+
+/// A receiver that takes no notice of what contradicts it gets no second contradiction and no content.
+#[test]
+fn a_contradiction_is_said_once_and_sends_nothing_by_itself() {
+    let mut prey = claiming(vec![(0, [7; 32])]);
+    prey.source.roots.extend((0..10).map(|entry| (entry, [1; 32])));
+    let files = (0..10).map(|entry| (entry, [if entry == 5 { 2 } else { 1 }; 32])).collect();
+    prey.say(Message::BucketEntries { bucket: 0, files });
+    let said: Vec<_> = prey
+        .received
+        .iter()
+        .filter(|message| matches!(message, Message::Contradict { .. }))
+        .collect();
+    assert_eq!(said, [&Message::Contradict { page: 1, files: vec![(5, [1; 32])] }]);
+    assert!(has_ended(&prey));
+    assert_eq!((prey.failure(), prey.units), (None, 0));
+}
+
+/// A sender may contradict what is complete, of which it was told, before the end, once.
+#[test]
+fn contradictions_are_checked() {
+    let root = *blake3::hash(b"abc").as_bytes();
+    let contradict = |page, entry, root| Message::Contradict { page, files: vec![(entry, root)] };
+    let cases = [
+        ("another page", contradict(1, 0, [9; 32]), false),
+        ("another entry", contradict(0, 2, [9; 32]), false),
+        ("an entry that is not complete", contradict(0, 1, [9; 32]), false),
+        ("the same root", contradict(0, 0, root), false),
+        ("other content", contradict(0, 0, [9; 32]), true),
+    ];
+    for (what, message, is_fine) in cases {
+        let mut victim = Victim::wanting(vec![file(b"a", 3), file(b"b", 2 << 20)]);
+        victim.say(Victim::pack(0, &[(0, b"abc")]));
+        victim.body(b"abc");
+        victim.tick();
+        assert!(victim.out().join("a").exists(), "{what}");
+        victim.say(message.clone());
+        assert_eq!(victim.end.is_none(), is_fine, "{what}: {:?}", victim.end);
+        victim.say(message);
+        assert!(victim.end.is_some(), "{what}, twice");
+        assert_eq!(std::fs::read(victim.out().join("a")).unwrap(), b"abc", "{what}");
+    }
+    let mut victim = Victim::wanting(vec![file(b"a", 3)]);
+    victim.say(Message::ExpandBuckets { buckets: vec![0] });
+    assert!(victim.end.is_some(), "a bucket that it was not told of");
 }
