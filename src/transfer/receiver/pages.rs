@@ -133,7 +133,9 @@ impl Receiver {
 
     /// A page from the sender.
     pub(super) fn on_page(&mut self, encoded: Bytes) {
-        if self.end.is_some() || self.window.len() >= PAGES_OPEN_MAX {
+        // Pages of earlier runs are open because we have them, not because they came too fast.
+        let open = self.window.range(self.kept.pages..).count();
+        if self.end.is_some() || open >= PAGES_OPEN_MAX {
             return self.protocol("more manifest pages than may be open, or after the last one");
         }
         let number = self.pages;

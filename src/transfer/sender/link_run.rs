@@ -23,8 +23,9 @@ pub(super) const PAGES_AHEAD: usize = 8;
 /// Bytes sent and not acknowledged at most: beyond, the receiver's disk is what is waited for.
 pub(super) const UNACKED_BYTES_MAX: u64 = 256 << 20;
 
-/// Wants heard before their page is loaded; a receiver has 64 pages open at most.
-pub(super) const EARLY_WANTS_MAX: usize = 64;
+/// Ranges in the wants heard before their pages are loaded: one want for each page that an earlier run left undecided,
+/// which may be all of them, in 16 MB.
+pub(super) const EARLY_RANGES_MAX: usize = 1 << 20;
 
 /// Units sent and not acknowledged at most.
 pub(super) const UNACKED_UNITS_MAX: usize = 4_096;

@@ -29,6 +29,11 @@ pub(super) struct Recovery {
 }
 
 impl Plan {
+    /// How many ranges it holds.
+    pub(super) fn ranges(&self) -> usize {
+        self.unwanted.as_slice().len() + self.units.as_slice().len()
+    }
+
     /// The request's sets; `None` where one is not a set.
     pub(super) fn from_request(request: &RecoveryRequest) -> Option<Recovery> {
         Some(Recovery {

@@ -1,7 +1,7 @@
 //! The sender's work on one link: from pages to jobs to reads to frames, a bounded step at a time.
 
 use super::link_run::{
-    EARLY_WANTS_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
+    EARLY_RANGES_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
 };
 use super::plan::Plan;
 use super::{Sender, SenderOutput};
@@ -170,8 +170,10 @@ impl Sender {
         }
         // A page that the receiver had before this link may still be on its way from our disk.
         let recovery = run.recovery.as_ref();
-        let is_early = recovery.is_some_and(|recovery| recovery.undecided.contains(number))
-            && run.early_wants.len() < EARLY_WANTS_MAX;
+        let ranges: usize = run.early_wants.values().map(Plan::ranges).sum();
+        let is_early = recovery
+            .is_some_and(|recovery| number < recovery.pages && recovery.undecided.contains(number))
+            && ranges + plan.ranges() <= EARLY_RANGES_MAX;
         if !is_early || run.early_wants.insert(number, plan.clone()).is_some() {
             self.protocol("it wants a page that does not wait for it");
         }
