@@ -61,6 +61,8 @@ pub(super) enum Record {
     Finished,
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
+    /// What did not arrive when all was settled; `Finished` follows.
+    Failures { failed_files: u64, conflicts: u64 },
 }
 
 /// A unit of a large file.
@@ -87,6 +89,8 @@ pub(super) struct Claims {
     pub(super) units: Ranges,
     pub(super) unwanted: BTreeMap<u64, Ranges>,
     pub(super) is_finished: bool,
+    /// Files that did not arrive, and those that were in conflict.
+    pub(super) failures: (u64, u64),
 }
 
 /// The open journal.
@@ -205,6 +209,8 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&complete, |entries| Record::Published { entries })?;
         journal.append(&Record::Barrier)?;
         if claims.is_finished {
+            let (failed_files, conflicts) = claims.failures;
+            journal.append(&Record::Failures { failed_files, conflicts })?;
             journal.append(&Record::Finished)?;
         }
         journal.sync()?;
@@ -277,6 +283,9 @@ impl Replay {
                 }
             }
             Record::Finished => self.claims.is_finished = true,
+            Record::Failures { failed_files, conflicts } => {
+                self.claims.failures = (failed_files, conflicts);
+            }
             Record::Renamed { entries } => self.claims.renamed.extend(entries),
         }
     }
@@ -345,7 +354,8 @@ impl Claims {
             | Record::SyncFailed
             | Record::Units { .. }
             | Record::Finished
-            | Record::Renamed { .. } => {}
+            | Record::Renamed { .. }
+            | Record::Failures { .. } => {}
         }
     }
 
@@ -431,6 +441,8 @@ impl Claims {
                 .collect(),
             kept_bytes: part_bytes + small_bytes + complete_bytes,
             is_finished: self.is_finished,
+            failed_files: if self.is_finished { self.failures.0 } else { 0 },
+            conflicts: if self.is_finished { self.failures.1 } else { 0 },
         }
     }
 }

@@ -142,7 +142,9 @@ impl<D: Directory> TargetStore<D> {
             }
             TargetRequest::Barrier { publish } => self.barrier(&publish).map(Some),
             TargetRequest::Discard { entry, units } => self.discard(entry, &units).map(|()| None),
-            TargetRequest::Finish { directories } => self.finish(directories).map(Some),
+            TargetRequest::Finish { directories, failed_files, conflicts } => {
+                self.finish(directories, failed_files, conflicts).map(Some)
+            }
             TargetRequest::LoadPage { number } => self
                 .pages
                 .load(number)

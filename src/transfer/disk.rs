@@ -419,6 +419,10 @@ pub enum TargetRequest {
     Finish {
         /// Every directory that this session made.
         directories: Vec<DirectoryMetadata>,
+        /// Files that did not arrive: a later run says so too.
+        failed_files: u64,
+        /// Files left alone because they exist and differ.
+        conflicts: u64,
     },
     /// Load a page kept earlier.
     LoadPage {
@@ -495,4 +499,8 @@ pub struct TargetState {
     pub kept_bytes: u64,
     /// Everything is there, and `Finish` was done.
     pub is_finished: bool,
+    /// As `Finish` said: files that did not arrive.
+    pub failed_files: u64,
+    /// As `Finish` said: files left alone because they exist and differ.
+    pub conflicts: u64,
 }

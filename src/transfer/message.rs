@@ -264,7 +264,22 @@ impl Message {
             Self::BucketEntries { files, .. } | Self::Contradict { files, .. } => {
                 ("number of files of a bucket", files.len(), files_max)
             }
-            _ => return Ok(()),
+            Self::RecoveryRequest(_)
+            | Self::RecoveryAnswer { .. }
+            | Self::Estimate { .. }
+            | Self::Page { .. }
+            | Self::End { .. }
+            | Self::Want { .. }
+            | Self::Unit { .. }
+            | Self::FileRoot { .. }
+            | Self::EntryFailed { .. }
+            | Self::Resend { .. }
+            | Self::Ack { .. }
+            | Self::Complete { .. }
+            | Self::CompleteAck
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Bye { .. } => return Ok(()),
         };
         if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }
     }

@@ -13,6 +13,7 @@
 
 mod asked;
 mod completion;
+mod lookup;
 mod pages;
 mod units;
 
@@ -152,7 +153,12 @@ impl Receiver {
     pub fn new(session: SessionId, config: ReceiverConfig, kept: TargetState) -> Self {
         let everything = config.everything();
         let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
-        let progress = Progress { kept_bytes: kept.kept_bytes, ..Progress::default() };
+        let progress = Progress {
+            kept_bytes: kept.kept_bytes,
+            failed_files: kept.failed_files,
+            conflicts: kept.conflicts,
+            ..Progress::default()
+        };
         let mut receiver = Self {
             session,
             link: LinkPhase::Down,

@@ -338,3 +338,29 @@ fn contradictions_are_checked() {
     victim.say(Message::ExpandBuckets { buckets: vec![0] });
     assert!(victim.end.is_some(), "a bucket that it was not told of");
 }
+
+/// A crash between the end of everything and the word that ends the session: what failed is not forgotten, and nothing
+/// is sent for it.
+#[test]
+fn failures_outlive_a_crash_after_the_end() {
+    let mut sim = sim(7);
+    sim.source.changed.push(b"file-07".to_vec());
+    sim.target.foreign.insert(b"file-09".to_vec(), Node::File(b"older".to_vec()));
+    sim.connect_after(Duration::from_millis(1));
+    while !sim.target.is_finished() {
+        assert!(sim.step());
+    }
+    assert_eq!((&sim.sender_end, &sim.receiver_end), (&None, &None));
+    sim.crash_receiver();
+    sim.units_sent.clear();
+    sim.connect_after(Duration::from_millis(1));
+    sim.run(10_000);
+    assert_eq!(
+        (sim.sender_end.clone(), sim.receiver_end.clone()),
+        (Some(Ending::Done), Some(Ending::Done))
+    );
+    for progress in [sim.sender.progress(), sim.receiver.progress()] {
+        assert_eq!((progress.failed_files, progress.conflicts), (1, 1));
+    }
+    assert!(sim.units_sent.is_empty());
+}

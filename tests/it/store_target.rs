@@ -362,7 +362,10 @@ fn a_swapped_parent_leads_nowhere() {
             let _ = ask(&mut store, TargetRequest::Barrier { publish });
             let directories = promise.directories.iter();
             let directories = directories.map(|(_, directory)| directory.clone()).collect();
-            let _ = ask(&mut store, TargetRequest::Finish { directories });
+            let _ = ask(
+                &mut store,
+                TargetRequest::Finish { directories, failed_files: 0, conflicts: 0 },
+            );
             store.cleanup().expect("cleaned up");
             // So that there is something to publish in the next round.
             for name in promise.publish.values() {

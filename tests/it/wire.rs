@@ -282,7 +282,8 @@ fn a_request_for_a_million_files_is_small() {
 #[test]
 fn buckets_are_bounded_on_both_sides() {
     let files = |count: u64| (0..count).map(|at| (at, [0; 32])).collect::<Vec<_>>();
-    let made: [fn(Vec<(u64, [u8; 32])>) -> Message; 2] = [
+    type Make = fn(Vec<(u64, [u8; 32])>) -> Message;
+    let made: [Make; 2] = [
         |files| Message::BucketEntries { bucket: 0, files },
         |files| Message::Contradict { page: 0, files },
     ];

@@ -84,6 +84,8 @@ impl<D: Directory> TargetStore<D> {
     pub(super) fn finish(
         &mut self,
         mut directories: Vec<DirectoryMetadata>,
+        failed_files: u64,
+        conflicts: u64,
     ) -> Result<TargetReply, DiskError> {
         self.make_durable(&[])?;
         directories.sort_by_key(|directory| std::cmp::Reverse(directory.path.components().count()));
@@ -95,6 +97,9 @@ impl<D: Directory> TargetStore<D> {
             }
         }
         self.sync_touched().map_err(|error| self.sync_failed(&error))?;
+        if failed_files + conflicts > 0 {
+            self.journal(&Record::Failures { failed_files, conflicts })?;
+        }
         self.journal(&Record::Finished)?;
         self.journal.sync().map_err(|error| self.sync_failed(&error))?;
         Ok(TargetReply::Finished)

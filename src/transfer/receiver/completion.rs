@@ -7,11 +7,12 @@ use super::pages::{PageState, content_bytes};
 use super::{LinkPhase, Receiver};
 use crate::event::FileStatus;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
-use crate::transfer::disk::{Existing, OnConflict, TargetRequest};
+use crate::transfer::disk::{DirectoryMetadata, Existing, OnConflict, TargetRequest};
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{EntryIndex, Page, Refusal, Verdict};
 use crate::transfer::merge::Value;
 use crate::transfer::message::Message;
+use crate::transfer::progress::Progress;
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +118,16 @@ impl Receiver {
     pub(super) fn may_finish(&self) -> bool {
         let is_linked = matches!(self.link, LinkPhase::Recovering | LinkPhase::Receiving);
         self.completion.contradicted.is_empty() && (self.completion.has_ended || !is_linked)
+    }
+
+    /// Sets the directories' metadata and ends the session on disk.
+    pub(super) fn finish(&mut self) {
+        let directories = std::mem::take(&mut self.directories_made)
+            .into_iter()
+            .map(|(path, mode, modified)| DirectoryMetadata { path, mode, modified })
+            .collect();
+        let Progress { failed_files, conflicts, .. } = self.progress;
+        self.disk(TargetRequest::Finish { directories, failed_files, conflicts });
     }
 
     /// The sender wants to see buckets.

@@ -6,8 +6,7 @@ mod superseded;
 use super::{PAGES_OPEN_MAX, Receiver, ReceiverOutput};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::disk::{
-    DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
-    Wanted, WantedKind,
+    DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest, Wanted, WantedKind,
 };
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, Verdict};
@@ -180,6 +179,12 @@ impl Receiver {
             match verdict {
                 Ok(()) if is_directory => {}
                 Ok(()) if self.is_settled(index) => {
+                    self.progress.files += 1;
+                    self.progress.bytes += content_bytes(entry);
+                }
+                // What did not arrive in a session that is finished has been counted.
+                Ok(()) | Err(_) if self.is_finished => {
+                    self.unwanted.insert(index);
                     self.progress.files += 1;
                     self.progress.bytes += content_bytes(entry);
                 }
@@ -546,40 +551,6 @@ impl Receiver {
         if !is_looked_at && self.window.get(&number).is_some_and(is_settled) {
             self.window.remove(&number);
         }
-    }
-
-    /// The page that holds an entry of the window.
-    pub(super) fn page_of_entry(&self, entry: EntryIndex) -> Option<u64> {
-        let found = self.window.iter().find(|(_, state)| state.page.entry(entry).is_some());
-        found.map(|(number, _)| *number)
-    }
-
-    /// The page that holds a unit of the window.
-    pub(super) fn page_of_unit(&self, unit: u64) -> Option<u64> {
-        let found = self
-            .window
-            .iter()
-            .find(|(_, state)| (state.layout.first_unit..state.layout.end_unit).contains(&unit));
-        found.map(|(number, _)| *number)
-    }
-
-    pub(super) fn segment_of(&self, unit: u64) -> Option<(u64, &Segment)> {
-        let number = self.page_of_unit(unit)?;
-        Some((number, self.window.get(&number)?.layout.segment(unit)?))
-    }
-
-    /// What to do if something has the entry's name by the time it is published.
-    pub(super) fn policy(&self, entry: EntryIndex) -> OnConflict {
-        self.policies.get(&entry).copied().or(self.config.on_conflict).unwrap_or(OnConflict::Fail)
-    }
-
-    /// Sets the directories' metadata and ends the session on disk.
-    pub(super) fn finish(&mut self) {
-        let directories = std::mem::take(&mut self.directories_made)
-            .into_iter()
-            .map(|(path, mode, modified)| DirectoryMetadata { path, mode, modified })
-            .collect();
-        self.disk(TargetRequest::Finish { directories });
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct ModelTarget {
     /// Complete files whose content or recorded root is not what was promised.
     pub(crate) wrong: BTreeSet<EntryIndex>,
     finished: bool,
+    failures: (u64, u64),
     /// The next write of this unit is told to be corrupt, so often.
     pub(crate) corrupt: BTreeMap<u64, u32>,
     /// Files of earlier runs whose bytes are not what they were.
@@ -54,6 +55,8 @@ impl ModelTarget {
             roots: self.roots.iter().map(|(entry, root)| (*entry, *root)).collect(),
             kept_bytes: 0,
             is_finished: self.finished,
+            failed_files: self.failures.0,
+            conflicts: self.failures.1,
         }
     }
 
@@ -118,7 +121,8 @@ impl ModelTarget {
                 self.roots.remove(&entry);
                 None
             }
-            TargetRequest::Finish { .. } => {
+            TargetRequest::Finish { failed_files, conflicts, .. } => {
+                self.failures = (failed_files, conflicts);
                 self.finished = true;
                 Some(TargetReply::Finished)
             }

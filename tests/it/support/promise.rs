@@ -261,7 +261,7 @@ pub(crate) fn receive<D: Directory>(
     }
     assert_eq!(open, BTreeSet::new(), "not published");
     let directories = promise.directories.iter().map(|(_, directory)| directory.clone()).collect();
-    let reply = ask(store, TargetRequest::Finish { directories })?;
+    let reply = ask(store, TargetRequest::Finish { directories, failed_files: 0, conflicts: 0 })?;
     assert_eq!(reply, Some(TargetReply::Finished));
     Ok(())
 }
