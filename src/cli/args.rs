@@ -59,7 +59,7 @@ impl ConnectArgs {
             },
             state_directory: self.state_dir,
             retry_for: self.retry_for,
-            timing: self.tuning.to_timing(),
+            timing: super::demo::follow().unwrap_or_else(|| self.tuning.to_timing()),
         }
     }
 }

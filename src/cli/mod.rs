@@ -30,9 +30,16 @@ use rejoin::error::{Error, ErrorKind};
 /// Why a code does not belong on the command line: others can read it there (CVE-2023-43621). Warned about, never refused.
 const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line; use REJOIN_CODE or --code-file";
 
+/// A build whose network can be cut from outside says so: it is for tests only.
+const VERSION: &str = if cfg!(feature = "fault-injection") {
+    concat!(env!("CARGO_PKG_VERSION"), "+fault-injection")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Moves files and directories between machines, directly, and never starts over
 #[derive(Parser, Debug)]
-#[command(name = "rejoin", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "rejoin", version = VERSION, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Run the same command again and it continues where it was.")]
 struct Cli {
     #[command(subcommand)]

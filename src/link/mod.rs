@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub mod allocation;
+pub mod cable;
 pub mod candidates;
 pub mod config;
 pub mod credit;

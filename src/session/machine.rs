@@ -344,6 +344,9 @@ impl Session {
             | Message::Ack { .. }
             | Message::Complete { .. }
             | Message::CompleteAck
+            | Message::ExpandBuckets { .. }
+            | Message::BucketEntries { .. }
+            | Message::Contradict { .. }
             | Message::Bye { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),
@@ -443,6 +446,8 @@ impl Session {
         self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
         self.set_state(LinkState::Connected, "");
+        // The round trip is known before it is needed.
+        self.ping(now);
         let lost_at = self.lost_at.take();
         self.alone_since = None;
         match &mut self.transfer {
@@ -510,9 +515,14 @@ impl Session {
             return;
         }
         match message.encode() {
-            Ok(frames) => self
-                .outputs
-                .extend(frames.into_iter().map(|frame| SessionOutput::Send(channel, frame))),
+            Ok(frames) => {
+                if matches!(message, Message::RecoveryRequest(_)) {
+                    let bytes: usize = frames.iter().map(Bytes::len).sum();
+                    tracing::debug!(target: "rejoin::recovery", bytes, "recovery request");
+                }
+                let frames = frames.into_iter();
+                self.outputs.extend(frames.map(|frame| SessionOutput::Send(channel, frame)));
+            }
             Err(error) => self.fail(Error::new(ErrorKind::Failure, error.to_string())),
         }
     }

@@ -12,6 +12,7 @@ mod error;
 pub mod fs;
 pub mod invitation;
 pub mod journal;
+mod known;
 mod log;
 #[doc(hidden)]
 pub mod memory;

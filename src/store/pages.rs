@@ -3,7 +3,8 @@
 use super::fs::{Directory, File};
 use super::log::{Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
-use crate::transfer::manifest::{Chain, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Totals};
+use crate::transfer::manifest::{Chain, Entry, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Totals};
+use crate::transfer::ranges::Ranges;
 use crate::wire::{SessionId, codec};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -18,8 +19,11 @@ const SOURCE_MAGIC: [u8; 8] = *b"RJNSPGS\n";
 /// The receiver's pages.
 pub(super) struct TargetPages<F> {
     log: Log<F>,
-    places: Vec<Place>,
+    /// Each with its first entry.
+    places: Vec<(Place, u64)>,
     end_entry: u64,
+    /// Entries that later ones replace.
+    superseded: Ranges,
 }
 
 impl<F: File> TargetPages<F> {
@@ -32,6 +36,7 @@ impl<F: File> TargetPages<F> {
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
         let (mut places, mut end_entry) = (Vec::new(), 0);
+        let mut superseded = Ranges::new();
         let (log, opened) = Log::open(directory, NAME, TARGET_MAGIC, session, |place, body| {
             let Ok(page) = Page::decode(body) else {
                 return false;
@@ -39,17 +44,26 @@ impl<F: File> TargetPages<F> {
             let is_next = page.number == places.len() as u64 && page.first_entry == end_entry;
             if is_next {
                 end_entry = page.end_entry();
-                places.push(place);
+                places.push((place, page.first_entry));
+                page.entries
+                    .iter()
+                    .filter_map(|entry| entry.supersedes)
+                    .for_each(|old| superseded.insert(old));
             }
             is_next
         })?;
-        let pages = Self { log, places, end_entry };
+        let pages = Self { log, places, end_entry, superseded };
         Ok((pages, opened))
     }
 
     /// How many there are.
     pub(super) const fn len(&self) -> u64 {
         self.places.len() as u64
+    }
+
+    /// Entries that later ones replace, as of opening.
+    pub(super) const fn superseded(&self) -> &Ranges {
+        &self.superseded
     }
 
     /// Index after their last entry.
@@ -69,7 +83,7 @@ impl<F: File> TargetPages<F> {
             .ok()
             .filter(|page| page.number == self.len() && page.first_entry == self.end_entry)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the next page"))?;
-        self.places.push(self.log.append(encoded)?);
+        self.places.push((self.log.append(encoded)?, page.first_entry));
         self.end_entry = page.end_entry();
         Ok(())
     }
@@ -79,11 +93,23 @@ impl<F: File> TargetPages<F> {
     /// # Errors
     /// As the system says; `NotFound` if it was never kept.
     pub(super) fn load(&self, number: u64) -> io::Result<Bytes> {
-        let place = usize::try_from(number)
+        let (place, _) = usize::try_from(number)
             .ok()
             .and_then(|number| self.places.get(number))
             .ok_or(io::ErrorKind::NotFound)?;
         Ok(self.log.read(*place)?.into())
+    }
+
+    /// An entry of a kept page, or `None`.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn entry(&self, index: u64) -> io::Result<Option<Entry>> {
+        let number = self.places.partition_point(|(_, first_entry)| *first_entry <= index);
+        let Some(number) = (number as u64).checked_sub(1) else { return Ok(None) };
+        let page = Page::decode(&self.load(number)?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(page.entry(index).cloned())
     }
 
     /// Makes them durable.
@@ -95,36 +121,19 @@ impl<F: File> TargetPages<F> {
     }
 }
 
-/// What the sender's log holds. Append only: the order of the variants is the format.
+/// What the sender's log holds. Append only: the order of the variants is the format. Every run walks the tree, so that
+/// only pages are kept; ends and what was left out are records of earlier versions, and skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 enum SourceRecord {
     Page { encoded: Vec<u8>, stamps: Vec<Option<Stamp>> },
     End { pages: u64, totals: Totals, chain: Chain },
-    Skipped(Skipped),
-}
-
-/// What a scan left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(super) struct Skipped {
-    pub(super) path: String,
-    pub(super) reason: String,
-    pub(super) is_failure: bool,
-}
-
-/// The end of the sender's pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SourceEnd {
-    pub(super) pages: u64,
-    pub(super) totals: Totals,
-    pub(super) chain: Chain,
+    Skipped { path: String, reason: String, is_failure: bool },
 }
 
 /// The sender's pages.
 pub(super) struct SourcePages<F> {
     log: Log<F>,
     places: Vec<Place>,
-    skipped: Vec<Place>,
-    end: Option<SourceEnd>,
 }
 
 impl<F: File> SourcePages<F> {
@@ -136,10 +145,10 @@ impl<F: File> SourcePages<F> {
         directory: &D,
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
-        let (mut places, mut skipped, mut end) = (Vec::new(), Vec::new(), None);
+        let mut places = Vec::new();
         let (log, opened) =
             Log::open(directory, NAME, SOURCE_MAGIC, session, |place, body| match decode(body) {
-                Ok(SourceRecord::Page { encoded, stamps }) if end.is_none() => {
+                Ok(SourceRecord::Page { encoded, stamps }) => {
                     let is_next = Page::decode(&encoded).is_ok_and(|page| {
                         page.number == places.len() as u64 && page.entries.len() == stamps.len()
                     });
@@ -148,28 +157,14 @@ impl<F: File> SourcePages<F> {
                     }
                     is_next
                 }
-                Ok(SourceRecord::End { pages, totals, chain }) if pages == places.len() as u64 => {
-                    end = Some(SourceEnd { pages, totals, chain });
-                    true
-                }
-                Ok(SourceRecord::Skipped(_)) if end.is_none() => {
-                    skipped.push(place);
-                    true
-                }
-                Ok(
-                    SourceRecord::Page { .. } | SourceRecord::End { .. } | SourceRecord::Skipped(_),
-                )
-                | Err(_) => false,
+                Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) => true,
+                Err(_) => false,
             })?;
-        Ok((Self { log, places, skipped, end }, opened))
+        Ok((Self { log, places }, opened))
     }
 
     pub(super) const fn len(&self) -> u64 {
         self.places.len() as u64
-    }
-
-    pub(super) const fn end(&self) -> Option<SourceEnd> {
-        self.end
     }
 
     /// Appends the next page, durably: what was sent is never numbered anew.
@@ -180,42 +175,6 @@ impl<F: File> SourcePages<F> {
         let record =
             SourceRecord::Page { encoded: page.encoded.to_vec(), stamps: page.stamps.clone() };
         self.places.push(self.log.append(&encode(&record)?)?);
-        self.log.sync()
-    }
-
-    /// Remembers what was left out: a run that continues must tell it, too. Durable with the next page or the end.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub(super) fn skip(&mut self, skipped: Skipped) -> io::Result<()> {
-        let place = self.log.append(&encode(&SourceRecord::Skipped(skipped))?)?;
-        self.skipped.push(place);
-        Ok(())
-    }
-
-    /// What was left out, the `index`-th; `None` behind the last.
-    ///
-    /// # Errors
-    /// As the system says; `InvalidData` if it is readable no more.
-    pub(super) fn skipped(&self, index: usize) -> io::Result<Option<Skipped>> {
-        let Some(place) = self.skipped.get(index) else { return Ok(None) };
-        match decode(&self.log.read(*place)?) {
-            Ok(SourceRecord::Skipped(skipped)) => Ok(Some(skipped)),
-            Ok(SourceRecord::Page { .. } | SourceRecord::End { .. }) | Err(_) => {
-                Err(io::ErrorKind::InvalidData.into())
-            }
-        }
-    }
-
-    /// Marks them complete.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub(super) fn finish(&mut self, end: SourceEnd) -> io::Result<()> {
-        let SourceEnd { pages, totals, chain } = end;
-        let record = SourceRecord::End { pages, totals, chain };
-        self.log.append(&encode(&record)?)?;
-        self.end = Some(end);
         self.log.sync()
     }
 
@@ -232,7 +191,7 @@ impl<F: File> SourcePages<F> {
             Ok(SourceRecord::Page { encoded, stamps }) => {
                 Ok(StoredPage { encoded: encoded.into(), stamps })
             }
-            Ok(SourceRecord::End { .. } | SourceRecord::Skipped(_)) | Err(_) => {
+            Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) | Err(_) => {
                 Err(io::ErrorKind::InvalidData.into())
             }
         }

@@ -1,13 +1,13 @@
 //! The walk over the source: depth-first, names sorted by bytes, pages as they fill, never through a symlink.
 //!
-//! A session that continues reports its stored pages first. If they are complete the scan ends with them; if not, it
-//! goes on behind the last stored entry, so that nothing is numbered anew. Not done yet: comparing the tree with the
-//! stored pages. A file that changed since is found when it is read ([`super::source`]); a new one in a part that was
-//! scanned is not seen in this session.
+//! A session that continues reports its stored pages first, so that their units flow at once, and then walks the tree
+//! like any other: what is as its page says keeps its number, what changed becomes a new entry that supersedes the old
+//! one, what is new is added ([`super::known`]). What vanished shows when it is read ([`super::source`]).
 
 use super::error::{disk_error, escape};
 use super::fs::{Directory, FileKind, Metadata};
-use super::pages::{Skipped, SourceEnd, SourcePages};
+use super::known::{Known, Look};
+use super::pages::SourcePages;
 use super::source::SourceTree;
 use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
 use crate::transfer::manifest::{
@@ -16,7 +16,7 @@ use crate::transfer::manifest::{
 };
 use crate::transfer::name::{self, DEPTH_MAX};
 use crate::wire::SessionId;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,14 +45,6 @@ struct Level {
     names: std::vec::IntoIter<Vec<u8>>,
 }
 
-impl Level {
-    fn go_behind(&mut self, name: &[u8]) {
-        let names = std::mem::take(&mut self.names);
-        let behind: Vec<_> = names.filter(|other| other.as_slice() > name).collect();
-        self.names = behind.into_iter();
-    }
-}
-
 /// The scan. Pull [`Scan::next_report`] until it is `None`.
 pub struct Scan<D: Directory> {
     tree: SourceTree<D>,
@@ -66,46 +58,16 @@ pub struct Scan<D: Directory> {
     /// Upper bound of what `entries` take in a page.
     entry_bytes: usize,
     reports: VecDeque<ScanReport>,
-    /// Paths that an earlier run left out and told again; the walk may come across them once more.
-    told: HashSet<String>,
+    /// What the stored pages promise, until the walk begins; then what the tree is compared with.
+    known: Known,
+    top: Vec<Vec<u8>>,
 }
 
 enum Phase {
     /// Reports stored pages, from this one on.
-    Replay {
-        next: u64,
-        /// The next of what was left out.
-        skipped: usize,
-        place: Place,
-        top: Vec<Vec<u8>>,
-    },
+    Replay(u64),
     Walk,
     Ended,
-}
-
-/// Where the stored pages stop: the directories that lead to their last entry, and that entry if it is none itself.
-#[derive(Default)]
-struct Place {
-    open: Vec<(EntryIndex, Vec<u8>)>,
-    last: Option<Vec<u8>>,
-}
-
-impl Place {
-    fn advance(&mut self, page: &Page) {
-        for (index, entry) in page.iter().filter(|(_, entry)| entry.supersedes.is_none()) {
-            while self.open.last().map(|(index, _)| *index) != entry.parent {
-                if self.open.pop().is_none() {
-                    break;
-                }
-            }
-            self.last = None;
-            if entry.kind == EntryKind::Directory {
-                self.open.push((index, entry.name.clone()));
-            } else {
-                self.last = Some(entry.name.clone());
-            }
-        }
-    }
 }
 
 /// A skipped entry, or the end of the scan.
@@ -124,7 +86,7 @@ impl<D: Directory> Scan<D> {
         Self {
             tree,
             pages,
-            phase: Phase::Replay { next: 0, skipped: 0, place: Place::default(), top },
+            phase: Phase::Replay(0),
             levels: Vec::new(),
             chain: Chain::start(session),
             totals: Totals::default(),
@@ -132,14 +94,9 @@ impl<D: Directory> Scan<D> {
             stamps: Vec::new(),
             entry_bytes: 0,
             reports: VecDeque::new(),
-            told: HashSet::new(),
+            known: Known::default(),
+            top,
         }
-    }
-
-    /// Whether the stored pages are complete, so that the tree is not walked at all.
-    #[must_use]
-    pub fn is_stored(&self) -> bool {
-        self.lock().end().is_some()
     }
 
     /// The next report; `None` after [`ScanReport::End`] or [`ScanReport::Failed`].
@@ -150,7 +107,7 @@ impl<D: Directory> Scan<D> {
             }
             let outcome = match self.phase {
                 Phase::Ended => return None,
-                Phase::Replay { .. } => self.replay(),
+                Phase::Replay(number) => self.replay(number),
                 Phase::Walk => self.walk(),
             };
             if let Err(error) = outcome {
@@ -160,73 +117,28 @@ impl<D: Directory> Scan<D> {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, SourcePages<D::File>> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reports one stored page, or goes over to what follows them.
-    fn replay(&mut self) -> Result<(), DiskError> {
+    /// Reports one stored page, or goes over to the walk.
+    fn replay(&mut self, number: u64) -> Result<(), DiskError> {
         let broken = |error: &io::Error| disk_error("load page from", super::pages::NAME, error);
-        let Phase::Replay { next, skipped, place, top } = &mut self.phase else {
-            return Ok(());
-        };
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stored, end) = (pages.len(), pages.end());
-        if *next < stored {
-            let page = pages.load(*next).map_err(|error| broken(&error))?;
+        if number < pages.len() {
+            let page = pages.load(number).map_err(|error| broken(&error))?;
             let decoded = Page::decode(&page.encoded)
                 .map_err(|error| broken(&io::Error::new(io::ErrorKind::InvalidData, error)))?;
-            if end.is_none() {
-                place.advance(&decoded);
-            }
             decoded.entries.iter().for_each(|entry| self.totals.add(entry));
+            self.known.add_page(&decoded, &page.stamps);
             self.chain = self.chain.extend(&page.encoded);
-            *next += 1;
+            self.phase = Phase::Replay(number + 1);
             self.reports.push_back(ScanReport::Page(page));
             return Ok(());
         }
-        if let Some(report) = pages.skipped(*skipped).map_err(|error| broken(&error))? {
-            *skipped += 1;
-            if end.is_none() {
-                self.told.insert(report.path.clone());
-            }
-            let Skipped { path, reason, is_failure } = report;
-            self.reports.push_back(ScanReport::Skipped { path, reason, is_failure });
-            return Ok(());
-        }
-        if let Some(SourceEnd { pages, totals, chain }) = end {
-            self.phase = Phase::Ended;
-            self.reports.push_back(ScanReport::End { pages, totals, chain });
-            return Ok(());
-        }
         drop(pages);
-        let (place, top) = (std::mem::take(place), std::mem::take(top));
+        self.known.sort();
         self.phase = Phase::Walk;
-        self.go_on_behind(&place, top);
-        Ok(())
-    }
-
-    /// Opens the levels above and at the last stored entry, with the names that follow it.
-    fn go_on_behind(&mut self, place: &Place, top: Vec<Vec<u8>>) {
-        let mut path = RelativePath::root();
+        let (path, top) = (RelativePath::root(), std::mem::take(&mut self.top));
         let names = self.without_twins(&path, top).into_iter();
-        let mut level = Level { path: path.clone(), index: None, identity: None, names };
-        for (index, name) in &place.open {
-            level.go_behind(name);
-            self.levels.push(level);
-            path = path.join(name);
-            level = match self.list(&path, Some(*index)) {
-                Ok(level) => level,
-                Err(error) => {
-                    self.skip(&path, cannot_read(&error), true);
-                    return;
-                }
-            };
-        }
-        if let Some(last) = &place.last {
-            level.go_behind(last);
-        }
-        self.levels.push(level);
+        self.levels.push(Level { path, index: None, identity: None, names });
+        Ok(())
     }
 
     /// Takes in entries until there is something to report.
@@ -285,9 +197,33 @@ impl<D: Directory> Scan<D> {
                 });
             }
         };
-        let index = self.totals.entries;
+        let mut entry = Entry {
+            parent,
+            name,
+            kind,
+            mode: metadata.mode & 0o777,
+            modified: metadata.modified,
+            supersedes: None,
+        };
+        let look = self.known.look(path, &entry, stamp.as_ref());
+        let index = match look {
+            Look::Same { first } | Look::Changed { first, .. } => first,
+            Look::New => self.totals.entries,
+            Look::Twin => {
+                return Err(skip(
+                    "its name differs from one that was offered before only by case or composition"
+                        .to_owned(),
+                ));
+            }
+            Look::OtherKind => {
+                return Err(skip(
+                    "a file became a directory, or a directory a file, since it was offered; send it with --new"
+                        .to_owned(),
+                ));
+            }
+        };
         // Before its entry is taken in: a directory that cannot be read is left out, not sent empty.
-        let level = if kind == EntryKind::Directory {
+        let level = if entry.kind == EntryKind::Directory {
             let identity = Some((metadata.device, metadata.inode));
             if self.levels.iter().any(|level| level.identity == identity) {
                 return Err(skip("it is one of the directories that it lies in".to_owned()));
@@ -296,15 +232,16 @@ impl<D: Directory> Scan<D> {
         } else {
             None
         };
-        let entry = Entry {
-            parent,
-            name,
-            kind,
-            mode: metadata.mode & 0o777,
-            modified: metadata.modified,
-            supersedes: None,
-        };
-        self.push(entry, stamp).map_err(Trouble::Fatal)?;
+        match look {
+            Look::Same { .. } => {}
+            Look::Changed { latest, .. } => {
+                entry.supersedes = Some(latest);
+                self.push(entry, stamp).map_err(Trouble::Fatal)?;
+            }
+            Look::New | Look::Twin | Look::OtherKind => {
+                self.push(entry, stamp).map_err(Trouble::Fatal)?;
+            }
+        }
         self.levels.extend(level);
         Ok(())
     }
@@ -367,18 +304,9 @@ impl<D: Directory> Scan<D> {
 
     fn end(&mut self) -> Result<(), DiskError> {
         self.flush()?;
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = SourceEnd { pages: pages.len(), totals: self.totals, chain: self.chain };
-        pages
-            .finish(end)
-            .map_err(|error| disk_error("store page in", super::pages::NAME, &error))?;
-        drop(pages);
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.phase = Phase::Ended;
-        self.reports.push_back(ScanReport::End {
-            pages: end.pages,
-            totals: end.totals,
-            chain: end.chain,
-        });
+        self.reports.push_back(ScanReport::End { pages, totals: self.totals, chain: self.chain });
         Ok(())
     }
 
@@ -424,13 +352,6 @@ impl<D: Directory> Scan<D> {
 
     fn skip(&mut self, path: &RelativePath, reason: String, is_failure: bool) {
         let path = escape(path.as_bytes());
-        if self.told.contains(&path) {
-            return;
-        }
-        let skipped = Skipped { path: path.clone(), reason: reason.clone(), is_failure };
-        if let Err(error) = self.lock().skip(skipped) {
-            tracing::warn!(target: "rejoin::store", %error, "what was left out was not stored");
-        }
         self.reports.push_back(ScanReport::Skipped { path, reason, is_failure });
     }
 }

@@ -11,6 +11,8 @@
 //! each one is for.
 
 mod acks;
+mod changes;
+mod compare;
 mod link_run;
 mod plan;
 mod sending;
@@ -25,6 +27,8 @@ use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::progress::Progress;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
+use changes::Doubt;
+use compare::Compare;
 use link_run::LinkRun;
 use plan::Plan;
 use std::collections::{BTreeMap, VecDeque};
@@ -47,6 +51,7 @@ pub enum SenderOutput {
 /// Where a page lies: what is kept of every page.
 #[derive(Clone, Copy, Debug)]
 struct PageSpan {
+    first_entry: EntryIndex,
     first_unit: u64,
     end_unit: u64,
     bytes: u64,
@@ -71,6 +76,10 @@ pub struct Sender {
     sent_units: Ranges,
     /// Entries that could not be read as promised: whether they changed, and why.
     failed_entries: BTreeMap<EntryIndex, (bool, String)>,
+    /// Entries that were found changed while the scan still goes on, which may offer their new version.
+    doubtful: BTreeMap<EntryIndex, Doubt>,
+    /// Entries whose new version is promised: nothing of the old one is sent any more.
+    superseded: Ranges,
     skipped: u64,
     progress: Progress,
     outputs: VecDeque<SenderOutput>,
@@ -95,6 +104,8 @@ impl Sender {
             stale_replies: 0,
             sent_units: Ranges::new(),
             failed_entries: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
+            superseded: Ranges::new(),
             skipped: 0,
             progress: Progress::default(),
             outputs: VecDeque::new(),
@@ -120,6 +131,7 @@ impl Sender {
             }
             ScanReport::End { pages, totals, chain } => {
                 self.end = Some((pages, totals, chain));
+                self.settle_doubts();
                 self.progress.totals = totals;
                 self.progress.is_complete = true;
                 self.on_estimate(true);
@@ -144,6 +156,8 @@ impl Sender {
         if let Some(run) = self.run.take() {
             self.stale_replies += run.in_flight.len();
         }
+        // They are read again on the next link.
+        self.doubtful.clear();
     }
 
     /// The peer said something.
@@ -167,6 +181,7 @@ impl Sender {
             Message::Complete { failed_files, conflicts } => {
                 self.on_complete(failed_files, conflicts)
             }
+            Message::BucketEntries { bucket, files } => self.on_bucket_entries(bucket, files),
             Message::Bye { reason, text } => self.on_bye(reason, &text),
             Message::RecoveryAnswer { .. }
             | Message::Estimate { .. }
@@ -175,6 +190,8 @@ impl Sender {
             | Message::Unit { .. }
             | Message::FileRoot { .. }
             | Message::EntryFailed { .. }
+            | Message::ExpandBuckets { .. }
+            | Message::Contradict { .. }
             | Message::CompleteAck => self.protocol("a message that only a sender sends"),
             Message::Ping { .. } | Message::Pong { .. } => {}
         }
@@ -243,6 +260,7 @@ impl Sender {
         page.entries.iter().for_each(|entry| totals.add(entry));
         let Totals { files, bytes, .. } = totals;
         self.spans.push(PageSpan {
+            first_entry: page.first_entry,
             first_unit,
             end_unit: layout.end_unit,
             bytes,
@@ -251,6 +269,10 @@ impl Sender {
         });
         self.chain = self.chain.extend(&stored.encoded);
         self.directories.add_page(&page);
+        page.entries
+            .iter()
+            .filter_map(|entry| entry.supersedes)
+            .for_each(|old| self.supersede(old));
         self.progress.totals = self.check.totals();
         self.on_estimate(false);
         Ok(())
@@ -355,7 +377,10 @@ impl Sender {
         }
         let Some(run) = &mut self.run else { return };
         match Plan::from_request(request) {
-            Some(recovery) if run.recovery.is_none() => run.recovery = Some(recovery),
+            Some(recovery) if run.recovery.is_none() => {
+                run.recovery = Some(recovery);
+                run.compare = Compare::new(&request.digests);
+            }
             _ => self.protocol("its recovery request is malformed or repeated"),
         }
     }
@@ -382,8 +407,13 @@ impl Sender {
                 error.with_hint("what was sent has changed since: send with --new to start afresh"),
             );
         }
-        recovery.is_answered = true;
         let pages = recovery.pages;
+        if !self.fits_pages(pages) {
+            return self.protocol("its digests are not of pages that it has");
+        }
+        if let Some(recovery) = self.run.as_mut().and_then(|run| run.recovery.as_mut()) {
+            recovery.is_answered = true;
+        }
         self.send_data(&Message::RecoveryAnswer { pages });
     }
 }

@@ -48,7 +48,8 @@ const DOES_IO: &[&str] = &[
     "link::driver",
     "link::socket",
     "link::interfaces",
-    // Cuts the network of a running process, for tests only.
+    // Holds content back; cut by tests and the demo only.
+    "link::cable",
     "link::fault",
     "signal::client",
     "signal::host",
@@ -77,7 +78,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
         &[
             "time",
             "link::driver",
-            "link::fault",
+            "link::cable",
             "link::socket",
             "signal::client",
             "signal::host",
@@ -137,6 +138,14 @@ fn collect(directory: &Path, files: &mut Vec<File>) {
             files.push(read(path));
         }
     }
+}
+
+/// Files whose code has this text, from the repository's root.
+pub(crate) fn files_that_say(text: &str) -> Vec<String> {
+    let has_text = |file: &File| std::fs::read_to_string(&file.path).unwrap().contains(text);
+    let root = crate::root();
+    let shown = |file: File| file.path.strip_prefix(root).unwrap().display().to_string();
+    files().into_iter().filter(has_text).map(shown).collect()
 }
 
 fn is_test(path: &Path) -> bool {

@@ -15,7 +15,8 @@ const SHELLS: [(&str, &str); 5] = [
 fn help_and_version_go_to_stdout() {
     let home = Home::new();
     let version = home.rejoin(["--version"]).run().expect_code(0);
-    assert_eq!(version.stdout, concat!("rejoin ", env!("CARGO_PKG_VERSION"), "\n"));
+    let mark = if cfg!(feature = "fault-injection") { "+fault-injection" } else { "" };
+    assert_eq!(version.stdout, format!("rejoin {}{mark}\n", env!("CARGO_PKG_VERSION")));
     let help = home.rejoin(["--help"]).run().expect_code(0);
     assert_eq!(help.stderr, "");
     for command in COMMANDS {

@@ -14,6 +14,7 @@ mod architecture;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod campaign;
 mod cli;
+mod completed;
 mod conflict;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod cut;
@@ -27,9 +28,12 @@ mod meeting;
 mod policy;
 mod recovery;
 mod relay;
+mod resume_large;
+mod rot;
 mod secrets;
 mod sessions;
 mod simulation;
+mod source_changes;
 mod stats;
 mod store_crash;
 mod store_source;

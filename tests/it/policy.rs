@@ -189,3 +189,28 @@ fn every_dependency_says_why_it_is_there() {
     }
     assert!(wrong.is_empty(), "no comment above:\n{}", wrong.join("\n"));
 }
+
+#[test]
+fn what_is_shipped_cannot_be_cut_by_tests() {
+    let read = |path: &str| std::fs::read_to_string(crate::root().join(path)).unwrap();
+    let features = read("Cargo.toml").parse::<Table>().unwrap()["features"].clone();
+    let features = features.as_table().unwrap();
+    // Off unless named, and brought in by no other feature.
+    assert_eq!(features.keys().collect::<Vec<_>>(), ["fault-injection"]);
+    // The module is not there without the feature, and nobody else follows its variables.
+    let declared = "#[cfg(feature = \"fault-injection\")]\npub mod fault;";
+    assert!(read("src/link/mod.rs").contains(declared));
+    let named = crate::architecture::files_that_say("REJOIN_FAULT_");
+    assert_eq!(named, ["src/link/fault.rs"]);
+    for path in crate::architecture::files_that_say("fault::") {
+        let text = read(&path);
+        let uses: Vec<usize> = text.match_indices("fault::").map(|(at, _)| at).collect();
+        for at in uses {
+            let before: Vec<&str> = text[..at].lines().rev().skip(1).take(1).collect();
+            let is_word = !text[..at].ends_with(|last: char| last.is_alphanumeric() || last == '_');
+            let is_guarded =
+                before.iter().any(|line| line.trim() == "#[cfg(feature = \"fault-injection\")]");
+            assert!(!is_word || is_guarded, "{path} names it without the feature");
+        }
+    }
+}

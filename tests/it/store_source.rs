@@ -108,16 +108,118 @@ fn a_scan_goes_on_where_it_stopped() {
         }
         drop((scan, store));
         let (mut scan, _store) = open(std::slice::from_ref(&tree), state.path());
-        // The last page leaves together with the end.
-        assert_eq!(scan.is_stored(), stop == expected.len());
         let again = pages(&mut scan);
         assert_eq!(again[..stop], expected[..stop], "stopped after {stop}");
         assert_eq!(paths(&again), paths(&expected), "stopped after {stop}");
     }
-    let (mut scan, _store) = open(std::slice::from_ref(&tree), whole.path());
-    assert!(scan.is_stored());
-    fs::write(tree.join("new"), "x").expect("written");
-    assert_eq!(pages(&mut scan), expected);
+}
+
+/// The pages of a scan, and what it left out.
+fn pages_and_skipped(
+    scan: &mut rejoin::store::Scan<OsDirectory>,
+) -> (Vec<StoredPage>, Vec<String>) {
+    let (mut pages, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(report) = scan.next_report() {
+        match report {
+            ScanReport::Page(page) => pages.push(page),
+            ScanReport::Skipped { path, .. } => skipped.push(path),
+            ScanReport::End { .. } => {}
+            ScanReport::Failed(error) => panic!("{error}"),
+        }
+    }
+    (pages, skipped)
+}
+
+/// What a page says that superseding entries say otherwise, by path.
+fn superseding(pages: &[StoredPage]) -> Vec<(String, Option<u64>)> {
+    let mut table = DirectoryTable::new();
+    let mut found = Vec::new();
+    for stored in pages {
+        let page = Page::decode(&stored.encoded).expect("a page");
+        table.add_page(&page);
+        for (_, entry) in page.iter() {
+            let path = table.path(entry).expect("known");
+            found.push((String::from_utf8_lossy(path.as_bytes()).into_owned(), entry.supersedes));
+        }
+    }
+    found
+}
+
+/// A run that continues keeps every number, supersedes what changed and adds what is new, run after run; and what it adds
+/// passes the check that a receiver makes.
+#[test]
+fn a_later_run_adds_what_changed_and_renumbers_nothing() {
+    let (source, state) = (temporary(), temporary());
+    let tree = source.path().join("tree");
+    fs::create_dir_all(tree.join("d/e")).expect("made");
+    for name in ["d/appended", "d/e/truncated", "same", "kept", "gone", "touched", "was-file"] {
+        fs::write(tree.join(name), name.repeat(9)).expect("written");
+    }
+    std::os::unix::fs::symlink("kept", tree.join("link")).expect("made");
+    let roots = std::slice::from_ref(&tree);
+    let first = pages(&mut open(roots, state.path()).0);
+    assert_eq!(pages(&mut open(roots, state.path()).0), first, "nothing changed");
+    let index = |path: &str| {
+        superseding(&first).iter().position(|(known, _)| known == path).expect(path) as u64
+    };
+    let modified = tree.join("same").metadata().expect("there").modified().expect("known");
+    fs::write(tree.join("d/appended"), "d/appended".repeat(10)).expect("written");
+    fs::write(tree.join("d/e/truncated"), "x").expect("written");
+    fs::write(tree.join("same"), "SAME".repeat(9)).expect("written");
+    fs::File::options()
+        .write(true)
+        .open(tree.join("same"))
+        .and_then(|file| file.set_modified(modified))
+        .expect("set");
+    fs::remove_file(tree.join("gone")).expect("removed");
+    fs::remove_file(tree.join("link")).expect("removed");
+    std::os::unix::fs::symlink("same", tree.join("link")).expect("made");
+    fs::remove_file(tree.join("was-file")).expect("removed");
+    fs::create_dir(tree.join("was-file")).expect("made");
+    fs::write(tree.join("was-file/inside"), "x").expect("written");
+    fs::write(tree.join("GONE"), "a twin of what was offered").expect("written");
+    fs::create_dir(tree.join("new")).expect("made");
+    fs::write(tree.join("new/file"), "new").expect("written");
+    let (second, skipped) = pages_and_skipped(&mut open(roots, state.path()).0);
+    assert_eq!(skipped, ["tree/GONE", "tree/was-file"]);
+    assert_eq!(second[..first.len()], first[..]);
+    let added = superseding(&second)[superseding(&first).len()..].to_vec();
+    let expected: Vec<_> = [
+        ("tree", true),
+        ("tree/d/appended", true),
+        ("tree/d/e/truncated", true),
+        ("tree/link", true),
+        ("tree/new", false),
+        ("tree/new/file", false),
+        ("tree/same", true),
+    ]
+    .into_iter()
+    .map(|(path, was_there)| (path.to_owned(), was_there.then(|| index(path))))
+    .collect();
+    assert_eq!(added, expected);
+    // Once more: the later entry of a path is what counts, and the directory that was replaced still holds its children.
+    fs::write(tree.join("d/appended"), "again").expect("written");
+    fs::write(tree.join("newer"), "newer").expect("written");
+    let (third, skipped) = pages_and_skipped(&mut open(roots, state.path()).0);
+    assert_eq!(skipped, ["tree/GONE", "tree/was-file"]);
+    let added = superseding(&third)[superseding(&second).len()..].to_vec();
+    let latest = |path: &str| {
+        superseding(&second).iter().rposition(|(known, _)| known == path).expect(path) as u64
+    };
+    assert_eq!(
+        added,
+        [
+            ("tree".to_owned(), Some(latest("tree"))),
+            ("tree/d/appended".to_owned(), Some(latest("tree/d/appended"))),
+            ("tree/newer".to_owned(), None),
+        ]
+    );
+    let mut check = PageCheck::new();
+    for stored in &third {
+        let page = Page::decode(&stored.encoded).expect("a page");
+        let verdicts = check.check(&page).expect("an honest page");
+        assert!(verdicts.iter().all(Result::is_ok));
+    }
 }
 
 /// A run that continues tells what an earlier one left out, once: its exit code depends on it.

@@ -270,6 +270,7 @@ fn a_survey_says_what_is_there() {
         .map(|publish| Wanted {
             entry: publish.entry,
             path: publish.path.clone(),
+            supersedes: None,
             kind: match &publish.kind {
                 rejoin::transfer::disk::PublishKind::File { bytes, .. } => {
                     WantedKind::File { bytes: *bytes, modified: publish.modified }

@@ -15,6 +15,7 @@ use super::handle::{
 };
 use super::handler::StackEvent;
 use super::{Channels, Link};
+use crate::link::cable;
 use crate::link::config::LinkConfig;
 use crate::link::credit::{self, DATA_FRAMES, ReceiveCredit, SendCredit};
 use crate::link::socket::LinkRuntime;
@@ -192,9 +193,10 @@ async fn send_all(
                 gate.take().await;
             }
             wait_for_room(wires, length).await?;
-            #[cfg(feature = "fault-injection")]
             if gate.is_some() {
-                crate::link::fault::pace(length).await;
+                cable::pace(length).await;
+                #[cfg(feature = "fault-injection")]
+                crate::link::fault::count(length);
             }
             // Waits for the stack's own bound, and copies only a frame that somebody else holds too.
             wires.data_channel.send(BytesMut::from(frame)).await

@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::Shared;
+use crate::link::cable;
 
 /// Bytes read in one go before the driver gets to send. It reads up to 64 trains in a row otherwise, a whole window,
 /// before it acknowledges anything, and both sides idle in turns.
@@ -82,8 +83,7 @@ impl AsyncUdpSocket for UdpSocket {
     ) -> Poll<io::Result<usize>> {
         let length = transmit.contents.len();
         self.shared.allocations.on_sent(transmit.contents, transmit.destination);
-        #[cfg(feature = "fault-injection")]
-        if crate::link::fault::is_cut() {
+        if cable::is_cut() {
             return Poll::Ready(Ok(length));
         }
         loop {
@@ -137,8 +137,7 @@ impl AsyncUdpSocket for UdpSocket {
             });
             match read {
                 Ok(count) => {
-                    #[cfg(feature = "fault-injection")]
-                    if crate::link::fault::is_cut() {
+                    if cable::is_cut() {
                         continue;
                     }
                     self.on_read(&mut meta[..count]);

@@ -268,7 +268,7 @@ impl Session {
         }
     }
 
-    fn ping(&mut self, now: Instant) {
+    pub(super) fn ping(&mut self, now: Instant) {
         if let Some(up) = &mut self.up {
             let number = up.health.ping_now(now);
             self.send(Channel::Pulse, &Message::Ping { number });

@@ -2,9 +2,9 @@
 
 use super::{DIRTY_MAX, TargetStore};
 use crate::store::error::disk_error;
-use crate::store::fs::{Directory, FileKind, clamp_modified};
+use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::transfer::disk::{DiskError, DiskErrorKind, Existing, TargetReply, Wanted, WantedKind};
-use crate::transfer::manifest::{EntryIndex, RelativePath};
+use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use std::io;
 
 impl<D: Directory> TargetStore<D> {
@@ -32,6 +32,11 @@ impl<D: Directory> TargetStore<D> {
         };
         let parent = self.directories.open(&parent)?;
         let metadata = parent.metadata(name)?;
+        if let Some(old) = wanted.supersedes
+            && self.is_version(old, &metadata, &parent, name)?
+        {
+            return Ok(Existing::Superseded);
+        }
         Ok(match (&wanted.kind, metadata.kind) {
             (WantedKind::Directory, FileKind::Directory) => Existing::Same,
             (WantedKind::File { bytes, modified }, FileKind::File)
@@ -50,6 +55,37 @@ impl<D: Directory> TargetStore<D> {
             ) => Existing::Differs { bytes: metadata.bytes },
             (_, _) => Existing::OtherKind,
         })
+    }
+
+    /// Whether what is there is what an earlier page promised for this path. Size and mtime of the new version may be the
+    /// same: only its content differs then.
+    fn is_version(
+        &self,
+        entry: EntryIndex,
+        metadata: &Metadata,
+        parent: &D,
+        name: &[u8],
+    ) -> io::Result<bool> {
+        let mut version = Some(entry);
+        // The one before may never have come: then one before that is there. Each has a smaller index than the next.
+        while let Some(index) = version
+            && let Some(entry) = self.pages.entry(index)?
+        {
+            let is_there = match (entry.kind, metadata.kind) {
+                (EntryKind::File { bytes }, FileKind::File) => {
+                    metadata.bytes == bytes && metadata.modified == clamp_modified(entry.modified)
+                }
+                (EntryKind::Symlink { target }, FileKind::Symlink) => {
+                    parent.read_symlink(name)? == target
+                }
+                _ => false,
+            };
+            if is_there {
+                return Ok(true);
+            }
+            version = entry.supersedes.filter(|older| *older < index);
+        }
+        Ok(false)
     }
 
     pub(super) fn create_directories(

@@ -2,7 +2,7 @@
 
 use super::{ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, Page, Totals};
 use crate::transfer::name::{self, DEPTH_MAX, NameError};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
@@ -18,14 +18,14 @@ pub enum ManifestError {
         /// First entry it gives.
         first_entry: EntryIndex,
     },
-    /// Its parent is a file, a later entry, or a directory that was already left.
-    #[error("entry {index} has no open directory as its parent")]
+    /// Its parent is a file, a later entry, or one that replaces a directory.
+    #[error("entry {index} has no earlier directory as its parent")]
     NoSuchParent {
         /// The entry.
         index: EntryIndex,
     },
-    /// The same path twice, or names out of order, which would hide it.
-    #[error("entry {index}: {name} is a duplicate or out of order")]
+    /// The same path twice.
+    #[error("entry {index}: {name} is a duplicate")]
     Duplicate {
         /// The second of the two.
         index: EntryIndex,
@@ -45,8 +45,8 @@ pub enum ManifestError {
     /// More than [`ENTRIES_MAX`] entries or [`FILE_BYTES_MAX`] bytes.
     #[error("the manifest exceeds {ENTRIES_MAX} entries or {FILE_BYTES_MAX} bytes")]
     TooLarge,
-    /// Replaces an entry that is not an earlier file.
-    #[error("entry {index} replaces an entry that is not an earlier file")]
+    /// Replaces what is not the last entry of its own path, or a directory by a file or the other way round.
+    #[error("entry {index} replaces an entry that is not the last one of its path and kind")]
     BadSupersede {
         /// The entry.
         index: EntryIndex,
@@ -73,48 +73,48 @@ pub enum Refusal {
 /// What became of one entry of a page.
 pub type Verdict = Result<(), Refusal>;
 
-/// Checks pages one after the other; memory grows with the depth and width of the open directories only.
-#[derive(Debug, Clone)]
+/// Checks pages one after the other.
+///
+/// A later run of the sender adds what changed since behind what it promised before, so a page may reach into any
+/// directory of an earlier one: every name is remembered, as 17 bytes of a hash table, about 35 MB for 10^6 entries.
+#[derive(Debug, Clone, Default)]
 pub struct PageCheck {
     next_page: u64,
     totals: Totals,
     /// Bytes of the files that were not refused.
     accepted_bytes: u64,
-    open: Vec<OpenDirectory>,
+    directories: HashMap<EntryIndex, Parent>,
+    /// Who holds a name, by the hash of its directory and of the name as a case-insensitive file system sees it: 64
+    /// bits, so that two names meet by chance once in 10^7 manifests of 10^6 entries.
+    names: HashMap<u64, Holder>,
 }
 
-/// A directory whose children may still come.
-#[derive(Debug, Clone)]
-struct OpenDirectory {
-    index: Option<EntryIndex>,
+/// A directory whose children may come.
+#[derive(Debug, Clone, Copy)]
+struct Parent {
+    /// Directories above it.
+    depth: usize,
     refused: bool,
-    last_name: Option<Vec<u8>>,
-    /// Hashes of folded names: 64 bits each, so that 10^6 names in one directory cost 20 MB and not 100.
-    folded: HashSet<u64>,
 }
 
-impl OpenDirectory {
-    fn new(index: Option<EntryIndex>, refused: bool) -> Self {
-        Self { index, refused, last_name: None, folded: HashSet::new() }
-    }
+/// The latest entry of a name.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    /// Its index, below [`ENTRIES_MAX`], and [`DIRECTORY`].
+    index: u32,
+    /// Of the name's own bytes.
+    exact: u32,
 }
 
-impl Default for PageCheck {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// Marks a [`Holder`] that is a directory.
+const DIRECTORY: u32 = 1 << 31;
+const _: () = assert!(ENTRIES_MAX < DIRECTORY as u64);
 
 impl PageCheck {
     /// Before the first page.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            next_page: 0,
-            totals: Totals::default(),
-            accepted_bytes: 0,
-            open: vec![OpenDirectory::new(None, false)],
-        }
+        Self::default()
     }
 
     /// Checks the next page; one verdict an entry.
@@ -144,46 +144,72 @@ impl PageCheck {
         Ok(verdicts)
     }
 
-    /// What the pages so far hold, refused entries included.
+    /// What the pages so far hold, refused and replaced entries included.
     #[must_use]
     pub const fn totals(&self) -> Totals {
         self.totals
     }
 
     fn check_entry(&mut self, index: EntryIndex, entry: &Entry) -> Result<Verdict, ManifestError> {
-        // No sender makes one yet. Its parent and name would have to be those of the file that it replaces: taken as it
-        // comes, it reaches into directories that were refused.
-        if entry.supersedes.is_some() {
-            return Err(ManifestError::BadSupersede { index });
-        }
-        while self.open.last().is_some_and(|directory| directory.index != entry.parent) {
-            self.open.pop();
-        }
-        let depth = self.open.len().saturating_sub(1);
-        let Some(directory) = self.open.last_mut() else {
-            return Err(ManifestError::NoSuchParent { index });
+        let Parent { depth, refused } = match entry.parent {
+            None => Parent { depth: 0, refused: false },
+            // A directory that replaces one gives new metadata only: children keep naming the first.
+            Some(parent) => {
+                *self.directories.get(&parent).ok_or(ManifestError::NoSuchParent { index })?
+            }
         };
-        if directory.last_name.as_ref().is_some_and(|last| *last >= entry.name) {
-            return Err(ManifestError::Duplicate {
-                index,
-                name: entry.name.escape_ascii().to_string(),
-            });
-        }
-        directory.last_name = Some(entry.name.clone());
-        if !directory.folded.insert(fold(&entry.name)) {
-            return Err(ManifestError::Twin { index, name: entry.name.escape_ascii().to_string() });
-        }
-        let verdict =
-            if directory.refused { Err(Refusal::Parent) } else { own_verdict(entry, depth) };
-        if entry.kind == EntryKind::Directory {
-            // Children of a directory that is too deep are not followed further: the stack stays bounded.
-            if self.open.len() > DEPTH_MAX + 1 {
+        let is_directory = entry.kind == EntryKind::Directory;
+        self.take_name(index, entry, is_directory)?;
+        let verdict = if refused { Err(Refusal::Parent) } else { own_verdict(entry, depth) };
+        if is_directory && entry.supersedes.is_none() {
+            // Children of a directory that is too deep are not followed further.
+            if depth > DEPTH_MAX {
                 return Err(ManifestError::NoSuchParent { index });
             }
-            self.open.push(OpenDirectory::new(Some(index), verdict.is_err()));
+            let refused = verdict.is_err();
+            self.directories.insert(index, Parent { depth: depth + 1, refused });
         }
         Ok(verdict)
     }
+
+    /// A name has one entry, or a later version of it: file for file, directory for directory.
+    fn take_name(
+        &mut self,
+        index: EntryIndex,
+        entry: &Entry,
+        is_directory: bool,
+    ) -> Result<(), ManifestError> {
+        let name = || entry.name.escape_ascii().to_string();
+        let holder = Holder {
+            index: u32::try_from(index).map_err(|_| ManifestError::TooLarge)?
+                | if is_directory { DIRECTORY } else { 0 },
+            exact: hash(&entry.name) as u32,
+        };
+        match (
+            self.names.insert(hash(&(entry.parent, fold(&entry.name))), holder),
+            entry.supersedes,
+        ) {
+            (None, None) => Ok(()),
+            (Some(before), Some(old))
+                if before.exact == holder.exact
+                    && u64::from(before.index & !DIRECTORY) == old
+                    && (before.index & DIRECTORY != 0) == is_directory =>
+            {
+                Ok(())
+            }
+            (Some(before), None) if before.exact == holder.exact => {
+                Err(ManifestError::Duplicate { index, name: name() })
+            }
+            (Some(_), None) => Err(ManifestError::Twin { index, name: name() }),
+            (_, Some(_)) => Err(ManifestError::BadSupersede { index }),
+        }
+    }
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The rules that an entry breaks by itself; `depth` counts the directories above it.

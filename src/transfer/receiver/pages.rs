@@ -1,13 +1,16 @@
 //! From a page's arrival to the want that answers it.
 
-use super::{Ask, PAGES_OPEN_MAX, Receiver, ReceiverOutput};
+mod conflicts;
+mod superseded;
+
+use super::{PAGES_OPEN_MAX, Receiver, ReceiverOutput};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::disk::{
     DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
     Wanted, WantedKind,
 };
 use crate::transfer::layout::{Layout, Segment};
-use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page, Verdict};
+use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, Verdict};
 use crate::transfer::message::{Message, WireRanges};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
@@ -65,6 +68,33 @@ impl PageState {
         self.is_wanted() && !self.open.is_empty()
     }
 
+    /// A page that was settled before.
+    pub(super) const fn settled(page: Page, verdicts: Vec<Verdict>, layout: Layout) -> Self {
+        Self {
+            page,
+            verdicts,
+            layout,
+            phase: Phase::Decided,
+            is_kept: true,
+            owes_want: false,
+            open: BTreeSet::new(),
+            unwanted: Ranges::new(),
+        }
+    }
+
+    /// An entry is not settled any more; its bytes.
+    pub(super) fn reopen(&mut self, entry: EntryIndex) -> u64 {
+        self.open.insert(entry);
+        self.entry(entry).map_or(0, content_bytes)
+    }
+
+    /// What to look for in the target.
+    pub(super) fn wanted(&self, entry: EntryIndex, paths: &DirectoryTable) -> Option<Wanted> {
+        let content = self.entry(entry)?;
+        let (path, kind) = (paths.path(content)?, wanted_kind(content));
+        Some(Wanted { entry, path, kind, supersedes: None })
+    }
+
     /// Files and symlinks that shall not be sent any more.
     pub(super) fn resolved(&self) -> impl Iterator<Item = EntryIndex> + '_ {
         self.page.iter().map(|(index, _)| index).filter(|index| !self.open.contains(index))
@@ -100,15 +130,21 @@ impl Receiver {
             self.take_page(encoded, true);
             self.load_next_page();
             self.recover();
+        } else {
+            self.on_reloaded_page(number, encoded);
         }
     }
 
     /// A page from the sender.
     pub(super) fn on_page(&mut self, encoded: Bytes) {
-        if self.end.is_some() || self.window.len() >= PAGES_OPEN_MAX {
+        // Pages of earlier runs are open because we have them, not because they came too fast.
+        let open = self.window.range(self.kept.pages..).count();
+        if self.end.is_some() || open >= PAGES_OPEN_MAX {
             return self.protocol("more manifest pages than may be open, or after the last one");
         }
         let number = self.pages;
+        // A sender that was started again has more than what was the end before.
+        (self.is_finishing, self.is_finished) = (false, false);
         if self.take_page(&encoded, false) {
             self.disk(TargetRequest::KeepPage { number, encoded });
         }
@@ -128,6 +164,7 @@ impl Receiver {
             }
         };
         let layout = Layout::new(&page, &verdicts, self.next_unit);
+        self.completion.add_page(&page, &verdicts, self.next_unit);
         self.next_unit = layout.end_unit;
         self.chain = self.chain.extend(encoded);
         self.pages += 1;
@@ -142,7 +179,7 @@ impl Receiver {
             let is_directory = entry.kind == EntryKind::Directory;
             match verdict {
                 Ok(()) if is_directory => {}
-                Ok(()) if self.complete.contains(index) || self.unwanted.contains(index) => {
+                Ok(()) if self.is_settled(index) => {
                     self.progress.files += 1;
                     self.progress.bytes += content_bytes(entry);
                 }
@@ -163,7 +200,7 @@ impl Receiver {
         }
         for segment in &layout.segments {
             if let Segment::File { entry, .. } = segment
-                && self.complete.contains(*entry)
+                && (self.complete.contains(*entry) || self.superseded.contains(*entry))
             {
                 self.units.insert_range(segment.units());
             }
@@ -178,13 +215,22 @@ impl Receiver {
             open,
             unwanted,
         };
+        let superseded: Vec<EntryIndex> =
+            state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
-            let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
+            let is_open = content.kind == EntryKind::Directory
+                || state.open.contains(&entry)
+                || (is_kept && self.is_looked_after(entry));
             if is_open && let Some(path) = self.directories.path(content) {
-                wanted.push(Wanted { entry, path, kind: wanted_kind(content) });
+                // What was there before the session, or did not come, is none of its own.
+                let supersedes = content
+                    .supersedes
+                    .filter(|old| state.open.contains(&entry) && !self.unwanted.contains(*old));
+                wanted.push(Wanted { entry, path, kind: wanted_kind(content), supersedes });
             }
         }
+        superseded.into_iter().for_each(|old| self.supersede(old));
         self.window.insert(number, state);
         self.disk(TargetRequest::Survey { page: number, wanted });
         true
@@ -204,6 +250,9 @@ impl Receiver {
         let Some(state) = self.window.get_mut(&number) else {
             return;
         };
+        if state.phase == Phase::Decided {
+            return self.on_contradicted_surveyed(number, existing);
+        }
         let mut directories = Vec::new();
         let mut blocked = Vec::new();
         for (entry, found) in &existing {
@@ -219,12 +268,23 @@ impl Receiver {
                     }
                 }
                 // Directories that were there before are left as they are: an earlier run of ours has not journalled them.
+                Existing::Same if content.supersedes.is_some() => {
+                    if content.supersedes.is_some_and(|old| self.unwanted.contains(old)) {
+                        state.unwanted.insert(*entry);
+                    }
+                }
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
-                Existing::Same => {}
+                Existing::Same | Existing::Superseded => {}
                 Existing::Differs { .. } | Existing::OtherKind => blocked.push(*entry),
             }
         }
+        let gone: Vec<EntryIndex> = existing
+            .iter()
+            .filter(|(entry, found)| *found != Existing::Same && self.complete.contains(*entry))
+            .map(|(entry, _)| *entry)
+            .collect();
         state.phase = Phase::Creating(existing);
+        gone.into_iter().for_each(|entry| self.lose(number, entry));
         for entry in blocked {
             self.block_directory(number, entry, "something else has its name");
         }
@@ -282,6 +342,9 @@ impl Receiver {
             match (found, self.config.on_conflict) {
                 (Existing::Absent, _)
                 | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
+                (Existing::Superseded, _) => {
+                    self.policies.insert(entry, OnConflict::Overwrite);
+                }
                 (Existing::Same, _) => self.on_unchanged(number, entry),
                 (Existing::Differs { .. }, Some(policy)) => self.on_conflict(number, entry, policy),
                 (Existing::Differs { bytes }, None) => {
@@ -301,53 +364,6 @@ impl Receiver {
             }
         }
         self.end_decision(number);
-    }
-
-    /// Asks about the next conflict: one question at a time, and none before the transfer is accepted.
-    pub(super) fn ask_conflict(&mut self) {
-        if self.is_asking || !matches!(self.consent, super::Consent::Given(_)) {
-            return;
-        }
-        let Some((number, entry, present_bytes)) = self.questions.front() else {
-            return;
-        };
-        let present_bytes = *present_bytes;
-        let content = self.window.get(number).and_then(|state| state.page.entry(*entry));
-        if let Some(content) = content
-            && let Some(path) = self.directories.path(content)
-        {
-            let offered_bytes = content_bytes(content);
-            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict {
-                path,
-                present_bytes,
-                offered_bytes,
-            }));
-            self.is_asking = true;
-        }
-    }
-
-    pub(super) fn on_conflict_answer(&mut self, policy: OnConflict, for_all: bool) {
-        self.is_asking = false;
-        let answered = if for_all { self.questions.len() } else { 1 };
-        if for_all {
-            self.config.on_conflict = Some(policy);
-        }
-        for (number, entry, _) in
-            self.questions.drain(..answered.min(self.questions.len())).collect::<Vec<_>>()
-        {
-            if let Some(Phase::Asking(asking)) =
-                self.window.get_mut(&number).map(|state| &mut state.phase)
-            {
-                asking.remove(&entry);
-            }
-            match policy {
-                OnConflict::Fail | OnConflict::Skip => self.on_conflict(number, entry, policy),
-                OnConflict::Overwrite | OnConflict::Rename => {
-                    self.policies.insert(entry, policy);
-                }
-            }
-            self.end_decision(number);
-        }
     }
 
     /// Once nothing is asked any more: journals the decision, lays out what comes, and wants it.
@@ -516,17 +532,18 @@ impl Receiver {
     /// An entry has its final name.
     pub(super) fn complete_entry(&mut self, number: u64, entry: EntryIndex) {
         self.complete.insert(entry);
-        if let Some(state) = self.window.get_mut(&number) {
-            state.open.remove(&entry);
+        // One that a later version replaced while it was published is settled already.
+        if self.window.get_mut(&number).is_some_and(|state| state.open.remove(&entry)) {
+            self.entry_event(number, entry, FileStatus::Received, None);
         }
-        self.entry_event(number, entry, FileStatus::Received, None);
         self.settle_page(number);
     }
 
     /// Lets a page go whose every entry is settled.
     pub(super) fn settle_page(&mut self, number: u64) {
         let is_settled = |state: &PageState| state.is_wanted() && state.open.is_empty();
-        if self.window.get(&number).is_some_and(is_settled) {
+        let is_looked_at = self.completion.is_contradicted(number);
+        if !is_looked_at && self.window.get(&number).is_some_and(is_settled) {
             self.window.remove(&number);
         }
     }
@@ -575,7 +592,7 @@ fn wanted_kind(entry: &Entry) -> WantedKind {
 }
 
 /// Bytes of content that an entry has.
-const fn content_bytes(entry: &Entry) -> u64 {
+pub(super) const fn content_bytes(entry: &Entry) -> u64 {
     match entry.kind {
         EntryKind::File { bytes } => bytes,
         EntryKind::Directory | EntryKind::Symlink { .. } => 0,

@@ -1,11 +1,10 @@
 //! The sender's work on one link: from pages to jobs to reads to frames, a bounded step at a time.
 
 use super::link_run::{
-    EARLY_WANTS_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
+    EARLY_RANGES_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
 };
 use super::plan::Plan;
 use super::{Sender, SenderOutput};
-use crate::event::FileStatus;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, StoredPage,
@@ -13,7 +12,7 @@ use crate::transfer::disk::{
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
 use crate::transfer::merge::{self, Value};
-use crate::transfer::message::{Message, UnitHead, bounded_text};
+use crate::transfer::message::{Message, UnitHead};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ impl Sender {
         self.answer();
         self.load_pages();
         self.load_again();
+        self.compare_next();
         while self.run.as_ref().is_some_and(LinkRun::may_read) && self.read_next() {}
         self.end_pages();
     }
@@ -69,7 +69,12 @@ impl Sender {
         };
         let is_loading = run.in_flight.iter().any(|read| matches!(read, InFlight::Page { .. }));
         let is_answered = run.recovery.as_ref().is_some_and(|recovery| recovery.is_answered);
-        if run.end_sent || run.next_page < pages || is_loading || !is_answered {
+        if run.end_sent
+            || run.next_page < pages
+            || is_loading
+            || !is_answered
+            || run.compare.is_busy()
+        {
             return;
         }
         run.end_sent = true;
@@ -107,7 +112,7 @@ impl Sender {
                 };
                 let files: Vec<_> = files
                     .into_iter()
-                    .filter(|entry| !self.failed_entries.contains_key(entry))
+                    .filter(|entry| !self.is_out(*entry))
                     .filter_map(|entry| self.source_file(&page, entry))
                     .collect();
                 self.load_pages();
@@ -149,7 +154,7 @@ impl Sender {
         true
     }
 
-    fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
+    pub(super) fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
         let at = usize::try_from(entry.checked_sub(page.page.first_entry)?).ok()?;
         let stamp = (*page.stamps.get(at)?)?;
         let path = self.directories.path(page.page.entry(entry)?)?;
@@ -164,8 +169,10 @@ impl Sender {
         }
         // A page that the receiver had before this link may still be on its way from our disk.
         let recovery = run.recovery.as_ref();
-        let is_early = recovery.is_some_and(|recovery| recovery.undecided.contains(number))
-            && run.early_wants.len() < EARLY_WANTS_MAX;
+        let ranges: usize = run.early_wants.values().map(Plan::ranges).sum();
+        let is_early = recovery
+            .is_some_and(|recovery| number < recovery.pages && recovery.undecided.contains(number))
+            && ranges + plan.ranges() <= EARLY_RANGES_MAX;
         if !is_early || run.early_wants.insert(number, plan.clone()).is_some() {
             self.protocol("it wants a page that does not wait for it");
         }
@@ -175,12 +182,9 @@ impl Sender {
     pub(super) fn on_resend(&mut self, unit: u64, unwanted: Ranges) {
         let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
         let Some(run) = &mut self.run else { return };
-        if number >= run.next_page {
-            // A page that it had before this link, not loaded yet: its jobs come with that unit then.
-            return match run.recovery.as_mut().filter(|recovery| number < recovery.pages) {
-                Some(recovery) => recovery.plan.miss(unit, &unwanted),
-                None => self.protocol("it asks for a unit that was never sent"),
-            };
+        let pages = run.recovery.as_ref().map_or(0, |recovery| recovery.pages);
+        if number >= run.next_page.max(pages) {
+            return self.protocol("it asks for a unit that was never sent");
         }
         run.again.insert(unit, unwanted);
     }
@@ -188,9 +192,14 @@ impl Sender {
     /// Loads the pages of units that shall go out once more, a few at a time.
     fn load_again(&mut self) {
         while let Some(run) = self.run.as_mut().filter(|run| run.in_flight.len() < READS_MAX)
-            && let Some((unit, unwanted)) = run.again.pop_first()
+            && let Some(unit) = run.again.keys().next().copied()
         {
             let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
+            // A page that it had before this link, not loaded yet: first what the request says of it.
+            if number >= run.next_page {
+                return;
+            }
+            let unwanted = run.again.remove(&unit).unwrap_or_default();
             run.in_flight.push_back(InFlight::Again { unit, unwanted });
             self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
         }
@@ -212,10 +221,9 @@ impl Sender {
                     units
                         .filter(|unit| !plan.units.contains(*unit))
                         .for_each(|unit| missing.insert(unit));
-                    if plan.unwanted.contains(*entry)
-                        || missing.is_empty()
-                        || self.failed_entries.contains_key(entry)
-                    {
+                    let is_out =
+                        self.failed_entries.contains_key(entry) || self.superseded.contains(*entry);
+                    if plan.unwanted.contains(*entry) || missing.is_empty() || is_out {
                         bytes_settled += bytes;
                         files_settled += 1;
                         continue;
@@ -245,9 +253,12 @@ impl Sender {
                 }
                 Segment::Pack { unit, files } => {
                     let has_unit = plan.units.contains(*unit);
-                    let (wanted, settled): (Vec<_>, Vec<_>) = files
-                        .iter()
-                        .partition(|(entry, _)| !has_unit && !plan.unwanted.contains(*entry));
+                    let (wanted, settled): (Vec<_>, Vec<_>) =
+                        files.iter().partition(|(entry, _)| {
+                            !has_unit
+                                && !plan.unwanted.contains(*entry)
+                                && !self.superseded.contains(*entry)
+                        });
                     bytes_settled += settled.iter().map(|(_, bytes)| bytes).sum::<u64>();
                     files_settled += settled.len() as u64;
                     if !wanted.is_empty() {
@@ -265,7 +276,9 @@ impl Sender {
         for entry in
             page.page.iter().map(|(index, _)| index).filter(|index| !plan.unwanted.contains(*index))
         {
-            if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned() {
+            if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned()
+                && !self.superseded.contains(entry)
+            {
                 again.push(Message::EntryFailed { entry, is_changed, reason });
             }
         }
@@ -304,7 +317,7 @@ impl Sender {
                     Ok((frames, value)) => {
                         self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
                     }
-                    Err(error) => self.on_read_failed(&page, entry, &error),
+                    Err(error) => self.on_read_failed(&page, entry, error),
                 }
             }
             (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
@@ -313,6 +326,8 @@ impl Sender {
             (InFlight::Values { page, entry }, SourceReply::Values { values, .. }) => {
                 self.on_values(&page, entry, &values);
             }
+            (InFlight::Compared(comparison), reply) => self.on_compared(comparison, reply),
+            (InFlight::Kept, SourceReply::RootsKept { .. }) => {}
             (read, reply) => {
                 let text = format!("the source store answered {read:?} with {reply:?}");
                 self.fail(crate::error::Error::new(crate::error::ErrorKind::Failure, text));
@@ -320,7 +335,7 @@ impl Sender {
         }
     }
 
-    fn parse_page(
+    pub(super) fn parse_page(
         &mut self,
         number: u64,
         stored: Result<StoredPage, crate::transfer::disk::DiskError>,
@@ -379,12 +394,14 @@ impl Sender {
     }
 
     fn on_again(&mut self, page: &Arc<LoadedPage>, unit: u64, unwanted: &Ranges) {
+        self.take_back(page, unit, unwanted);
         let Some(run) = &mut self.run else { return };
         match page.layout.segment(unit) {
+            Some(Segment::File { entry, .. }) if self.superseded.contains(*entry) => {}
             Some(Segment::File { entry, .. }) => {
                 let (page, entry) = (Arc::clone(page), *entry);
                 // A unit that rotted between runs was not counted when this link began.
-                if !run.unacked.contains_key(&unit) {
+                if !run.unacked.contains_key(&unit) && !run.compare.is_counted(entry) {
                     *run.open_units.entry(entry).or_default() += 1;
                 }
                 run.jobs.push_front(Job::File { page, entry, missing: Ranges::from_iter([unit]) });
@@ -409,7 +426,7 @@ impl Sender {
         frames: Option<Vec<Bytes>>,
         value: Value,
     ) {
-        if self.failed_entries.contains_key(&entry) {
+        if self.is_out(entry) {
             return;
         }
         if let Some(frames) = frames {
@@ -433,9 +450,11 @@ impl Sender {
         else {
             return;
         };
-        let values: Vec<Value> = run.files.swap_remove(at).values.into_iter().flatten().collect();
+        let file = run.files.swap_remove(at);
+        let values: Vec<Value> = file.values.into_iter().flatten().collect();
         if let Some(root) = merge::root(&values) {
             self.send_data(&Message::FileRoot { entry, root });
+            self.keep_root(&file.page, entry, root);
         }
     }
 
@@ -475,7 +494,7 @@ impl Sender {
         for (entry, file) in files {
             match file {
                 Ok(file) => read.push((entry, file)),
-                Err(error) => self.on_read_failed(page, entry, &error),
+                Err(error) => self.on_read_failed(page, entry, error),
             }
         }
         if read.is_empty() {
@@ -484,24 +503,6 @@ impl Sender {
         let bytes = read.iter().map(|(_, file)| file.bytes).sum();
         let entries = read.iter().map(|(entry, _)| *entry).collect();
         self.send_unit(page, unit, UnitHead::Pack { files: read }, frames, bytes, entries);
-    }
-
-    /// A file turned out not to be what its page promised.
-    fn on_read_failed(&mut self, page: &LoadedPage, entry: EntryIndex, error: &ReadError) {
-        if self.failed_entries.contains_key(&entry) {
-            return;
-        }
-        let is_changed = !matches!(error, ReadError::Disk(_));
-        let reason = bounded_text(&error.to_string());
-        self.failed_entries.insert(entry, (is_changed, reason.clone()));
-        let status = if is_changed { FileStatus::Changed } else { FileStatus::Failed };
-        self.progress.failed_files += 1;
-        self.file_event(page, entry, status, Some(error.to_string()));
-        if let Some(run) = &mut self.run {
-            run.files.retain(|file| file.entry != entry);
-            run.jobs.retain(|job| !matches!(job, Job::File { entry: of, .. } if *of == entry));
-        }
-        self.send_data(&Message::EntryFailed { entry, is_changed, reason });
     }
 
     fn send_unit(

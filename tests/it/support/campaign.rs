@@ -1,7 +1,7 @@
 //! Many transfers of real processes at once, each of which is disturbed again and again.
 
 pub(crate) mod faults;
-pub(crate) mod process;
+pub(crate) mod meter;
 pub(crate) mod proxy;
 pub(crate) mod report;
 pub(crate) mod timeline;

@@ -142,7 +142,6 @@ impl Invocation {
     }
 
     /// For tests that watch the process themselves.
-    #[cfg(feature = "fault-injection")]
     pub(crate) fn into_command(self) -> Command {
         self.command
     }

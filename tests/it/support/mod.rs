@@ -8,6 +8,7 @@ pub(crate) mod env;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
 pub(crate) mod pair;
+pub(crate) mod process;
 pub(crate) mod promise;
 pub(crate) mod random;
 pub(crate) mod sim;

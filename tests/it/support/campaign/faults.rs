@@ -22,6 +22,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Those after which every process is still the same.
+    pub(crate) const HARMLESS: &[Self] =
+        &[Self::CutUdp, Self::CutHost, Self::CutUdp, Self::CutAll, Self::Stop];
+
     const ALL: [Self; 9] = [
         Self::CutUdp,
         Self::CutHost,

@@ -56,7 +56,7 @@ async fn serve(listener: TcpListener, port: u16, mut mode: watch::Receiver<Mode>
         tokio::spawn(async move {
             // What was sent while it swallows arrives afterwards, as TCP does.
             let passes = mode.wait_for(|mode| *mode != Mode::Swallow).await;
-            if passes.is_err_or(|mode| *mode == Mode::Refuse) {
+            if passes.map_or(true, |mode| *mode == Mode::Refuse) {
                 return;
             }
             let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
@@ -108,15 +108,5 @@ async fn copy(
                 Err(_) => return,
             }
         }
-    }
-}
-
-trait IsErrOr<T> {
-    fn is_err_or(self, check: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T, E> IsErrOr<T> for Result<T, E> {
-    fn is_err_or(self, check: impl FnOnce(T) -> bool) -> bool {
-        self.map_or(true, check)
     }
 }

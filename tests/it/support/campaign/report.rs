@@ -140,14 +140,20 @@ impl fmt::Display for Report {
         let again = |outcome: &Outcome| outcome.sent.saturating_sub(outcome.content);
         let resent: u64 = self.outcomes.iter().map(again).sum();
         let drops = self.drops().count().max(1) as u64;
+        let there = |outcome: &Outcome| {
+            outcome.drops.iter().map(|drop| outcome.content - drop.missing).sum::<u64>()
+        };
+        let over: u64 = self.outcomes.iter().map(there).sum();
         writeln!(
             formatter,
-            "{} transfers of {} MiB in {:.0} s; {} MiB sent again ({:.2} MiB a drop, headers included)",
+            "{} transfers of {} MiB in {:.0} s; {} MiB sent again ({:.2} MiB a drop, headers included); starting over each \
+             time would have sent {} MiB again",
             self.outcomes.len(),
             content >> 20,
             self.started.elapsed().as_secs_f64(),
             resent >> 20,
             resent as f64 / drops as f64 / f64::from(1 << 20),
+            over >> 20,
         )
     }
 }

@@ -39,7 +39,8 @@ impl View {
                     view.flow = None;
                     view.link = (event["state"] == "connected").then_some(*at);
                 }
-                "recovered" => {
+                // The host is another matter: content flows without it.
+                "recovered" if event["layer"] != "host" => {
                     view.flow = None;
                     view.link = Some(*at);
                 }

@@ -1,7 +1,8 @@
 //! One transfer of a campaign: a sender, a receiver and a host of real processes, and what happens to them.
 
-use std::fs;
-use std::net::TcpListener;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,11 +10,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::super::pair::{CODE, Pair};
+use super::super::process::{LOOK_INTERVAL, Process};
 use super::super::random::Random;
 use super::super::tree::describe;
 use super::Settings;
 use super::faults::Kind;
-use super::process::{LOOK_INTERVAL, Process};
+use super::meter::{Meter, Usage};
 use super::proxy::{Mode, Proxy};
 use super::timeline::{Pace, View};
 
@@ -22,16 +24,18 @@ const MIB: u64 = 1 << 20;
 /// Until a transfer begins, and until it ends after its last drop, beyond the time that its bytes take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What is slower is worth a look at the logs.
+const SLOW: Duration = Duration::from_secs(8);
+
 /// One drop and what came of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Drop {
-    pub(crate) seed: u64,
     pub(crate) kind: Kind,
     /// From the fault to the moment at which network and processes were there again.
     pub(crate) outage: Duration,
     /// From that moment until the transfer was back; none: it needed a person.
     pub(crate) back: Option<Duration>,
-    /// What the sender handed to its connections before, and what was still missing.
+    /// What was still missing.
     pub(crate) missing: u64,
 }
 
@@ -76,16 +80,27 @@ struct Host {
 }
 
 impl<'a> Transfer<'a> {
+    /// Of a rate and a length that the generator chooses.
     pub(crate) fn new(settings: &'a Settings, seed: u64) -> Self {
         let mut random = Random::new(seed);
+        let rate = MIB << random.below(u64::from(settings.rate_mib_max.ilog2()) + 1);
+        let seconds = 15 + random.below(20);
+        Self::lasting(settings, seed, rate, seconds)
+    }
+
+    /// Of so many bytes a second, and so many seconds if nothing happens.
+    pub(crate) fn lasting(settings: &'a Settings, seed: u64, rate: u64, seconds: u64) -> Self {
+        let mut random = Random::new(seed.rotate_left(32));
         let pair = Pair::new();
-        let rate = MIB << random.below(settings.rate_mib_max.ilog2().into());
-        let rate = rate.max(MIB);
         fs::create_dir(pair.path("logs")).unwrap();
         fs::create_dir(pair.path("tree")).unwrap();
-        let large = rate * (15 + random.below(20)) + random.below(MIB);
-        let mut content = large;
-        fs::write(pair.path("tree/large"), random.bytes(large as usize)).unwrap();
+        let mut content = random.below(MIB);
+        let mut large = File::create_new(pair.path("tree/large")).unwrap();
+        large.write_all(&random.bytes(content as usize)).unwrap();
+        for _ in 0..seconds {
+            large.write_all(&random.bytes(rate as usize)).unwrap();
+            content += rate;
+        }
         for number in 0..30 {
             let size = random.below(30_000);
             fs::write(pair.path(&format!("tree/small-{number}")), random.bytes(size as usize))
@@ -120,9 +135,12 @@ impl<'a> Transfer<'a> {
 
     /// Transfers it all, with drops as long as there are some `left`.
     pub(crate) fn run(mut self, left: &AtomicU64) -> Outcome {
-        if let Err(what) = self.go(left) {
-            self.outcome.wrong.push(what);
-        }
+        let result = self.go(left);
+        self.close(result)
+    }
+
+    fn close(mut self, result: Result<(), String>) -> Outcome {
+        self.outcome.wrong.extend(result.err());
         self.outcome.elapsed = self.started.elapsed();
         self.outcome.sent = self.sent();
         (self.sender, self.receiver, self.host) = (None, None, None);
@@ -136,6 +154,30 @@ impl<'a> Transfer<'a> {
         let is_filtered = std::env::var_os("REJOIN_TEST_CAMPAIGN_KIND").is_some();
         let has_host = is_filtered || self.random.chance(75);
         let kinds = Kind::shuffled(&mut self.random, has_host);
+        self.begin(has_host)?;
+        let take = |left: u64| left.checked_sub(1);
+        let is_granted = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        self.disturb(&kinds, is_granted)?;
+        self.finish()
+    }
+
+    /// Transfers it all under every fault that leaves the processes alive; what they took meanwhile.
+    pub(crate) fn soak(mut self) -> (Outcome, Usage) {
+        let mut usage = Usage::default();
+        let result = self.begin(true).and_then(|()| {
+            let host = self.host.as_ref().map(|host| host.process.id());
+            let [sender, receiver] =
+                [&self.sender, &self.receiver].map(|process| process.as_ref().map(Process::id));
+            let meter = Meter::start(&[("sender", sender), ("receiver", receiver), ("host", host)]);
+            let result = self.disturb(Kind::HARMLESS, || true);
+            usage = meter.stop();
+            result.and_then(|()| self.finish())
+        });
+        (self.close(result), usage)
+    }
+
+    /// Starts the processes and waits until content flows.
+    fn begin(&mut self, has_host: bool) -> Result<(), String> {
         if has_host {
             self.start_host();
         }
@@ -144,23 +186,25 @@ impl<'a> Transfer<'a> {
         self.start_receiver();
         let begun = Instant::now();
         self.receiver.as_mut().unwrap().wait_for("connected", PATIENCE)?;
-        if self.wait_until_settled(begun).is_none() {
-            return Err("it does not begin to flow".into());
-        }
-        for kind in kinds.into_iter().cycle() {
+        let flows = self.wait_until_settled(begun);
+        flows.map(|_| ()).ok_or_else(|| "it does not begin to flow".into())
+    }
+
+    /// One drop after the other, until the end is near or no more are granted.
+    fn disturb(&mut self, kinds: &[Kind], is_granted: impl Fn() -> bool) -> Result<(), String> {
+        for kind in kinds.iter().copied().cycle() {
             // Not in the last seconds: the end of a transfer has tests of its own.
             if self.bytes + 3 * self.rate > self.content || self.has_ended() {
                 break;
             }
             let pause = Duration::from_millis(self.random.below(1500));
             std::thread::sleep(pause);
-            let take = |left: u64| left.checked_sub(1);
-            if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            if !is_granted() {
                 break;
             }
             self.drop_once(kind)?;
         }
-        self.finish()
+        Ok(())
     }
 
     /// One drop, and the wait for what comes of it. An error ends the transfer.
@@ -174,9 +218,12 @@ impl<'a> Transfer<'a> {
             return Err(format!("{kind:?}: wrong bytes under the final name"));
         }
         let back = self.wait_until_settled(mended);
-        let drop = Drop { seed: self.seed, kind, outage: mended - start, back, missing };
+        let drop = Drop { kind, outage: mended - start, back, missing };
         self.outcome.drops.push(drop);
-        if back.is_some() {
+        if let Some(back) = back {
+            if back > SLOW {
+                self.outcome.odd.push(format!("{kind:?} took {:.1} s", back.as_secs_f64()));
+            }
             return Ok(());
         }
         // Now a person comes, who runs both commands again.
@@ -277,7 +324,11 @@ impl<'a> Transfer<'a> {
             let has_ended = receiver.ended();
             let view = receiver.look(|events| View::new(events, since, floor, &pace));
             self.bytes = self.bytes.max(view.bytes);
-            if view.is_settled(&pace) || has_ended.is_some_and(|status| status.success()) {
+            if has_ended.is_some_and(|status| status.success()) {
+                // It may have got through while its host was away.
+                return Some(view.back(since).unwrap_or(Duration::ZERO));
+            }
+            if view.is_settled(&pace) {
                 return view.back(since);
             }
             let sender = self.sender.as_mut().unwrap().ended();
@@ -331,7 +382,27 @@ impl<'a> Transfer<'a> {
             .map(|entry| entry.unwrap().file_name())
             .filter(|name| name != "tree")
             .collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
+        if !left.is_empty() {
+            return Err(format!("left behind: {left:?}"));
+        }
+        let processes = self.processes();
+        let hosts = usize::from(self.host.is_some());
+        if processes == hosts {
+            Ok(())
+        } else {
+            Err(format!("{processes} processes are left, {hosts} of them a host"))
+        }
+    }
+
+    /// How many processes run in this home.
+    fn processes(&self) -> usize {
+        let home = format!("HOME={}", self.pair.home.path().display()).into_bytes();
+        let is_ours =
+            |environment: &Vec<u8>| environment.split(|byte| *byte == 0).any(|e| e == home);
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        // Those of other users, and those that end meanwhile, cannot be read.
+        let environments = entries.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        environments.filter(is_ours).count()
     }
 
     fn is_right(&self) -> bool {
@@ -351,6 +422,10 @@ impl<'a> Transfer<'a> {
         drop(free);
         let (for_sender, for_receiver) = (Proxy::start(port), Proxy::start(port));
         let process = self.host_process(port);
+        // A transfer that begins finds its host; only later on is it looked for.
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(LOOK_INTERVAL);
+        }
         self.host = Some(Host { port, process, for_sender, for_receiver });
     }
 
@@ -398,7 +473,7 @@ impl<'a> Transfer<'a> {
         Process::start(command, &self.pair.path("logs"), &format!("{name}-{:02}", self.starts))
     }
 
-    /// For whoever looks into it.
+    /// For whoever looks into it; the drops are marked by their order in the report.
     fn keep_logs(&mut self) {
         let kept = self.settings.logs.join(self.seed.to_string());
         fs::create_dir_all(&kept).unwrap();

@@ -7,7 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+#[cfg(feature = "fault-injection")]
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// How often a process is looked at.
@@ -18,6 +19,13 @@ pub(crate) struct Process {
     events: Arc<Mutex<Vec<(Instant, Value)>>>,
     status: Option<ExitStatus>,
     reader: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Bytes that a process moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
 }
 
 impl Process {
@@ -105,14 +113,25 @@ impl Process {
     }
 
     /// To a process that has not ended.
+    #[cfg(feature = "fault-injection")]
     pub(crate) fn signal(&mut self, signal: Signal) {
         if self.ended().is_none() {
-            rustix::process::kill_process(self.pid(), signal).unwrap();
+            let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+            rustix::process::kill_process(pid, signal).unwrap();
         }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed()).unwrap()
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it read and wrote by system calls so far, but for sockets; none where it has ended.
+    pub(crate) fn traffic(&self) -> Option<Traffic> {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.id())).ok()?;
+        let figure = |name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+        };
+        Some(Traffic { read: figure("rchar:")?, written: figure("wchar:")? })
     }
 }
 
