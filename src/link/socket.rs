@@ -31,6 +31,11 @@ use resolve::Resolver;
 /// Most local addresses used: pairs grow with the product of both sides', and checks with the pairs.
 const LOCAL_ADDRESSES_MAX: usize = 12;
 
+/// Passes of the driver's loop without sleep after one in which something happened, where TURN is in play. What comes in
+/// is unwrapped in the pass after its arrival, and what the stack makes of it is wrapped in the next one and sent in the
+/// one after that; each would wait for the next timer, up to 200 ms.
+const RELAY_PASSES: u8 = 3;
+
 /// What the sockets of one link have moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SocketCounts {
@@ -50,12 +55,14 @@ pub struct SocketCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum WakeMode {
+    /// After everything that happens, for [`RELAY_PASSES`] passes: what goes through TURN needs them.
+    Relayed = 0,
     /// By every datagram: the link is being set up.
-    EveryDatagram = 0,
+    EveryDatagram = 1,
     /// By [`LinkRuntime::wake`] only.
-    OnRequest = 1,
+    OnRequest = 2,
     /// By nothing: `close()` uses the same sleep as its own timeout.
-    Never = 2,
+    Never = 3,
 }
 
 /// State shared by the runtime, its sockets and its timers.
@@ -63,6 +70,8 @@ pub enum WakeMode {
 struct Shared {
     wake: Notify,
     wake_mode: AtomicU8,
+    /// Sleeps that end at once: see [`RELAY_PASSES`].
+    passes: AtomicU8,
     sockets: AtomicUsize,
     datagrams_sent: AtomicU64,
     bytes_sent: AtomicU64,
@@ -120,9 +129,24 @@ impl Shared {
         }
     }
 
+    /// Uses up a pass, if one is left.
+    fn take_pass(&self) -> bool {
+        let left = |passes: u8| passes.checked_sub(1);
+        self.passes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+    }
+
     fn on_sent(&self, datagrams: u64, bytes: u64) {
         self.datagrams_sent.fetch_add(datagrams, Ordering::Relaxed);
         self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Grants the passes when it is dropped, which is when the sleep that holds it is over.
+struct PassesAfter(Arc<Shared>);
+
+impl Drop for PassesAfter {
+    fn drop(&mut self) {
+        self.0.passes.store(RELAY_PASSES, Ordering::Relaxed);
     }
 }
 
@@ -148,6 +172,7 @@ impl LinkRuntime {
             shared: Arc::new(Shared {
                 wake: Notify::new(),
                 wake_mode: AtomicU8::new(WakeMode::EveryDatagram as u8),
+                passes: AtomicU8::new(0),
                 sockets: AtomicUsize::new(0),
                 datagrams_sent: AtomicU64::new(0),
                 bytes_sent: AtomicU64::new(0),
@@ -263,7 +288,14 @@ impl Runtime for LinkRuntime {
             return Box::pin(tokio::time::sleep(duration));
         }
         let shared = Arc::clone(&self.shared);
+        let is_relayed = shared.wakes_on(WakeMode::Relayed);
+        if is_relayed && shared.take_pass() {
+            return Box::pin(std::future::ready(()));
+        }
+        // However this sleep ends, by its time or because something else happened first, passes follow.
+        let passes = is_relayed.then(|| PassesAfter(Arc::clone(&shared)));
         Box::pin(async move {
+            let _passes = passes;
             tokio::select! {
                 () = shared.wake.notified() => {}
                 () = tokio::time::sleep(duration) => {}
@@ -377,6 +409,22 @@ mod tests {
 
         runtime.set_wake_mode(WakeMode::Never);
         runtime.wake();
+        assert!(!ends_at_once(&runtime));
+    }
+
+    #[tokio::test]
+    async fn where_turn_is_in_play_passes_follow_whatever_happened_and_then_it_sleeps() {
+        let runtime = runtime();
+        runtime.set_wake_mode(WakeMode::Relayed);
+        for _ in 0..2 {
+            // Ended by something else: dropped.
+            assert!(!ends_at_once(&runtime));
+            for pass in 0..RELAY_PASSES {
+                assert!(ends_at_once(&runtime), "pass {pass}");
+            }
+        }
+        runtime.set_wake_mode(WakeMode::OnRequest);
+        assert!(!ends_at_once(&runtime), "passes left over are not taken elsewhere");
         assert!(!ends_at_once(&runtime));
     }
 
