@@ -4,7 +4,7 @@
 //! kind of log and each covers the one before it, so a record of another file, of another place, or of an earlier life
 //! of the same bytes never passes. A log ends before the first record that does not.
 
-use super::fs::{Access, Directory, File, read_exact_at};
+use super::fs::{Access, Directory, File, SyncPoint, read_exact_at};
 use crate::wire::SessionId;
 use std::io;
 
@@ -109,13 +109,13 @@ impl<F: File> Log<F> {
             key,
             last: check(&key, &[&header]),
             end: HEADER_BYTES as u64,
-            is_dirty: false,
+            // A killed process may have left records that no sync covers yet.
+            is_dirty: true,
         };
         log.replay(&mut visit)?;
         let torn = bytes - log.end;
         if torn > 0 {
             log.file.set_bytes(log.end)?;
-            log.is_dirty = true;
             return Ok((log, Opened::Torn(torn)));
         }
         Ok((log, Opened::Whole))
@@ -234,9 +234,9 @@ impl<F: File> Log<F> {
     ///
     /// # Errors
     /// As the system says; never to be retried.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self, point: SyncPoint) -> io::Result<()> {
         if self.is_dirty {
-            self.file.sync_data()?;
+            self.file.sync_data(point)?;
             self.is_dirty = false;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Manifest pages on disk: the receiver's as they came, the sender's with the stamps of their files.
 
-use super::fs::{Directory, File};
+use super::fs::{Directory, File, SyncPoint};
 use super::log::{Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
 use crate::transfer::manifest::{Chain, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Totals};
@@ -91,7 +91,7 @@ impl<F: File> TargetPages<F> {
     /// # Errors
     /// As [`Log::sync`].
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.log.sync()
+        self.log.sync(SyncPoint::Pages)
     }
 }
 
@@ -137,7 +137,7 @@ impl<F: File> SourcePages<F> {
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
         let (mut places, mut skipped, mut end) = (Vec::new(), Vec::new(), None);
-        let (log, opened) =
+        let (mut log, opened) =
             Log::open(directory, NAME, SOURCE_MAGIC, session, |place, body| match decode(body) {
                 Ok(SourceRecord::Page { encoded, stamps }) if end.is_none() => {
                     let is_next = Page::decode(&encoded).is_ok_and(|page| {
@@ -161,6 +161,10 @@ impl<F: File> SourcePages<F> {
                 )
                 | Err(_) => false,
             })?;
+        // A run that was killed may have left pages that are not durable; this one sends them.
+        if !places.is_empty() {
+            log.sync(SyncPoint::SourcePages)?;
+        }
         Ok((Self { log, places, skipped, end }, opened))
     }
 
@@ -180,7 +184,7 @@ impl<F: File> SourcePages<F> {
         let record =
             SourceRecord::Page { encoded: page.encoded.to_vec(), stamps: page.stamps.clone() };
         self.places.push(self.log.append(&encode(&record)?)?);
-        self.log.sync()
+        self.log.sync(SyncPoint::SourcePages)
     }
 
     /// Remembers what was left out: a run that continues must tell it, too. Durable with the next page or the end.
@@ -216,7 +220,7 @@ impl<F: File> SourcePages<F> {
         let record = SourceRecord::End { pages, totals, chain };
         self.log.append(&encode(&record)?)?;
         self.end = Some(end);
-        self.log.sync()
+        self.log.sync(SyncPoint::SourcePages)
     }
 
     /// A page again.

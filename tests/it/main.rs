@@ -15,6 +15,7 @@ mod architecture;
 mod campaign;
 mod cli;
 mod conflict;
+mod crash_power;
 mod demo_run;
 mod documents;
 mod end_to_end;

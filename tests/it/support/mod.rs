@@ -2,6 +2,7 @@
 
 #[cfg(all(unix, feature = "fault-injection"))]
 pub(crate) mod campaign;
+pub(crate) mod crash;
 pub(crate) mod env;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
