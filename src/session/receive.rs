@@ -289,7 +289,12 @@ fn remove_leftovers(root: OsDirectory, session: SessionId) {
 }
 
 fn target_options(session: SessionId) -> TargetOptions {
-    TargetOptions { session, boot: os::boot_id(), umask: os::umask(), limits: TargetLimits::default() }
+    TargetOptions {
+        session,
+        boot: os::boot_id(),
+        umask: os::umask(),
+        limits: TargetLimits::default(),
+    }
 }
 
 async fn open_target(

@@ -86,6 +86,8 @@ pub enum SyncPoint {
     EndOfHome,
     /// The sender's manifest pages, before they are sent.
     SourcePages,
+    /// The name of their file.
+    SourceNames,
     /// A small file, before it takes the name of the one that it replaces.
     Replacement,
     /// That name.
@@ -100,7 +102,7 @@ pub enum SyncPoint {
 
 impl SyncPoint {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Partial,
         Self::PartialFileSystem,
         Self::PartialNames,
@@ -117,6 +119,7 @@ impl SyncPoint {
         Self::EndOfSession,
         Self::EndOfHome,
         Self::SourcePages,
+        Self::SourceNames,
         Self::Replacement,
         Self::ReplacementName,
         Self::NewSession,

@@ -162,9 +162,8 @@ impl<F: File> SourcePages<F> {
                 | Err(_) => false,
             })?;
         // A run that was killed may have left pages that are not durable; this one sends them.
-        if !places.is_empty() {
-            log.sync(SyncPoint::SourcePages)?;
-        }
+        log.sync(SyncPoint::SourcePages)?;
+        directory.sync(SyncPoint::SourceNames)?;
         Ok((Self { log, places, skipped, end }, opened))
     }
 

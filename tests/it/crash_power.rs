@@ -2,13 +2,20 @@
 //! and that each sync of the code is needed for them.
 //!
 //! A loss of power may take any subset of what was not synced. Up to ten such changes all subsets are tried; of more every
-//! prefix, each one alone, each one missing, and as many random ones as `REJOIN_CRASH_SUBSETS` says (1,000; each with
+//! prefix, each one alone, each one missing, and as many random ones as `REJOIN_CRASH_SUBSETS` says (1,000, or 100 in
+//! a build for debugging; with
 //! writes that are torn in the middle). A subset that an earlier moment had is not tried twice.
 
 use crate::support::crash::{AT_ONCE, Note, Notes, ONE_BY_ONE, Scenario};
+use crate::support::promise::SESSION;
 use crate::support::random::Random;
-use rejoin::store::fs::SyncPoint;
-use rejoin::store::memory::{Kept, MemoryDisk, Moment};
+use rejoin::event::Role;
+use rejoin::store::fs::{Directory, SyncPoint};
+use rejoin::store::memory::{Kept, MemoryDisk, Moment, Seen};
+use rejoin::store::record::{SessionRecord, Side};
+use rejoin::store::{SourceRoots, StateDirectory, StateError, source};
+use rejoin::transfer::disk::ScanReport;
+use rejoin::wire::MemberId;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +38,10 @@ struct Effort {
 }
 
 fn random_subsets() -> u64 {
-    std::env::var("REJOIN_CRASH_SUBSETS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
+    std::env::var("REJOIN_CRASH_SUBSETS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(if cfg!(debug_assertions) { 100 } else { 1_000 })
 }
 
 /// What a loss of power may keep of `changes`.
@@ -63,17 +73,34 @@ fn subsets(changes: &[u64], is_sync: bool, effort: Effort, random: &mut Random) 
 /// What was tried.
 #[derive(Default)]
 struct Explored {
+    /// Subsets of changes that differ.
     states: AtomicUsize,
     tried: Mutex<HashSet<(u64, u64)>>,
+    /// Disks that differ, with what must hold on them: many subsets leave the same.
+    disks: Mutex<HashSet<blake3::Hash>>,
 }
 
 impl Explored {
-    fn is_new(&self, disk: &MemoryDisk, changes: &[u64], kept: &[Kept]) -> bool {
+    fn is_new(&self, salt: u64, disk: &MemoryDisk, changes: &[u64], kept: &[Kept]) -> bool {
         let mut hasher = DefaultHasher::new();
+        salt.hash(&mut hasher);
         for (change, kept) in changes.iter().zip(kept).filter(|(_, kept)| **kept != Kept::Lost) {
             (change, *kept == Kept::Whole).hash(&mut hasher);
         }
         self.tried.lock().unwrap().insert((disk.durable_mark(), hasher.finish()))
+    }
+
+    fn is_new_disk(&self, disk: &MemoryDisk, holding: &[Note]) -> bool {
+        let mut hasher = blake3::Hasher::new();
+        for (path, seen) in disk.seen() {
+            let Seen { kind, content, mode, modified } = seen;
+            hasher.update(format!("{path:?} {kind:?} {mode} {modified:?} {content:?}").as_bytes());
+            content.pieces().for_each(|piece| {
+                hasher.update(piece);
+            });
+        }
+        hasher.update(format!("{holding:?}").as_bytes());
+        self.disks.lock().unwrap().insert(hasher.finalize())
     }
 }
 
@@ -83,14 +110,14 @@ fn lose_power(
     moment: &Moment,
     notes: &Notes,
     effort: Effort,
-    explored: &Explored,
+    (explored, history): (&Explored, u64),
 ) -> Result<(), String> {
     let holding: Vec<Note> =
         notes.iter().filter(|(by, _)| *by <= moment.operation).map(|(_, note)| *note).collect();
     let changes = moment.disk.unsynced();
     let mut random = Random::new(SEED ^ moment.operation);
     for kept in subsets(&changes, moment.is_sync, effort, &mut random) {
-        if !explored.is_new(&moment.disk, &changes, &kept) {
+        if !explored.is_new(history, &moment.disk, &changes, &kept) {
             continue;
         }
         explored.states.fetch_add(1, Ordering::Relaxed);
@@ -98,8 +125,14 @@ fn lose_power(
         disk.lose_power(|number| {
             kept[changes.iter().position(|change| *change == number).unwrap()]
         });
+        if !explored.is_new_disk(&disk, &holding) {
+            continue;
+        }
         go_on(scenario, &disk, 2, &holding).map_err(|error| {
-            format!("power lost at operation {}, of {changes:?} {kept:?}: {error}", moment.operation)
+            format!(
+                "power lost at operation {}, of {changes:?} {kept:?}: {error}",
+                moment.operation
+            )
         })?;
     }
     Ok(())
@@ -154,15 +187,19 @@ fn for_each(
 }
 
 /// Losses of power at every moment of one life.
-fn powers(scenario: &Scenario, disk: &MemoryDisk, effort: Effort) -> Result<usize, String> {
+fn powers(
+    scenario: &Scenario,
+    disk: &MemoryDisk,
+    effort: Effort,
+) -> Result<(usize, usize), String> {
     let (moments, notes) = life(scenario, disk);
     let explored = Explored::default();
-    for_each(&moments, |moment| lose_power(scenario, moment, &notes, effort, &explored))?;
-    Ok(explored.states.into_inner())
+    for_each(&moments, |moment| lose_power(scenario, moment, &notes, effort, (&explored, 0)))?;
+    Ok((explored.states.into_inner(), explored.disks.into_inner().unwrap().len()))
 }
 
 /// A kill at every moment, a run that goes on, and losses of power at every moment of that.
-fn kills(scenario: &Scenario, disk: &MemoryDisk, effort: Effort) -> Result<usize, String> {
+fn kills(scenario: &Scenario, disk: &MemoryDisk, effort: Effort) -> Result<(usize, usize), String> {
     let (moments, notes) = life(scenario, disk);
     let explored = Explored::default();
     for_each(&moments, |moment| {
@@ -178,14 +215,13 @@ fn kills(scenario: &Scenario, disk: &MemoryDisk, effort: Effort) -> Result<usize
         second.keep_history();
         scenario.run(&second, 1, None, &mut notes).map_err(at)?;
         // Numbers of changes begin to differ here: another history, another set of what was tried.
-        let tried = Explored::default();
+        let history = 1 + moment.operation;
         for moment in self::moments(&second).iter().filter(|moment| moment.is_sync) {
-            lose_power(scenario, moment, &notes, effort, &tried).map_err(at)?;
+            lose_power(scenario, moment, &notes, effort, (&explored, history)).map_err(at)?;
         }
-        explored.states.fetch_add(tried.states.into_inner(), Ordering::Relaxed);
         Ok(())
     })?;
-    Ok(explored.states.into_inner())
+    Ok((explored.states.into_inner(), explored.disks.into_inner().unwrap().len()))
 }
 
 fn scenarios() -> [(&'static str, Scenario); 3] {
@@ -201,8 +237,164 @@ fn a_power_loss_at_any_operation_keeps_every_promise() {
     let effort = Effort { random: random_subsets(), is_exhaustive: true };
     for (name, scenario) in &scenarios()[..2] {
         let begun = std::time::Instant::now();
-        let states = powers(scenario, &scenario.disk(), effort).unwrap();
-        eprintln!("{name}: {states} states after losses of power, in {:?}", begun.elapsed());
+        let (states, disks) = powers(scenario, &scenario.disk(), effort).unwrap();
+        eprintln!("{name}: {states} losses of power, {disks} disks, in {:?}", begun.elapsed());
         assert!(states > 1_000, "{states}");
     }
+}
+
+#[test]
+fn a_kill_at_any_operation_and_a_later_power_loss_keep_every_promise() {
+    let effort = Effort { random: random_subsets() / 500, is_exhaustive: false };
+    for (name, scenario) in &scenarios()[..2] {
+        let begun = std::time::Instant::now();
+        let (states, disks) = kills(scenario, &scenario.disk(), effort).unwrap();
+        eprintln!(
+            "{name}: {states} kills and losses of power, {disks} disks, in {:?}",
+            begun.elapsed()
+        );
+        assert!(states > 1_000, "{states}");
+    }
+}
+
+/// D-05: with any sync left out, some crash breaks a promise. So none of them is there for nothing, and the tests above
+/// would notice if one went.
+#[test]
+fn every_sync_is_needed() {
+    let scenarios = scenarios();
+    let quick = Effort { random: 0, is_exhaustive: false };
+    let thorough = Effort { random: 100, is_exhaustive: true };
+    let mut needless = Vec::new();
+    for point in SyncPoint::ALL {
+        let without = |scenario: &Scenario| {
+            let disk = scenario.disk();
+            disk.ignore_syncs(Some(point));
+            disk
+        };
+        let attempts = || {
+            pages_of_a_sender(Some(point))?;
+            end_of_a_session(Some(point))?;
+            for effort in [quick, thorough] {
+                for (_, scenario) in &scenarios {
+                    powers(scenario, &without(scenario), effort)?;
+                    kills(scenario, &without(scenario), quick)?;
+                }
+            }
+            Ok(())
+        };
+        match attempts() {
+            Err::<(), String>(violation) => eprintln!("without {point:?}: {violation}"),
+            Ok(()) => needless.push(point),
+        }
+    }
+    assert_eq!(needless, vec![]);
+}
+
+#[test]
+fn a_sender_never_numbers_anew_what_it_sent() {
+    pages_of_a_sender(None).unwrap();
+}
+
+#[test]
+fn a_session_that_was_removed_stays_removed() {
+    end_of_a_session(None).unwrap();
+}
+
+fn small_subsets(moment: &Moment) -> Vec<(Vec<u64>, Vec<Kept>)> {
+    let changes = moment.disk.unsynced();
+    let effort = Effort { random: 0, is_exhaustive: true };
+    let all = subsets(&changes, true, effort, &mut Random::new(SEED));
+    all.into_iter().map(|kept| (changes.clone(), kept)).collect()
+}
+
+fn lose(moment: &Moment, (changes, kept): &(Vec<u64>, Vec<Kept>)) -> MemoryDisk {
+    let disk = moment.disk.fork();
+    disk.lose_power(|number| kept[changes.iter().position(|change| *change == number).unwrap()]);
+    disk
+}
+
+/// Pages that a sender reported, and so sent, are the same after a loss of power, although the tree is another by then.
+fn pages_of_a_sender(without: Option<SyncPoint>) -> Result<(), String> {
+    let tree = MemoryDisk::new();
+    tree.root().create_directory(b"tree", 0o755).unwrap();
+    let files = tree.root().open_directory(b"tree").unwrap();
+    for number in 0..20 {
+        files.create_file(format!("file {number}").as_bytes(), 0o644).unwrap();
+    }
+    let sent = |disk: &MemoryDisk| -> Result<Vec<(u64, u64, Vec<u8>)>, String> {
+        let roots = SourceRoots::from_parents([(tree.root(), vec![b"tree".to_vec()])]).unwrap();
+        let directory =
+            disk.root().open_directory(b"session").map_err(|error| error.to_string())?;
+        let (mut scan, _store) =
+            source::open(&roots, &directory, SESSION).map_err(|error| error.to_string())?;
+        let mut pages = Vec::new();
+        while let Some(report) = scan.next_report() {
+            if let ScanReport::Page(page) = report {
+                pages.push((disk.operations(), pages.len() as u64, page.encoded.to_vec()));
+            }
+        }
+        Ok(pages)
+    };
+    let disk = MemoryDisk::new();
+    disk.root().create_directory(b"session", 0o700).unwrap();
+    disk.root().sync(SyncPoint::NewSession).unwrap();
+    disk.ignore_syncs(without);
+    disk.keep_history();
+    let first = sent(&disk)?;
+    assert!(!first.is_empty(), "{} pages", first.len());
+    let begun = moments(&disk);
+    // So that a page that is made again is another one.
+    files.create_file(b"a", 0o644).unwrap();
+    let check = |moment: &Moment, pages: &[(u64, u64, Vec<u8>)]| {
+        for kept in small_subsets(moment) {
+            let again = sent(&lose(moment, &kept))?;
+            for (_, number, encoded) in pages.iter().filter(|page| page.0 <= moment.operation) {
+                let found = again.iter().find(|page| page.1 == *number);
+                if found.is_none_or(|found| found.2 != *encoded) {
+                    return Err(format!("page {number} is another: {} {kept:?}", moment.operation));
+                }
+            }
+        }
+        Ok(())
+    };
+    for moment in &begun {
+        check(moment, &first)?;
+        let second = moment.disk.fork();
+        second.restart();
+        second.keep_history();
+        let pages = sent(&second)?;
+        for moment in moments(&second).iter().filter(|moment| moment.is_sync) {
+            check(moment, &pages)?;
+        }
+    }
+    Ok(())
+}
+
+/// A session that was removed is not there again after a loss of power.
+fn end_of_a_session(without: Option<SyncPoint>) -> Result<(), String> {
+    let disk = MemoryDisk::new();
+    disk.ignore_syncs(without);
+    let state =
+        StateDirectory::new(disk.root(), Role::Receiver).map_err(|error| error.to_string())?;
+    let side = Side::Receiver { target: b"/target".to_vec() };
+    let session = state.create(SessionRecord::new(SESSION, MemberId([1; 16]), side, 1)).unwrap();
+    disk.root().sync_file_system(SyncPoint::PartialFileSystem).unwrap();
+    disk.keep_history();
+    state.remove_own(session).unwrap();
+    let moments = moments(&disk);
+    let removed = moments.last().map(|moment| moment.operation);
+    for moment in &moments {
+        for kept in small_subsets(moment) {
+            let disk = lose(moment, &kept);
+            let state = StateDirectory::new(disk.root(), Role::Receiver).unwrap();
+            match state.open_session(SESSION) {
+                Ok(_) if Some(moment.operation) == removed => {
+                    return Err(format!("the session is there again: {kept:?}"));
+                }
+                Ok(_) | Err(StateError::NoSession(_)) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+    Ok(())
 }

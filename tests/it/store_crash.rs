@@ -53,7 +53,12 @@ fn open(
     disk: &MemoryDisk,
     boot: u8,
 ) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
-    let options = TargetOptions { session: SESSION, boot: [boot; 16], umask: 0o022, limits: TargetLimits::default() };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [boot; 16],
+        umask: 0o022,
+        limits: TargetLimits::default(),
+    };
     TargetStore::open(disk.root(), options)
 }
 

@@ -34,6 +34,11 @@ impl FileContent {
         self.pieces.concat()
     }
 
+    /// All of it, in pieces.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(|piece| &piece[..])
+    }
+
     /// What lies at `offset`, up to the end of its piece; empty at the end of the file.
     pub(super) fn from(&self, offset: usize) -> &[u8] {
         let piece = self.pieces.get(offset / PIECE_BYTES);

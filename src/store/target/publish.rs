@@ -90,7 +90,8 @@ impl<D: Directory> TargetStore<D> {
             }
             self.relieve()?;
         }
-        self.sync_touched(SyncPoint::DirectoryMetadata).map_err(|error| self.sync_failed(&error))?;
+        self.sync_touched(SyncPoint::DirectoryMetadata)
+            .map_err(|error| self.sync_failed(&error))?;
         self.journal(&Record::Finished)?;
         self.journal.sync(SyncPoint::Finished).map_err(|error| self.sync_failed(&error))?;
         Ok(TargetReply::Finished)
@@ -359,12 +360,12 @@ fn all_offsets(bytes: u64) -> Vec<u64> {
 /// The offsets of those units whose bytes are not what was journalled.
 fn rotten(file: &impl File, bytes: u64, recheck: &[(u64, Value)]) -> io::Result<Vec<u64>> {
     let mut offsets = Vec::new();
-    let mut buffer = Vec::new();
+    let mut room = vec![0; UNIT_BYTES.min(bytes) as usize];
     for &(offset, value) in recheck {
         let length = usize::try_from(part_bytes(offset, bytes)).unwrap_or(0);
-        buffer.resize(length, 0);
-        match read_exact_at(file, &mut buffer, offset) {
-            Ok(()) if unit_value([&buffer[..]], offset, bytes) == value => {}
+        let buffer = &mut room[..length];
+        match read_exact_at(file, buffer, offset) {
+            Ok(()) if unit_value([&*buffer], offset, bytes) == value => {}
             // A device that cannot read a block back has lost it; the unit is fetched again.
             Ok(()) | Err(_) => offsets.push(offset),
         }

@@ -77,7 +77,12 @@ pub(crate) struct Victim {
 impl Victim {
     fn new(is_accepted: bool) -> Self {
         let out = tempfile::tempdir().unwrap();
-        let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, limits: TargetLimits::default() };
+        let options = TargetOptions {
+            session: SESSION,
+            boot: [1; 16],
+            umask: 0o022,
+            limits: TargetLimits::default(),
+        };
         let root = OsDirectory::open(out.path()).unwrap();
         let (store, state) = TargetStore::open(root, options).unwrap();
         let config = ReceiverConfig {
