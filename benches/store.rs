@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 use bytes::Bytes;
-use rejoin::store::{OsDirectory, SourceRoots, TargetOptions, TargetStore, source};
+use rejoin::store::{OsDirectory, SourceRoots, TargetLimits, TargetOptions, TargetStore, source};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
     OnConflict, Publish, PublishKind, ScanReport, SourceFile, SourceReply, SourceRequest,
@@ -59,7 +59,12 @@ fn run(base: &Path, what: &str, path: &Path) {
     }
     let roots = SourceRoots::open(&[path.to_path_buf()]).unwrap();
     let session = OsDirectory::open(&state).unwrap();
-    let options = TargetOptions { session: SESSION, boot: [0; 16], umask: 0o022 };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [0; 16],
+        umask: 0o022,
+        limits: TargetLimits::default(),
+    };
     let (mut target, _) = TargetStore::open(OsDirectory::open(&out).unwrap(), options).unwrap();
     let (mut scan, mut store) = source::open(&roots, &session, SESSION).unwrap();
     let (mut check, mut table, mut next_unit) = (PageCheck::new(), DirectoryTable::new(), 0);

@@ -16,7 +16,7 @@ use crate::signal::code::{Code, HostAddress};
 use crate::signal::protocol::RefusalReason;
 use crate::store::record::{CodeHash, SessionRecord, Side};
 use crate::store::state::StateDirectory;
-use crate::store::target::{self, TargetOptions, TargetStore};
+use crate::store::target::{self, TargetLimits, TargetOptions, TargetStore};
 use crate::store::{OsDirectory, os};
 use crate::transfer::disk::TargetState;
 use crate::transfer::receiver::ReceiverConfig;
@@ -297,7 +297,12 @@ fn remove_leftovers(root: OsDirectory, session: SessionId) {
 }
 
 fn target_options(session: SessionId) -> TargetOptions {
-    TargetOptions { session, boot: os::boot_id(), umask: os::umask() }
+    TargetOptions {
+        session,
+        boot: os::boot_id(),
+        umask: os::umask(),
+        limits: TargetLimits::default(),
+    }
 }
 
 async fn open_target(

@@ -50,6 +50,84 @@ pub enum Access {
     ReadWrite,
 }
 
+/// Where and why something is made durable: every sync of this crate names one, so that a crash disk can leave one out
+/// and show that it is needed (D-05, `tests/it/crash_power.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPoint {
+    /// A partial file, before the journal's barrier covers its units.
+    Partial,
+    /// The same for many of them at once, with their names.
+    PartialFileSystem,
+    /// The names of partial files.
+    PartialNames,
+    /// The name of the session's directory in `.rejoin`.
+    HomeNames,
+    /// The name of `.rejoin`.
+    RootNames,
+    /// The names of directories that files are about to be renamed into.
+    NewDirectories,
+    /// Final names, before the journal says that they are there.
+    FinalNames,
+    /// Times and modes of directories, before the journal says that all is there.
+    DirectoryMetadata,
+    /// Many directories at once, for any of these three.
+    NamesFileSystem,
+    /// The receiver's manifest pages, before claims about their entries.
+    Pages,
+    /// The journal, before an acknowledgement.
+    Barrier,
+    /// The journal, before both sides are told that all is there.
+    Finished,
+    /// A compacted journal, before it takes the old one's name.
+    Compacted,
+    /// The end of a session's directory while others live in `.rejoin`.
+    EndOfSession,
+    /// The end of `.rejoin`.
+    EndOfHome,
+    /// The sender's manifest pages, before they are sent.
+    SourcePages,
+    /// The name of their file.
+    SourceNames,
+    /// A small file, before it takes the name of the one that it replaces.
+    Replacement,
+    /// That name.
+    ReplacementName,
+    /// The name of a session's directory in the state directory.
+    NewSession,
+    /// The names of the state directory.
+    NewState,
+    /// The end of a session in the state directory.
+    EndOfState,
+}
+
+impl SyncPoint {
+    /// All of them.
+    pub const ALL: [Self; 22] = [
+        Self::Partial,
+        Self::PartialFileSystem,
+        Self::PartialNames,
+        Self::HomeNames,
+        Self::RootNames,
+        Self::NewDirectories,
+        Self::FinalNames,
+        Self::DirectoryMetadata,
+        Self::NamesFileSystem,
+        Self::Pages,
+        Self::Barrier,
+        Self::Finished,
+        Self::Compacted,
+        Self::EndOfSession,
+        Self::EndOfHome,
+        Self::SourcePages,
+        Self::SourceNames,
+        Self::Replacement,
+        Self::ReplacementName,
+        Self::NewSession,
+        Self::NewState,
+        Self::EndOfState,
+    ];
+}
+
 /// An open file.
 pub trait File: Send + 'static {
     /// Of the file itself.
@@ -95,19 +173,25 @@ pub trait File: Send + 'static {
     ///
     /// # Errors
     /// As the system says; never to be retried: what was dirty may be gone.
-    fn sync_data(&self) -> io::Result<()>;
+    fn sync_data(&self, point: SyncPoint) -> io::Result<()>;
 
     /// Makes its content and metadata durable.
     ///
     /// # Errors
     /// As [`File::sync_data`].
-    fn sync_all(&self) -> io::Result<()>;
+    fn sync_all(&self, point: SyncPoint) -> io::Result<()>;
 
     /// Takes the exclusive lock that ends with this handle or its process; `false` if another handle has it.
     ///
     /// # Errors
     /// As the system says.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// Whether another handle has the lock. Never makes a [`File::try_lock`] of another process fail.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn is_locked(&self) -> io::Result<bool>;
 
     /// Says that it will be read from front to back.
     fn advise_sequential(&self) {}
@@ -218,13 +302,13 @@ pub trait Directory: Clone + Send + 'static {
     ///
     /// # Errors
     /// As [`File::sync_data`].
-    fn sync(&self) -> io::Result<()>;
+    fn sync(&self, point: SyncPoint) -> io::Result<()>;
 
     /// Makes everything on its file system durable at once; `false` where the system cannot.
     ///
     /// # Errors
     /// As [`File::sync_data`].
-    fn sync_file_system(&self) -> io::Result<bool>;
+    fn sync_file_system(&self, point: SyncPoint) -> io::Result<bool>;
 
     /// Bytes that this user may still write here.
     ///
@@ -319,9 +403,9 @@ pub fn replace_file<D: Directory>(directory: &D, name: &[u8], content: &[u8]) ->
     remove_if_present(directory, &temporary)?;
     let file = directory.create_file(&temporary, 0o600)?;
     file.write_at(&[content], 0)?;
-    file.sync_all()?;
+    file.sync_all(SyncPoint::Replacement)?;
     directory.rename(&temporary, directory, name)?;
-    directory.sync()
+    directory.sync(SyncPoint::ReplacementName)
 }
 
 /// The whole of a small file; `None` if it is absent.

@@ -3,14 +3,15 @@
 //! `Part` and `Pack` claims count if they were made in the boot that reads them, or a barrier follows them (design §6).
 //! What only takes trust away, and what was durable before it was written down, counts always.
 
-use super::fs::Directory;
+use super::fs::{Directory, SyncPoint};
 use super::log::{Log, Opened};
+use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{PackedFile, TargetState};
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
-use crate::wire::{SessionId, codec};
+use crate::wire::codec;
 use bincode::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,9 +26,6 @@ const MAGIC: [u8; 8] = *b"RJNJRNL\n";
 
 /// Entries in one record, so that a record stays far below the log's limit.
 const BATCH: usize = 4_096;
-
-/// Below this a journal is not worth compacting, in bytes.
-const COMPACT_BYTES_MIN: u64 = 1 << 20;
 
 /// What a claim takes in a compacted journal, roughly, in bytes.
 const CLAIM_BYTES: u64 = 64;
@@ -87,6 +85,8 @@ pub(super) struct Claims {
     /// Complete entries under other names.
     pub(super) renamed: BTreeSet<EntryIndex>,
     pub(super) units: Ranges,
+    /// Entries with claims that are trusted only because this is the boot that made them.
+    pub(super) unsynced: BTreeSet<EntryIndex>,
     pub(super) unwanted: BTreeMap<u64, Ranges>,
     pub(super) is_finished: bool,
     /// Files that did not arrive, and those that were in conflict.
@@ -106,11 +106,11 @@ impl<F: super::fs::File> Journal<F> {
     /// As [`Log::open`].
     pub(super) fn open<D: Directory<File = F>>(
         directory: &D,
-        session: SessionId,
-        boot: [u8; 16],
+        options: &TargetOptions,
         pages: u64,
         end_entry: EntryIndex,
     ) -> io::Result<(Self, Claims, Opened)> {
+        let &TargetOptions { session, boot, limits, .. } = options;
         super::fs::remove_if_present(directory, NEW_NAME)?;
         let mut replay =
             Replay { claims: Claims::default(), unsure: Vec::new(), boot: None, pages, end_entry };
@@ -123,8 +123,8 @@ impl<F: super::fs::File> Journal<F> {
         let is_sure = replay.unsure.is_empty();
         let last_boot = replay.boot;
         let claims = replay.end(boot);
-        if is_sure && journal.is_wasteful(&claims) {
-            journal = Self::compact(directory, session, boot, &claims, end_entry)?;
+        if is_sure && journal.is_wasteful(&claims, limits.compacted_journal) {
+            journal = Self::compact(directory, options, &claims, end_entry)?;
         } else if last_boot != Some(boot) {
             journal.append(&Record::Run { boot })?;
         }
@@ -158,26 +158,25 @@ impl<F: super::fs::File> Journal<F> {
     ///
     /// # Errors
     /// As the system says; never to be retried.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.log.sync()
+    pub(super) fn sync(&mut self, point: SyncPoint) -> io::Result<()> {
+        self.log.sync(point)
     }
 
-    fn is_wasteful(&self, claims: &Claims) -> bool {
+    fn is_wasteful(&self, claims: &Claims, smallest: u64) -> bool {
         let live = claims.parts.len() + claims.small.len() + claims.complete.len();
-        self.log.bytes() > COMPACT_BYTES_MIN + 2 * CLAIM_BYTES * live as u64
+        self.log.bytes() > smallest + 2 * CLAIM_BYTES * live as u64
     }
 
     /// Writes `claims`, all of them covered by a barrier, into a new journal that takes the old one's place.
     fn compact<D: Directory<File = F>>(
         directory: &D,
-        session: SessionId,
-        boot: [u8; 16],
+        options: &TargetOptions,
         claims: &Claims,
         end_entry: EntryIndex,
     ) -> io::Result<Self> {
-        let log = Log::replace(directory, NEW_NAME, MAGIC, session)?;
+        let log = Log::replace(directory, NEW_NAME, MAGIC, options.session)?;
         let mut journal = Self { log };
-        journal.append(&Record::Run { boot })?;
+        journal.append(&Record::Run { boot: options.boot })?;
         for (&page, unwanted) in &claims.unwanted {
             let unwanted = pairs(unwanted);
             journal.append(&Record::Decide { page, unwanted })?;
@@ -213,9 +212,9 @@ impl<F: super::fs::File> Journal<F> {
             journal.append(&Record::Failures { failed_files, conflicts })?;
             journal.append(&Record::Finished)?;
         }
-        journal.sync()?;
+        journal.sync(SyncPoint::Compacted)?;
+        // Until the next barrier syncs that name a power loss brings the old journal back, which says the same.
         directory.rename(NEW_NAME, directory, NAME)?;
-        directory.sync()?;
         Ok(journal)
     }
 }
@@ -313,6 +312,14 @@ impl Replay {
 
     fn end(mut self, boot: [u8; 16]) -> Claims {
         if self.boot == Some(boot) {
+            for record in &self.unsure {
+                if let Record::Part { entry, .. } = record {
+                    self.claims.unsynced.insert(*entry);
+                }
+                if let Record::Pack { files, .. } = record {
+                    self.claims.unsynced.extend(files.iter().map(|(entry, _)| *entry));
+                }
+            }
             self.settle();
         }
         let claims = &mut self.claims;

@@ -4,7 +4,7 @@
 //! kind of log and each covers the one before it, so a record of another file, of another place, or of an earlier life
 //! of the same bytes never passes. A log ends before the first record that does not.
 
-use super::fs::{Access, Directory, File, read_exact_at};
+use super::fs::{Access, Directory, File, SyncPoint, read_exact_at};
 use crate::wire::SessionId;
 use std::io;
 
@@ -109,13 +109,13 @@ impl<F: File> Log<F> {
             key,
             last: check(&key, &[&header]),
             end: HEADER_BYTES as u64,
-            is_dirty: false,
+            // A killed process may have left records that no sync covers yet.
+            is_dirty: true,
         };
-        log.replay(&mut visit)?;
+        log.replay(bytes, &mut visit)?;
         let torn = bytes - log.end;
         if torn > 0 {
             log.file.set_bytes(log.end)?;
-            log.is_dirty = true;
             return Ok((log, Opened::Torn(torn)));
         }
         Ok((log, Opened::Whole))
@@ -157,7 +157,11 @@ impl<F: File> Log<F> {
         Self::begin(directory, name, key, &header(magic, session, &key))
     }
 
-    fn replay(&mut self, visit: &mut impl FnMut(Place, &[u8]) -> bool) -> io::Result<()> {
+    fn replay(
+        &mut self,
+        file_bytes: u64,
+        visit: &mut impl FnMut(Place, &[u8]) -> bool,
+    ) -> io::Result<()> {
         let mut buffer: Vec<u8> = Vec::new();
         let mut at = 0;
         let mut read_to = self.end;
@@ -174,17 +178,19 @@ impl<F: File> Log<F> {
                 }
             };
             if held.len() < wanted {
-                buffer.drain(..at);
-                at = 0;
-                let kept = buffer.len();
-                buffer.resize(kept + READ_BYTES.max(wanted - kept), 0);
-                let read =
-                    self.file.read_at(&mut [io::IoSliceMut::new(&mut buffer[kept..])], read_to)?;
-                buffer.truncate(kept + read);
-                read_to += read as u64;
+                let rest = usize::try_from(file_bytes - read_to).unwrap_or(usize::MAX);
+                let room = rest.min(READ_BYTES.max(wanted - held.len()));
+                let mut more = vec![0; held.len() + room];
+                let (kept, new) = more.split_at_mut(held.len());
+                kept.copy_from_slice(held);
+                let kept = kept.len();
+                let read = self.file.read_at(&mut [io::IoSliceMut::new(new)], read_to)?;
                 if read == 0 {
                     return Ok(());
                 }
+                more.truncate(kept + read);
+                (buffer, at) = (more, 0);
+                read_to += read as u64;
                 continue;
             }
             let (head, body) = held[..wanted].split_at(HEAD_BYTES);
@@ -234,9 +240,9 @@ impl<F: File> Log<F> {
     ///
     /// # Errors
     /// As the system says; never to be retried.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self, point: SyncPoint) -> io::Result<()> {
         if self.is_dirty {
-            self.file.sync_data()?;
+            self.file.sync_data(point)?;
             self.is_dirty = false;
         }
         Ok(())

@@ -5,10 +5,14 @@
 //! directory its names. A crash of the process keeps the live image; a crash of power keeps the durable one and of the
 //! queue whatever subset the caller picks. That is harsher than a journalling file system, on purpose.
 
+mod content;
 mod handles;
 
-use super::fs::{FileKind, Metadata, check_component};
+pub use content::FileContent;
+
+use super::fs::{FileKind, Metadata, SyncPoint, check_component};
 use crate::transfer::manifest::ModifiedTime;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +25,7 @@ const ROOT: Inode = 1;
 /// The state of one inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
-    File(Vec<u8>),
+    File(FileContent),
     Directory(BTreeMap<Vec<u8>, Inode>),
     Symlink(Vec<u8>),
     Other,
@@ -40,7 +44,7 @@ type Image = BTreeMap<Inode, Node>;
 #[derive(Clone, Debug)]
 enum Change {
     Make { inode: Inode, node: Node },
-    Write { inode: Inode, offset: u64, bytes: Vec<u8> },
+    Write { inode: Inode, offset: u64, bytes: Bytes },
     Resize { inode: Inode, bytes: u64 },
     Mode { inode: Inode, mode: u32 },
     Modified { inode: Inode, modified: ModifiedTime },
@@ -50,6 +54,18 @@ enum Change {
 }
 
 impl Change {
+    /// What a power loss in the middle of it leaves: the first half, and of a write that made the file longer its size.
+    fn torn(&self) -> Option<[Self; 2]> {
+        let Self::Write { inode, offset, bytes } = self else { return None };
+        let (inode, offset) = (*inode, *offset);
+        let zeros = Bytes::from(vec![0; bytes.len() - bytes.len() / 2]);
+        let half = bytes.len() as u64 / 2;
+        Some([
+            Self::Write { inode, offset, bytes: bytes.slice(..bytes.len() / 2) },
+            Self::Write { inode, offset: offset + half, bytes: zeros },
+        ])
+    }
+
     /// Whether a sync of `inode` makes it durable.
     fn is_of(&self, inode: Inode) -> bool {
         match self {
@@ -70,17 +86,12 @@ impl Change {
             }
             Self::Write { inode, offset, bytes } => {
                 if let Some(Content::File(content)) = content_of(image, *inode) {
-                    let start = usize::try_from(*offset).unwrap_or(usize::MAX);
-                    let end = start.saturating_add(bytes.len());
-                    if content.len() < end {
-                        resize(content, end);
-                    }
-                    content[start..end].copy_from_slice(bytes);
+                    content.write(usize::try_from(*offset).unwrap_or(usize::MAX), bytes);
                 }
             }
             Self::Resize { inode, bytes } => {
                 if let Some(Content::File(content)) = content_of(image, *inode) {
-                    resize(content, usize::try_from(*bytes).unwrap_or(usize::MAX));
+                    content.resize(usize::try_from(*bytes).unwrap_or(usize::MAX));
                 }
             }
             Self::Mode { inode, mode } => {
@@ -115,14 +126,6 @@ impl Change {
     }
 }
 
-/// `Vec::resize`, which takes its time over a mebibyte in a build for debugging.
-fn resize(content: &mut Vec<u8>, bytes: usize) {
-    let kept = content.len().min(bytes);
-    let mut resized = vec![0; bytes];
-    resized[..kept].copy_from_slice(&content[..kept]);
-    *content = resized;
-}
-
 fn content_of(image: &mut Image, inode: Inode) -> Option<&mut Content> {
     image.get_mut(&inode).map(|node| &mut node.content)
 }
@@ -132,23 +135,71 @@ fn content_of(image: &mut Image, inode: Inode) -> Option<&mut Content> {
 pub enum Fault {
     /// This operation alone fails so.
     Error(io::ErrorKind),
+    /// This operation alone fails with that number of the operating system.
+    Errno(i32),
     /// Nothing works from here on until [`MemoryDisk::restart`]: the process is gone.
     Crash,
 }
 
-#[derive(Debug)]
+/// What a loss of power leaves of a change that was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing.
+    Lost,
+    /// Of a write the first half, then zeros; of any other change nothing.
+    Torn,
+    /// All.
+    Whole,
+}
+
+#[derive(Clone, Debug)]
 struct State {
     live: Image,
     durable: Image,
-    pending: Vec<Change>,
+    /// Each with its number.
+    pending: Vec<(u64, Change)>,
+    next_change: u64,
+    /// Stands for the durable image: the same changes in the same order.
+    durable_mark: u64,
     next_inode: Inode,
     locks: BTreeSet<Inode>,
     /// Counts restarts, so that handles of an earlier life do not release locks of this one.
     life: u64,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    /// Operations that only look or open, and which of them is to fail.
+    looks: u64,
+    look_fault: Option<(u64, i32)>,
+    /// Syncs that do nothing.
+    ignored: Option<SyncPoint>,
+    /// The disk as it was before each operation.
+    history: Option<Vec<Moment>>,
     is_crashed: bool,
     available: u64,
+}
+
+/// The disk as it was before an operation.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// How many operations there were.
+    pub operation: u64,
+    /// Whether it was a sync. Between two of them there is no state that a power loss at the second could not leave.
+    pub is_sync: bool,
+    /// The disk.
+    pub disk: MemoryDisk,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is.
+    pub kind: FileKind,
+    /// Content of a file, target of a symlink.
+    pub content: FileContent,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time.
+    pub modified: ModifiedTime,
 }
 
 /// The disk. Clones are the same disk.
@@ -191,11 +242,17 @@ impl MemoryDisk {
             live: image.clone(),
             durable: image,
             pending: Vec::new(),
+            next_change: 0,
+            durable_mark: 0,
             next_inode: ROOT + 1,
             locks: BTreeSet::new(),
             life: 0,
             operations: 0,
             fault: None,
+            looks: 0,
+            look_fault: None,
+            ignored: None,
+            history: None,
             is_crashed: false,
             available: u64::MAX,
         })))
@@ -218,6 +275,47 @@ impl MemoryDisk {
         self.state().fault = Some((operation, fault));
     }
 
+    /// How many operations that only look or open there were.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.state().looks
+    }
+
+    /// Lets the look with that number (from 0, as [`MemoryDisk::looks`] counts) fail with a number of the operating system.
+    pub fn fail_look_at(&self, look: u64, errno: i32) {
+        self.state().look_fault = Some((look, errno));
+    }
+
+    /// Lets syncs of this sort do nothing from here on.
+    pub fn ignore_syncs(&self, point: Option<SyncPoint>) {
+        self.state().ignored = point;
+    }
+
+    /// Keeps a copy of the disk before each operation from here on, for [`MemoryDisk::history`].
+    pub fn keep_history(&self) {
+        self.state().history = Some(Vec::new());
+    }
+
+    /// Those copies; no more are kept.
+    #[must_use]
+    pub fn history(&self) -> Vec<Moment> {
+        self.state().history.take().unwrap_or_default()
+    }
+
+    /// Numbers of the changes that a power loss may take, in order.
+    #[must_use]
+    pub fn unsynced(&self) -> Vec<u64> {
+        let state = self.state();
+        let is_losable = |change: &Change| !matches!(change, Change::Make { .. });
+        state.pending.iter().filter(|(_, change)| is_losable(change)).map(|entry| entry.0).collect()
+    }
+
+    /// A number that stands for what is durable, among copies of one disk.
+    #[must_use]
+    pub fn durable_mark(&self) -> u64 {
+        self.state().durable_mark
+    }
+
     /// What [`Directory::available_bytes`] says.
     pub fn set_available(&self, bytes: u64) {
         self.state().available = bytes;
@@ -229,19 +327,25 @@ impl MemoryDisk {
         state.locks.clear();
         state.life += 1;
         state.fault = None;
+        state.look_fault = None;
         state.is_crashed = false;
     }
 
-    /// After a loss of power: of what was not synced only that is kept for which `keep` says so, in its order.
+    /// After a loss of power: of what was not synced that is kept which `keep` says, by its number, in its order.
     /// Handles from before must not be used any more.
-    pub fn lose_power(&self, mut keep: impl FnMut() -> bool) {
+    pub fn lose_power(&self, mut keep: impl FnMut(u64) -> Kept) {
         self.restart();
         let mut state = self.state();
         let pending = std::mem::take(&mut state.pending);
-        for change in pending {
+        for (number, change) in pending {
             // An inode without a name is invisible: making one is never lost by itself.
-            if matches!(change, Change::Make { .. }) || keep() {
-                change.apply(&mut state.durable);
+            let is_make = matches!(change, Change::Make { .. });
+            match if is_make { Kept::Whole } else { keep(number) } {
+                Kept::Whole => change.apply(&mut state.durable),
+                Kept::Torn => {
+                    change.torn().iter().flatten().for_each(|half| half.apply(&mut state.durable));
+                }
+                Kept::Lost => {}
             }
         }
         state.live = state.durable.clone();
@@ -250,26 +354,20 @@ impl MemoryDisk {
     /// A copy of the disk as it is, without its handles.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let state = self.state();
-        Self(Arc::new(Mutex::new(State {
-            live: state.live.clone(),
-            durable: state.durable.clone(),
-            pending: state.pending.clone(),
-            next_inode: state.next_inode,
-            locks: BTreeSet::new(),
-            life: 0,
-            operations: state.operations,
-            fault: None,
-            is_crashed: false,
-            available: state.available,
-        })))
+        Self(Arc::new(Mutex::new(self.state().fork())))
     }
 
     /// Everything below the root.
     #[must_use]
     pub fn tree(&self) -> Tree {
+        self.seen().into_iter().map(|(path, seen)| (path, seen.content.to_vec())).collect()
+    }
+
+    /// Everything below the root, with what it is; directories end in `/`.
+    #[must_use]
+    pub fn seen(&self) -> BTreeMap<Vec<u8>, Seen> {
         let state = self.state();
-        let mut tree = Tree::new();
+        let mut all = BTreeMap::new();
         let mut open = vec![(Vec::new(), ROOT)];
         while let Some((path, inode)) = open.pop() {
             let Some(Content::Directory(names)) = state.live.get(&inode).map(|node| &node.content)
@@ -279,23 +377,26 @@ impl MemoryDisk {
             for (name, child) in names {
                 let mut below: Vec<u8> = path.clone();
                 below.extend_from_slice(name);
-                match state.live.get(child).map(|node| &node.content) {
-                    Some(Content::File(content)) => {
-                        tree.insert(below, content.clone());
+                let Some(node) = state.live.get(child) else { continue };
+                let (kind, content) = match &node.content {
+                    Content::File(content) => (FileKind::File, content.clone()),
+                    Content::Symlink(target) => {
+                        let mut content = FileContent::default();
+                        content.write(0, &Bytes::copy_from_slice(target));
+                        (FileKind::Symlink, content)
                     }
-                    Some(Content::Symlink(target)) => {
-                        tree.insert(below, target.clone());
-                    }
-                    Some(Content::Directory(_)) => {
+                    Content::Directory(_) => {
                         below.push(b'/');
-                        tree.insert(below.clone(), Vec::new());
-                        open.push((below, *child));
+                        open.push((below.clone(), *child));
+                        (FileKind::Directory, FileContent::default())
                     }
-                    Some(Content::Other) | None => {}
-                }
+                    Content::Other => continue,
+                };
+                let Node { mode, modified, .. } = *node;
+                all.insert(below, Seen { kind, content, mode, modified });
             }
         }
-        tree
+        all
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -303,12 +404,25 @@ impl MemoryDisk {
     }
 
     /// Counts an operation, and fails it where that is asked for.
-    fn operate(&self) -> io::Result<MutexGuard<'_, State>> {
-        let mut state = self.look()?;
+    fn operate(&self, is_sync: bool) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        if state.is_crashed {
+            return Err(io::Error::other("crashed"));
+        }
+        if state.history.is_some() {
+            let disk = Self(Arc::new(Mutex::new(state.fork())));
+            let operation = state.operations;
+            state.history.iter_mut().for_each(|moments| {
+                moments.push(Moment { operation, is_sync, disk: disk.clone() });
+            });
+        }
         let operation = state.operations;
         state.operations += 1;
         match state.fault {
             Some((at, Fault::Error(kind))) if at == operation => Err(kind.into()),
+            Some((at, Fault::Errno(errno))) if at == operation => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
             Some((at, Fault::Crash)) if at <= operation => {
                 state.is_crashed = true;
                 Err(io::Error::other("crashed"))
@@ -317,40 +431,71 @@ impl MemoryDisk {
         }
     }
 
+    fn synced(&self, point: SyncPoint, covers: impl Fn(&Change) -> bool) -> io::Result<()> {
+        let mut state = self.operate(true)?;
+        if state.ignored != Some(point) {
+            state.sync(covers);
+        }
+        Ok(())
+    }
+
     /// For what only reads.
     fn look(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.state();
+        let mut state = self.state();
         if state.is_crashed {
             return Err(io::Error::other("crashed"));
         }
-        Ok(state)
+        let look = state.looks;
+        state.looks += 1;
+        match state.look_fault {
+            Some((at, errno)) if at == look => Err(io::Error::from_raw_os_error(errno)),
+            Some(_) | None => Ok(state),
+        }
     }
 }
 
 const TIME_ZERO: ModifiedTime = ModifiedTime { seconds: 0, nanoseconds: 0 };
 
 impl State {
+    fn fork(&self) -> Self {
+        Self {
+            live: self.live.clone(),
+            durable: self.durable.clone(),
+            pending: self.pending.clone(),
+            locks: BTreeSet::new(),
+            life: 0,
+            fault: None,
+            look_fault: None,
+            history: None,
+            is_crashed: false,
+            ..*self
+        }
+    }
+
     fn change(&mut self, change: Change) {
         change.apply(&mut self.live);
-        self.pending.push(change);
+        self.pending.push((self.next_change, change));
+        self.next_change += 1;
     }
 
     fn sync(&mut self, covers: impl Fn(&Change) -> bool) {
         let (synced, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|change| covers(change));
+            std::mem::take(&mut self.pending).into_iter().partition(|(_, change)| covers(change));
         self.pending = rest;
-        for change in synced {
+        for (number, change) in synced {
             // What a durable name points to exists, if only empty.
             if let Change::Link { inode, .. } | Change::Move { inode, .. } = &change {
                 let inode = *inode;
                 let make = self.pending.iter().find(
-                    |change| matches!(change, Change::Make { inode: of, .. } if *of == inode),
+                    |(_, change)| matches!(change, Change::Make { inode: of, .. } if *of == inode),
                 );
-                if let Some(make) = make {
+                if let Some((_, make)) = make {
                     make.apply(&mut self.durable);
                 }
             }
             change.apply(&mut self.durable);
+            self.durable_mark = (self.durable_mark.rotate_left(7) ^ number ^ 0x5bd1_e995)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
     }
 
@@ -417,7 +562,7 @@ impl MemoryDirectory {
     /// # Errors
     /// As [`Directory::create_file`].
     pub fn create_other(&self, name: &[u8]) -> io::Result<()> {
-        let mut state = self.disk.operate()?;
+        let mut state = self.disk.operate(false)?;
         state.create(self.inode, name, 0o600, Content::Other)?;
         Ok(())
     }
@@ -427,7 +572,7 @@ impl MemoryDirectory {
     }
 
     fn unlink(&self, name: &[u8], is_directory: bool) -> io::Result<()> {
-        let mut state = self.disk.operate()?;
+        let mut state = self.disk.operate(false)?;
         let (_, node) = state.find(self.inode, name)?;
         match (&node.content, is_directory) {
             (Content::Directory(names), true) if !names.is_empty() => {
@@ -445,7 +590,7 @@ impl MemoryDirectory {
     }
 
     fn move_to(&self, name: &[u8], to: &Self, new_name: &[u8], replace: bool) -> io::Result<()> {
-        let mut state = self.disk.operate()?;
+        let mut state = self.disk.operate(false)?;
         let (inode, _) = state.find(self.inode, name)?;
         check_component(new_name)?;
         if let Ok((_, node)) = state.find(to.inode, new_name) {

@@ -35,4 +35,4 @@ pub use record::{CodeHash, RecordError, SessionRecord};
 pub use scan::Scan;
 pub use source::{SourceError, SourceRoots, SourceStore};
 pub use state::{Session, StateDirectory, StateError};
-pub use target::{TargetOptions, TargetStore};
+pub use target::{TargetLimits, TargetOptions, TargetStore};

@@ -1,6 +1,8 @@
 //! The real file system, through `*at` calls on directory handles: the one file that knows the platform.
 
-use super::fs::{Access, Directory, File, FileKind, Metadata, check_component, clamp_modified};
+use super::fs::{
+    Access, Directory, File, FileKind, Metadata, SyncPoint, check_component, clamp_modified,
+};
 use crate::transfer::manifest::ModifiedTime;
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps,
@@ -17,6 +19,9 @@ use std::sync::Arc;
 
 /// Buffers of one vectored call, at most: `IOV_MAX` of every common system.
 const SLICES_MAX: usize = 1_024;
+
+/// Tries at a lock that only processes hold which look at it: each does so for microseconds.
+const LOCK_TRIES: u32 = 1_000;
 
 /// A directory handle.
 #[derive(Clone, Debug)]
@@ -205,7 +210,7 @@ impl Directory for OsDirectory {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn sync(&self, _point: SyncPoint) -> io::Result<()> {
         match rustix::fs::fsync(&self.0) {
             // File systems whose directories cannot be synced (some FUSE and network ones) have nothing to promise.
             Err(Errno::INVAL) => Ok(()),
@@ -213,7 +218,7 @@ impl Directory for OsDirectory {
         }
     }
 
-    fn sync_file_system(&self) -> io::Result<bool> {
+    fn sync_file_system(&self, _point: SyncPoint) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         {
             rustix::fs::syncfs(&self.0)?;
@@ -226,6 +231,17 @@ impl Directory for OsDirectory {
     fn available_bytes(&self) -> io::Result<u64> {
         let space = rustix::fs::fstatvfs(&self.0)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+impl OsFile {
+    /// `false` if that would have to wait.
+    fn flock(&self, operation: FlockOperation) -> io::Result<bool> {
+        match rustix::fs::flock(&self.0, operation) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -290,14 +306,14 @@ impl File for OsFile {
         Ok(rustix::fs::futimens(&self.0, &timestamps(modified))?)
     }
 
-    fn sync_data(&self) -> io::Result<()> {
+    fn sync_data(&self, _point: SyncPoint) -> io::Result<()> {
         #[cfg(target_vendor = "apple")]
-        return self.sync_all();
+        return self.sync_all(_point);
         #[cfg(not(target_vendor = "apple"))]
         Ok(rustix::fs::fdatasync(&self.0)?)
     }
 
-    fn sync_all(&self) -> io::Result<()> {
+    fn sync_all(&self, _point: SyncPoint) -> io::Result<()> {
         // Plain fsync does not reach the platter on Apple systems.
         #[cfg(target_vendor = "apple")]
         return Ok(rustix::fs::fcntl_fullfsync(&self.0)?);
@@ -306,11 +322,25 @@ impl File for OsFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
+        for _ in 0..LOCK_TRIES {
+            if self.flock(FlockOperation::NonBlockingLockExclusive)? {
+                return Ok(true);
+            }
+            // Whoever looks holds a shared lock for a moment; an owner's lock is exclusive.
+            if self.is_locked()? {
+                return Ok(false);
+            }
+            std::thread::yield_now();
         }
+        Ok(false)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        if !self.flock(FlockOperation::NonBlockingLockShared)? {
+            return Ok(true);
+        }
+        self.flock(FlockOperation::Unlock)?;
+        Ok(false)
     }
 
     fn advise_sequential(&self) {

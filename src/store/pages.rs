@@ -1,6 +1,6 @@
 //! Manifest pages on disk: the receiver's as they came, the sender's with the stamps of their files.
 
-use super::fs::{Directory, File};
+use super::fs::{Directory, File, SyncPoint};
 use super::log::{Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
 use crate::transfer::manifest::{Chain, Entry, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Totals};
@@ -117,7 +117,7 @@ impl<F: File> TargetPages<F> {
     /// # Errors
     /// As [`Log::sync`].
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.log.sync()
+        self.log.sync(SyncPoint::Pages)
     }
 }
 
@@ -146,7 +146,7 @@ impl<F: File> SourcePages<F> {
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
         let mut places = Vec::new();
-        let (log, opened) =
+        let (mut log, opened) =
             Log::open(directory, NAME, SOURCE_MAGIC, session, |place, body| match decode(body) {
                 Ok(SourceRecord::Page { encoded, stamps }) => {
                     let is_next = Page::decode(&encoded).is_ok_and(|page| {
@@ -160,6 +160,9 @@ impl<F: File> SourcePages<F> {
                 Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) => true,
                 Err(_) => false,
             })?;
+        // A run that was killed may have left pages that are not durable; this one sends them.
+        log.sync(SyncPoint::SourcePages)?;
+        directory.sync(SyncPoint::SourceNames)?;
         Ok((Self { log, places }, opened))
     }
 
@@ -175,7 +178,7 @@ impl<F: File> SourcePages<F> {
         let record =
             SourceRecord::Page { encoded: page.encoded.to_vec(), stamps: page.stamps.clone() };
         self.places.push(self.log.append(&encode(&record)?)?);
-        self.log.sync()
+        self.log.sync(SyncPoint::SourcePages)
     }
 
     /// A page again.

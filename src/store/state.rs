@@ -10,8 +10,8 @@
 
 use super::error::{disk_error, escape};
 use super::fs::{
-    Access, Directory, File, FileKind, Metadata, ensure_directory, read_file, remove_if_present,
-    replace_file,
+    Access, Directory, File, FileKind, Metadata, SyncPoint, ensure_directory, read_file,
+    remove_if_present, replace_file,
 };
 use super::invitation::{self, Invitation};
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
@@ -178,10 +178,7 @@ impl<D: Directory> StateDirectory<D> {
         let lock = lock(&directory, record.session)?;
         let mut session = Session { record, directory, _lock: lock };
         session.write()?;
-        self.sessions
-            .sync()
-            .and_then(|()| self.root.sync())
-            .map_err(|error| disk_error("sync", b"sessions", &error))?;
+        self.sync_names()?;
         Ok(session)
     }
 
@@ -194,7 +191,20 @@ impl<D: Directory> StateDirectory<D> {
         let lock = lock(&directory, session)?;
         let record = read_record(&directory, session)?
             .map_err(|error| StateError::Record { session, error })?;
+        // A process that was killed while it made the session, or replaced its record, may not have come to this.
+        directory
+            .sync(SyncPoint::ReplacementName)
+            .map_err(|error| disk_error("sync session", RECORD, &error))?;
+        self.sync_names()?;
         Ok(Session { record, directory, _lock: lock })
+    }
+
+    /// Makes the names of sessions durable.
+    fn sync_names(&self) -> Result<(), StateError> {
+        self.sessions
+            .sync(SyncPoint::NewSession)
+            .and_then(|()| self.root.sync(SyncPoint::NewState))
+            .map_err(|error| disk_error("sync", b"sessions", &error).into())
     }
 
     /// Every stored session, newest first; those without a usable record last.
@@ -323,7 +333,7 @@ impl<D: Directory> StateDirectory<D> {
             }
             remove_if_present(directory, LOCK)?;
             self.sessions.remove_directory(&id)?;
-            self.sessions.sync()
+            self.sessions.sync(SyncPoint::EndOfState)
         };
         remove().map_err(|error| disk_error("remove session", &id, &error).into())
     }
@@ -430,12 +440,9 @@ fn try_lock(file: &impl File) -> io::Result<bool> {
     file.try_lock()
 }
 
-/// Whether a process has the lock. Takes it for a moment.
+/// Whether a process has the lock; does not get into the way of one that takes it.
 fn is_locked<D: Directory>(directory: &D) -> bool {
-    directory
-        .open_file(LOCK, Access::ReadWrite)
-        .and_then(|file| file.try_lock())
-        .is_ok_and(|is_free| !is_free)
+    directory.open_file(LOCK, Access::Read).is_ok_and(|file| file.is_locked().unwrap_or(false))
 }
 
 fn read_record<D: Directory>(

@@ -10,7 +10,7 @@ mod write;
 
 use super::directories::Directories;
 use super::error::disk_error;
-use super::fs::{Access, Directory, FileKind, ensure_directory};
+use super::fs::{Access, Directory, FileKind, SyncPoint, ensure_directory};
 use super::journal::{self, Claims, Journal, Record};
 use super::log::{ASIDE_MARK, Opened};
 use super::pages::{self, TargetPages};
@@ -19,14 +19,8 @@ use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::name::RESERVED_ROOT_NAME;
 use crate::wire::SessionId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
-
-/// Files synced one by one; more of them are synced with their file system at once.
-const SYNC_EACH_MAX: usize = 16;
-
-/// Unsynced files and directories remembered by name; beyond it they are synced at once, so that memory is bounded.
-const DIRTY_MAX: usize = 8_192;
 
 /// Large files kept open between their units.
 const OPEN_FILES_MAX: usize = 8;
@@ -40,6 +34,25 @@ pub struct TargetOptions {
     pub boot: [u8; 16],
     /// Permission bits not to be given ([`super::os::umask`]).
     pub umask: u32,
+    /// When to do what costs time or saves memory.
+    pub limits: TargetLimits,
+}
+
+/// When a target's store does what costs time or saves memory: the defaults, but in tests that want it sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetLimits {
+    /// Files or directories synced one by one; more of them are synced with their file system at once.
+    pub synced_one_by_one: usize,
+    /// Unsynced files and directories remembered by name; beyond it they are synced, so that memory is bounded.
+    pub unsynced: usize,
+    /// A smaller journal is not compacted, in bytes.
+    pub compacted_journal: u64,
+}
+
+impl Default for TargetLimits {
+    fn default() -> Self {
+        Self { synced_one_by_one: 16, unsynced: 8_192, compacted_journal: 1 << 20 }
+    }
 }
 
 /// The receiver's store.
@@ -58,9 +71,11 @@ pub struct TargetStore<D: Directory> {
     dirty: BTreeSet<EntryIndex>,
     /// Directories of the target whose names are not synced.
     touched: BTreeSet<RelativePath>,
+    /// Directories of the target whose own names are synced, or will be with `touched`.
+    assured: HashSet<RelativePath>,
     /// Names of `partials` are not synced.
     has_new_partials: bool,
-    /// Names of the root and of `home` are not synced.
+    /// Names of the root and of `home` are not known to be synced.
     has_new_home: bool,
     buffer: UnitBuffer,
     failed: Option<DiskError>,
@@ -77,15 +92,14 @@ impl<D: Directory> TargetStore<D> {
     /// it (I-06); [`DiskErrorKind::Other`] if another process has the session open, or a newer version wrote it.
     pub fn open(root: D, options: TargetOptions) -> Result<(Self, TargetState), DiskError> {
         let id = options.session.to_string().into_bytes();
-        let (home, is_new_home) = own_directory(&root, RESERVED_ROOT_NAME)?;
-        let (partials, is_new) = own_directory(&home, &id)?;
+        let home = own_directory(&root, RESERVED_ROOT_NAME)?;
+        let partials = own_directory(&home, &id)?;
         let at = [RESERVED_ROOT_NAME, b"/", &id].concat();
         let opening = |error: io::Error| disk_error("open journal in", &at, &error);
         let (pages, opened_pages) =
             TargetPages::open(&partials, options.session).map_err(opening)?;
         let (journal, claims, opened) =
-            Journal::open(&partials, options.session, options.boot, pages.len(), pages.end_entry())
-                .map_err(opening)?;
+            Journal::open(&partials, &options, pages.len(), pages.end_entry()).map_err(opening)?;
         for (what, opened) in [("pages", opened_pages), ("journal", opened)] {
             match opened {
                 Opened::Fresh | Opened::Whole => {}
@@ -107,8 +121,9 @@ impl<D: Directory> TargetStore<D> {
             open_files: Vec::new(),
             dirty: BTreeSet::new(),
             touched: BTreeSet::new(),
+            assured: HashSet::new(),
             has_new_partials: true,
-            has_new_home: is_new_home || is_new,
+            has_new_home: true,
             buffer: UnitBuffer::default(),
             failed: None,
             has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
@@ -224,6 +239,8 @@ impl<D: Directory> TargetStore<D> {
         }
         let units = &claims.units;
         claims.small.retain(|_, (unit, _)| units.contains(*unit));
+        // Written in this boot, by a process that was killed before its barrier: ours covers them, too.
+        self.dirty = std::mem::take(&mut claims.unsynced);
         let superseded = self.pages.superseded().clone();
         Ok(TargetState { superseded, ..claims.state(self.pages.len()) })
     }
@@ -287,21 +304,22 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
     super::fs::remove_if_present(partials, pages::NAME)?;
     super::fs::remove_if_present(partials, journal::NAME)?;
     home.remove_directory(id)?;
-    home.sync()?;
     match root.remove_directory(RESERVED_ROOT_NAME) {
         // Another session lives there.
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-        outcome => outcome.and_then(|()| root.sync()),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            home.sync(SyncPoint::EndOfSession)
+        }
+        outcome => outcome.and_then(|()| root.sync(SyncPoint::EndOfHome)),
     }
 }
 
-/// A private directory of ours, made if it is absent; says whether it was.
-fn own_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<(D, bool), DiskError> {
-    let (directory, is_new) = ensure_directory(parent, name, 0o700)
+/// A private directory of ours, made if it is absent.
+fn own_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<D, DiskError> {
+    let (directory, _) = ensure_directory(parent, name, 0o700)
         .map_err(|error| disk_error("create directory", name, &error))?;
     let metadata = directory.own_metadata().map_err(|error| disk_error("look at", name, &error))?;
     if metadata.is_ours && metadata.mode & 0o022 == 0 {
-        return Ok((directory, is_new));
+        return Ok(directory);
     }
     let mut error = disk_error("use", name, &io::ErrorKind::PermissionDenied.into());
     error.kind = DiskErrorKind::Permission;

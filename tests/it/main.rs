@@ -16,6 +16,7 @@ mod campaign;
 mod cli;
 mod completed;
 mod conflict;
+mod crash_power;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod cut;
 mod demo_run;

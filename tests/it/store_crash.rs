@@ -1,9 +1,10 @@
-//! Crashes of process and power at every operation of a transfer, on a disk in memory (P-04, D-01…D-06).
+//! Kills and failures at every operation of a transfer, and damage between runs, on a disk in memory (P-04, D-01…D-09).
+//! Losses of power: `crash_power.rs`.
 
 use crate::support::promise::{Promise, Run, SESSION, promise, receive};
 use rejoin::store::fs::{Directory, File};
 use rejoin::store::memory::{Fault, MemoryDirectory, MemoryDisk, Tree};
-use rejoin::store::{SourceRoots, TargetOptions, TargetStore};
+use rejoin::store::{SourceRoots, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::disk::{DiskError, DiskErrorKind, TargetState, UnitContent};
 use rejoin::transfer::manifest::EntryIndex;
 use std::collections::BTreeMap;
@@ -52,7 +53,12 @@ fn open(
     disk: &MemoryDisk,
     boot: u8,
 ) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
-    let options = TargetOptions { session: SESSION, boot: [boot; 16], umask: 0o022 };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [boot; 16],
+        umask: 0o022,
+        limits: TargetLimits::default(),
+    };
     TargetStore::open(disk.root(), options)
 }
 
@@ -149,48 +155,6 @@ fn a_killed_process_loses_nothing_at_any_operation() {
             assert_eq!(again.count(), 0, "{at}: sent again");
         }
     }
-}
-
-#[test]
-fn a_power_loss_keeps_what_was_acknowledged_at_any_operation() {
-    let (source, promise) = source();
-    let all = expected(&source);
-    let mut states = 0;
-    for operation in 0..operations(&promise) {
-        for seed in 0..8_u64 {
-            let at = format!("power lost at operation {operation}, seed {seed}");
-            let disk = MemoryDisk::new();
-            disk.fail_at(operation, Fault::Crash);
-            let mut first = Run::default();
-            attempt(&disk, 1, &promise, &mut first).expect_err("crashed");
-            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ operation;
-            disk.lose_power(|| match seed {
-                0 => false,
-                1 => true,
-                _ => {
-                    random ^= random << 13;
-                    random ^= random >> 7;
-                    random ^= random << 17;
-                    random.is_multiple_of(2)
-                }
-            });
-            states += 1;
-            let (store, state) = open(&disk, 2).expect(&at);
-            check_claims(&disk, &state, &promise, &all, &at);
-            let tree = disk.tree();
-            let is_all_final = all.iter().all(|(path, content)| tree.get(path) == Some(content));
-            for unit in &first.acknowledged {
-                assert!(
-                    state.units.contains(*unit) || is_all_final,
-                    "{at}: unit {unit} was acknowledged and is lost"
-                );
-            }
-            drop(store);
-            attempt(&disk, 2, &promise, &mut Run::default()).expect(&at);
-            assert_eq!(disk.tree(), all, "{at}");
-        }
-    }
-    assert!(states > 300, "{states} states");
 }
 
 #[test]

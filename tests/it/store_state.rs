@@ -1,7 +1,7 @@
 //! Session records, locks and the state directory (I-06, I-07, P-08, P-13).
 
 use rejoin::event::Role;
-use rejoin::store::memory::{Fault, MemoryDisk};
+use rejoin::store::memory::{Fault, Kept, MemoryDisk};
 use rejoin::store::record::{CodeHash, RecordError, SessionRecord, Side};
 use rejoin::store::{StateDirectory, StateError};
 use rejoin::wire::{MemberId, SessionId};
@@ -130,9 +130,9 @@ fn a_record_is_replaced_at_once() {
             let second = session.begin_connection(6);
             drop((session, state));
             let mut changes = 0;
-            disk.lose_power(|| {
+            disk.lose_power(|_| {
                 changes += 1;
-                kept >> (changes % 3) & 1 == 1
+                if kept >> (changes % 3) & 1 == 1 { Kept::Whole } else { Kept::Lost }
             });
             let state = StateDirectory::new(disk.root(), Role::Receiver).expect("there");
             let mut session = state.open_session(SessionId([1; 16])).expect("whole");

@@ -2,7 +2,7 @@
 
 use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive};
 use bytes::Bytes;
-use rejoin::store::{OsDirectory, SourceRoots, TargetOptions, TargetStore};
+use rejoin::store::{OsDirectory, SourceRoots, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::disk::{
     DiskErrorKind, Existing, OnConflict, Published, TargetReply, TargetRequest, TargetState,
     UnitContent, Wanted, WantedKind,
@@ -19,7 +19,12 @@ use tempfile::TempDir;
 const MIB: usize = 1 << 20;
 
 fn open(out: &Path) -> (TargetStore<OsDirectory>, TargetState) {
-    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+        limits: TargetLimits::default(),
+    };
     TargetStore::open(OsDirectory::open(out).expect("there"), options).expect("opened")
 }
 
@@ -385,7 +390,12 @@ fn a_swapped_parent_leads_nowhere() {
 fn a_planted_home_is_refused() {
     let out = tempfile::tempdir().expect("temporary");
     let elsewhere = tempfile::tempdir().expect("temporary");
-    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+        limits: TargetLimits::default(),
+    };
     let open =
         || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
     symlink(elsewhere.path(), out.path().join(".rejoin")).expect("made");
@@ -402,7 +412,12 @@ fn a_planted_home_is_refused() {
 fn one_process_has_a_target_session() {
     let out = tempfile::tempdir().expect("temporary");
     let (store, _) = open(out.path());
-    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+        limits: TargetLimits::default(),
+    };
     let again =
         || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
     assert_eq!(again().expect_err("in use").kind, DiskErrorKind::Other);

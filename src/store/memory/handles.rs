@@ -1,7 +1,7 @@
 //! The file-system traits over the memory disk.
 
 use super::*;
-use crate::store::fs::{Access, Directory, File, Metadata, clamp_modified};
+use crate::store::fs::{Access, Directory, File, Metadata, SyncPoint, clamp_modified};
 use crate::transfer::manifest::ModifiedTime;
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
@@ -37,7 +37,7 @@ impl Directory for MemoryDirectory {
     }
 
     fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()> {
-        let mut state = self.disk.operate()?;
+        let mut state = self.disk.operate(false)?;
         state.create(self.inode, name, mode, Content::Directory(BTreeMap::new()))?;
         Ok(())
     }
@@ -53,13 +53,13 @@ impl Directory for MemoryDirectory {
     }
 
     fn create_file(&self, name: &[u8], mode: u32) -> io::Result<MemoryFile> {
-        let mut state = self.disk.operate()?;
-        let inode = state.create(self.inode, name, mode, Content::File(Vec::new()))?;
+        let mut state = self.disk.operate(false)?;
+        let inode = state.create(self.inode, name, mode, Content::File(FileContent::default()))?;
         Ok(self.file(inode))
     }
 
     fn create_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()> {
-        let mut state = self.disk.operate()?;
+        let mut state = self.disk.operate(false)?;
         state.create(self.inode, name, 0o777, Content::Symlink(target.to_vec()))?;
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Directory for MemoryDirectory {
     }
 
     fn set_symlink_modified(&self, name: &[u8], modified: ModifiedTime) -> io::Result<()> {
-        let mut state = self.disk.operate()?;
+        let mut state = self.disk.operate(false)?;
         let (inode, _) = state.find(self.inode, name)?;
         let modified = clamp_modified(modified);
         state.change(Change::Modified { inode, modified });
@@ -83,13 +83,13 @@ impl Directory for MemoryDirectory {
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         let inode = self.inode;
-        self.disk.operate()?.change(Change::Mode { inode, mode });
+        self.disk.operate(false)?.change(Change::Mode { inode, mode });
         Ok(())
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
         let (inode, modified) = (self.inode, clamp_modified(modified));
-        self.disk.operate()?.change(Change::Modified { inode, modified });
+        self.disk.operate(false)?.change(Change::Modified { inode, modified });
         Ok(())
     }
 
@@ -109,27 +109,17 @@ impl Directory for MemoryDirectory {
         self.unlink(name, true)
     }
 
-    fn sync(&self) -> io::Result<()> {
-        let inode = self.inode;
-        self.disk.operate()?.sync(|change| change.is_of(inode));
-        Ok(())
+    fn sync(&self, point: SyncPoint) -> io::Result<()> {
+        self.disk.synced(point, |change| change.is_of(self.inode))
     }
 
-    fn sync_file_system(&self) -> io::Result<bool> {
-        self.disk.operate()?.sync(|_| true);
+    fn sync_file_system(&self, point: SyncPoint) -> io::Result<bool> {
+        self.disk.synced(point, |_| true)?;
         Ok(true)
     }
 
     fn available_bytes(&self) -> io::Result<u64> {
         Ok(self.disk.look()?.available)
-    }
-}
-
-impl MemoryFile {
-    fn sync(&self) -> io::Result<()> {
-        let inode = self.inode;
-        self.disk.operate()?.sync(|change| change.is_of(inode));
-        Ok(())
     }
 }
 
@@ -144,27 +134,34 @@ impl File for MemoryFile {
         else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
-        let mut rest = &content[start..];
+        let mut at = usize::try_from(offset).unwrap_or(usize::MAX);
         let mut read = 0;
         for buffer in buffers {
-            let bytes = rest.len().min(buffer.len());
-            buffer[..bytes].copy_from_slice(&rest[..bytes]);
-            rest = &rest[bytes..];
-            read += bytes;
+            let mut room = &mut buffer[..];
+            while !room.is_empty() {
+                let found = content.from(at);
+                let bytes = found.len().min(room.len());
+                if bytes == 0 {
+                    break;
+                }
+                room[..bytes].copy_from_slice(&found[..bytes]);
+                room = &mut room[bytes..];
+                at += bytes;
+                read += bytes;
+            }
         }
         Ok(read)
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        let (inode, bytes) = (self.inode, parts.concat());
-        self.disk.operate()?.change(Change::Write { inode, offset, bytes });
+        let (inode, bytes) = (self.inode, parts.concat().into());
+        self.disk.operate(false)?.change(Change::Write { inode, offset, bytes });
         Ok(())
     }
 
     fn set_bytes(&self, bytes: u64) -> io::Result<()> {
         let inode = self.inode;
-        self.disk.operate()?.change(Change::Resize { inode, bytes });
+        self.disk.operate(false)?.change(Change::Resize { inode, bytes });
         Ok(())
     }
 
@@ -175,22 +172,22 @@ impl File for MemoryFile {
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         let inode = self.inode;
-        self.disk.operate()?.change(Change::Mode { inode, mode });
+        self.disk.operate(false)?.change(Change::Mode { inode, mode });
         Ok(())
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
         let (inode, modified) = (self.inode, clamp_modified(modified));
-        self.disk.operate()?.change(Change::Modified { inode, modified });
+        self.disk.operate(false)?.change(Change::Modified { inode, modified });
         Ok(())
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        self.sync()
+    fn sync_data(&self, point: SyncPoint) -> io::Result<()> {
+        self.disk.synced(point, |change| change.is_of(self.inode))
     }
 
-    fn sync_all(&self) -> io::Result<()> {
-        self.sync()
+    fn sync_all(&self, point: SyncPoint) -> io::Result<()> {
+        self.disk.synced(point, |change| change.is_of(self.inode))
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -204,6 +201,10 @@ impl File for MemoryFile {
             *lock = Some(state.life);
         }
         Ok(is_free)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.disk.look()?.locks.contains(&self.inode))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::survey::is_of_entry;
 use super::write::part_bytes;
-use super::{DIRTY_MAX, SYNC_EACH_MAX, TargetStore, link_name, partial_name};
+use super::{TargetStore, link_name, partial_name};
 use crate::store::error::disk_error;
-use crate::store::fs::{Access, Directory, File, FileKind, read_exact_at};
+use crate::store::fs::{Access, Directory, File, FileKind, SyncPoint, read_exact_at};
 use crate::store::journal::Record;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
@@ -40,6 +40,7 @@ impl<D: Directory> TargetStore<D> {
                     .map_err(|error| disk_error("prepare", publish.path.as_bytes(), &error))?,
             };
             prepared.push(outcome);
+            self.relieve()?;
         }
         let ready: Vec<EntryIndex> = publish
             .iter()
@@ -73,8 +74,9 @@ impl<D: Directory> TargetStore<D> {
                 Published::Conflict | Published::Failed(_) => {}
             }
             published.push((publish.entry, outcome));
+            self.relieve()?;
         }
-        self.sync_touched().map_err(|error| self.sync_failed(&error))?;
+        self.sync_touched(SyncPoint::FinalNames).map_err(|error| self.sync_failed(&error))?;
         self.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
         Ok(TargetReply::BarrierDone { published })
@@ -95,13 +97,15 @@ impl<D: Directory> TargetStore<D> {
                 let error = disk_error("set metadata of", directory.path.as_bytes(), &error);
                 tracing::warn!(target: "rejoin::store", %error, "a directory keeps its own");
             }
+            self.relieve()?;
         }
-        self.sync_touched().map_err(|error| self.sync_failed(&error))?;
+        self.sync_touched(SyncPoint::DirectoryMetadata)
+            .map_err(|error| self.sync_failed(&error))?;
         if failed_files + conflicts > 0 {
             self.journal(&Record::Failures { failed_files, conflicts })?;
         }
         self.journal(&Record::Finished)?;
-        self.journal.sync().map_err(|error| self.sync_failed(&error))?;
+        self.journal.sync(SyncPoint::Finished).map_err(|error| self.sync_failed(&error))?;
         Ok(TargetReply::Finished)
     }
 
@@ -109,42 +113,56 @@ impl<D: Directory> TargetStore<D> {
         let directory = self.directories.open(&metadata.path)?;
         directory.set_modified(metadata.modified)?;
         directory.set_mode(metadata.mode & 0o777 & !self.options.umask)?;
-        self.touch(metadata.path.clone())
+        self.touched.insert(metadata.path.clone());
+        Ok(())
     }
 
     /// Data, then the journal with its barrier, so that no claim is durable before what it claims. New directories, too:
     /// a rename into one that a power loss takes would take the file along.
     fn make_durable(&mut self, publishing: &[EntryIndex]) -> Result<(), DiskError> {
         self.sync_data()
-            .and_then(|()| self.sync_touched())
+            .and_then(|()| self.sync_touched(SyncPoint::NewDirectories))
             .and_then(|()| self.pages.sync())
             .map_err(|error| self.sync_failed(&error))?;
         self.journal(&Record::Barrier)?;
         self.append_batches(publishing, |entries| Record::Publishing { entries })?;
-        self.journal.sync().map_err(|error| self.sync_failed(&error))
+        self.journal.sync(SyncPoint::Barrier).map_err(|error| self.sync_failed(&error))
+    }
+
+    /// Syncs what is remembered as unsynced once that is more than memory shall hold.
+    pub(super) fn relieve(&mut self) -> Result<(), DiskError> {
+        if self.dirty.len() > self.options.limits.unsynced {
+            self.sync_data().map_err(|error| self.sync_failed(&error))?;
+        }
+        if self.touched.len() > self.options.limits.unsynced {
+            self.sync_touched(SyncPoint::NewDirectories)
+                .map_err(|error| self.sync_failed(&error))?;
+        }
+        Ok(())
     }
 
     /// Syncs the partials, and the directories that hold them.
-    pub(super) fn sync_data(&mut self) -> io::Result<()> {
-        let is_all_synced = self.dirty.len() > SYNC_EACH_MAX && self.partials.sync_file_system()?;
+    fn sync_data(&mut self) -> io::Result<()> {
+        let is_all_synced = self.dirty.len() > self.options.limits.synced_one_by_one
+            && self.partials.sync_file_system(SyncPoint::PartialFileSystem)?;
         if !is_all_synced {
             for &entry in &self.dirty {
                 match self.open_files.iter().find(|(of, _)| *of == entry) {
-                    Some((_, file)) => file.sync_all()?,
+                    Some((_, file)) => file.sync_all(SyncPoint::Partial)?,
                     None => match self.open_partial(entry, Access::Read) {
                         // Gone by other hands: publishing it will tell.
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        outcome => outcome?.sync_all()?,
+                        outcome => outcome?.sync_all(SyncPoint::Partial)?,
                     },
                 }
             }
             if self.has_new_partials {
-                self.partials.sync()?;
+                self.partials.sync(SyncPoint::PartialNames)?;
             }
         }
         if self.has_new_home {
-            self.home.sync()?;
-            self.directories.root().sync()?;
+            self.home.sync(SyncPoint::HomeNames)?;
+            self.directories.root().sync(SyncPoint::RootNames)?;
         }
         self.dirty.clear();
         self.has_new_partials = false;
@@ -152,17 +170,21 @@ impl<D: Directory> TargetStore<D> {
         Ok(())
     }
 
-    pub(super) fn sync_touched(&mut self) -> io::Result<()> {
+    /// Syncs the names of directories of the target.
+    fn sync_touched(&mut self, point: SyncPoint) -> io::Result<()> {
         let touched = std::mem::take(&mut self.touched);
-        if touched.len() > SYNC_EACH_MAX && self.directories.root().sync_file_system()? {
+        let root = self.directories.root().clone();
+        if touched.len() > self.options.limits.synced_one_by_one
+            && root.sync_file_system(SyncPoint::NamesFileSystem)?
+        {
             return Ok(());
         }
         for path in &touched {
             match self.directories.open(path) {
-                Ok(directory) => directory.sync()?,
+                Ok(directory) => directory.sync(point)?,
                 // Moved or replaced by other hands since: its names are synced where they are now.
                 Err(error) if is_of_entry(&error) => {
-                    self.directories.root().sync_file_system()?;
+                    root.sync_file_system(SyncPoint::NamesFileSystem)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -193,6 +215,8 @@ impl<D: Directory> TargetStore<D> {
 
     /// Gives the partial its metadata, after its units of earlier runs were read back; or makes the symlink.
     fn prepare(&mut self, publish: &Publish) -> io::Result<Prepared> {
+        let (above, _) = publish.path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+        self.assure(&above)?;
         match &publish.kind {
             PublishKind::Symlink { target } => {
                 let name = link_name(publish.entry);
@@ -233,11 +257,8 @@ impl<D: Directory> TargetStore<D> {
                 file.set_mode(publish.mode & 0o777 & !self.options.umask)?;
                 self.dirty.insert(publish.entry);
                 // Kept open until it is synced: its final mode may keep us from opening it again.
-                if self.dirty.len() <= SYNC_EACH_MAX {
+                if self.dirty.len() <= self.options.limits.synced_one_by_one {
                     self.open_files.push((publish.entry, file));
-                }
-                if self.dirty.len() > DIRTY_MAX {
-                    self.sync_data()?;
                 }
                 Ok(Prepared::Ready)
             }
@@ -274,7 +295,7 @@ impl<D: Directory> TargetStore<D> {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
                     outcome => {
                         outcome?;
-                        self.touch(above)?;
+                        self.touched.insert(above);
                         return Ok(done);
                     }
                 }
@@ -287,7 +308,7 @@ impl<D: Directory> TargetStore<D> {
             }
             if is_identical(&parent, &name, &publish.kind)? {
                 self.drop_own(&own_name)?;
-                self.touch(above)?;
+                self.touched.insert(above);
                 return Ok(done);
             }
             match publish.on_conflict {
@@ -314,7 +335,7 @@ impl<D: Directory> TargetStore<D> {
         match parent.metadata(name)?.kind {
             FileKind::File | FileKind::Symlink => {
                 self.partials.rename(own_name, parent, name)?;
-                self.touch(above.clone())?;
+                self.touched.insert(above.clone());
                 Ok(Published::Done { path: above.join(name) })
             }
             FileKind::Directory | FileKind::Other => Ok(Published::Conflict),
@@ -351,12 +372,12 @@ fn all_offsets(bytes: u64) -> Vec<u64> {
 /// The offsets of those units whose bytes are not what was journalled.
 fn rotten(file: &impl File, bytes: u64, recheck: &[(u64, Value)]) -> io::Result<Vec<u64>> {
     let mut offsets = Vec::new();
-    let mut buffer = Vec::new();
+    let mut room = vec![0; UNIT_BYTES.min(bytes) as usize];
     for &(offset, value) in recheck {
         let length = usize::try_from(part_bytes(offset, bytes)).unwrap_or(0);
-        buffer.resize(length, 0);
-        match read_exact_at(file, &mut buffer, offset) {
-            Ok(()) if unit_value([&buffer[..]], offset, bytes) == value => {}
+        let buffer = &mut room[..length];
+        match read_exact_at(file, buffer, offset) {
+            Ok(()) if unit_value([&*buffer], offset, bytes) == value => {}
             // A device that cannot read a block back has lost it; the unit is fetched again.
             Ok(()) | Err(_) => offsets.push(offset),
         }

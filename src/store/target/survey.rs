@@ -1,6 +1,6 @@
 //! Looking at what the target holds already, and making its directories.
 
-use super::{DIRTY_MAX, TargetStore};
+use super::TargetStore;
 use crate::store::error::disk_error;
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::transfer::disk::{DiskError, DiskErrorKind, Existing, TargetReply, Wanted, WantedKind};
@@ -100,6 +100,7 @@ impl<D: Directory> TargetStore<D> {
                 }
                 failed.push((entry, disk_error("create directory", path.as_bytes(), &error)));
             }
+            self.relieve()?;
         }
         Ok(TargetReply::DirectoriesCreated { failed })
     }
@@ -112,7 +113,10 @@ impl<D: Directory> TargetStore<D> {
         };
         let directory = self.directories.open(&parent)?;
         match directory.create_directory(name, 0o700) {
-            Ok(()) => self.touch(parent),
+            Ok(()) => {
+                self.touched.insert(parent);
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match directory.metadata(name)?.kind {
                     FileKind::Directory => Ok(()),
@@ -139,11 +143,24 @@ impl<D: Directory> TargetStore<D> {
         self.directories.open(path)
     }
 
-    /// Remembers that the names of a directory are to be synced.
-    pub(super) fn touch(&mut self, path: RelativePath) -> io::Result<()> {
-        self.touched.insert(path);
-        if self.touched.len() > DIRTY_MAX {
-            self.sync_touched()?;
+    /// Has the names of all directories on the way to `path` synced before anything is renamed into it: a run that was
+    /// killed may have made them and come no further.
+    pub(super) fn assure(&mut self, path: &RelativePath) -> io::Result<()> {
+        if self.assured.contains(path) {
+            return Ok(());
+        }
+        self.open_or_create(path)?;
+        let mut above = RelativePath::root();
+        for name in path.components() {
+            let below = above.join(name);
+            if !self.assured.contains(&below) {
+                self.touched.insert(above);
+                if self.assured.len() >= self.options.limits.unsynced {
+                    self.assured.clear();
+                }
+                self.assured.insert(below.clone());
+            }
+            above = below;
         }
         Ok(())
     }

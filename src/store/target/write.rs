@@ -1,6 +1,6 @@
 //! Units into partial files: verified first, then written, then journalled.
 
-use super::{DIRTY_MAX, OPEN_FILES_MAX, TargetStore, partial_name};
+use super::{OPEN_FILES_MAX, TargetStore, partial_name};
 use crate::store::fs::{Access, Directory, File};
 use crate::store::journal::Record;
 use crate::store::payload::extents;
@@ -30,9 +30,7 @@ impl<D: Directory> TargetStore<D> {
             return Ok(TargetReply::Corrupt { unit });
         };
         self.journal(&record)?;
-        if self.dirty.len() > DIRTY_MAX {
-            self.sync_data().map_err(|error| self.sync_failed(&error))?;
-        }
+        self.relieve()?;
         Ok(TargetReply::Written { unit })
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod campaign;
 #[cfg(target_os = "linux")]
 pub(crate) mod coturn;
+pub(crate) mod crash;
 pub(crate) mod env;
 pub(crate) mod model_source;
 pub(crate) mod model_target;

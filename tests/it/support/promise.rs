@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use rejoin::store::fs::Directory;
+use rejoin::store::memory::MemoryDisk;
 use rejoin::store::{SourceRoots, SourceStore, TargetStore, source};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
@@ -45,7 +46,7 @@ impl Unit {
     }
 
     /// (entry, offset, value) of each piece of a file.
-    fn pieces(&self) -> Vec<(EntryIndex, u64, Value)> {
+    pub(crate) fn pieces(&self) -> Vec<(EntryIndex, u64, Value)> {
         match &self.content {
             UnitContent::Part { entry, offset, value, .. } => vec![(*entry, *offset, *value)],
             UnitContent::Pack { files } => {
@@ -185,6 +186,22 @@ impl Promise {
         self.publish.insert(index, publish);
     }
 
+    /// Only these units, in this order, and what they complete.
+    pub(crate) fn only(&self, units: &[u64]) -> Self {
+        let mut part = self.clone();
+        let unit = |number: &u64| self.units.iter().find(|unit| unit.unit == *number).cloned();
+        part.units = units.iter().filter_map(unit).collect();
+        let held: BTreeSet<(EntryIndex, u64)> =
+            part.units.iter().flat_map(Unit::pieces).map(|piece| (piece.0, piece.1)).collect();
+        let all: Vec<_> = self.units.iter().flat_map(Unit::pieces).collect();
+        part.publish.retain(|entry, _| {
+            all.iter()
+                .filter(|piece| piece.0 == *entry)
+                .all(|piece| held.contains(&(piece.0, piece.1)))
+        });
+        part
+    }
+
     pub(crate) fn on_conflict(mut self, on_conflict: OnConflict) -> Self {
         for publish in self.publish.values_mut() {
             publish.on_conflict = on_conflict;
@@ -202,6 +219,21 @@ pub(crate) struct Run {
     pub(crate) written: Vec<u64>,
     pub(crate) published: BTreeMap<EntryIndex, Published>,
     pub(crate) rotten: Vec<(EntryIndex, u64)>,
+    /// Where it runs, if it is to note when it acknowledged what.
+    pub(crate) disk: Option<MemoryDisk>,
+    /// Operations of the disk by then, and a unit that was acknowledged.
+    pub(crate) notes: Vec<(u64, u64)>,
+}
+
+impl Run {
+    fn acknowledge(&mut self, units: impl IntoIterator<Item = u64>) {
+        let operations = self.disk.as_ref().map_or(0, MemoryDisk::operations);
+        for unit in units {
+            if self.acknowledged.insert(unit) {
+                self.notes.push((operations, unit));
+            }
+        }
+    }
 }
 
 /// Asks `store` for all that `state` lacks of `promise`, with a barrier after every `every` units.
@@ -215,6 +247,21 @@ pub(crate) fn receive<D: Directory>(
     if state.is_finished {
         return Ok(());
     }
+    receive_files(store, state, promise, every, run)?;
+    let directories = promise.directories.iter().map(|(_, directory)| directory.clone()).collect();
+    let reply = ask(store, TargetRequest::Finish { directories, failed_files: 0, conflicts: 0 })?;
+    assert_eq!(reply, Some(TargetReply::Finished));
+    Ok(())
+}
+
+/// The same without its end, so that another run may follow.
+pub(crate) fn receive_files<D: Directory>(
+    store: &mut TargetStore<D>,
+    state: &TargetState,
+    promise: &Promise,
+    every: usize,
+    run: &mut Run,
+) -> Result<(), DiskError> {
     for (number, encoded) in (0_u64..).zip(&promise.pages).skip(state.pages as usize) {
         let encoded = encoded.clone();
         ask(store, TargetRequest::KeepPage { number, encoded })?;
@@ -230,9 +277,10 @@ pub(crate) fn receive<D: Directory>(
     let mut open: BTreeSet<EntryIndex> = promise.publish.keys().copied().collect();
     open.retain(|entry| !state.complete.contains(*entry));
     let mut todo: Vec<&Unit> = Vec::new();
+    let mut kept = Vec::new();
     for unit in &promise.units {
         if state.units.contains(unit.unit) {
-            run.acknowledged.insert(unit.unit);
+            kept.push(unit.unit);
             held.extend(unit.pieces().iter().map(|piece| ((piece.0, piece.1), true)));
         } else {
             todo.push(unit);
@@ -249,7 +297,7 @@ pub(crate) fn receive<D: Directory>(
                 held.extend(unit.pieces().iter().map(|piece| ((piece.0, piece.1), false)));
             }
             barrier(store, publish, &mut held, &mut open, run)?;
-            run.acknowledged.extend(units.iter().map(|unit| unit.unit));
+            run.acknowledge(units.iter().map(|unit| unit.unit).chain(kept.drain(..)));
         }
         if open.is_empty() {
             break;
@@ -260,9 +308,6 @@ pub(crate) fn receive<D: Directory>(
         todo = promise.units.iter().filter(is_missing).collect();
     }
     assert_eq!(open, BTreeSet::new(), "not published");
-    let directories = promise.directories.iter().map(|(_, directory)| directory.clone()).collect();
-    let reply = ask(store, TargetRequest::Finish { directories, failed_files: 0, conflicts: 0 })?;
-    assert_eq!(reply, Some(TargetReply::Finished));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::sim::SESSION;
 use bytes::Bytes;
 use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Event;
-use rejoin::store::{OsDirectory, TargetOptions, TargetStore};
+use rejoin::store::{OsDirectory, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{OnConflict, PackedFile, ScanReport};
 use rejoin::transfer::layout::{Layout, Segment};
@@ -77,7 +77,12 @@ pub(crate) struct Victim {
 impl Victim {
     fn new(is_accepted: bool) -> Self {
         let out = tempfile::tempdir().unwrap();
-        let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022 };
+        let options = TargetOptions {
+            session: SESSION,
+            boot: [1; 16],
+            umask: 0o022,
+            limits: TargetLimits::default(),
+        };
         let root = OsDirectory::open(out.path()).unwrap();
         let (store, state) = TargetStore::open(root, options).unwrap();
         let config = ReceiverConfig {
