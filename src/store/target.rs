@@ -269,8 +269,11 @@ pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(),
     let id = session.to_string().into_bytes();
     let discard = || {
         let home = root.open_directory(RESERVED_ROOT_NAME)?;
-        let partials = home.open_directory(&id)?;
-        remove_session(root, &home, &partials, &id)
+        match home.open_directory(&id) {
+            // Removed, and then killed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => remove_home(root, &home),
+            partials => remove_session(root, &home, &partials?, &id),
+        }
     };
     match discard() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -304,8 +307,12 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
     super::fs::remove_if_present(partials, pages::NAME)?;
     super::fs::remove_if_present(partials, journal::NAME)?;
     home.remove_directory(id)?;
+    remove_home(root, home)
+}
+
+/// Removes `.rejoin` unless another session lives there; either way what is removed stays so.
+fn remove_home<D: Directory>(root: &D, home: &D) -> io::Result<()> {
     match root.remove_directory(RESERVED_ROOT_NAME) {
-        // Another session lives there.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             home.sync(SyncPoint::EndOfSession)
         }

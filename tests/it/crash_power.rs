@@ -263,7 +263,7 @@ fn a_kill_at_any_operation_and_a_later_power_loss_keep_every_promise() {
 fn every_sync_is_needed() {
     let scenarios = scenarios();
     let quick = Effort { random: 0, is_exhaustive: false };
-    let thorough = Effort { random: 100, is_exhaustive: true };
+    let subsets = Effort { random: 50, is_exhaustive: false };
     let mut needless = Vec::new();
     for point in SyncPoint::ALL {
         let without = |scenario: &Scenario| {
@@ -274,13 +274,12 @@ fn every_sync_is_needed() {
         let attempts = || {
             pages_of_a_sender(Some(point))?;
             end_of_a_session(Some(point))?;
-            for effort in [quick, thorough] {
-                for (_, scenario) in &scenarios {
-                    powers(scenario, &without(scenario), effort)?;
-                    kills(scenario, &without(scenario), quick)?;
-                }
-            }
-            Ok(())
+            scenarios
+                .iter()
+                .try_for_each(|(_, one)| powers(one, &without(one), quick).map(drop))?;
+            let common = &scenarios[..2];
+            common.iter().try_for_each(|(_, one)| powers(one, &without(one), subsets).map(drop))?;
+            common.iter().try_for_each(|(_, one)| kills(one, &without(one), quick).map(drop))
         };
         match attempts() {
             Err::<(), String>(violation) => eprintln!("without {point:?}: {violation}"),
