@@ -33,6 +33,7 @@ complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "rx" -d 'Receive what 
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "recv" -d 'Receive what another machine sends'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "resume" -d 'Continue a stored session in its stored role'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "sessions" -d 'List, show, discard the sessions that this machine keeps'
+complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "stats" -d 'Show what recovery has done on this machine so far; nothing is sent anywhere'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "host" -d 'Be the host where senders and receivers meet'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
 complete -c rejoin -n "__fish_rejoin_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -43,10 +44,23 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l code-out -d 'Writ
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l words -d 'Words in a fresh code' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
+corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
+mobile\t'Networks that change under way: notices early, tries often'
+low-latency\t'Paths without loss and delay: notices a loss within three seconds'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ping-interval -d 'Between two pings (1s to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ping-misses -d 'Pings without any sign of life after which the link is dead (1 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ice-grace -d 'How long ICE may be disconnected before it is restarted (0 to 5m) [default: 5s; 10s on Windows]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ice-tries -d 'ICE restarts in one connection, 0 for none (0 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -67,10 +81,23 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l code-out -d 'Write 
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l words -d 'Words in a fresh code' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
+corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
+mobile\t'Networks that change under way: notices early, tries often'
+low-latency\t'Paths without loss and delay: notices a loss within three seconds'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ping-interval -d 'Between two pings (1s to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ping-misses -d 'Pings without any sign of life after which the link is dead (1 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ice-grace -d 'How long ICE may be disconnected before it is restarted (0 to 5m) [default: 5s; 10s on Windows]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ice-tries -d 'ICE restarts in one connection, 0 for none (0 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -96,10 +123,23 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-files -d '
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l wait -d 'Wait this long for a sender that is not there yet' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
+corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
+mobile\t'Networks that change under way: notices early, tries often'
+low-latency\t'Paths without loss and delay: notices a loss within three seconds'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ping-interval -d 'Between two pings (1s to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ping-misses -d 'Pings without any sign of life after which the link is dead (1 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ice-grace -d 'How long ICE may be disconnected before it is restarted (0 to 5m) [default: 5s; 10s on Windows]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ice-tries -d 'ICE restarts in one connection, 0 for none (0 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -126,10 +166,23 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-files -d 'Refus
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l wait -d 'Wait this long for a sender that is not there yet' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
+corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
+mobile\t'Networks that change under way: notices early, tries often'
+low-latency\t'Paths without loss and delay: notices a loss within three seconds'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ping-interval -d 'Between two pings (1s to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ping-misses -d 'Pings without any sign of life after which the link is dead (1 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ice-grace -d 'How long ICE may be disconnected before it is restarted (0 to 5m) [default: 5s; 10s on Windows]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ice-tries -d 'ICE restarts in one connection, 0 for none (0 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -156,10 +209,23 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-files -d 'Ref
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l wait -d 'Wait this long for a sender that is not there yet' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
+corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
+mobile\t'Networks that change under way: notices early, tries often'
+low-latency\t'Paths without loss and delay: notices a loss within three seconds'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ping-interval -d 'Between two pings (1s to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ping-misses -d 'Pings without any sign of life after which the link is dead (1 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ice-grace -d 'How long ICE may be disconnected before it is restarted (0 to 5m) [default: 5s; 10s on Windows]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ice-tries -d 'ICE restarts in one connection, 0 for none (0 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -177,10 +243,23 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l json -d 'Print on
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l turn -d 'TURN server (turn:HOST:PORT?transport=tcp); credentials from REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
+corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
+mobile\t'Networks that change under way: notices early, tries often'
+low-latency\t'Paths without loss and delay: notices a loss within three seconds'"
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ping-interval -d 'Between two pings (1s to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ping-misses -d 'Pings without any sign of life after which the link is dead (1 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ice-grace -d 'How long ICE may be disconnected before it is restarted (0 to 5m) [default: 5s; 10s on Windows]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ice-tries -d 'ICE restarts in one connection, 0 for none (0 to 100) [default: 3]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -223,6 +302,9 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_
 complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Discard what nobody used for seven days'
 complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "invite" -d 'Print a one-time code for a receiver that lost its session'
 complete -c rejoin -n "__fish_rejoin_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand stats" -l state-dir -d 'Directory where sessions are stored' -r -F
+complete -c rejoin -n "__fish_rejoin_using_subcommand stats" -l json -d 'One JSON object'
+complete -c rejoin -n "__fish_rejoin_using_subcommand stats" -s h -l help -d 'Print help'
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l listen -d 'Address and port to listen on (port 0: a free one)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l public-url -d 'What members connect to, where that is another address' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l max-rooms -d 'Rooms open at once' -r
@@ -230,27 +312,30 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l max-members -d 'M
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l room-lease -d 'How long a room lives without its owner' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l log-format -d 'How log lines look' -r -f -a "text\t''
 json\t''"
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
-complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand host" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
-complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c rejoin -n "__fish_rejoin_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rejoin -n "__fish_rejoin_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "send" -d 'Send files and directories'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "receive" -d 'Receive what another machine sends'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "resume" -d 'Continue a stored session in its stored role'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "sessions" -d 'List, show, discard the sessions that this machine keeps'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "host" -d 'Be the host where senders and receivers meet'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions host demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "send" -d 'Send files and directories'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "receive" -d 'Receive what another machine sends'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "resume" -d 'Continue a stored session in its stored role'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "sessions" -d 'List, show, discard the sessions that this machine keeps'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "stats" -d 'Show what recovery has done on this machine so far; nothing is sent anywhere'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "host" -d 'Be the host where senders and receivers meet'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "demo" -d 'Show the main job on this machine, with real processes, in a few seconds'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c rejoin -n "__fish_rejoin_using_subcommand help; and not __fish_seen_subcommand_from send receive resume sessions stats host demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "list" -d 'List the stored sessions, the newest first'
 complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "show" -d 'Show one session'
 complete -c rejoin -n "__fish_rejoin_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "discard" -d 'Forget a session, and remove its partial files; what is complete stays'

@@ -9,12 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rejoin::store::record::SessionRecord;
 
+use rustix::process::Signal;
+
 use crate::support::coturn::{Coturn, SECRET};
 use crate::support::env::{Invocation, Running};
 use crate::support::pair::Pair;
 
 const MIB: usize = 1 << 20;
 const WORDS: &str = "crane-velvet-orbit";
+/// A file of this size is what is being sent: random bytes.
+const CONTENT_MIN: u64 = 4 << 20;
 const PASSWORD: &str = "hunter2-of-the-relay";
 
 /// A secret in every form in which it could be written.
@@ -125,6 +129,8 @@ fn secrets_are_only_where_they_must_be() {
         .env("REJOIN_TURN_SECRET", SECRET)
         .spawn();
     wait_for_progress(&receiver);
+    // Nothing moves while it is looked at.
+    [&sender, &receiver].map(|run| run.signal(Signal::STOP));
 
     let secret = session_secret(&pair.path("state-receive"));
     assert_eq!(secret, session_secret(&pair.path("state-send")));
@@ -138,7 +144,10 @@ fn secrets_are_only_where_they_must_be() {
     }
     let mut kept = 0;
     for path in files(pair.home.path()) {
-        let Ok(content) = fs::read(&path) else { continue };
+        if fs::metadata(&path).unwrap().len() > CONTENT_MIN {
+            continue;
+        }
+        let content = fs::read(&path).unwrap();
         let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
         let is_state = path.starts_with(pair.path("state-send"))
             || path.starts_with(pair.path("state-receive"));
@@ -153,6 +162,7 @@ fn secrets_are_only_where_they_must_be() {
     }
     assert_eq!(kept, 2, "the test looks for the secret where it is");
 
+    [&sender, &receiver].map(|run| run.signal(Signal::CONT));
     let runs = [receiver.wait().expect_code(0), sender.wait().expect_code(0)];
     for run in runs {
         assert!(run.stderr.contains("rejoin::"), "there is no log to look at");
@@ -171,18 +181,21 @@ fn credentials_that_are_fixed_or_printed_by_a_command_are_in_no_log() {
     let url = turn.url();
     let relayed = ["--json", "--relay-only", "--turn", &url];
     let give = pair.home.file("give", format!("echo ann; echo {PASSWORD}"));
-    let sender = common(pair.send(relayed.iter().chain(&["small"])))
-        .env("REJOIN_TURN_USERNAME", "ann")
-        .env("REJOIN_TURN_PASSWORD", PASSWORD)
-        .spawn();
+    let fixed = |run: Invocation| {
+        run.env("REJOIN_TURN_USERNAME", "ann").env("REJOIN_TURN_PASSWORD", PASSWORD)
+    };
+    // coturn knows no such user: what is told of that names no password either.
+    let sender = fixed(common(pair.send(relayed.iter().chain(&["small"])))).spawn();
     sender.event_where("code", |event| event["event"] == "code");
-    let receiver = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])))
+    let printed = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])))
         .env("REJOIN_TURN_CREDENTIALS_COMMAND", format!("sh {}", give.display()))
-        .run();
+        .run()
+        .expect_code(3);
+    let other = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])));
+    let fixed = fixed(other).run();
+    sender.signal(Signal::INT);
     let secrets = [Secret::text("the password", PASSWORD)];
-    for run in [sender.wait(), receiver] {
-        // coturn knows no such user: what is told of that names no password either.
-        let run = run.expect_code(3);
+    for run in [sender.wait(), printed, fixed] {
         assert!(run.stderr.contains("rejoin::turn"), "{}", run.stderr);
         assert_none(&secrets, "the log", run.stderr.as_bytes());
         assert_none(&secrets, "the events", run.stdout.as_bytes());

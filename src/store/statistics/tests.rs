@@ -52,11 +52,11 @@ fn causes_are_bounded_and_name_no_address() {
     statistics.add_cause("");
     assert_eq!(statistics.causes["transport failed"], 2);
     (0..100).for_each(|n| statistics.add_cause(&format!("cause {n}")));
-    assert_eq!(statistics.causes.len(), CAUSES_MAX);
+    assert!(statistics.causes.len() <= CAUSES_MAX && statistics.causes.len() > CAUSES_MAX / 2);
     assert!(statistics.causes[OTHER] > 50);
     let other = statistics.clone();
     statistics.merge(&other);
-    assert_eq!(statistics.causes.len(), CAUSES_MAX);
+    assert!(statistics.causes.len() <= CAUSES_MAX && statistics.causes.len() > CAUSES_MAX / 2);
     assert!(statistics.encode().unwrap().len() < BYTES_MAX / 4);
 }
 

@@ -1,8 +1,9 @@
 //! From a page's arrival to the want that answers it.
 
+mod conflicts;
 mod superseded;
 
-use super::{Ask, PAGES_OPEN_MAX, Receiver, ReceiverOutput};
+use super::{PAGES_OPEN_MAX, Receiver, ReceiverOutput};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::disk::{
     DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
@@ -318,58 +319,6 @@ impl Receiver {
             }
         }
         self.end_decision(number);
-    }
-
-    /// Asks about the next conflict: one question at a time, and none before the transfer is accepted.
-    pub(super) fn ask_conflict(&mut self) {
-        if self.is_asking || !matches!(self.consent, super::Consent::Given(_)) {
-            return;
-        }
-        let Some((number, entry, present_bytes)) = self.questions.front() else {
-            return;
-        };
-        let present_bytes = *present_bytes;
-        let content = self.window.get(number).and_then(|state| state.page.entry(*entry));
-        if let Some(content) = content
-            && let Some(path) = self.directories.path(content)
-        {
-            let offered_bytes = content_bytes(content);
-            self.outputs.push_back(ReceiverOutput::Ask(Ask::Conflict {
-                path,
-                present_bytes,
-                offered_bytes,
-            }));
-            self.is_asking = true;
-        }
-    }
-
-    pub(super) fn on_conflict_answer(&mut self, policy: OnConflict, for_all: bool) {
-        self.is_asking = false;
-        let answered = if for_all { self.questions.len() } else { 1 };
-        if for_all {
-            self.config.on_conflict = Some(policy);
-        }
-        for (number, entry, _) in
-            self.questions.drain(..answered.min(self.questions.len())).collect::<Vec<_>>()
-        {
-            if let Some(Phase::Asking(asking)) =
-                self.window.get_mut(&number).map(|state| &mut state.phase)
-            {
-                asking.remove(&entry);
-            }
-            if !self.window.get(&number).is_some_and(|state| state.is_open(entry)) {
-                // Its later version is asked about.
-                self.end_decision(number);
-                continue;
-            }
-            match policy {
-                OnConflict::Fail | OnConflict::Skip => self.on_conflict(number, entry, policy),
-                OnConflict::Overwrite | OnConflict::Rename => {
-                    self.policies.insert(entry, policy);
-                }
-            }
-            self.end_decision(number);
-        }
     }
 
     /// Once nothing is asked any more: journals the decision, lays out what comes, and wants it.
