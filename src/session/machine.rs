@@ -344,6 +344,9 @@ impl Session {
             | Message::Ack { .. }
             | Message::Complete { .. }
             | Message::CompleteAck
+            | Message::ExpandBuckets { .. }
+            | Message::BucketEntries { .. }
+            | Message::Contradict { .. }
             | Message::Bye { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),

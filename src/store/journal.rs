@@ -59,6 +59,8 @@ pub(super) enum Record {
     Units { units: Vec<(u64, u64)>, end_entry: EntryIndex },
     /// All is there.
     Finished,
+    /// These get final names that are not the ones they were to have; their completion follows.
+    Renamed { entries: Vec<EntryIndex> },
 }
 
 /// A unit of a large file.
@@ -80,6 +82,8 @@ pub(super) struct Claims {
     pub(super) publishing: BTreeSet<EntryIndex>,
     /// Complete entries: bytes and root.
     pub(super) complete: BTreeMap<EntryIndex, (u64, Option<Value>)>,
+    /// Complete entries under other names.
+    pub(super) renamed: BTreeSet<EntryIndex>,
     pub(super) units: Ranges,
     pub(super) unwanted: BTreeMap<u64, Ranges>,
     pub(super) is_finished: bool,
@@ -194,6 +198,8 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&units, |units| Record::Units { units, end_entry })?;
         let publishing: Vec<EntryIndex> = claims.publishing.iter().copied().collect();
         journal.append_batches(&publishing, |entries| Record::Publishing { entries })?;
+        let renamed: Vec<EntryIndex> = claims.renamed.iter().copied().collect();
+        journal.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         let complete: Vec<_> =
             claims.complete.iter().map(|(&entry, &(bytes, root))| (entry, bytes, root)).collect();
         journal.append_batches(&complete, |entries| Record::Published { entries })?;
@@ -271,6 +277,7 @@ impl Replay {
                 }
             }
             Record::Finished => self.claims.is_finished = true,
+            Record::Renamed { entries } => self.claims.renamed.extend(entries),
         }
     }
 
@@ -337,7 +344,8 @@ impl Claims {
             | Record::Rotten { .. }
             | Record::SyncFailed
             | Record::Units { .. }
-            | Record::Finished => {}
+            | Record::Finished
+            | Record::Renamed { .. } => {}
         }
     }
 
@@ -351,6 +359,7 @@ impl Claims {
         self.drop_entry(entry);
         self.publishing.remove(&entry);
         self.complete.remove(&entry);
+        self.renamed.remove(&entry);
         self.remove_units(units);
     }
 
@@ -411,8 +420,15 @@ impl Claims {
             unwanted,
             units: self.units.clone(),
             part_values,
+            superseded: Ranges::new(),
             unpublished: self.small.iter().map(|(&entry, &(_, file))| (entry, file)).collect(),
             complete: self.complete.keys().copied().collect(),
+            renamed: self.renamed.iter().copied().collect(),
+            roots: self
+                .complete
+                .iter()
+                .filter_map(|(&entry, &(_, root))| Some((entry, root?)))
+                .collect(),
             kept_bytes: part_bytes + small_bytes + complete_bytes,
             is_finished: self.is_finished,
         }

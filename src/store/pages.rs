@@ -4,6 +4,7 @@ use super::fs::{Directory, File};
 use super::log::{Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
 use crate::transfer::manifest::{Chain, Entry, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Totals};
+use crate::transfer::ranges::Ranges;
 use crate::wire::{SessionId, codec};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub(super) struct TargetPages<F> {
     /// Each with its first entry.
     places: Vec<(Place, u64)>,
     end_entry: u64,
+    /// Entries that later ones replace.
+    superseded: Ranges,
 }
 
 impl<F: File> TargetPages<F> {
@@ -33,6 +36,7 @@ impl<F: File> TargetPages<F> {
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
         let (mut places, mut end_entry) = (Vec::new(), 0);
+        let mut superseded = Ranges::new();
         let (log, opened) = Log::open(directory, NAME, TARGET_MAGIC, session, |place, body| {
             let Ok(page) = Page::decode(body) else {
                 return false;
@@ -41,16 +45,25 @@ impl<F: File> TargetPages<F> {
             if is_next {
                 end_entry = page.end_entry();
                 places.push((place, page.first_entry));
+                page.entries
+                    .iter()
+                    .filter_map(|entry| entry.supersedes)
+                    .for_each(|old| superseded.insert(old));
             }
             is_next
         })?;
-        let pages = Self { log, places, end_entry };
+        let pages = Self { log, places, end_entry, superseded };
         Ok((pages, opened))
     }
 
     /// How many there are.
     pub(super) const fn len(&self) -> u64 {
         self.places.len() as u64
+    }
+
+    /// Entries that later ones replace, as of opening.
+    pub(super) const fn superseded(&self) -> &Ranges {
+        &self.superseded
     }
 
     /// Index after their last entry.

@@ -3,6 +3,8 @@
 //! Nothing is read twice and nothing is hashed ahead. Every read compares the file's stamp before and after, so a unit
 //! is of the version that was promised or it is refused.
 
+mod roots;
+
 use super::directories::Directories;
 use super::error::disk_error;
 use super::fs::{Access, Directory, File, FileKind, Metadata};
@@ -243,6 +245,12 @@ impl<D: Directory> SourceStore<D> {
                 first_unit: units.start,
                 values: self.load_values(entry, units),
             },
+            SourceRequest::LoadRoots { entries } => {
+                SourceReply::Roots { roots: self.load_roots(entries) }
+            }
+            SourceRequest::KeepRoots { files } => {
+                SourceReply::RootsKept { changed: self.keep_unchanged(&files) }
+            }
         }
     }
 
@@ -334,11 +342,11 @@ impl<D: Directory> SourceStore<D> {
     fn load_values(&self, entry: EntryIndex, units: std::ops::Range<u64>) -> Vec<Option<Value>> {
         let count = units.end.saturating_sub(units.start);
         let unknown = || vec![None; usize::try_from(count).unwrap_or(0)];
-        let mut values = self.part_values.load(units, entry).unwrap_or_else(|_| unknown());
+        let mut values = self.part_values.load(units, |_| entry).unwrap_or_else(|_| unknown());
         if let [value @ None] = &mut values[..] {
             *value = self
                 .root_values
-                .load(entry..entry + 1, entry)
+                .load(entry..entry + 1, |entry| entry)
                 .ok()
                 .and_then(|roots| roots.first().copied().flatten());
         }

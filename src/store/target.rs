@@ -222,7 +222,8 @@ impl<D: Directory> TargetStore<D> {
         }
         let units = &claims.units;
         claims.small.retain(|_, (unit, _)| units.contains(*unit));
-        Ok(claims.state(self.pages.len()))
+        let superseded = self.pages.superseded().clone();
+        Ok(TargetState { superseded, ..claims.state(self.pages.len()) })
     }
 
     fn open_partial(&self, entry: EntryIndex, access: Access) -> io::Result<D::File> {

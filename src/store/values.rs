@@ -53,14 +53,14 @@ impl<F: File> Values<F> {
         self.file.write_at(&[&slots], position(first))
     }
 
-    /// The values of `slots` that were kept for `owner`.
+    /// The values of `slots` that were kept for the `owner` of each.
     ///
     /// # Errors
     /// As the system says.
     pub(super) fn load(
         &self,
         slots: std::ops::Range<u64>,
-        owner: u64,
+        owner: impl Fn(u64) -> u64,
     ) -> io::Result<Vec<Option<Value>>> {
         let mut values = Vec::new();
         let mut buffer = Vec::new();
@@ -81,7 +81,7 @@ impl<F: File> Values<F> {
             for (slot, bytes) in (slot..).zip(buffer.chunks_exact(SLOT_BYTES)) {
                 let mut value = [0; VALUE_BYTES];
                 value.copy_from_slice(&bytes[..VALUE_BYTES]);
-                let is_kept = bytes[VALUE_BYTES..] == self.check(slot, owner, &value);
+                let is_kept = bytes[VALUE_BYTES..] == self.check(slot, owner(slot), &value);
                 values.push(is_kept.then_some(value));
             }
             slot += count;

@@ -95,6 +95,16 @@ pub enum SourceRequest {
         /// The units.
         units: std::ops::Range<u64>,
     },
+    /// The roots of whole files, as far as they are known from earlier reads.
+    LoadRoots {
+        /// The entries, at most [`super::completed::BUCKET_ENTRIES`].
+        entries: std::ops::Range<EntryIndex>,
+    },
+    /// Remember the roots of files that are still what they were when their page was made.
+    KeepRoots {
+        /// Each with its root.
+        files: Vec<(SourceFile, Value)>,
+    },
 }
 
 /// Why a file could not be read as promised.
@@ -145,6 +155,16 @@ pub enum SourceReply {
         first_unit: u64,
         /// One for each unit asked for.
         values: Vec<Option<Value>>,
+    },
+    /// Roots of files: `None` for each one that is not known.
+    Roots {
+        /// One for each entry asked for.
+        roots: Vec<Option<Value>>,
+    },
+    /// For `KeepRoots`.
+    RootsKept {
+        /// Files that are not what they were, or not there: nothing is remembered of them.
+        changed: Vec<EntryIndex>,
     },
 }
 
@@ -463,8 +483,14 @@ pub struct TargetState {
     pub part_values: Vec<(u64, Value)>,
     /// Small files whose unit is written but which have no final name yet, with their roots.
     pub unpublished: Vec<(EntryIndex, PackedFile)>,
+    /// Entries that entries of later pages replace.
+    pub superseded: Ranges,
     /// Entries with their final name.
     pub complete: Ranges,
+    /// Of those, the ones whose final name is not the one that they were to have ([`OnConflict::Rename`]).
+    pub renamed: Ranges,
+    /// Of the complete ones, the files with their roots, in order.
+    pub roots: Vec<(EntryIndex, Value)>,
     /// Bytes of the trusted units and complete files.
     pub kept_bytes: u64,
     /// Everything is there, and `Finish` was done.

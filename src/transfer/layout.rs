@@ -92,6 +92,15 @@ impl Layout {
         Self { segments, first_unit, end_unit }
     }
 
+    /// The segment that holds the file `entry`.
+    #[must_use]
+    pub fn segment_of(&self, entry: EntryIndex) -> Option<&Segment> {
+        self.segments.iter().find(|segment| match segment {
+            Segment::File { entry: of, .. } => *of == entry,
+            Segment::Pack { files, .. } => files.iter().any(|(of, _)| *of == entry),
+        })
+    }
+
     /// The segment that holds `unit`.
     #[must_use]
     pub fn segment(&self, unit: u64) -> Option<&Segment> {

@@ -2,6 +2,7 @@
 //!
 //! Append only: bincode writes an enum's variant by its position.
 
+use super::completed::{BUCKET_ENTRIES, EXPAND_MAX};
 use super::disk::PackedFile;
 use super::manifest::{Chain, EntryIndex, Totals};
 use super::merge::Value;
@@ -206,14 +207,34 @@ pub enum Message {
         /// For a person; at most [`TEXT_BYTES_MAX`] bytes.
         text: String,
     },
+    /// Sender, control: the digests of these buckets are not its own; which files are complete there?
+    ExpandBuckets {
+        /// In the request of this link; at most [`EXPAND_MAX`].
+        buckets: Vec<u64>,
+    },
+    /// Receiver, control: the complete files of a bucket.
+    BucketEntries {
+        /// One that was asked for.
+        bucket: u64,
+        /// Each with its root, in order; at most [`BUCKET_ENTRIES`].
+        files: Vec<(EntryIndex, Value)>,
+    },
+    /// Sender, data: files that the receiver has with other content than the sender; to be fetched again.
+    Contradict {
+        /// Their page, which both have.
+        page: u64,
+        /// Each with the sender's root, in order; at most [`BUCKET_ENTRIES`].
+        files: Vec<(EntryIndex, Value)>,
+    },
 }
 
 impl Message {
     /// The message's frames, in order.
     ///
     /// # Errors
-    /// Over [`MESSAGE_BYTES_MAX`].
+    /// Over [`MESSAGE_BYTES_MAX`], or a count over its limit.
     pub fn encode(&self) -> Result<Vec<Bytes>, CodecError> {
+        self.check_counts()?;
         Ok(frame::split(&codec::encode(self, "message", MESSAGE_BYTES_MAX)?))
     }
 
@@ -232,7 +253,20 @@ impl Message {
                 limit: TEXT_BYTES_MAX,
             });
         }
+        message.check_counts()?;
         Ok(message)
+    }
+
+    fn check_counts(&self) -> Result<(), CodecError> {
+        let files_max = usize::try_from(BUCKET_ENTRIES).unwrap_or(usize::MAX);
+        let (what, bytes, limit) = match self {
+            Self::ExpandBuckets { buckets } => ("number of buckets", buckets.len(), EXPAND_MAX),
+            Self::BucketEntries { files, .. } | Self::Contradict { files, .. } => {
+                ("number of files of a bucket", files.len(), files_max)
+            }
+            _ => return Ok(()),
+        };
+        if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }
     }
 }
 

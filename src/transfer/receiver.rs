@@ -12,6 +12,7 @@
 //! Disk requests are carried out in order, so a barrier covers every write that was asked for before it.
 
 mod asked;
+mod completion;
 mod pages;
 mod units;
 
@@ -28,6 +29,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, PathText};
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
+use completion::Completion;
 use pages::PageState;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -95,10 +97,13 @@ pub struct Receiver {
     window: BTreeMap<u64, PageState>,
     /// Entries that are not received, ever.
     unwanted: Ranges,
+    /// Entries that later ones replace.
+    superseded: Ranges,
     /// Units written, or handed to the disk.
     units: Ranges,
     /// Entries with their final name.
     complete: Ranges,
+    completion: Completion,
     files: BTreeMap<EntryIndex, FileState>,
     incoming: Option<Incoming>,
     backlog_bytes: u64,
@@ -160,8 +165,10 @@ impl Receiver {
             pages: 0,
             window: BTreeMap::new(),
             unwanted: kept.unwanted.clone(),
+            superseded: kept.superseded.clone(),
             units: kept.units.clone(),
             complete: kept.complete.clone(),
+            completion: Completion::new(&kept.roots),
             files: BTreeMap::new(),
             incoming: None,
             backlog_bytes: 0,
@@ -200,6 +207,7 @@ impl Receiver {
         self.link = LinkPhase::Up(epoch);
         self.incoming = None;
         self.forget_resends();
+        self.completion.forget_link();
         self.recover();
         self.advance(now);
     }
@@ -209,6 +217,7 @@ impl Receiver {
         self.link = LinkPhase::Down;
         self.incoming = None;
         self.forget_resends();
+        self.completion.forget_link();
     }
 
     /// The peer said something.
@@ -223,12 +232,19 @@ impl Receiver {
         match message {
             Message::RecoveryAnswer { pages } => self.on_recovery_answer(pages),
             Message::Estimate { totals, is_complete } => self.on_estimate(totals, is_complete, now),
-            Message::Page { .. } | Message::Unit { .. } | Message::End { .. } if is_early => {
+            Message::Page { .. }
+            | Message::Unit { .. }
+            | Message::End { .. }
+            | Message::Contradict { .. }
+                if is_early =>
+            {
                 self.protocol("it spoke before it was asked");
             }
             Message::Page { encoded } => self.on_page(Bytes::from(encoded)),
             Message::End { pages, totals, chain } => self.on_end(pages, totals, chain, now),
             Message::Unit { unit, head } => self.on_unit_head(unit, head, now),
+            Message::ExpandBuckets { buckets } => self.on_expand(&buckets),
+            Message::Contradict { page, files } => self.on_contradict(page, &files),
             Message::FileRoot { entry, root } => self.on_file_root(entry, root),
             Message::EntryFailed { entry, is_changed, reason } => {
                 self.on_entry_failed(entry, is_changed, &reason)
@@ -242,6 +258,7 @@ impl Receiver {
             | Message::Want { .. }
             | Message::Resend { .. }
             | Message::Ack { .. }
+            | Message::BucketEntries { .. }
             | Message::Complete { .. }
             | Message::CompleteAck => self.protocol("a message that only a receiver sends"),
             Message::Ping { .. } | Message::Pong { .. } => {}
@@ -354,7 +371,7 @@ impl Receiver {
         if self.pages < self.kept.pages {
             return;
         }
-        let mut unwanted = self.unwanted.clone();
+        let mut unwanted = Ranges::new();
         let mut undecided = Ranges::new();
         let has_consent = matches!(self.consent, Consent::Given(_));
         for (number, page) in &mut self.window {
@@ -364,6 +381,14 @@ impl Receiver {
                 undecided.insert(*number);
             }
         }
+        // Pages that are settled have nothing to be sent, whatever became of their files: one range for all of them.
+        let window = &self.window;
+        let mut units =
+            self.completion.settled_units(self.next_unit, |page| !window.contains_key(&page));
+        self.units.as_slice().iter().for_each(|range| units.insert_range(range.clone()));
+        // What is finished is the user's, who may have moved it on.
+        let is_over = self.is_finished || self.is_finishing;
+        let digests = if is_over { Vec::new() } else { self.completion.tell() };
         self.link = LinkPhase::Recovering;
         // The sender compares its tree with the pages once more, and may add some.
         self.end = None;
@@ -374,8 +399,8 @@ impl Receiver {
             chain: self.chain,
             undecided: WireRanges::from(&undecided),
             unwanted: WireRanges::from(&unwanted),
-            units: WireRanges::from(&self.units),
-            digests: Vec::new(),
+            units: WireRanges::from(&units),
+            digests,
         }));
         self.waive_roots();
         let open: Vec<u64> = self.window.keys().copied().collect();
@@ -410,6 +435,7 @@ impl Receiver {
             return self.protocol("its manifest's end does not match its pages");
         }
         self.end = Some(totals);
+        self.completion.has_ended = true;
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now));
         }
@@ -491,10 +517,12 @@ impl Receiver {
         self.use_surveys();
         self.ask_conflict();
         self.send_wants();
+        self.look_at_contradicted();
         self.start_barrier(now);
         let is_settled = self.window.is_empty() && self.ready.is_empty() && self.barrier.is_none();
         if self.end.is_some()
             && is_settled
+            && self.may_finish()
             && self.unacked.is_empty()
             && !self.is_finishing
             && !self.is_finished
@@ -505,7 +533,7 @@ impl Receiver {
     }
 
     fn send_complete(&mut self) {
-        if self.link == LinkPhase::Receiving && self.end.is_some() {
+        if self.link == LinkPhase::Receiving && self.completion.has_ended {
             let Progress { failed_files, conflicts, .. } = self.progress;
             self.send(Message::Complete { failed_files, conflicts });
         }

@@ -12,6 +12,7 @@
 
 mod acks;
 mod changes;
+mod compare;
 mod link_run;
 mod plan;
 mod sending;
@@ -27,6 +28,7 @@ use crate::transfer::progress::Progress;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use changes::Doubt;
+use compare::Compare;
 use link_run::LinkRun;
 use plan::Plan;
 use std::collections::{BTreeMap, VecDeque};
@@ -49,6 +51,7 @@ pub enum SenderOutput {
 /// Where a page lies: what is kept of every page.
 #[derive(Clone, Copy, Debug)]
 struct PageSpan {
+    first_entry: EntryIndex,
     first_unit: u64,
     end_unit: u64,
     bytes: u64,
@@ -178,6 +181,7 @@ impl Sender {
             Message::Complete { failed_files, conflicts } => {
                 self.on_complete(failed_files, conflicts)
             }
+            Message::BucketEntries { bucket, files } => self.on_bucket_entries(bucket, files),
             Message::Bye { reason, text } => self.on_bye(reason, &text),
             Message::RecoveryAnswer { .. }
             | Message::Estimate { .. }
@@ -186,6 +190,8 @@ impl Sender {
             | Message::Unit { .. }
             | Message::FileRoot { .. }
             | Message::EntryFailed { .. }
+            | Message::ExpandBuckets { .. }
+            | Message::Contradict { .. }
             | Message::CompleteAck => self.protocol("a message that only a sender sends"),
             Message::Ping { .. } | Message::Pong { .. } => {}
         }
@@ -254,6 +260,7 @@ impl Sender {
         page.entries.iter().for_each(|entry| totals.add(entry));
         let Totals { files, bytes, .. } = totals;
         self.spans.push(PageSpan {
+            first_entry: page.first_entry,
             first_unit,
             end_unit: layout.end_unit,
             bytes,
@@ -370,7 +377,10 @@ impl Sender {
         }
         let Some(run) = &mut self.run else { return };
         match Plan::from_request(request) {
-            Some(recovery) if run.recovery.is_none() => run.recovery = Some(recovery),
+            Some(recovery) if run.recovery.is_none() => {
+                run.recovery = Some(recovery);
+                run.compare = Compare::new(&request.digests);
+            }
             _ => self.protocol("its recovery request is malformed or repeated"),
         }
     }
@@ -397,8 +407,13 @@ impl Sender {
                 error.with_hint("what was sent has changed since: send with --new to start afresh"),
             );
         }
-        recovery.is_answered = true;
         let pages = recovery.pages;
+        if !self.fits_pages(pages) {
+            return self.protocol("its digests are not of pages that it has");
+        }
+        if let Some(recovery) = self.run.as_mut().and_then(|run| run.recovery.as_mut()) {
+            recovery.is_answered = true;
+        }
         self.send_data(&Message::RecoveryAnswer { pages });
     }
 }

@@ -540,6 +540,9 @@ fn every_message() -> Vec<Message> {
         Message::Ack { units },
         Message::Complete { failed_files: 0, conflicts: 0 },
         Message::CompleteAck,
+        Message::ExpandBuckets { buckets: vec![0] },
+        Message::BucketEntries { bucket: 0, files: vec![(0, [1; 32])] },
+        Message::Contradict { page: 0, files: vec![(0, [2; 32])] },
         Message::Ping { number: u64::MAX },
         Message::Pong { number: 0 },
     ];
@@ -641,7 +644,7 @@ fn tiny_prey() -> Prey {
     Prey::new(ModelSource::new(tree, crate::support::sim::SESSION, 2))
 }
 
-fn request(prey: &Prey) -> RecoveryRequest {
+fn request() -> RecoveryRequest {
     RecoveryRequest {
         session: crate::support::sim::SESSION,
         epoch: 1,
@@ -650,7 +653,7 @@ fn request(prey: &Prey) -> RecoveryRequest {
         undecided: WireRanges::default(),
         unwanted: WireRanges::default(),
         units: WireRanges::default(),
-        digests: vec![(prey.source.totals.files, [7; 32])],
+        digests: Vec::new(),
     }
 }
 
@@ -665,12 +668,13 @@ fn raw_ranges(pairs: &[(u64, u64)]) -> WireRanges {
 #[test]
 fn a_request_that_does_not_fit_gets_nothing() {
     #[expect(clippy::type_complexity, reason = "a table of what is altered")]
-    let alter: [(&str, fn(&mut RecoveryRequest)); 8] = [
+    let alter: [(&str, fn(&mut RecoveryRequest)); 9] = [
         ("another session", |request| request.session = SessionId([1; 16])),
         ("another chain", |request| request.chain = Chain([1; 32])),
         ("pages that are not", |request| request.pages = 1),
         ("more pages than there are", |request| request.pages = 1_000),
         ("all the pages there could be", |request| request.pages = u64::MAX),
+        ("digests of pages that are not", |request| request.digests = vec![(0, [7; 32])]),
         ("units that overflow", |request| {
             request.units = raw_ranges(&[(u64::MAX, 1)]);
         }),
@@ -679,14 +683,14 @@ fn a_request_that_does_not_fit_gets_nothing() {
     ];
     for (what, alter) in alter {
         let mut prey = prey(1);
-        let mut request = request(&prey);
+        let mut request = request();
         alter(&mut request);
         prey.say(Message::RecoveryRequest(request));
         assert!(prey.failure().is_some(), "{what}");
         assert!(prey.received.is_empty(), "{what}: {:?}", prey.received);
     }
     let mut prey = prey(1);
-    let request = request(&prey);
+    let request = request();
     prey.say(Message::RecoveryRequest(request.clone()));
     prey.say(Message::RecoveryRequest(request));
     assert_eq!(prey.failure(), Some(ErrorKind::Failure), "twice");
@@ -698,7 +702,7 @@ fn bogus_claims_cost_nothing() {
     let many: Vec<(u64, u64)> = (0..500_000).map(|_| (1, 1)).collect();
     for claim in [vec![(0, u64::MAX)], vec![(5, u64::MAX - 5)], vec![(1 << 60, 1)], many] {
         let mut prey = prey(2);
-        let mut request = request(&prey);
+        let mut request = request();
         request.units = raw_ranges(&claim);
         request.unwanted = raw_ranges(&claim);
         request.undecided = raw_ranges(&claim);
@@ -735,7 +739,7 @@ fn requests_outside_the_manifest_are_refused() {
     ];
     for (what, message) in cases {
         let mut prey = prey(3);
-        let request = request(&prey);
+        let request = request();
         prey.hold_scan_end();
         prey.say(Message::RecoveryRequest(request));
         assert_eq!(prey.failure(), None, "{what}");
@@ -749,7 +753,7 @@ fn requests_outside_the_manifest_are_refused() {
     assert_eq!(prey.failure(), Some(ErrorKind::Failure), "content from a receiver");
     // Acknowledged before it was sent: nothing is taken as done.
     let mut prey = self::prey(3);
-    let request = request(&prey);
+    let request = request();
     prey.say(Message::RecoveryRequest(request));
     let before = prey.sender.progress().bytes;
     prey.say(Message::Ack { units: raw_ranges(&[(0, u64::MAX)]) });
@@ -761,7 +765,7 @@ fn requests_outside_the_manifest_are_refused() {
 #[test]
 fn a_flood_of_resends_is_bounded() {
     let mut prey = prey(4);
-    let request = request(&prey);
+    let request = request();
     prey.say(Message::RecoveryRequest(request));
     for page in 0..prey.source.pages.len() as u64 {
         prey.say(Message::Want {
@@ -793,7 +797,7 @@ fn any_message_in_any_state_of_a_sender() {
                     prey.sender.handle_link_down();
                 }
                 if state >= 2 {
-                    let request = request(&prey);
+                    let request = request();
                     prey.say(Message::RecoveryRequest(request));
                 }
                 if state == 3 {

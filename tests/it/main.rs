@@ -14,6 +14,7 @@ mod architecture;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod campaign;
 mod cli;
+mod completed;
 mod conflict;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod cut;
@@ -28,6 +29,7 @@ mod policy;
 mod recovery;
 mod relay;
 mod resume_large;
+mod rot;
 mod secrets;
 mod sessions;
 mod simulation;

@@ -130,7 +130,9 @@ fn secrets_are_only_where_they_must_be() {
         .spawn();
     wait_for_progress(&receiver);
     // Nothing moves while it is looked at.
-    [&sender, &receiver].map(|run| run.signal(Signal::STOP));
+    for run in [&sender, &receiver] {
+        run.signal(Signal::STOP);
+    }
 
     let secret = session_secret(&pair.path("state-receive"));
     assert_eq!(secret, session_secret(&pair.path("state-send")));
@@ -162,7 +164,9 @@ fn secrets_are_only_where_they_must_be() {
     }
     assert_eq!(kept, 2, "the test looks for the secret where it is");
 
-    [&sender, &receiver].map(|run| run.signal(Signal::CONT));
+    for run in [&sender, &receiver] {
+        run.signal(Signal::CONT);
+    }
     let runs = [receiver.wait().expect_code(0), sender.wait().expect_code(0)];
     for run in runs {
         assert!(run.stderr.contains("rejoin::"), "there is no log to look at");

@@ -367,3 +367,36 @@ fn a_declined_transfer_leaves_nothing() {
     assert_eq!(sim.target.writes, 0);
     assert!(sim.units_sent.is_empty());
 }
+
+/// Many pages of an earlier run that are all undecided: one answer for all of them wants them at once.
+#[test]
+fn one_answer_decides_more_pages_than_may_be_open() {
+    let mut tree = Tree::new();
+    for index in 0..150 {
+        tree.insert(format!("file-{index:03}").into_bytes(), Node::File(vec![index; 100]));
+    }
+    let large = Random::new(1).bytes(9 * UNIT_BYTES as usize);
+    tree.insert(b"large".to_vec(), Node::File(large));
+    let source = ModelSource::new(tree, SESSION, 1);
+    let config = ReceiverConfig { on_conflict: None, ..accept_all() };
+    let mut sim = Sim::new(1, source, config);
+    for index in 0..150 {
+        sim.target
+            .foreign
+            .insert(format!("file-{index:03}").into_bytes(), Node::File(b"older".to_vec()));
+    }
+    let answer = |policy| {
+        move |_| Some(rejoin::transfer::receiver::Answer::Conflict { policy, for_all: true })
+    };
+    sim.answer = Box::new(answer(OnConflict::Fail));
+    sim.connect_after(Duration::from_millis(1));
+    while sim.target.writes < 3 {
+        assert!(sim.step());
+    }
+    assert_eq!(sim.receiver.progress().conflicts, 150);
+    sim.answer = Box::new(answer(OnConflict::Overwrite));
+    sim.crash_receiver();
+    sim.connect_after(Duration::from_millis(1));
+    sim.run(400_000);
+    check_done(&sim, 1);
+}

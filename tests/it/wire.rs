@@ -10,6 +10,7 @@ use rejoin::signal::join::{JoinPayload, Joiner, Opener};
 use rejoin::signal::message::{Attempt, Introduction, SignalMessage};
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::{MemberToken, RoomName, Seed};
+use rejoin::transfer::completed::{BUCKET_ENTRIES, Completed, EXPAND_MAX};
 use rejoin::transfer::disk::PackedFile;
 use rejoin::transfer::manifest::{
     Chain, Entry, EntryKind, ModifiedTime, PAGE_BYTES_MAX, Page, Totals,
@@ -73,6 +74,9 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::Ping { number: 17 },
         Message::Pong { number: u64::MAX },
         Message::Bye { reason: ByeReason::NoSession, text: "over".to_owned() },
+        Message::ExpandBuckets { buckets: vec![0, 19] },
+        Message::BucketEntries { bucket: 20, files: vec![(81_920, [21; 32]), (81_923, [22; 32])] },
+        Message::Contradict { page: 23, files: vec![(24, [25; 32])] },
     ];
     let mut named: Vec<_> = all.into_iter().map(|message| (name_of(&message), message)).collect();
     let head = UnitHead::Pack { files: vec![(1, packed), (2, packed)] };
@@ -98,6 +102,9 @@ const fn name_of(message: &Message) -> &'static str {
         Message::Ping { .. } => "ping",
         Message::Pong { .. } => "pong",
         Message::Bye { .. } => "bye",
+        Message::ExpandBuckets { .. } => "expand-buckets",
+        Message::BucketEntries { .. } => "bucket-entries",
+        Message::Contradict { .. } => "contradict",
     }
 }
 
@@ -242,6 +249,55 @@ fn half_a_million_ranges_fit_one_request() {
         panic!("not understood")
     };
     assert_eq!(request.unwanted.to_ranges(), Some(every_second));
+}
+
+/// G-02: half of a million files complete, page by page, and the last page under way.
+#[test]
+fn a_request_for_a_million_files_is_small() {
+    let completed: Completed = (0..500_000).map(|entry| (entry, [entry as u8; 32])).collect();
+    let unwanted: Ranges = (499_712..500_736).step_by(2).collect();
+    let mut units: Ranges = (499_000..499_500).step_by(2).collect();
+    units.insert_range(0..499_000);
+    let request = RecoveryRequest {
+        session: SessionId([1; 16]),
+        epoch: 1,
+        pages: 977,
+        chain: Chain([1; 32]),
+        undecided: WireRanges::default(),
+        unwanted: WireRanges::from(&unwanted),
+        units: WireRanges::from(&units),
+        digests: completed.digests(),
+    };
+    assert_eq!(request.digests.len(), 123);
+    let frames = Message::RecoveryRequest(request).encode().unwrap();
+    assert!(frames.iter().map(Bytes::len).sum::<usize>() < 8_000, "{}", frames.len());
+    // A bucket that is expanded, at worst.
+    let files: Vec<_> = (0..BUCKET_ENTRIES).map(|at| (u64::MAX - at, [7; 32])).collect();
+    let expanded = Message::BucketEntries { bucket: 1 << 40, files };
+    let bytes: usize = expanded.encode().unwrap().iter().map(Bytes::len).sum();
+    assert!(bytes <= 41 * 4_096 + 100, "{bytes}");
+}
+
+/// Counts are limited where they are written and where they are read.
+#[test]
+fn buckets_are_bounded_on_both_sides() {
+    let files = |count: u64| (0..count).map(|at| (at, [0; 32])).collect::<Vec<_>>();
+    let made: [fn(Vec<(u64, [u8; 32])>) -> Message; 2] = [
+        |files| Message::BucketEntries { bucket: 0, files },
+        |files| Message::Contradict { page: 0, files },
+    ];
+    let raw =
+        |message: &Message| bincode::encode_to_vec(message, bincode::config::standard()).unwrap();
+    for make in made {
+        assert!(make(files(BUCKET_ENTRIES)).encode().is_ok());
+        assert!(make(files(BUCKET_ENTRIES + 1)).encode().is_err());
+        assert!(Message::decode(&raw(&make(files(BUCKET_ENTRIES)))).is_ok());
+        assert!(Message::decode(&raw(&make(files(BUCKET_ENTRIES + 1)))).is_err());
+    }
+    let expand = |count: usize| Message::ExpandBuckets { buckets: vec![1; count] };
+    assert!(expand(EXPAND_MAX).encode().is_ok() && expand(EXPAND_MAX + 1).encode().is_err());
+    assert!(Message::decode(&raw(&expand(EXPAND_MAX))).is_ok());
+    assert!(Message::decode(&raw(&expand(EXPAND_MAX + 1))).is_err());
 }
 
 #[test]
@@ -426,6 +482,12 @@ fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(unit, unwanted)| Message::Resend { unit, unwanted }),
         any_ranges().prop_map(|units| Message::Ack { units }),
         ".{0,200}".prop_map(|text| Message::Bye { reason: ByeReason::Disk, text }),
+        prop::collection::vec(any::<u64>(), 0..=8)
+            .prop_map(|buckets| Message::ExpandBuckets { buckets }),
+        (any::<u64>(), prop::collection::vec(any::<(u64, [u8; 32])>(), 0..=4_096))
+            .prop_map(|(bucket, files)| Message::BucketEntries { bucket, files }),
+        (any::<u64>(), prop::collection::vec(any::<(u64, [u8; 32])>(), 0..200))
+            .prop_map(|(page, files)| Message::Contradict { page, files }),
     ]
 }
 

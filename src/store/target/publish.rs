@@ -51,6 +51,7 @@ impl<D: Directory> TargetStore<D> {
 
         let mut published = Vec::with_capacity(publish.len());
         let mut complete = Vec::new();
+        let mut renamed = Vec::new();
         for (publish, prepared) in publish.iter().zip(prepared) {
             let outcome = match prepared {
                 Prepared::Decided(outcome) => outcome,
@@ -59,7 +60,12 @@ impl<D: Directory> TargetStore<D> {
                 }
             };
             match &outcome {
-                Published::Done { .. } => complete.push(completion(publish)),
+                Published::Done { path } => {
+                    complete.push(completion(publish));
+                    if *path != publish.path {
+                        renamed.push(publish.entry);
+                    }
+                }
                 Published::Rotten { offsets } => {
                     let entry = publish.entry;
                     self.append_batches(offsets, |offsets| Record::Rotten { entry, offsets })?;
@@ -69,6 +75,7 @@ impl<D: Directory> TargetStore<D> {
             published.push((publish.entry, outcome));
         }
         self.sync_touched().map_err(|error| self.sync_failed(&error))?;
+        self.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
         Ok(TargetReply::BarrierDone { published })
     }

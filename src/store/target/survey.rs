@@ -66,16 +66,26 @@ impl<D: Directory> TargetStore<D> {
         parent: &D,
         name: &[u8],
     ) -> io::Result<bool> {
-        let Some(entry) = self.pages.entry(entry)? else { return Ok(false) };
-        Ok(match (entry.kind, metadata.kind) {
-            (EntryKind::File { bytes }, FileKind::File) => {
-                metadata.bytes == bytes && metadata.modified == clamp_modified(entry.modified)
+        let mut version = Some(entry);
+        // The one before may never have come: then one before that is there. Each has a smaller index than the next.
+        while let Some(index) = version
+            && let Some(entry) = self.pages.entry(index)?
+        {
+            let is_there = match (entry.kind, metadata.kind) {
+                (EntryKind::File { bytes }, FileKind::File) => {
+                    metadata.bytes == bytes && metadata.modified == clamp_modified(entry.modified)
+                }
+                (EntryKind::Symlink { target }, FileKind::Symlink) => {
+                    parent.read_symlink(name)? == target
+                }
+                _ => false,
+            };
+            if is_there {
+                return Ok(true);
             }
-            (EntryKind::Symlink { target }, FileKind::Symlink) => {
-                parent.read_symlink(name)? == target
-            }
-            _ => false,
-        })
+            version = entry.supersedes.filter(|older| *older < index);
+        }
+        Ok(false)
     }
 
     pub(super) fn create_directories(

@@ -10,7 +10,7 @@ use crate::transfer::disk::{
     Wanted, WantedKind,
 };
 use crate::transfer::layout::{Layout, Segment};
-use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page, Verdict};
+use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, Verdict};
 use crate::transfer::message::{Message, WireRanges};
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
@@ -68,6 +68,33 @@ impl PageState {
         self.is_wanted() && !self.open.is_empty()
     }
 
+    /// A page that was settled before.
+    pub(super) const fn settled(page: Page, verdicts: Vec<Verdict>, layout: Layout) -> Self {
+        Self {
+            page,
+            verdicts,
+            layout,
+            phase: Phase::Decided,
+            is_kept: true,
+            owes_want: false,
+            open: BTreeSet::new(),
+            unwanted: Ranges::new(),
+        }
+    }
+
+    /// An entry is not settled any more; its bytes.
+    pub(super) fn reopen(&mut self, entry: EntryIndex) -> u64 {
+        self.open.insert(entry);
+        self.entry(entry).map_or(0, content_bytes)
+    }
+
+    /// What to look for in the target.
+    pub(super) fn wanted(&self, entry: EntryIndex, paths: &DirectoryTable) -> Option<Wanted> {
+        let content = self.entry(entry)?;
+        let (path, kind) = (paths.path(content)?, wanted_kind(content));
+        Some(Wanted { entry, path, kind, supersedes: None })
+    }
+
     /// Files and symlinks that shall not be sent any more.
     pub(super) fn resolved(&self) -> impl Iterator<Item = EntryIndex> + '_ {
         self.page.iter().map(|(index, _)| index).filter(|index| !self.open.contains(index))
@@ -103,12 +130,16 @@ impl Receiver {
             self.take_page(encoded, true);
             self.load_next_page();
             self.recover();
+        } else {
+            self.on_reloaded_page(number, encoded);
         }
     }
 
     /// A page from the sender.
     pub(super) fn on_page(&mut self, encoded: Bytes) {
-        if self.end.is_some() || self.window.len() >= PAGES_OPEN_MAX {
+        // Pages of earlier runs are open because we have them, not because they came too fast.
+        let open = self.window.range(self.kept.pages..).count();
+        if self.end.is_some() || open >= PAGES_OPEN_MAX {
             return self.protocol("more manifest pages than may be open, or after the last one");
         }
         let number = self.pages;
@@ -133,6 +164,7 @@ impl Receiver {
             }
         };
         let layout = Layout::new(&page, &verdicts, self.next_unit);
+        self.completion.add_page(&page, &verdicts, self.next_unit);
         self.next_unit = layout.end_unit;
         self.chain = self.chain.extend(encoded);
         self.pages += 1;
@@ -147,7 +179,7 @@ impl Receiver {
             let is_directory = entry.kind == EntryKind::Directory;
             match verdict {
                 Ok(()) if is_directory => {}
-                Ok(()) if self.complete.contains(index) || self.unwanted.contains(index) => {
+                Ok(()) if self.is_settled(index) => {
                     self.progress.files += 1;
                     self.progress.bytes += content_bytes(entry);
                 }
@@ -168,7 +200,7 @@ impl Receiver {
         }
         for segment in &layout.segments {
             if let Segment::File { entry, .. } = segment
-                && self.complete.contains(*entry)
+                && (self.complete.contains(*entry) || self.superseded.contains(*entry))
             {
                 self.units.insert_range(segment.units());
             }
@@ -187,10 +219,14 @@ impl Receiver {
             state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
-            let is_open = content.kind == EntryKind::Directory || state.open.contains(&entry);
+            let is_open = content.kind == EntryKind::Directory
+                || state.open.contains(&entry)
+                || (is_kept && self.is_looked_after(entry));
             if is_open && let Some(path) = self.directories.path(content) {
                 // What was there before the session, or did not come, is none of its own.
-                let supersedes = content.supersedes.filter(|old| !self.unwanted.contains(*old));
+                let supersedes = content
+                    .supersedes
+                    .filter(|old| state.open.contains(&entry) && !self.unwanted.contains(*old));
                 wanted.push(Wanted { entry, path, kind: wanted_kind(content), supersedes });
             }
         }
@@ -214,6 +250,9 @@ impl Receiver {
         let Some(state) = self.window.get_mut(&number) else {
             return;
         };
+        if state.phase == Phase::Decided {
+            return self.on_contradicted_surveyed(number, existing);
+        }
         let mut directories = Vec::new();
         let mut blocked = Vec::new();
         for (entry, found) in &existing {
@@ -239,7 +278,13 @@ impl Receiver {
                 Existing::Differs { .. } | Existing::OtherKind => blocked.push(*entry),
             }
         }
+        let gone: Vec<EntryIndex> = existing
+            .iter()
+            .filter(|(entry, found)| *found != Existing::Same && self.complete.contains(*entry))
+            .map(|(entry, _)| *entry)
+            .collect();
         state.phase = Phase::Creating(existing);
+        gone.into_iter().for_each(|entry| self.lose(number, entry));
         for entry in blocked {
             self.block_directory(number, entry, "something else has its name");
         }
@@ -497,7 +542,8 @@ impl Receiver {
     /// Lets a page go whose every entry is settled.
     pub(super) fn settle_page(&mut self, number: u64) {
         let is_settled = |state: &PageState| state.is_wanted() && state.open.is_empty();
-        if self.window.get(&number).is_some_and(is_settled) {
+        let is_looked_at = self.completion.is_contradicted(number);
+        if !is_looked_at && self.window.get(&number).is_some_and(is_settled) {
             self.window.remove(&number);
         }
     }
@@ -546,7 +592,7 @@ fn wanted_kind(entry: &Entry) -> WantedKind {
 }
 
 /// Bytes of content that an entry has.
-const fn content_bytes(entry: &Entry) -> u64 {
+pub(super) const fn content_bytes(entry: &Entry) -> u64 {
     match entry.kind {
         EntryKind::File { bytes } => bytes,
         EntryKind::Directory | EntryKind::Symlink { .. } => 0,

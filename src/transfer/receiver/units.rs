@@ -134,6 +134,30 @@ impl Receiver {
         self.progress.bytes += have_bytes;
     }
 
+    /// Sets up a large file of which nothing counts any more; its sender promised `root`.
+    pub(super) fn start_again(
+        &mut self,
+        page: u64,
+        entry: EntryIndex,
+        bytes: u64,
+        units: Range<u64>,
+        root: Value,
+    ) {
+        let (first_unit, count) = (units.start, units.end - units.start);
+        let file = FileState {
+            page,
+            first_unit,
+            bytes,
+            count,
+            values: BTreeMap::new(),
+            old: Vec::new(),
+            root: Some(root),
+            needs_root: true,
+            is_publishing: false,
+        };
+        self.files.insert(entry, file);
+    }
+
     /// A small file that an earlier run wrote and did not publish.
     fn kept_small(&self, entry: EntryIndex) -> Option<(EntryIndex, PackedFile)> {
         let at = self.kept.unpublished.partition_point(|(index, _)| *index < entry);
@@ -154,7 +178,7 @@ impl Receiver {
         whole.into_iter().for_each(|entry| self.publish_if_whole(entry));
     }
 
-    fn is_open(&self, number: u64, entry: EntryIndex) -> bool {
+    pub(super) fn is_open(&self, number: u64, entry: EntryIndex) -> bool {
         self.window.get(&number).is_some_and(|state| state.is_open(entry))
     }
 
@@ -282,7 +306,7 @@ impl Receiver {
     }
 
     /// Wants a unit once more, for these entries of it. Without a link the next request says it.
-    fn ask_again(&mut self, unit: u64, wanted: &[EntryIndex]) {
+    pub(super) fn ask_again(&mut self, unit: u64, wanted: &[EntryIndex]) {
         if let Some(later) = self.resending.get_mut(&unit) {
             return later.extend(wanted);
         }
@@ -361,6 +385,7 @@ impl Receiver {
         else {
             return;
         };
+        self.completion.publishing(entry, merged);
         let kind = PublishKind::File { bytes, root: merged, recheck };
         self.ready.push(Publish { entry, path, kind, mode, modified, on_conflict: policy });
     }
@@ -378,6 +403,7 @@ impl Receiver {
         else {
             return;
         };
+        self.completion.publishing(entry, file.root);
         let kind = PublishKind::File { bytes: file.bytes, root: file.root, recheck };
         self.ready.push(Publish {
             entry,
@@ -473,6 +499,7 @@ impl Receiver {
             let Some(number) = self.page_of_entry(entry) else {
                 continue;
             };
+            self.completion.published(entry, matches!(outcome, Published::Done { .. }));
             match outcome {
                 Published::Done { .. } => {
                     self.files.remove(&entry);

@@ -1,5 +1,6 @@
 //! What the sender knows for as long as a link lives: pages in memory, jobs, reads in flight, units under way.
 
+use super::compare::{Compare, Comparison};
 use super::plan::{Plan, Recovery};
 use crate::transfer::disk::Stamp;
 use crate::transfer::layout::Layout;
@@ -22,8 +23,9 @@ pub(super) const PAGES_AHEAD: usize = 8;
 /// Bytes sent and not acknowledged at most: beyond, the receiver's disk is what is waited for.
 pub(super) const UNACKED_BYTES_MAX: u64 = 256 << 20;
 
-/// Wants heard before their page is loaded; a receiver has 64 pages open at most.
-pub(super) const EARLY_WANTS_MAX: usize = 64;
+/// Ranges in the wants heard before their pages are loaded: one want for each page that an earlier run left undecided,
+/// which may be all of them, in 16 MB.
+pub(super) const EARLY_RANGES_MAX: usize = 1 << 20;
 
 /// Units sent and not acknowledged at most.
 pub(super) const UNACKED_UNITS_MAX: usize = 4_096;
@@ -66,6 +68,10 @@ pub(super) enum InFlight {
     Pack { page: Arc<LoadedPage>, unit: u64 },
     /// Values of a large file's units from earlier runs.
     Values { page: Arc<LoadedPage>, entry: EntryIndex },
+    /// What the receiver says is complete is compared.
+    Compared(Comparison),
+    /// A root is being kept.
+    Kept,
 }
 
 /// A large file whose root is still to be sent.
@@ -119,6 +125,7 @@ pub(super) struct LinkRun {
     /// Units of large files that are not acknowledged, by file: at zero the file is sent.
     pub(super) open_units: BTreeMap<EntryIndex, u64>,
     pub(super) end_sent: bool,
+    pub(super) compare: Compare,
 }
 
 impl LinkRun {
@@ -145,7 +152,7 @@ impl InFlight {
             Self::Part { unit, .. } | Self::Pack { unit, .. } | Self::Again { unit, .. } => {
                 Some(*unit)
             }
-            Self::Page { .. } | Self::Values { .. } => None,
+            Self::Page { .. } | Self::Values { .. } | Self::Compared(_) | Self::Kept => None,
         }
     }
 }

@@ -29,10 +29,9 @@ pub(super) struct Recovery {
 }
 
 impl Plan {
-    /// A unit is not there after all; of its files all but `unwanted` shall be sent.
-    pub(super) fn miss(&mut self, unit: u64, unwanted: &Ranges) {
-        self.units.remove(unit);
-        unwanted.as_slice().iter().for_each(|range| self.unwanted.insert_range(range.clone()));
+    /// How many ranges it holds.
+    pub(super) fn ranges(&self) -> usize {
+        self.unwanted.as_slice().len() + self.units.as_slice().len()
     }
 
     /// The request's sets; `None` where one is not a set.

@@ -1,7 +1,7 @@
 //! The sender's work on one link: from pages to jobs to reads to frames, a bounded step at a time.
 
 use super::link_run::{
-    EARLY_WANTS_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
+    EARLY_RANGES_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
 };
 use super::plan::Plan;
 use super::{Sender, SenderOutput};
@@ -26,6 +26,7 @@ impl Sender {
         self.answer();
         self.load_pages();
         self.load_again();
+        self.compare_next();
         while self.run.as_ref().is_some_and(LinkRun::may_read) && self.read_next() {}
         self.end_pages();
     }
@@ -68,7 +69,12 @@ impl Sender {
         };
         let is_loading = run.in_flight.iter().any(|read| matches!(read, InFlight::Page { .. }));
         let is_answered = run.recovery.as_ref().is_some_and(|recovery| recovery.is_answered);
-        if run.end_sent || run.next_page < pages || is_loading || !is_answered {
+        if run.end_sent
+            || run.next_page < pages
+            || is_loading
+            || !is_answered
+            || run.compare.is_busy()
+        {
             return;
         }
         run.end_sent = true;
@@ -148,7 +154,7 @@ impl Sender {
         true
     }
 
-    fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
+    pub(super) fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
         let at = usize::try_from(entry.checked_sub(page.page.first_entry)?).ok()?;
         let stamp = (*page.stamps.get(at)?)?;
         let path = self.directories.path(page.page.entry(entry)?)?;
@@ -163,8 +169,10 @@ impl Sender {
         }
         // A page that the receiver had before this link may still be on its way from our disk.
         let recovery = run.recovery.as_ref();
-        let is_early = recovery.is_some_and(|recovery| recovery.undecided.contains(number))
-            && run.early_wants.len() < EARLY_WANTS_MAX;
+        let ranges: usize = run.early_wants.values().map(Plan::ranges).sum();
+        let is_early = recovery
+            .is_some_and(|recovery| number < recovery.pages && recovery.undecided.contains(number))
+            && ranges + plan.ranges() <= EARLY_RANGES_MAX;
         if !is_early || run.early_wants.insert(number, plan.clone()).is_some() {
             self.protocol("it wants a page that does not wait for it");
         }
@@ -174,12 +182,9 @@ impl Sender {
     pub(super) fn on_resend(&mut self, unit: u64, unwanted: Ranges) {
         let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
         let Some(run) = &mut self.run else { return };
-        if number >= run.next_page {
-            // A page that it had before this link, not loaded yet: its jobs come with that unit then.
-            return match run.recovery.as_mut().filter(|recovery| number < recovery.pages) {
-                Some(recovery) => recovery.plan.miss(unit, &unwanted),
-                None => self.protocol("it asks for a unit that was never sent"),
-            };
+        let pages = run.recovery.as_ref().map_or(0, |recovery| recovery.pages);
+        if number >= run.next_page.max(pages) {
+            return self.protocol("it asks for a unit that was never sent");
         }
         run.again.insert(unit, unwanted);
     }
@@ -187,9 +192,14 @@ impl Sender {
     /// Loads the pages of units that shall go out once more, a few at a time.
     fn load_again(&mut self) {
         while let Some(run) = self.run.as_mut().filter(|run| run.in_flight.len() < READS_MAX)
-            && let Some((unit, unwanted)) = run.again.pop_first()
+            && let Some(unit) = run.again.keys().next().copied()
         {
             let number = self.spans.partition_point(|span| span.end_unit <= unit) as u64;
+            // A page that it had before this link, not loaded yet: first what the request says of it.
+            if number >= run.next_page {
+                return;
+            }
+            let unwanted = run.again.remove(&unit).unwrap_or_default();
             run.in_flight.push_back(InFlight::Again { unit, unwanted });
             self.outputs.push_back(SenderOutput::Disk(SourceRequest::LoadPage { number }));
         }
@@ -316,6 +326,8 @@ impl Sender {
             (InFlight::Values { page, entry }, SourceReply::Values { values, .. }) => {
                 self.on_values(&page, entry, &values);
             }
+            (InFlight::Compared(comparison), reply) => self.on_compared(comparison, reply),
+            (InFlight::Kept, SourceReply::RootsKept { .. }) => {}
             (read, reply) => {
                 let text = format!("the source store answered {read:?} with {reply:?}");
                 self.fail(crate::error::Error::new(crate::error::ErrorKind::Failure, text));
@@ -323,7 +335,7 @@ impl Sender {
         }
     }
 
-    fn parse_page(
+    pub(super) fn parse_page(
         &mut self,
         number: u64,
         stored: Result<StoredPage, crate::transfer::disk::DiskError>,
@@ -382,13 +394,14 @@ impl Sender {
     }
 
     fn on_again(&mut self, page: &Arc<LoadedPage>, unit: u64, unwanted: &Ranges) {
+        self.take_back(page, unit, unwanted);
         let Some(run) = &mut self.run else { return };
         match page.layout.segment(unit) {
             Some(Segment::File { entry, .. }) if self.superseded.contains(*entry) => {}
             Some(Segment::File { entry, .. }) => {
                 let (page, entry) = (Arc::clone(page), *entry);
                 // A unit that rotted between runs was not counted when this link began.
-                if !run.unacked.contains_key(&unit) {
+                if !run.unacked.contains_key(&unit) && !run.compare.is_counted(entry) {
                     *run.open_units.entry(entry).or_default() += 1;
                 }
                 run.jobs.push_front(Job::File { page, entry, missing: Ranges::from_iter([unit]) });
@@ -437,9 +450,11 @@ impl Sender {
         else {
             return;
         };
-        let values: Vec<Value> = run.files.swap_remove(at).values.into_iter().flatten().collect();
+        let file = run.files.swap_remove(at);
+        let values: Vec<Value> = file.values.into_iter().flatten().collect();
         if let Some(root) = merge::root(&values) {
             self.send_data(&Message::FileRoot { entry, root });
+            self.keep_root(&file.page, entry, root);
         }
     }
 

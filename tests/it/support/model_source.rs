@@ -57,6 +57,7 @@ pub(crate) struct ModelSource {
     pub(crate) chain: Chain,
     paths: BTreeMap<EntryIndex, Vec<u8>>,
     values: BTreeMap<u64, merge::Value>,
+    pub(crate) roots: BTreeMap<EntryIndex, merge::Value>,
     /// Reads of these entries fail as changed.
     pub(crate) changed: Vec<Vec<u8>>,
 }
@@ -70,6 +71,7 @@ impl ModelSource {
             chain: Chain::start(session),
             paths: BTreeMap::new(),
             values: BTreeMap::new(),
+            roots: BTreeMap::new(),
             changed: Vec::new(),
         };
         let mut entries: Vec<(Entry, Option<Stamp>)> = Vec::new();
@@ -146,6 +148,7 @@ impl ModelSource {
     /// A crash that loses the cache of values.
     pub(crate) fn lose_values(&mut self) {
         self.values.clear();
+        self.roots.clear();
     }
 
     fn read(&self, file: &SourceFile) -> Result<&[u8], ReadError> {
@@ -177,7 +180,7 @@ impl ModelSource {
             }
             SourceRequest::ReadPack { unit, files } => {
                 let mut whole = Vec::new();
-                let files = files
+                let files: Vec<(EntryIndex, Result<PackedFile, ReadError>)> = files
                     .iter()
                     .map(|file| {
                         let read = self.read(file).map(|content| {
@@ -190,6 +193,11 @@ impl ModelSource {
                         (file.entry, read)
                     })
                     .collect();
+                for (entry, read) in &files {
+                    if let Ok(file) = read {
+                        self.roots.insert(*entry, file.root);
+                    }
+                }
                 SourceReply::Pack { unit, files, frames: frames(&whole) }
             }
             SourceRequest::LoadPage { number } => {
@@ -200,6 +208,16 @@ impl ModelSource {
                 first_unit: units.start,
                 values: units.map(|unit| self.values.get(&unit).copied()).collect(),
             },
+            SourceRequest::LoadRoots { entries } => SourceReply::Roots {
+                roots: entries.map(|entry| self.roots.get(&entry).copied()).collect(),
+            },
+            SourceRequest::KeepRoots { files } => {
+                let (kept, changed): (Vec<_>, Vec<_>) =
+                    files.into_iter().partition(|(file, _)| self.read(file).is_ok());
+                self.roots.extend(kept.iter().map(|(file, root)| (file.entry, *root)));
+                let changed = changed.iter().map(|(file, _)| file.entry).collect();
+                SourceReply::RootsKept { changed }
+            }
         }
     }
 }

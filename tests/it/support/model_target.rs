@@ -23,6 +23,9 @@ pub(crate) struct ModelTarget {
     small: BTreeMap<EntryIndex, (u64, PackedFile, Vec<u8>)>,
     parts: BTreeMap<EntryIndex, Vec<u8>>,
     complete: Ranges,
+    roots: BTreeMap<EntryIndex, Value>,
+    /// Complete files whose content or recorded root is not what was promised.
+    pub(crate) wrong: BTreeSet<EntryIndex>,
     finished: bool,
     /// The next write of this unit is told to be corrupt, so often.
     pub(crate) corrupt: BTreeMap<u64, u32>,
@@ -40,7 +43,15 @@ impl ModelTarget {
             units: self.units.clone(),
             part_values: self.part_values.iter().map(|(unit, value)| (*unit, *value)).collect(),
             unpublished: self.small.iter().map(|(entry, (_, file, _))| (*entry, *file)).collect(),
+            superseded: self
+                .pages
+                .iter()
+                .flat_map(|page| Page::decode(page).expect("kept").entries)
+                .filter_map(|entry| entry.supersedes)
+                .collect(),
             complete: self.complete.clone(),
+            renamed: Ranges::new(),
+            roots: self.roots.iter().map(|(entry, root)| (*entry, *root)).collect(),
             kept_bytes: 0,
             is_finished: self.finished,
         }
@@ -50,6 +61,15 @@ impl ModelTarget {
     pub(crate) fn lose(&mut self, unit: u64) {
         self.units.remove(unit);
         self.small.retain(|_, (of, ..)| *of != unit);
+    }
+
+    /// What it recorded of a complete file is not what it is.
+    pub(crate) fn record_wrongly(&mut self, entry: EntryIndex) {
+        if let Some(root) = self.roots.get_mut(&entry)
+            && self.wrong.insert(entry)
+        {
+            root[0] ^= 1;
+        }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -94,6 +114,8 @@ impl ModelTarget {
                     self.units.remove(unit);
                     self.part_values.remove(&unit);
                 }
+                self.complete.remove(entry);
+                self.roots.remove(&entry);
                 None
             }
             TargetRequest::Finish { .. } => {
@@ -198,7 +220,15 @@ impl ModelTarget {
                 Node::File(content)
             }
         };
-        assert!(!self.complete.contains(publish.entry), "entry {} published twice", publish.entry);
+        let was_wrong = self.wrong.remove(&publish.entry);
+        assert!(
+            was_wrong == self.complete.contains(publish.entry),
+            "entry {} published twice",
+            publish.entry
+        );
+        if let Node::File(content) = &node {
+            self.roots.insert(publish.entry, *blake3::hash(content).as_bytes());
+        }
         self.complete.insert(publish.entry);
         self.foreign.remove(&path);
         self.tree.insert(path, node);

@@ -63,6 +63,8 @@ pub(crate) struct Sim {
     pub(crate) sender_events: Vec<Event>,
     pub(crate) requests: Vec<rejoin::transfer::message::RecoveryRequest>,
     pub(crate) units_sent: Vec<u64>,
+    pub(crate) heard_by_receiver: Vec<Message>,
+    pub(crate) heard_by_sender: Vec<Message>,
     pub(crate) answer: Box<dyn FnMut(Ask) -> Option<Answer>>,
     /// Changes what the sender says on its way (a hostile sender).
     pub(crate) tamper: Box<dyn FnMut(Message) -> Message>,
@@ -96,6 +98,8 @@ impl Sim {
             sender_events: Vec::new(),
             requests: Vec::new(),
             units_sent: Vec::new(),
+            heard_by_receiver: Vec::new(),
+            heard_by_sender: Vec::new(),
             answer: Box::new(|ask| panic!("nobody answers {ask:?}")),
             tamper: Box::new(|message| message),
         }
@@ -229,6 +233,7 @@ impl Sim {
                             if let Message::RecoveryRequest(request) = &message {
                                 self.requests.push(request.clone());
                             }
+                            self.heard_by_sender.push(message.clone());
                             self.sender.handle_message(message);
                         }
                         Some(Frame::Body(_)) => self.sender.handle_body(),
@@ -258,6 +263,7 @@ impl Sim {
                     self.units_sent.push(*unit);
                 }
                 let message = (self.tamper)(message);
+                self.heard_by_receiver.push(message.clone());
                 self.receiver.handle_message(message, self.now);
             }
             Some(Frame::Body(body)) => self.receiver.handle_body(body, self.now),

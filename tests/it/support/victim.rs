@@ -297,6 +297,8 @@ pub(crate) struct Prey {
     pub(crate) source: ModelSource,
     /// Messages on the data channel.
     pub(crate) received: Vec<Message>,
+    /// Messages on other channels.
+    pub(crate) told: Vec<Message>,
     bodies: u64,
     pub(crate) units: u64,
     assembler: Assembler,
@@ -309,6 +311,7 @@ impl Prey {
         let mut prey = Self {
             sender: Sender::new(SESSION),
             received: Vec::new(),
+            told: Vec::new(),
             bodies: 0,
             units: 0,
             assembler: Assembler::new(),
@@ -377,6 +380,7 @@ impl Prey {
                     SenderOutput::Send(channel, message) => {
                         assert_ne!(channel, Channel::Data);
                         message.encode().expect("messages of ours fit");
+                        self.told.push(message);
                     }
                     SenderOutput::Event(_) => {}
                     SenderOutput::Done => self.end = Some(Ok(())),

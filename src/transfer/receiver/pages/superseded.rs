@@ -6,8 +6,16 @@ use crate::transfer::manifest::EntryIndex;
 use crate::transfer::receiver::Receiver;
 
 impl Receiver {
+    /// Whether nothing of an entry is to be received any more.
+    pub(super) fn is_settled(&self, entry: EntryIndex) -> bool {
+        self.complete.contains(entry)
+            || self.unwanted.contains(entry)
+            || self.superseded.contains(entry)
+    }
+
     /// A later entry replaces this one: what there is of it is dropped, unless it has its final name.
     pub(super) fn supersede(&mut self, old: EntryIndex) {
+        self.superseded.insert(old);
         if self.complete.contains(old) {
             return;
         }
@@ -21,7 +29,6 @@ impl Receiver {
             self.disk(TargetRequest::Discard { entry: old, units });
         }
         self.ready.retain(|publish| publish.entry != old);
-        self.unwanted.insert(old);
         if let Some(state) = self.window.get_mut(&number) {
             state.open.remove(&old);
             let content = state.page.entry(old);
