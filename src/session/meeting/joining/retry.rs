@@ -57,6 +57,8 @@ impl Joining {
     /// The host says that the sender is not there: the hello went nowhere, and nobody will answer it.
     pub(super) fn on_peer_unknown(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Greeted(_)) {
+            // The sender comes back with the deposit that we used for nothing.
+            self.used_deposit = None;
             self.deposit = None;
             self.on_link_lost("the sender is not there", now);
         }
