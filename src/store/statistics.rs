@@ -237,6 +237,7 @@ impl Statistics {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one, on the stack, for the time of a match")]
 enum Decoded {
     Good(Statistics),
     /// Not as it was written.

@@ -122,9 +122,8 @@ impl Grant {
 }
 
 fn sign(secret: &Secret, username: &str) -> String {
-    let mut mac = match Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()) {
-        Ok(mac) => mac,
-        Err(_) => unreachable!("HMAC takes keys of every length (RFC 2104 §2)"),
+    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()) else {
+        unreachable!("HMAC takes keys of every length (RFC 2104 §2)");
     };
     mac.update(username.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())

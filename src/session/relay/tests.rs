@@ -1,4 +1,7 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one output among all")]
+
 use super::*;
+
 use crate::options::{Origin, Secret, Timing, TurnCredentials};
 
 const URL: &str = "turn:192.0.2.1:3478";
