@@ -55,7 +55,7 @@ pub struct SocketCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum WakeMode {
-    /// After everything that happens, for [`RELAY_PASSES`] passes: what goes through TURN needs them.
+    /// After everything that happens, for a few passes: what goes through TURN needs them.
     Relayed = 0,
     /// By every datagram: the link is being set up.
     EveryDatagram = 1,

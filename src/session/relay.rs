@@ -1,6 +1,6 @@
 //! TURN servers of a run: which ones a connection gets, with which credentials, and what is learned from what they say.
 //!
-//! Pure; [`source`] asks. Credentials are asked for at the start, again before they expire, and again when a server
+//! Pure; `source` asks. Credentials are asked for at the start, again before they expire, and again when a server
 //! refuses them (X15). Refused a second time, or where the source has no others to give, they are wrong: that is said
 //! once, with the server's name, and never tried blindly again (K-13). A server that fails otherwise is left alone by its
 //! breaker for a while, and the others come first (F-38, K-12).

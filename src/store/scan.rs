@@ -2,7 +2,7 @@
 //!
 //! A session that continues reports its stored pages first, so that their units flow at once, and then walks the tree
 //! like any other: what is as its page says keeps its number, what changed becomes a new entry that supersedes the old
-//! one, what is new is added ([`super::known`]). What vanished shows when it is read ([`super::source`]).
+//! one, what is new is added (`super::known`). What vanished shows when it is read (`super::source`).
 
 use super::error::{disk_error, escape};
 use super::fs::{Directory, FileKind, Metadata};

@@ -17,7 +17,7 @@ impl Session {
         self.drain(now);
     }
 
-    /// Sender: what [`SessionOutput::Pair`] asked for is durable.
+    /// Sender: what `SessionOutput::Pair` asked for is durable.
     pub fn handle_stored(&mut self, now: Instant) {
         if let Meeting::Opening(opening) = &mut self.meeting {
             opening.handle_stored(now);
@@ -25,7 +25,7 @@ impl Session {
         self.drain(now);
     }
 
-    /// Receiver: what [`SessionOutput::Pair`] asked for is durable, and the store of the session is open.
+    /// Receiver: what `SessionOutput::Pair` asked for is durable, and the store of the session is open.
     pub fn handle_paired(
         &mut self,
         session: SessionId,
