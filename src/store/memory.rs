@@ -55,16 +55,20 @@ enum Change {
 }
 
 impl Change {
-    /// What a power loss in the middle of it leaves: the first half, and of a write that made the file longer its size.
-    fn torn(&self) -> Option<[Self; 2]> {
+    /// What a power loss in the middle of it leaves: of a write one half, and where it made the file longer its size.
+    /// What was there before stays in the other half, zeros where nothing was: a device writes sectors, not files.
+    fn torn(&self, is_end_kept: bool) -> Option<Self> {
         let Self::Write { inode, offset, bytes } = self else { return None };
-        let (inode, offset) = (*inode, *offset);
-        let zeros = Bytes::from(vec![0; bytes.len() - bytes.len() / 2]);
-        let half = bytes.len() as u64 / 2;
-        Some([
-            Self::Write { inode, offset, bytes: bytes.slice(..bytes.len() / 2) },
-            Self::Write { inode, offset: offset + half, bytes: zeros },
-        ])
+        let half = bytes.len() / 2;
+        let (at, kept) =
+            if is_end_kept { (half, bytes.slice(half..)) } else { (0, bytes.slice(..half)) };
+        Some(Self::Write { inode: *inode, offset: offset + at as u64, bytes: kept })
+    }
+
+    /// Where a write ends.
+    fn end(&self) -> Option<(Inode, u64)> {
+        let Self::Write { inode, offset, bytes } = self else { return None };
+        Some((*inode, offset + bytes.len() as u64))
     }
 
     /// Whether a sync of `inode` makes it durable.
@@ -127,6 +131,14 @@ impl Change {
     }
 }
 
+/// Makes a file at least so long, by zeros.
+fn extend(image: &mut Image, inode: Inode, bytes: u64) {
+    if let Some(Content::File(content)) = content_of(image, inode) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        content.resize(content.len().max(bytes));
+    }
+}
+
 fn content_of(image: &mut Image, inode: Inode) -> Option<&mut Content> {
     image.get_mut(&inode).map(|node| &mut node.content)
 }
@@ -143,12 +155,14 @@ pub enum Fault {
 }
 
 /// What a loss of power leaves of a change that was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kept {
     /// Nothing.
     Lost,
-    /// Of a write the first half, then zeros; of any other change nothing.
+    /// Of a write the first half and the size; of any other change nothing.
     Torn,
+    /// Of a write the second half and the size; of any other change nothing.
+    TornAtStart,
     /// All.
     Whole,
 }
@@ -343,8 +357,13 @@ impl MemoryDisk {
             let is_make = matches!(change, Change::Make { .. });
             match if is_make { Kept::Whole } else { keep(number) } {
                 Kept::Whole => change.apply(&mut state.durable),
-                Kept::Torn => {
-                    change.torn().iter().flatten().for_each(|half| half.apply(&mut state.durable));
+                torn @ (Kept::Torn | Kept::TornAtStart) => {
+                    if let (Some(half), Some((inode, end))) =
+                        (change.torn(torn == Kept::TornAtStart), change.end())
+                    {
+                        half.apply(&mut state.durable);
+                        extend(&mut state.durable, inode, end);
+                    }
                 }
                 Kept::Lost => {}
             }

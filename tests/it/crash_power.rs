@@ -58,7 +58,8 @@ fn subsets(changes: &[u64], is_sync: bool, effort: Effort, random: &mut Random) 
         let percent = random.below(100);
         let one = (0..count).map(|_| match random.chance(percent) {
             true => Kept::Whole,
-            false if random.chance(20) => Kept::Torn,
+            false if random.chance(15) => Kept::Torn,
+            false if random.chance(15) => Kept::TornAtStart,
             false => Kept::Lost,
         });
         all.push(one.collect());
@@ -81,7 +82,7 @@ impl Explored {
         let mut hasher = DefaultHasher::new();
         salt.hash(&mut hasher);
         for (change, kept) in changes.iter().zip(kept).filter(|(_, kept)| **kept != Kept::Lost) {
-            (change, *kept == Kept::Whole).hash(&mut hasher);
+            (change, kept).hash(&mut hasher);
         }
         self.tried.lock().unwrap().insert((disk.durable_mark(), hasher.finish()))
     }
