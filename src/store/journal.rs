@@ -123,6 +123,10 @@ impl<F: super::fs::File> Journal<F> {
         let is_sure = replay.unsure.is_empty();
         let last_boot = replay.boot;
         let claims = replay.end(boot);
+        if claims.is_finished {
+            // A run that was killed may have written that and not synced it; who asks now is told that it is so.
+            journal.sync(SyncPoint::Finished)?;
+        }
         if is_sure && journal.is_wasteful(&claims, limits.compacted_journal) {
             journal = Self::compact(directory, options, &claims, end_entry)?;
         } else if last_boot != Some(boot) {

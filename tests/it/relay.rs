@@ -137,7 +137,9 @@ fn credentials_that_expired_between_two_runs_are_fetched_again() {
     pair.noise("large", 24 * MIB);
     let (good, expired) = (credentials(3600), credentials(-10));
     let command = source(&pair, "source", &[good.clone(), expired, good]);
-    let sender = ready(sender(&pair, &turn, "large").env("REJOIN_TURN_SECRET", SECRET).spawn());
+    // Thin, so that the first run meets its end in the middle of the file.
+    let sender = sender(&pair, &turn, "large").env("REJOIN_FAULT_RATE", "4000000");
+    let sender = ready(sender.env("REJOIN_TURN_SECRET", SECRET).spawn());
     let first = receiver(&pair, &turn).env("REJOIN_TURN_CREDENTIALS_COMMAND", &command).spawn();
     first.event_where("of progress", |event| {
         event["event"] == "progress" && event["bytes"].as_u64().unwrap() > 2 * MIB as u64

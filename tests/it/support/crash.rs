@@ -1,6 +1,6 @@
 //! A whole receiver's life on a disk in memory: what it promised by when, and whether a disk keeps that.
 
-use super::promise::{Promise, Run, SESSION, promise, receive, receive_files};
+use super::promise::{Promise, Run, SESSION, Unit, promise, receive, receive_files};
 use rejoin::event::Role;
 use rejoin::store::fs::{Directory, File, FileKind, SyncPoint};
 use rejoin::store::memory::{MemoryDirectory, MemoryDisk, Seen};
@@ -63,7 +63,7 @@ fn file(directory: &MemoryDirectory, name: &str, content: &[u8], mode: u32) {
 
 /// One large file of several units, packs of small ones, an empty one, directories, a symlink, one that replaces an
 /// older file.
-pub(crate) fn source() -> Promise {
+fn source() -> Promise {
     let disk = MemoryDisk::new();
     let root = disk.root();
     for name in ["tree", "session"] {
@@ -86,7 +86,21 @@ pub(crate) fn source() -> Promise {
     for number in 0..5 {
         file(&many, &format!("{number}"), format!("content {number}").as_bytes(), 0o644);
     }
-    let names = vec![b"tree".to_vec(), b"older".to_vec()];
+    promised(&root, &["tree", "older"])
+}
+
+/// Files without a directory above them: the target's own names are all that is touched, and not before the end.
+fn flat_source() -> Promise {
+    let disk = MemoryDisk::new();
+    let root = disk.root();
+    root.create_directory(b"session", 0o755).unwrap();
+    file(&root, "older", &noise(MIB + 5, 4), 0o640);
+    file(&root, "other", &noise(MIB + 6, 5), 0o640);
+    promised(&root, &["older", "other"])
+}
+
+fn promised(root: &MemoryDirectory, names: &[&str]) -> Promise {
+    let names = names.iter().map(|name| name.as_bytes().to_vec()).collect();
     let roots = SourceRoots::from_parents([(root.clone(), names)]).unwrap();
     let mut promise = promise(&roots, &root.open_directory(b"session").unwrap());
     assert_eq!(promise.skipped, vec![]);
@@ -120,9 +134,16 @@ macro_rules! ensure {
 
 impl Scenario {
     pub(crate) fn new(limits: TargetLimits, has_neighbour: bool) -> Self {
-        let promise = source();
+        Self::of(source(), limits, has_neighbour)
+    }
+
+    pub(crate) fn flat(limits: TargetLimits) -> Self {
+        Self::of(flat_source(), limits, false)
+    }
+
+    fn of(promise: Promise, limits: TargetLimits, has_neighbour: bool) -> Self {
         let mut order: Vec<u64> = promise.units.iter().map(|unit| unit.unit).collect();
-        assert!(order.len() > 4, "{order:?}");
+        assert!(order.len() > 3, "{order:?}");
         order.rotate_left(2);
         order.swap(0, 2);
         let mut scenario =
@@ -154,20 +175,23 @@ impl Scenario {
         disk
     }
 
-    /// Three runs in the same boot: two that stop half-way, one that goes to the end.
+    /// Three runs in the same boot: one that stops half-way, one that is killed while it writes a unit, one that goes
+    /// to the end.
     pub(crate) fn live(&self, disk: &MemoryDisk, notes: &mut Notes) -> Result<(), String> {
         let half = self.order.len() / 2;
-        self.run(disk, 1, Some(&self.order[..half]), notes)?;
-        self.run(disk, 1, Some(&self.order[..half + 1]), notes)?;
+        let late = self.promise.units.iter().find(|unit| Some(&unit.unit) == self.order.last());
+        self.run(disk, 1, Some((&self.order[..half], None)), notes)?;
+        self.run(disk, 1, Some((&self.order[..half + 1], late)), notes)?;
         self.run(disk, 1, None, notes)
     }
 
-    /// One run, as the program does it; of `units` only, and not to the end, if they are named.
+    /// One run, as the program does it; of some units only, and not to the end, if they are named, with one that is
+    /// written and never synced.
     pub(crate) fn run(
         &self,
         disk: &MemoryDisk,
         boot: u8,
-        units: Option<&[u64]>,
+        units: Option<(&[u64], Option<&Unit>)>,
         notes: &mut Notes,
     ) -> Result<(), String> {
         let mut note = |note: Note| notes.push((disk.operations(), note));
@@ -181,16 +205,15 @@ impl Scenario {
         let (mut store, found) = TargetStore::open(root, self.options(boot)).map_err(text)?;
         let mut run = Run { disk: Some(disk.clone()), ..Run::default() };
         let outcome = match units {
-            Some(units) => {
+            Some((units, _)) => {
                 receive_files(&mut store, &found, &self.promise.only(units), 2, &mut run)
             }
             None => receive(&mut store, &found, &self.promise.only(&self.order), 2, &mut run),
         };
         notes.extend(run.notes.iter().map(|&(operation, unit)| (operation, Note::Unit(unit))));
         outcome.map_err(text)?;
-        if units.is_some() {
+        if let Some((_, late)) = units {
             // Begun, and then killed.
-            let late = self.promise.units.iter().find(|unit| Some(&unit.unit) == self.order.last());
             late.map(|unit| store.handle(unit.write()));
             return Ok(());
         }
