@@ -114,19 +114,16 @@ impl<F: super::fs::File> Journal<F> {
         super::fs::remove_if_present(directory, NEW_NAME)?;
         let mut replay =
             Replay { claims: Claims::default(), unsure: Vec::new(), boot: None, pages, end_entry };
-        let (log, opened) = Log::open(directory, NAME, MAGIC, session, |_, body| {
-            codec::decode(body, "journal record", super::log::RECORD_BYTES_MAX)
-                .map(|record| replay.take(record))
-                .is_ok()
-        })?;
+        let (log, opened) =
+            Log::open(directory, NAME, MAGIC, session, SyncPoint::Barrier, |_, body| {
+                codec::decode(body, "journal record", super::log::RECORD_BYTES_MAX)
+                    .map(|record| replay.take(record))
+                    .is_ok()
+            })?;
         let mut journal = Self { log };
         let is_sure = replay.unsure.is_empty();
         let last_boot = replay.boot;
         let claims = replay.end(boot);
-        if claims.is_finished {
-            // A run that was killed may have written that and not synced it; who asks now is told that it is so.
-            journal.sync(SyncPoint::Finished)?;
-        }
         if is_sure && journal.is_wasteful(&claims, limits.compacted_journal) {
             journal = Self::compact(directory, options, &claims, end_entry)?;
         } else if last_boot != Some(boot) {

@@ -50,11 +50,13 @@ pub(super) struct Log<F> {
     last: Check,
     end: u64,
     is_dirty: bool,
+    /// The end and the check before it as of the last sync.
+    synced: (u64, Check),
 }
 
 impl<F: File> Log<F> {
     /// Opens or begins the log `name`; each good record's body goes to `visit` until that says that it is none
-    /// (`false`): the log ends before it.
+    /// (`false`): the log ends before it. What a killed process left in it is made durable as `point`.
     ///
     /// # Errors
     /// As the system says; `Unsupported` for a newer version; `WouldBlock` if another process has it open.
@@ -63,6 +65,7 @@ impl<F: File> Log<F> {
         name: &[u8],
         magic: [u8; 8],
         session: SessionId,
+        point: SyncPoint,
         mut visit: impl FnMut(Place, &[u8]) -> bool,
     ) -> io::Result<(Self, Opened)> {
         let key = key(magic, session);
@@ -111,14 +114,45 @@ impl<F: File> Log<F> {
             end: HEADER_BYTES as u64,
             // A killed process may have left records that no sync covers yet.
             is_dirty: true,
+            synced: (HEADER_BYTES as u64, check(&key, &[&header])),
         };
         log.replay(bytes, &mut visit)?;
         let torn = bytes - log.end;
         if torn > 0 {
             log.file.set_bytes(log.end)?;
-            return Ok((log, Opened::Torn(torn)));
         }
-        Ok((log, Opened::Whole))
+        if log.file.sync_data(point).is_err() {
+            log = log.renew(directory, name, point)?;
+        }
+        (log.synced, log.is_dirty) = ((log.end, log.last), false);
+        Ok((log, if torn > 0 { Opened::Torn(torn) } else { Opened::Whole }))
+    }
+
+    /// The same records in a file of their own: what a failed sync left of the old one is not known.
+    fn renew<D: Directory<File = F>>(
+        self,
+        directory: &D,
+        name: &[u8],
+        point: SyncPoint,
+    ) -> io::Result<Self> {
+        let mut new_name = name.to_vec();
+        new_name.extend_from_slice(RENEWED);
+        super::fs::remove_if_present(directory, &new_name)?;
+        let file = directory.create_file(&new_name, 0o600)?;
+        if !file.try_lock()? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut buffer = vec![0; READ_BYTES];
+        let mut at = 0;
+        while at < self.end {
+            let bytes = READ_BYTES.min(usize::try_from(self.end - at).unwrap_or(READ_BYTES));
+            read_exact_at(&self.file, &mut buffer[..bytes], at)?;
+            file.write_at(&[&buffer[..bytes]], at)?;
+            at += bytes as u64;
+        }
+        file.sync_data(point)?;
+        directory.rename(&new_name, directory, name)?;
+        Ok(Self { file, ..self })
     }
 
     /// Begins a log under a name that is free.
@@ -139,6 +173,7 @@ impl<F: File> Log<F> {
             last: check(&key, &[header]),
             end: HEADER_BYTES as u64,
             is_dirty: true,
+            synced: (0, check(&key, &[header])),
         })
     }
 
@@ -213,6 +248,9 @@ impl<F: File> Log<F> {
     /// # Errors
     /// As the system says. The log's end has not moved then, and the next record takes that place.
     pub(super) fn append(&mut self, body: &[u8]) -> io::Result<Place> {
+        if self.end < HEADER_BYTES as u64 {
+            return Err(io::Error::other("a sync of its beginning failed"));
+        }
         let length = u32::try_from(body.len())
             .ok()
             .filter(|_| !body.is_empty() && body.len() <= RECORD_BYTES_MAX)
@@ -236,15 +274,22 @@ impl<F: File> Log<F> {
         Ok(body)
     }
 
-    /// Makes what was appended durable, if anything was.
+    /// Makes what was appended durable, if anything was. After a failure the log ends where it did at the last sync: the
+    /// system may have dropped the rest and still show it, and what follows a hole is never read again.
     ///
     /// # Errors
     /// As the system says; never to be retried.
     pub(super) fn sync(&mut self, point: SyncPoint) -> io::Result<()> {
-        if self.is_dirty {
-            self.file.sync_data(point)?;
-            self.is_dirty = false;
+        if !self.is_dirty {
+            return Ok(());
         }
+        if let Err(error) = self.file.sync_data(point) {
+            let _ = self.file.set_bytes(self.synced.0);
+            (self.end, self.last) = self.synced;
+            return Err(error);
+        }
+        self.synced = (self.end, self.last);
+        self.is_dirty = false;
         Ok(())
     }
 
@@ -279,6 +324,9 @@ fn check(key: &[u8; 32], parts: &[&[u8]]) -> Check {
     hasher.finalize_xof().fill(&mut check);
     check
 }
+
+/// Ends the name of a log that is about to take another's place.
+pub(super) const RENEWED: &[u8] = b".renewed";
 
 /// Marks a file that is kept for inspection.
 pub(super) const ASIDE_MARK: &[u8] = b".damaged-";

@@ -150,6 +150,10 @@ pub enum Fault {
     Error(io::ErrorKind),
     /// This operation alone fails with that number of the operating system.
     Errno(i32),
+    /// This operation alone fails with an error of the device. A sync that fails so loses the content that it was to make
+    /// durable: processes still see it, and no later sync brings it there (Linux marks the pages clean). One of a whole
+    /// file system lets the next sync of each file that lost something fail, too.
+    Device,
     /// Nothing works from here on until [`MemoryDisk::restart`]: the process is gone.
     Crash,
 }
@@ -185,6 +189,8 @@ struct State {
     /// Operations that only look or open, and which of them is to fail.
     looks: u64,
     look_fault: Option<(u64, i32)>,
+    /// Files whose next sync fails.
+    failing: BTreeSet<Inode>,
     /// Syncs that do nothing.
     ignored: Option<SyncPoint>,
     /// The disk as it was before each operation.
@@ -266,6 +272,7 @@ impl MemoryDisk {
             fault: None,
             looks: 0,
             look_fault: None,
+            failing: BTreeSet::new(),
             ignored: None,
             history: None,
             is_crashed: false,
@@ -443,6 +450,9 @@ impl MemoryDisk {
             Some((at, Fault::Errno(errno))) if at == operation => {
                 Err(io::Error::from_raw_os_error(errno))
             }
+            Some((at, Fault::Device)) if at == operation => {
+                Err(io::Error::from_raw_os_error(DEVICE_ERROR))
+            }
             Some((at, Fault::Crash)) if at <= operation => {
                 state.is_crashed = true;
                 Err(io::Error::other("crashed"))
@@ -451,8 +461,27 @@ impl MemoryDisk {
         }
     }
 
-    fn synced(&self, point: SyncPoint, covers: impl Fn(&Change) -> bool) -> io::Result<()> {
-        let mut state = self.operate(true)?;
+    fn synced(
+        &self,
+        point: SyncPoint,
+        of: Option<Inode>,
+        covers: impl Fn(&Change) -> bool,
+    ) -> io::Result<()> {
+        let is_device = {
+            let state = self.state();
+            matches!(state.fault, Some((at, Fault::Device)) if at == state.operations)
+        };
+        let mut state = match self.operate(true) {
+            Ok(state) => state,
+            Err(error) if is_device => {
+                self.state().lose(of, covers);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        if of.is_some_and(|inode| state.failing.remove(&inode)) {
+            return Err(io::Error::from_raw_os_error(DEVICE_ERROR));
+        }
         if state.ignored != Some(point) {
             state.sync(covers);
         }
@@ -476,7 +505,26 @@ impl MemoryDisk {
 
 const TIME_ZERO: ModifiedTime = ModifiedTime { seconds: 0, nanoseconds: 0 };
 
+/// `EIO`.
+const DEVICE_ERROR: i32 = 5;
+
 impl State {
+    /// Loses content that a sync of `of`, or of everything, was to make durable.
+    fn lose(&mut self, of: Option<Inode>, covers: impl Fn(&Change) -> bool) {
+        let mut failing = BTreeSet::new();
+        self.pending.retain(|(_, change)| {
+            let (Change::Write { inode, .. } | Change::Resize { inode, .. }) = change else {
+                return true;
+            };
+            let is_lost = covers(change);
+            if is_lost && of.is_none() {
+                failing.insert(*inode);
+            }
+            !is_lost
+        });
+        self.failing.extend(failing);
+    }
+
     fn fork(&self) -> Self {
         Self {
             live: self.live.clone(),
@@ -488,6 +536,7 @@ impl State {
             look_fault: None,
             history: None,
             is_crashed: false,
+            failing: self.failing.clone(),
             ..*self
         }
     }

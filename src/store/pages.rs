@@ -37,21 +37,22 @@ impl<F: File> TargetPages<F> {
     ) -> io::Result<(Self, Opened)> {
         let (mut places, mut end_entry) = (Vec::new(), 0);
         let mut superseded = Ranges::new();
-        let (log, opened) = Log::open(directory, NAME, TARGET_MAGIC, session, |place, body| {
-            let Ok(page) = Page::decode(body) else {
-                return false;
-            };
-            let is_next = page.number == places.len() as u64 && page.first_entry == end_entry;
-            if is_next {
-                end_entry = page.end_entry();
-                places.push((place, page.first_entry));
-                page.entries
-                    .iter()
-                    .filter_map(|entry| entry.supersedes)
-                    .for_each(|old| superseded.insert(old));
-            }
-            is_next
-        })?;
+        let (log, opened) =
+            Log::open(directory, NAME, TARGET_MAGIC, session, SyncPoint::Pages, |place, body| {
+                let Ok(page) = Page::decode(body) else {
+                    return false;
+                };
+                let is_next = page.number == places.len() as u64 && page.first_entry == end_entry;
+                if is_next {
+                    end_entry = page.end_entry();
+                    places.push((place, page.first_entry));
+                    page.entries
+                        .iter()
+                        .filter_map(|entry| entry.supersedes)
+                        .for_each(|old| superseded.insert(old));
+                }
+                is_next
+            })?;
         let pages = Self { log, places, end_entry, superseded };
         Ok((pages, opened))
     }
@@ -146,19 +147,22 @@ impl<F: File> SourcePages<F> {
         session: SessionId,
     ) -> io::Result<(Self, Opened)> {
         let mut places = Vec::new();
+        let point = SyncPoint::SourcePages;
         let (mut log, opened) =
-            Log::open(directory, NAME, SOURCE_MAGIC, session, |place, body| match decode(body) {
-                Ok(SourceRecord::Page { encoded, stamps }) => {
-                    let is_next = Page::decode(&encoded).is_ok_and(|page| {
-                        page.number == places.len() as u64 && page.entries.len() == stamps.len()
-                    });
-                    if is_next {
-                        places.push(place);
+            Log::open(directory, NAME, SOURCE_MAGIC, session, point, |place, body| {
+                match decode(body) {
+                    Ok(SourceRecord::Page { encoded, stamps }) => {
+                        let is_next = Page::decode(&encoded).is_ok_and(|page| {
+                            page.number == places.len() as u64 && page.entries.len() == stamps.len()
+                        });
+                        if is_next {
+                            places.push(place);
+                        }
+                        is_next
                     }
-                    is_next
+                    Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) => true,
+                    Err(_) => false,
                 }
-                Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) => true,
-                Err(_) => false,
             })?;
         // A run that was killed may have left pages that are not durable; this one sends them.
         log.sync(SyncPoint::SourcePages)?;

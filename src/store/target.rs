@@ -12,7 +12,7 @@ use super::directories::Directories;
 use super::error::disk_error;
 use super::fs::{Access, Directory, FileKind, SyncPoint, ensure_directory};
 use super::journal::{self, Claims, Journal, Record};
-use super::log::{ASIDE_MARK, Opened};
+use super::log::{ASIDE_MARK, Opened, RENEWED};
 use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
@@ -298,6 +298,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
     let is_ours = |name: &[u8]| {
         entry_of(name).is_some()
             || name == journal::NEW_NAME
+            || name.ends_with(RENEWED)
             || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };
     for name in partials.names()?.iter().filter(|name| is_ours(name)) {

@@ -1,9 +1,9 @@
 //! Kills and failures at every operation of a transfer, and damage between runs, on a disk in memory (P-04, D-01…D-09).
 //! Losses of power: `crash_power.rs`.
 
-use crate::support::promise::{Promise, Run, SESSION, promise, receive};
+use crate::support::promise::{Promise, Run, SESSION, promise, receive, receive_files};
 use rejoin::store::fs::{Directory, File};
-use rejoin::store::memory::{Fault, MemoryDirectory, MemoryDisk, Tree};
+use rejoin::store::memory::{Fault, Kept, MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::{SourceRoots, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::disk::{DiskError, DiskErrorKind, TargetState, UnitContent};
 use rejoin::transfer::manifest::EntryIndex;
@@ -176,6 +176,77 @@ fn a_full_or_broken_disk_at_any_operation_is_named_and_gone_on_with() {
                 Ok(()) => assert_eq!(disk.tree(), all, "{at}"),
             }
             attempt(&disk, 1, &promise, &mut Run::default()).expect(&at);
+            assert_eq!(disk.tree(), all, "{at}");
+        }
+    }
+}
+
+/// D-06: a device that fails at any operation, once. What a failed sync lost is still to be seen and never to be trusted: a
+/// run that goes on in the same boot, to its end, leaves a tree that a loss of power takes nothing from; so does one that is
+/// cut off by that loss.
+#[test]
+fn a_device_error_at_any_operation_costs_no_acknowledged_byte() {
+    let (source, promise) = source();
+    let all = expected(&source);
+    for limits in
+        [TargetLimits::default(), TargetLimits { synced_one_by_one: 0, ..TargetLimits::default() }]
+    {
+        for operation in 0..operations(&promise) {
+            let at = format!("{limits:?}, EIO at operation {operation}");
+            let open = |disk: &MemoryDisk, boot: u8| {
+                let options =
+                    TargetOptions { session: SESSION, boot: [boot; 16], umask: 0o022, limits };
+                TargetStore::open(disk.root(), options)
+            };
+            let attempt = |disk: &MemoryDisk, boot: u8, run: &mut Run| {
+                let (mut store, state) = open(disk, boot)?;
+                receive(&mut store, &state, &promise, 1, run)?;
+                store.cleanup()
+            };
+            let disk = MemoryDisk::new();
+            disk.fail_at(operation, Fault::Device);
+            let mut first = Run::default();
+            if let Err(error) = attempt(&disk, 1, &mut first) {
+                assert_eq!(error.kind, DiskErrorKind::Device, "{at}: {error}");
+            } else {
+                assert_eq!(disk.tree(), all, "{at}");
+            }
+            disk.restart();
+            // A sync of the whole file system that fails is told to the next sync of each file once more.
+            let mut second = Run::default();
+            let is_over = (0..8).any(|_| attempt(&disk, 1, &mut second).is_ok());
+            assert!(is_over, "{at}: it never ends");
+            assert_eq!(disk.tree(), all, "{at}");
+            disk.lose_power(|_| Kept::Lost);
+            assert_eq!(disk.tree(), all, "{at}: not durable");
+
+            // The same, but the second run is cut off when it has written all.
+            let disk = MemoryDisk::new();
+            disk.fail_at(operation, Fault::Device);
+            let _ = attempt(&disk, 1, &mut Run::default());
+            disk.restart();
+            let mut cut = Run::default();
+            for _ in 0..8 {
+                let Ok((mut store, state)) = open(&disk, 1) else { continue };
+                if receive_files(&mut store, &state, &promise, 1, &mut cut).is_ok() {
+                    break;
+                }
+            }
+            disk.lose_power(|_| Kept::Lost);
+            let (store, state) = open(&disk, 2).expect(&at);
+            check_claims(&disk, &state, &promise, &all, &at);
+            for unit in &cut.acknowledged {
+                assert!(
+                    state.units.contains(*unit),
+                    "{at}: unit {unit} was acknowledged: {state:?}, {:?}",
+                    disk.tree()
+                        .keys()
+                        .map(|k| String::from_utf8_lossy(k).into_owned())
+                        .collect::<Vec<_>>()
+                );
+            }
+            drop(store);
+            attempt(&disk, 2, &mut Run::default()).expect(&at);
             assert_eq!(disk.tree(), all, "{at}");
         }
     }

@@ -110,11 +110,11 @@ impl Directory for MemoryDirectory {
     }
 
     fn sync(&self, point: SyncPoint) -> io::Result<()> {
-        self.disk.synced(point, |change| change.is_of(self.inode))
+        self.disk.synced(point, Some(self.inode), |change| change.is_of(self.inode))
     }
 
     fn sync_file_system(&self, point: SyncPoint) -> io::Result<bool> {
-        self.disk.synced(point, |_| true)?;
+        self.disk.synced(point, None, |_| true)?;
         Ok(true)
     }
 
@@ -183,11 +183,11 @@ impl File for MemoryFile {
     }
 
     fn sync_data(&self, point: SyncPoint) -> io::Result<()> {
-        self.disk.synced(point, |change| change.is_of(self.inode))
+        self.disk.synced(point, Some(self.inode), |change| change.is_of(self.inode))
     }
 
     fn sync_all(&self, point: SyncPoint) -> io::Result<()> {
-        self.disk.synced(point, |change| change.is_of(self.inode))
+        self.disk.synced(point, Some(self.inode), |change| change.is_of(self.inode))
     }
 
     fn try_lock(&self) -> io::Result<bool> {
