@@ -37,6 +37,7 @@ mod simulation;
 mod source_changes;
 mod stats;
 mod store_crash;
+mod store_faults;
 mod store_source;
 mod store_state;
 mod store_target;

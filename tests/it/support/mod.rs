@@ -6,6 +6,7 @@ pub(crate) mod campaign;
 pub(crate) mod coturn;
 pub(crate) mod crash;
 pub(crate) mod env;
+pub(crate) mod faulty;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
 pub(crate) mod pair;
