@@ -74,6 +74,8 @@ pub struct Session {
     started_at: Instant,
     link_started_at: Option<Instant>,
     lost_at: Option<Instant>,
+    /// A sender's connection that is back: after how long and what moves again, until the receiver says what it kept.
+    back: Option<(u64, u64)>,
     /// Since when a sender waits for a receiver that it knows.
     alone_since: Option<Instant>,
     retry_for: Duration,
@@ -137,6 +139,7 @@ impl Session {
             started_at: now,
             link_started_at: None,
             lost_at: None,
+            back: None,
             alone_since: is_known.then_some(now),
             retry_for,
             reconnections: 0,
@@ -459,12 +462,17 @@ impl Session {
             self.reconnections += 1;
             let after = now.saturating_duration_since(lost_at);
             let resent_bytes = std::mem::take(&mut self.at_stake);
-            self.event(Event::Recovered {
-                layer: Layer::Connection,
-                after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-                kept_bytes: self.progress().bytes,
-                resent_bytes,
-            });
+            self.back = Some((u64::try_from(after.as_millis()).unwrap_or(u64::MAX), resent_bytes));
+            if !matches!(self.transfer, Transfer::Sender(_)) {
+                self.say_recovered(self.progress().bytes);
+            }
+        }
+    }
+
+    fn say_recovered(&mut self, kept_bytes: u64) {
+        if let Some((after_ms, resent_bytes)) = self.back.take() {
+            let layer = Layer::Connection;
+            self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes });
         }
     }
 
@@ -490,6 +498,7 @@ impl Session {
             SenderOutput::Disk(request) => self.outputs.push_back(SessionOutput::Source(request)),
             SenderOutput::Send(channel, message) => self.send(channel, &message),
             SenderOutput::Event(event) => self.event(event),
+            SenderOutput::Answered { kept_bytes } => self.say_recovered(kept_bytes),
             SenderOutput::Done => self.end(),
             SenderOutput::Failed(error) => self.fail(error),
         }

@@ -14,7 +14,7 @@ use crate::options::ReceiveOptions;
 use crate::signal::RoomName;
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::protocol::RefusalReason;
-use crate::store::record::{CodeHash, SessionRecord, Side};
+use crate::store::record::{CodeHash, Paths, SessionRecord, Side};
 use crate::store::state::StateDirectory;
 use crate::store::target::{self, TargetLimits, TargetOptions, TargetStore};
 use crate::store::{OsDirectory, os};
@@ -100,8 +100,10 @@ async fn meet(
     ui: Ui,
 ) -> Result<Ended, Error> {
     let mut options = options;
-    if let Some(stored) = &stored {
+    let mut stored = stored;
+    if let Some(stored) = &mut stored {
         super::relay::restore(&mut options.common, &stored.record);
+        stored.record.paths = super::relay::paths(&options.common);
     }
     let relaying = Relaying::new(&options.common)?;
     let mut kept = None;
@@ -178,6 +180,7 @@ async fn meet(
         token_key,
         resume: resume_command(&options),
         stored,
+        paths: super::relay::paths(&options.common),
         feed: is_watching.then_some(feed),
     };
     let link_config = surroundings::link_config(&options.common)?;
@@ -377,6 +380,7 @@ struct ReceiverRole {
     token_key: [u8; 32],
     resume: String,
     stored: Option<crate::store::Session<OsDirectory>>,
+    paths: Paths,
     /// Where what others leave on this machine is told; `None` where the user named the hosts.
     feed: Option<mpsc::Sender<News>>,
 }
@@ -395,6 +399,7 @@ impl RoleActions for ReceiverRole {
         record.peer = Some(pairing.peer);
         record.peer_name.clone_from(&pairing.name);
         record.hosts.clone_from(&self.hosts);
+        record.paths = self.paths;
         record.epoch = pairing.epoch;
         record.is_confirmed = true;
         if let Some(code) = &self.code {

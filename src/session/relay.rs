@@ -9,7 +9,7 @@ pub(super) mod grant;
 pub(super) mod source;
 mod stored;
 
-pub(super) use stored::{keep, restore};
+pub(super) use stored::{keep, paths, restore};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;

@@ -55,9 +55,10 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         move || open(&options, fresh)
     })
     .await??;
-    let Opened { state, roots, stored, is_resumed } = opened;
+    let Opened { state, roots, mut stored, is_resumed } = opened;
     let mut options = options;
     super::relay::restore(&mut options.common, &stored.record);
+    stored.record.paths = super::relay::paths(&options.common);
     let relaying = match Relaying::new(&options.common) {
         Ok(relaying) => relaying,
         Err(error) => {
@@ -207,6 +208,7 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
     let mut record = SessionRecord::new(session, member, side, surroundings::unix_time());
     record.token_key = surroundings::random()?;
     record.hosts.clone_from(&options.common.hosts);
+    record.paths = super::relay::paths(&options.common);
     let stored = state.create(record).map_err(surroundings::state_error)?;
     Ok(Opened { state, roots, stored, is_resumed: false })
 }

@@ -9,7 +9,7 @@ use bincode::{Decode, Encode};
 use thiserror::Error;
 
 /// Version of the format.
-pub const RECORD_VERSION: u32 = 2;
+pub const RECORD_VERSION: u32 = 3;
 
 /// Largest record, in bytes: thousands of paths.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -137,6 +137,18 @@ pub struct IceServer {
     pub expires: Option<u64>,
 }
 
+/// Which paths a link may use: who hides its address does so in every run (`--relay-only`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Paths {
+    /// All.
+    #[default]
+    Any,
+    /// None through TURN.
+    DirectOnly,
+    /// Only those through TURN.
+    RelayOnly,
+}
+
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SessionRecord {
@@ -175,6 +187,8 @@ pub struct SessionRecord {
     /// Whether the other side is known to have the secret; until then it has only the code to come back with. Since
     /// version 2; an older record counts as confirmed.
     pub is_confirmed: bool,
+    /// What the user allowed. Since version 3; an older record allows all.
+    pub paths: Paths,
 }
 
 impl SessionRecord {
@@ -199,6 +213,7 @@ impl SessionRecord {
             updated: now,
             attempts: Vec::new(),
             is_confirmed: false,
+            paths: Paths::Any,
         }
     }
 
@@ -275,6 +290,10 @@ impl SessionRecord {
             // Version 2 added `is_confirmed` at the end.
             body.push(1);
         }
+        if number(8) < 3 {
+            // Version 3 added `paths` after it.
+            body.push(0);
+        }
         codec::decode(&body, "session record", RECORD_BYTES_MAX)
             .map_err(|error| RecordError::Damaged(error.to_string()))
     }
@@ -312,16 +331,18 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_the_first_version_is_read() {
+    fn records_of_earlier_versions_are_read() {
         let record = SessionRecord { is_confirmed: true, ..record() };
-        let second = record.encode().expect("small");
-        let mut first = second[..second.len() - 1].to_vec();
-        first[8] = 1;
-        let length = u32::try_from(first.len() - HEAD_BYTES).expect("small");
-        first[12..16].copy_from_slice(&length.to_le_bytes());
-        let check = check(&first[..16], &first[HEAD_BYTES..]);
-        first[16..48].copy_from_slice(check.as_bytes());
-        assert_eq!(SessionRecord::decode(&first), Ok(record));
+        let present = record.encode().expect("small");
+        for (version, fields_added) in [(1, 2), (2, 1)] {
+            let mut older = present[..present.len() - fields_added].to_vec();
+            older[8] = version;
+            let length = u32::try_from(older.len() - HEAD_BYTES).expect("small");
+            older[12..16].copy_from_slice(&length.to_le_bytes());
+            let check = check(&older[..16], &older[HEAD_BYTES..]);
+            older[16..48].copy_from_slice(check.as_bytes());
+            assert_eq!(SessionRecord::decode(&older), Ok(record.clone()), "version {version}");
+        }
     }
 
     #[test]

@@ -389,8 +389,8 @@ pub enum TargetRequest {
     },
     /// Make directories, parents first; those that exist are left as they are.
     CreateDirectories {
-        /// Each with its entry.
-        directories: Vec<(EntryIndex, RelativePath)>,
+        /// Each with its entry and its promised mode.
+        directories: Vec<(EntryIndex, RelativePath, u32)>,
     },
     /// Verify a unit against its promised values, write it into its partial files (runs of zeros become holes), and
     /// journal it as written.

@@ -42,6 +42,11 @@ pub enum SenderOutput {
     Send(Channel, Message),
     /// A fact to show.
     Event(Event),
+    /// The receiver said what it has, which need not go out again.
+    Answered {
+        /// Of content, to within a page's differing sizes of units.
+        kept_bytes: u64,
+    },
     /// Everything is settled and the receiver knows that we know.
     Done,
     /// The session cannot go on with this peer.
@@ -414,6 +419,8 @@ impl Sender {
         if let Some(recovery) = self.run.as_mut().and_then(|run| run.recovery.as_mut()) {
             recovery.is_answered = true;
         }
+        let kept_bytes = self.held_bytes();
+        self.outputs.push_back(SenderOutput::Answered { kept_bytes });
         self.send_data(&Message::RecoveryAnswer { pages });
     }
 }

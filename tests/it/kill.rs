@@ -49,7 +49,11 @@ fn a_killed_receiver_continues_by_the_same_command() {
         again.events().iter().find(|event| event["event"] == "session").unwrap()["resumed"],
         true
     );
-    assert_continued(&pair, sender.wait(), &again);
+    let sender = sender.wait();
+    let events = sender.events();
+    let recovered = events.iter().find(|event| event["event"] == "recovered").unwrap();
+    assert!((MIB..LARGE).contains(&figure(recovered, "kept_bytes")), "{recovered}");
+    assert_continued(&pair, sender, &again);
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod store_faults;
 mod store_source;
 mod store_state;
 mod store_target;
+mod store_versions;
 mod support;
 mod transfer;
 mod trees;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::env::Finished;
-use crate::support::pair::Pair;
+use crate::support::pair::{CODE, Pair};
 use crate::support::tree::assert_same;
 
 const MIB: usize = 1 << 20;
@@ -182,4 +182,16 @@ fn what_took_a_complete_files_place_between_runs_stays() {
     let (_, receiver) = again(&pair, &["--on-conflict", "overwrite"], 6);
     assert_eq!(fs::read(first.join("mine")).unwrap(), b"mine");
     assert_eq!(receiver.files("failed"), ["docs/first"]);
+}
+
+/// Directories that an earlier run made are taken for the user's own then: they must be right already.
+#[test]
+fn a_lost_home_costs_no_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
+    let pair = interrupted();
+    fs::remove_dir_all(pair.path("target/.rejoin")).unwrap();
+    let (_, _) = again(&pair, &[CODE], 0);
+    assert_whole(&pair);
+    assert_eq!(mode(pair.path("target/docs")), mode(pair.path("docs")));
 }

@@ -122,3 +122,37 @@ fn any_run_sweeps_what_expired_and_continues_what_did_not() {
     assert_eq!(fs::read_dir(old.path("target")).unwrap().count(), 0);
     assert_eq!(listed(&old, "receive").len(), 1, "what was just received");
 }
+
+/// D-14: without a place for its state, nothing begins; the error says which, and nothing is left in the target.
+#[test]
+fn without_a_place_for_state_nothing_begins() {
+    let pair = Pair::new();
+    pair.noise("small", 1_000);
+    let place = pair.path("place");
+    fs::write(&place, "a file").unwrap();
+    for state in [place.clone(), place.join("below"), "/proc/rejoin".into()] {
+        for arguments in [vec!["send", "small"], vec!["receive", "-y", "-o", "target", "7-a-b-c"]] {
+            let run = pair.home.rejoin(&arguments).env("REJOIN_STATE_DIR", &state).run();
+            assert!(![0, 2, 101].contains(&run.code()), "{run:?}");
+            let name = state.file_name().unwrap().to_str().unwrap();
+            assert!(run.stderr.contains(name), "{run:?}");
+            assert_eq!(fs::read_dir(pair.path("target")).unwrap().count(), 0);
+        }
+    }
+    assert_eq!(fs::read_to_string(&place).unwrap(), "a file");
+}
+
+/// D-14: state that is lost under way costs being able to continue, not the transfer.
+#[test]
+fn state_that_is_lost_under_way_does_not_end_the_transfer() {
+    let pair = Pair::new();
+    pair.noise("large", LARGE);
+    let (sender, receiver) = (pair.sending("large"), pair.receiving().spawn());
+    wait_for_half(&receiver);
+    for side in ["send", "receive"] {
+        fs::remove_dir_all(pair.path(&format!("state-{side}"))).unwrap();
+    }
+    receiver.wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("large"), &pair.path("target/large"));
+}

@@ -357,8 +357,9 @@ fn a_swapped_parent_leads_nowhere() {
                 let _ = ask(&mut store, TargetRequest::KeepPage { number, encoded });
             }
             let directories = promise.directories.iter();
-            let directories =
-                directories.map(|(entry, directory)| (*entry, directory.path.clone())).collect();
+            let directories = directories
+                .map(|(entry, directory)| (*entry, directory.path.clone(), directory.mode))
+                .collect();
             let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
             for unit in &promise.units {
                 let _ = ask(&mut store, unit.write());

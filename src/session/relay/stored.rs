@@ -1,7 +1,7 @@
 //! What the session record keeps of STUN and TURN: the URLs, where credentials come from and when they expire; never them.
 
-use crate::options::{CommonOptions, Origin, TurnSource};
-use crate::store::record::{IceServer, SessionRecord};
+use crate::options::{CommonOptions, Origin, PathPolicy, TurnSource};
+use crate::store::record::{IceServer, Paths, SessionRecord};
 
 /// Notes the servers of this run; `expires` in seconds since 1970.
 pub(in crate::session) fn keep(
@@ -31,6 +31,22 @@ pub(in crate::session) fn restore(options: &mut CommonOptions, record: &SessionR
     }
     if options.turn.is_empty() {
         options.turn = stored(|url| url.starts_with("turn"));
+    }
+    if options.path_policy == PathPolicy::Any {
+        options.path_policy = match record.paths {
+            Paths::Any => PathPolicy::Any,
+            Paths::DirectOnly => PathPolicy::DirectOnly,
+            Paths::RelayOnly => PathPolicy::RelayOnly,
+        };
+    }
+}
+
+/// What the record keeps of `--direct-only` and `--relay-only`.
+pub(in crate::session) const fn paths(options: &CommonOptions) -> Paths {
+    match options.path_policy {
+        PathPolicy::Any => Paths::Any,
+        PathPolicy::DirectOnly => Paths::DirectOnly,
+        PathPolicy::RelayOnly => Paths::RelayOnly,
     }
 }
 

@@ -297,3 +297,24 @@ fn transports_that_cannot_be_used_are_named() {
     assert_eq!(codes(&world.outputs()), ["turn_credentials"]);
     assert!(Relays::new(&options(&[], PathPolicy::RelayOnly, fixed())).is_err());
 }
+
+/// A user who hides an address need not say so again.
+#[test]
+fn what_paths_are_allowed_is_remembered() {
+    use crate::store::record::{SessionRecord, Side};
+    use crate::wire::{MemberId, SessionId};
+    for (policy, asked, expected) in [
+        (PathPolicy::RelayOnly, PathPolicy::Any, PathPolicy::RelayOnly),
+        (PathPolicy::DirectOnly, PathPolicy::Any, PathPolicy::DirectOnly),
+        (PathPolicy::Any, PathPolicy::Any, PathPolicy::Any),
+        (PathPolicy::RelayOnly, PathPolicy::DirectOnly, PathPolicy::DirectOnly),
+    ] {
+        let side = Side::Receiver { target: Vec::new() };
+        let mut record = SessionRecord::new(SessionId([1; 16]), MemberId([1; 16]), side, 1);
+        record.paths = paths(&options(&[], policy, TurnSource::None));
+        let record = SessionRecord::decode(&record.encode().unwrap()).unwrap();
+        let mut next = options(&[], asked, TurnSource::None);
+        restore(&mut next, &record);
+        assert_eq!(next.path_policy, expected, "{policy:?}, then {asked:?}");
+    }
+}

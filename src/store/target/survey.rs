@@ -90,11 +90,11 @@ impl<D: Directory> TargetStore<D> {
 
     pub(super) fn create_directories(
         &mut self,
-        directories: Vec<(EntryIndex, RelativePath)>,
+        directories: Vec<(EntryIndex, RelativePath, u32)>,
     ) -> Result<TargetReply, DiskError> {
         let mut failed = Vec::new();
-        for (entry, path) in directories {
-            if let Err(error) = self.create_directory(&path) {
+        for (entry, path, mode) in directories {
+            if let Err(error) = self.create_directory(&path, mode) {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
                 }
@@ -105,14 +105,15 @@ impl<D: Directory> TargetStore<D> {
         Ok(TargetReply::DirectoriesCreated { failed })
     }
 
-    /// Makes one directory; one that exists is fine, anything else with that name is not. It is private until
-    /// `Finish` gives it its own mode.
-    fn create_directory(&mut self, path: &RelativePath) -> io::Result<()> {
+    /// Makes one directory; one that exists is fine, anything else with that name is not. Its mode is `mode`
+    /// and open to us from the beginning, so that it is right even if this session's directory is lost; `Finish` takes
+    /// away what it does not promise us.
+    fn create_directory(&mut self, path: &RelativePath, mode: u32) -> io::Result<()> {
         let Some((parent, name)) = path.split_last() else {
             return Ok(());
         };
         let directory = self.directories.open(&parent)?;
-        match directory.create_directory(name, 0o700) {
+        match directory.create_directory(name, (mode & 0o777 & !self.options.umask) | 0o700) {
             Ok(()) => {
                 self.touched.insert(parent);
                 Ok(())
@@ -138,7 +139,7 @@ impl<D: Directory> TargetStore<D> {
         let mut above = RelativePath::root();
         for name in path.components() {
             above = above.join(name);
-            self.create_directory(&above)?;
+            self.create_directory(&above, 0o700)?;
         }
         self.directories.open(path)
     }

@@ -269,7 +269,7 @@ impl Receiver {
             match found {
                 Existing::Absent => {
                     if let Some(path) = self.directories.path(content) {
-                        directories.push((*entry, path));
+                        directories.push((*entry, path, content.mode));
                     }
                 }
                 // Directories that were there before are left as they are: an earlier run of ours has not journalled them.

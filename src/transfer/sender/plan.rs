@@ -1,5 +1,6 @@
 //! What the receiver does not need.
 
+use super::{PageSpan, Sender};
 use crate::transfer::manifest::Chain;
 use crate::transfer::message::RecoveryRequest;
 use crate::transfer::ranges::Ranges;
@@ -46,5 +47,24 @@ impl Plan {
             },
             is_answered: false,
         })
+    }
+}
+
+impl Sender {
+    /// Bytes that the receiver has by its request. The units of a page count the same: their sizes are in the page,
+    /// which is not loaded yet.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let Some(recovery) = self.run.as_ref().and_then(|run| run.recovery.as_ref()) else {
+            return 0;
+        };
+        let is_decided = |number: &u64| !recovery.undecided.contains(*number);
+        let spans = (0..recovery.pages).zip(&self.spans).filter(|(number, _)| is_decided(number));
+        let held = |span: &PageSpan| {
+            let units = recovery.plan.units.count_in(span.first_unit..span.end_unit);
+            let all = (span.end_unit - span.first_unit).max(1);
+            let bytes = u128::from(span.bytes) * u128::from(units) / u128::from(all);
+            u64::try_from(bytes).unwrap_or(span.bytes)
+        };
+        spans.map(|(_, span)| held(span)).sum()
     }
 }

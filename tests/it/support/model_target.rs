@@ -96,7 +96,7 @@ impl ModelTarget {
                 None
             }
             TargetRequest::CreateDirectories { directories } => {
-                for (_, path) in directories {
+                for (_, path, _) in directories {
                     self.tree.insert(path.as_bytes().to_vec(), Node::Directory);
                 }
                 Some(TargetReply::DirectoriesCreated { failed: Vec::new() })

@@ -269,7 +269,7 @@ pub(crate) fn receive_files<D: Directory>(
     let directories = promise
         .directories
         .iter()
-        .map(|(entry, directory)| (*entry, directory.path.clone()))
+        .map(|(entry, directory)| (*entry, directory.path.clone(), directory.mode))
         .collect();
     ask(store, TargetRequest::CreateDirectories { directories })?;
     // (entry, offset) of what is written, and whether an earlier run did it.

@@ -335,6 +335,7 @@ impl Sim {
                 }
             }
             SenderOutput::Event(event) => self.sender_events.push(event),
+            SenderOutput::Answered { .. } => {}
             SenderOutput::Done => self.sender_end = Some(Ending::Done),
             SenderOutput::Failed(error) => self.sender_end = Some(Ending::Failed(error)),
         }

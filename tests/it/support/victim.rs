@@ -387,7 +387,7 @@ impl Prey {
                         message.encode().expect("messages of ours fit");
                         self.told.push(message);
                     }
-                    SenderOutput::Event(_) => {}
+                    SenderOutput::Event(_) | SenderOutput::Answered { .. } => {}
                     SenderOutput::Done => self.end = Some(Ok(())),
                     SenderOutput::Failed(error) => self.end = Some(Err(error)),
                 }
