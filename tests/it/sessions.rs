@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::env::Finished;
-use crate::support::pair::{Pair, wait_for_half};
+use crate::support::pair::{CODE, Pair, wait_for_half};
 use crate::support::tree::assert_same;
 
 const LARGE: usize = 48 << 20;
@@ -131,7 +131,7 @@ fn without_a_place_for_state_nothing_begins() {
     let place = pair.path("place");
     fs::write(&place, "a file").unwrap();
     for state in [place.clone(), place.join("below"), "/proc/rejoin".into()] {
-        for arguments in [vec!["send", "small"], vec!["receive", "-y", "-o", "target", "7-a-b-c"]] {
+        for arguments in [vec!["send", "small"], vec!["receive", "-y", "-o", "target", CODE]] {
             let run = pair.home.rejoin(&arguments).env("REJOIN_STATE_DIR", &state).run();
             assert!(![0, 2, 101].contains(&run.code()), "{run:?}");
             let name = state.file_name().unwrap().to_str().unwrap();

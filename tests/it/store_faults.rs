@@ -213,7 +213,7 @@ fn scan<D: Directory>(
 /// A page that went out is the same in every later run, or the receiver's chain is not ours any more.
 #[test]
 fn a_senders_pages_survive_a_disk_that_fails_at_any_operation() {
-    let (disk, roots) = source();
+    let (disk, _) = source();
     let reference = Faults::new(None);
     // Only the session's directory fails: the source has its own tests.
     let tree = FaultyDirectory(disk.root(), Faults::new(None));
