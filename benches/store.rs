@@ -90,7 +90,7 @@ fn run(base: &Path, what: &str, path: &Path) {
         let directories = page
             .iter()
             .filter(|(_, entry)| entry.kind == EntryKind::Directory)
-            .map(|(index, entry)| (index, table.path(entry).unwrap()))
+            .map(|(index, entry)| (index, table.path(entry).unwrap(), entry.mode))
             .collect();
         target.handle(TargetRequest::CreateDirectories { directories });
         let source_file = |entry: u64| SourceFile {
