@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench --bench link -- setup      [--runs 20] [--all-addresses]
 //! cargo bench --bench link -- throughput [--bytes 1073741824] [--rounds 3] [--mtu 1400] [--rcvbuf BYTES]
-//!                                        [--window BYTES] [--only bare|link]
+//!                                        [--window BYTES] [--only bare|link] [--carrier] [--datagram BYTES]
 //! ```
 //!
 //! This process starts itself twice per run, as offerer (the receiver) and answerer (the sender), and passes the
@@ -22,10 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use rejoin::link::config::CarrierSettings;
 use rejoin::link::socket::buffers::{self, BufferRequest};
 use rejoin::link::socket::{LinkRuntime, LocalAddresses, WakeMode};
 use rejoin::link::{
-    Channel, FRAME_BYTES_MAX, Link, LinkCommand, LinkConfig, LinkDriver, LinkError, LinkEvent,
+    CarrierTokens, Channel, FRAME_BYTES_MAX, Link, LinkCommand, LinkConfig, LinkDriver, LinkError, LinkEvent,
 };
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
@@ -53,6 +54,9 @@ struct Options {
     rcvbuf: Option<usize>,
     window: Option<u32>,
     all_addresses: bool,
+    /// Whether the link has a carrier; the bare probe never has.
+    carrier: bool,
+    datagram: Option<usize>,
 }
 
 impl Options {
@@ -69,6 +73,8 @@ impl Options {
             rcvbuf: None,
             window: None,
             all_addresses: false,
+            carrier: false,
+            datagram: None,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -88,6 +94,10 @@ impl Options {
                 "--window" => {
                     options.window = Some(value().parse().expect("--window takes a number"))
                 }
+                "--carrier" => options.carrier = true,
+                "--datagram" => {
+                    options.datagram = Some(value().parse().expect("--datagram takes a number"))
+                }
                 "--all-addresses" => options.all_addresses = true,
                 mode => options.mode = mode.to_owned(),
             }
@@ -105,6 +115,13 @@ impl Options {
             config.socket_buffer_bytes = bytes;
             config.socket_buffer_force = false;
         }
+        if self.carrier && !self.bare {
+            let mut settings = CarrierSettings::default();
+            if let Some(bytes) = self.datagram {
+                settings.datagram_bytes_max = bytes;
+            }
+            config.carrier = Some(settings);
+        }
         if let Some(window) = self.window {
             config.receive_window_bytes_max = window;
         }
@@ -120,6 +137,12 @@ impl Options {
         }
         if let Some(window) = self.window {
             command.args(["--window", &window.to_string()]);
+        }
+        if let Some(bytes) = self.datagram {
+            command.args(["--datagram", &bytes.to_string()]);
+        }
+        if self.carrier {
+            command.arg("--carrier");
         }
         if self.all_addresses {
             command.arg("--all-addresses");
@@ -410,6 +433,9 @@ impl Ours {
         say("ready", "");
         hear(lines, "ready").await;
         report("started", clock());
+        let (outgoing, incoming) = if is_offerer { (1, 2) } else { (2, 1) };
+        let tokens = CarrierTokens { outgoing, incoming };
+        link.handle.command(LinkCommand::Carry(tokens)).expect("tokens");
         if is_offerer {
             link.handle.command(LinkCommand::Offer).expect("offer");
         }

@@ -43,6 +43,7 @@
 //! `wire` knows no message; `transfer` knows no connection, no path of the machine and no clock; `signal` and `link` know
 //! nothing of files; the library never prints and never ends the process.
 
+pub mod carrier;
 pub mod error;
 pub mod event;
 pub mod link;

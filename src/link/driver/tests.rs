@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::link::credit::DATA_FRAMES;
-use crate::link::{Candidate, CloseReason, IceState, LinkCommand, LinkError, LinkEvent, PathKind};
+use crate::link::config::CarrierSettings;
+use crate::link::{CarrierTokens, Candidate, CloseReason, IceState, LinkCommand, LinkError, LinkEvent, PathKind};
 
 /// Bound of a whole test: a link that hangs must fail, not stall the run.
 const TEST_BOUND: Duration = Duration::from_secs(30);
@@ -61,6 +62,46 @@ async fn connected_with(config: LinkConfig) -> (Link, Link) {
     opened(&mut offerer).await;
     opened(&mut answerer).await;
     (offerer, answerer)
+}
+
+fn carried_config() -> LinkConfig {
+    LinkConfig { carrier: Some(CarrierSettings::default()), ..config() }
+}
+
+/// Two links with a carrier, open; `config` and the tokens of the answerer may differ.
+async fn carried_with(config: LinkConfig, answerer_tokens: CarrierTokens) -> (Link, Link) {
+    let mut offerer = LinkDriver::start(config.clone()).await.unwrap();
+    let mut answerer = LinkDriver::start(config).await.unwrap();
+    let tokens = CarrierTokens { outgoing: 1, incoming: 2 };
+    offerer.handle.command(LinkCommand::Carry(tokens)).unwrap();
+    answerer.handle.command(LinkCommand::Carry(answerer_tokens)).unwrap();
+    negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
+    (offerer, answerer)
+}
+
+async fn carried() -> (Link, Link) {
+    let tokens = CarrierTokens { outgoing: 2, incoming: 1 };
+    let (mut offerer, mut answerer) = carried_with(carried_config(), tokens).await;
+    opened(&mut offerer).await;
+    opened(&mut answerer).await;
+    (offerer, answerer)
+}
+
+#[tokio::test]
+async fn frames_travel_both_ways_over_a_carrier() {
+    bounded(async {
+        let (mut offerer, mut answerer) = carried().await;
+        for channel in Channel::ALL {
+            for (index, length) in [1, 1200, 16_384, FRAME_BYTES_MAX].into_iter().enumerate() {
+                let frame = Bytes::from(vec![index as u8; length]);
+                offerer.handle.try_send(channel, frame.clone()).unwrap();
+                assert_eq!(receiver(&mut answerer, channel).recv().await.unwrap(), frame);
+                answerer.handle.try_send(channel, frame.clone()).unwrap();
+                assert_eq!(receiver(&mut offerer, channel).recv().await.unwrap(), frame);
+            }
+        }
+    })
+    .await;
 }
 
 fn receiver(link: &mut Link, channel: Channel) -> &mut FrameReceiver {

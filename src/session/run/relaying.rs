@@ -145,6 +145,7 @@ impl<R: RoleActions> Runner<R> {
             LinkCommand::Offer
             | LinkCommand::AcceptAnswer { .. }
             | LinkCommand::AddCandidate(_)
+            | LinkCommand::Carry(_)
             | LinkCommand::SetTurnServers(_)
             | LinkCommand::Close
             | LinkCommand::CloseNow => false,
