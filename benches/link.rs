@@ -26,7 +26,8 @@ use rejoin::link::config::CarrierSettings;
 use rejoin::link::socket::buffers::{self, BufferRequest};
 use rejoin::link::socket::{LinkRuntime, LocalAddresses, WakeMode};
 use rejoin::link::{
-    CarrierTokens, Channel, FRAME_BYTES_MAX, Link, LinkCommand, LinkConfig, LinkDriver, LinkError, LinkEvent,
+    CarrierTokens, Channel, FRAME_BYTES_MAX, Link, LinkCommand, LinkConfig, LinkDriver, LinkError,
+    LinkEvent,
 };
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;

@@ -81,7 +81,12 @@ impl Carrier {
         let bytes = usize::from(*self.input.front()?) << 8 | usize::from(*self.input.get(1)?);
         (self.input.len() >= bytes + 2).then_some(bytes)
     }
-    pub fn poll_transmit(&mut self, _now: Instant, segments_max: usize, train: &mut Vec<u8>) -> Option<Train> {
+    pub fn poll_transmit(
+        &mut self,
+        _now: Instant,
+        segments_max: usize,
+        train: &mut Vec<u8>,
+    ) -> Option<Train> {
         train.clear();
         let payload = self.datagram - HEADER;
         let mut segments = 0;

@@ -26,8 +26,8 @@ pub mod socket;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 
-pub use crate::wire::{CarrierTokens, Channel};
 pub use crate::wire::frame::FRAME_BYTES_MAX;
+pub use crate::wire::{CarrierTokens, Channel};
 pub use allocation::Allocation;
 pub use config::{LinkConfig, PathPolicy, TurnServer};
 pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};

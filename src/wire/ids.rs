@@ -72,4 +72,3 @@ impl fmt::Debug for CarrierTokens {
         formatter.write_str("CarrierTokens(…)")
     }
 }
-

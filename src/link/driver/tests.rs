@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::link::credit::DATA_FRAMES;
 use crate::link::config::CarrierSettings;
-use crate::link::{CarrierTokens, Candidate, CloseReason, IceState, LinkCommand, LinkError, LinkEvent, PathKind};
+use crate::link::credit::DATA_FRAMES;
+use crate::link::{
+    Candidate, CarrierTokens, CloseReason, IceState, LinkCommand, LinkError, LinkEvent, PathKind,
+};
 
 /// Bound of a whole test: a link that hangs must fail, not stall the run.
 const TEST_BOUND: Duration = Duration::from_secs(30);

@@ -288,13 +288,7 @@ impl State {
         read > 0
     }
 
-    fn on_datagram(
-        &mut self,
-        port: &Arc<Port>,
-        datagram: &[u8],
-        remote: SocketAddr,
-        now: Instant,
-    ) {
+    fn on_datagram(&mut self, port: &Arc<Port>, datagram: &[u8], remote: SocketAddr, now: Instant) {
         let (framing, payload) = Framing::open(datagram, Toward::Client);
         let payload = &datagram[payload];
         if !Carrier::is_carried(payload) {

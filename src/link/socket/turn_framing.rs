@@ -234,8 +234,7 @@ mod tests {
     #[test]
     fn an_indication_is_as_the_standard_has_it() {
         // RFC 5769 §2.2 has this address under this transaction: 192.0.2.1:32853.
-        let transaction =
-            [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
+        let transaction = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
         let mut wrapped = Vec::new();
         Framing::Indication("192.0.2.1:32853".parse().unwrap()).wrap(
             b"hi",
