@@ -285,7 +285,10 @@ impl Runtime for LinkRuntime {
         );
         let socket = udp::UdpSocket::new(socket, Arc::clone(&self.shared))?;
         Ok(match &self.carrying {
-            Some(carrying) => Arc::new(CarriedSocket::new(socket, Arc::clone(carrying))),
+            Some(carrying) => {
+                carrying.add_socket(granted.receive_bytes);
+                Arc::new(CarriedSocket::new(socket, Arc::clone(carrying)))
+            }
             None => Arc::new(socket),
         })
     }

@@ -42,6 +42,10 @@ const READ_TRAINS: usize = 4;
 /// Record bytes that make a train worth sending before the stack is done with its batch.
 const TRAIN_BYTES: usize = 60_000;
 
+/// Bytes that the peer may have under way, at most: a socket that is read by a thread of its own needs no more to be full
+/// speed on a short path, and a long one that of [`crate::link::config::RECEIVE_WINDOW_BYTES_CARRIED`].
+const RECEIVE_WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// How long the stack's driver may wait for room. It reads, checks its paths and takes restarts on the thread that waits,
 /// so on a path that is dead it must go on: what it has then is lost like any packet, and SCTP sends it again.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -55,6 +59,8 @@ pub(super) struct Carrying {
 #[derive(Debug)]
 struct State {
     settings: CarrierSettings,
+    /// What the peer may have under way to us.
+    receive_window_bytes: usize,
     tokens: Option<CarrierTokens>,
     /// Made when the first datagram comes or goes: then the path is known.
     carrier: Option<Carrier>,
@@ -89,6 +95,7 @@ impl Carrying {
         Self {
             state: Mutex::new(State {
                 settings,
+                receive_window_bytes: RECEIVE_WINDOW_BYTES_MAX,
                 tokens: None,
                 carrier: None,
                 path: None,
@@ -108,6 +115,13 @@ impl Carrying {
     /// Says how the datagrams of this connection are known. Once.
     pub(super) fn set_tokens(&self, tokens: CarrierTokens) {
         self.state().tokens.get_or_insert(tokens);
+    }
+
+    /// A socket of this connection holds so many bytes, by the kernel's count.
+    pub(super) fn add_socket(&self, granted_bytes: usize) {
+        let share = granted_bytes / 13 * 8;
+        let mut state = self.state();
+        state.receive_window_bytes = state.receive_window_bytes.min(share);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -203,6 +217,7 @@ impl State {
                     datagram_bytes_start: self.settings.datagram_bytes_start.min(most),
                     datagram_bytes_max: most,
                     rate_bytes_per_second_max: None,
+                    receive_window_bytes: self.receive_window_bytes,
                 },
                 now,
             ));
