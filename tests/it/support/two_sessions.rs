@@ -751,11 +751,14 @@ impl Pair {
         match output {
             SessionOutput::Host(message) => self.tell_host(side, &message),
             SessionOutput::StartLink { is_carried } => {
+                // One that was begun for a carrier that the peer has not was never offered to anybody.
+                let mut is_first = true;
                 if let Some(link) = self.sides[side].link.take() {
+                    is_first = is_carried || !self.links[&link].is_carried;
                     self.end_link(link, true);
                 }
                 let link = self.links.len() as u64 + 1;
-                self.paths.links += 1;
+                self.paths.links += u64::from(is_first);
                 self.sides[side].starts.push(self.now);
                 self.links.insert(
                     link,
