@@ -10,6 +10,7 @@
 //!    ├── transfer (pure): manifest, units, sender, receiver
 //!    ├── signal: code, key exchange, joins, rooms (pure) · host, client, local: I/O
 //!    ├── link: commands, events, health, quality, credit (pure) · driver, socket, interfaces: I/O, the only importers of webrtc
+//!    │     └── carrier (pure): DTLS records over datagrams of path size, reliable and in order, between two of us
 //!    ├── store (I/O): confined file system, journal, session records, source, target
 //!    │
 //!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make

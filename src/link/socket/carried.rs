@@ -420,8 +420,8 @@ impl AsyncUdpSocket for CarriedSocket {
     }
 
     fn max_gso_segments(&self) -> usize {
-        // Of records, which are cut anyway; four of the longest make the 64 KiB of a batch.
-        GRO_SEGMENTS
+        // One record at a time: for a batch the driver would first copy them together, and trains are made below.
+        1
     }
 
     fn max_gro_segments(&self) -> usize {

@@ -303,27 +303,6 @@ impl Joining {
         matches!(self.phase, Phase::Connected { .. })
     }
 
-    /// Starts a connection and asks for its offer.
-    fn start(&mut self, now: Instant) {
-        self.schedule.handle_try(now);
-        self.build(now);
-    }
-
-    fn build(&mut self, now: Instant) {
-        self.attempt += 1;
-        self.offer = None;
-        // A hello with the offer of an earlier connection is of no use any more: this is another run.
-        if let (None, false, Entrance::Code(code)) =
-            (self.session, self.owes_storing, &self.config.entrance)
-        {
-            self.joiner = Joiner::for_code(code, self.config.capabilities, self.joiner.runs());
-        }
-        self.candidates.clear();
-        self.phase = Phase::Offering(now + OPEN_TIMEOUT);
-        self.outputs.push_back(MeetingOutput::StartLink { is_carried: self.is_carried });
-        self.outputs.push_back(MeetingOutput::Link(LinkCommand::Offer));
-    }
-
     /// Asks the host for the sender's deposit once more, with the offer that is there.
     fn ask_again(&mut self, now: Instant) {
         self.phase = Phase::Offering(now + OPEN_TIMEOUT);
