@@ -381,10 +381,11 @@ impl State {
                 Err(error) if path::is_too_large(&error) => {
                     let bytes = self.outlet.segment_bytes().saturating_sub(path.overhead());
                     carrier.handle_too_large(bytes, now);
+                    self.outlet.clear();
                 }
                 Err(error) => port.socket().on_refused(&error, path.remote()),
             }
-            self.outlet.clear();
+            self.outlet.advance();
         }
     }
 
@@ -464,3 +465,6 @@ impl AsyncUdpSocket for CarriedSocket {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,9 @@ const DATAGRAM_BYTES_LOOPBACK: usize = 65_000;
 /// Most that a datagram is probed for elsewhere: a jumbo frame.
 const DATAGRAM_BYTES_NETWORK: usize = 8_900;
 
+/// Most bytes that a system takes in one call: what a UDP payload holds over IPv4.
+const TRAIN_BYTES_MAX: usize = 65_507;
+
 /// The largest datagram worth probing for toward `remote`. What an interface cannot take it refuses at once.
 pub(super) const fn datagram_bytes_max(remote: SocketAddr) -> usize {
     if remote.ip().is_loopback() { DATAGRAM_BYTES_LOOPBACK } else { DATAGRAM_BYTES_NETWORK }
@@ -82,6 +85,8 @@ impl PartialEq for Path {
 #[derive(Debug, Default)]
 pub(super) struct Outlet {
     train: Vec<u8>,
+    /// Where in it the part begins that was not sent.
+    at: usize,
     segment: usize,
     /// The train before it is wrapped.
     bare: Vec<u8>,
@@ -91,6 +96,23 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn clear(&mut self) {
         self.train.clear();
+        self.at = 0;
+    }
+
+    /// What [`Self::transmit`] gave is done with.
+    pub(super) fn advance(&mut self) {
+        self.at += self.part().len();
+        if self.at >= self.train.len() {
+            self.clear();
+        }
+    }
+
+    /// As many whole datagrams as one call takes: wrappers may make a train too long for that.
+    fn part(&self) -> &[u8] {
+        let segment = self.segment.max(1);
+        let most = (TRAIN_BYTES_MAX / segment).max(1) * segment;
+        let rest = self.train.get(self.at..).unwrap_or_default();
+        &rest[..rest.len().min(most)]
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -110,8 +132,8 @@ impl Outlet {
         now: Instant,
     ) -> bool {
         let segments_max = port.socket().max_gso_segments();
+        self.clear();
         if path.framing == Framing::Plain {
-            self.train.clear();
             let train = carrier.poll_transmit(now, segments_max, &mut self.train);
             self.segment = train.map_or(0, |train| train.segment_bytes);
         } else {
@@ -130,8 +152,9 @@ impl Outlet {
     }
 
     pub(super) fn transmit(&self, destination: SocketAddr) -> Transmit<'_> {
-        let segment_size = (self.train.len() > self.segment).then_some(self.segment);
-        Transmit { destination, ecn: None, contents: &self.train, segment_size, src_ip: None }
+        let contents = self.part();
+        let segment_size = (contents.len() > self.segment).then_some(self.segment);
+        Transmit { destination, ecn: None, contents, segment_size, src_ip: None }
     }
 
     /// Wraps a record for the stack, as if it had come through its TURN server.

@@ -87,10 +87,12 @@ impl Port {
         self.called.notify_one();
     }
 
-    /// Has the task take a turn when the socket takes more.
+    /// Has the task take a turn when the socket takes more. Called once only, or a task that blocks its own socket would
+    /// never let the reactor say that there is room.
     pub(super) fn await_room(&self) {
-        self.is_blocked.store(true, Ordering::Relaxed);
-        self.called.notify_one();
+        if !self.is_blocked.swap(true, Ordering::Relaxed) {
+            self.called.notify_one();
+        }
     }
 
     /// Leaves a datagram that is not carried for the stack.
