@@ -182,3 +182,27 @@ impl Outlet {
         transaction
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_train_that_is_too_long_for_one_call_goes_in_whole_datagrams() {
+        let to = "192.0.2.1:1".parse().unwrap();
+        for (datagrams, segment, last) in [(48, 1_436, 36), (1, 65_036, 0), (60, 1_236, 1_235)] {
+            let train: Vec<u8> = (0..datagrams * segment + last).map(|at| at as u8).collect();
+            let mut outlet = Outlet { train: train.clone(), segment, ..Outlet::default() };
+            let mut sent = Vec::new();
+            while !outlet.is_empty() {
+                let part = outlet.transmit(to);
+                assert!(part.contents.len() <= TRAIN_BYTES_MAX && !part.contents.is_empty());
+                assert_eq!(sent.len() % segment, 0, "a part begins with a datagram");
+                assert!(part.segment_size.is_some() || part.contents.len() <= segment);
+                sent.extend_from_slice(part.contents);
+                outlet.advance();
+            }
+            assert_eq!(sent, train);
+        }
+    }
+}

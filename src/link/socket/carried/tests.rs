@@ -122,25 +122,18 @@ async fn records_go_through_a_turn_server_in_its_framing() {
 /// C-05: the stack's driver is not stopped for good by a path that takes nothing.
 #[tokio::test]
 async fn a_dead_path_holds_the_stack_up_for_a_moment_only() {
-    let (_runtime, near) = carried(TOKENS[0]);
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let to = nobody.local_addr().unwrap();
-    let record = record(1, 16_384);
-    let mut sent = 0;
-    let is_full = |sent: usize| sent > 100_000;
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE && !is_full(sent) {
-        near.send_to(&record, to).await.unwrap();
-        sent += 1;
-    }
-    assert!(!is_full(sent), "what waits is bounded");
-    // Past the patience nothing waits any more.
-    for _ in 0..1_000 {
-        near.send_to(&record, to).await.unwrap();
-    }
-    let stun = [0; 20];
-    near.send_to(&stun, to).await.unwrap();
-    assert!(start.elapsed() < PATIENCE * 20);
+    let dead = async {
+        let (_runtime, near) = carried(TOKENS[0]);
+        let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = nobody.local_addr().unwrap();
+        let record = record(1, 16_384);
+        // Far more than is kept for a path that acknowledges nothing.
+        for _ in 0..10_000 {
+            near.send_to(&record, to).await.unwrap();
+        }
+        near.send_to(&[0; 20], to).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(30), dead).await.expect("it waits for each");
 }
 
 #[tokio::test]
