@@ -1,258 +1,197 @@
-//! A stand-in for the core, until that is there: reliable and in order, go-back-N in a fixed window, and nothing more. No
-//! rate model, no pacing, no path probing.
-#![allow(missing_docs, clippy::missing_const_for_fn)]
+//! The carrier: DTLS records in paced, acknowledged datagrams of path size, below DTLS and between two of our own.
+//!
+//! ```text
+//!  records ──▶ one byte stream ──▶ datagrams, numbered ──▶ path ──▶ acknowledged, put in order ──▶ records
+//! ```
+//!
+//! SCTP works per packet, and its congestion control is no match for loss. So it gets packets as large as a DTLS record,
+//! and a path that loses and reorders nothing: here records are cut, sent again where they are lost, and paced by a model of
+//! the path (its rate and its round trip) rather than by loss. A record is never given up.
+//!
+//! Pure: no I/O, no clock. [`wire`] is the format, [`sender`] what is on its way and what of it is lost (RFC 9002),
+//! [`model`] how fast (BBR), [`mtu`] in which size (RFC 8899), [`receiver`] puts in order and acknowledges.
+
+mod model;
+mod mtu;
+mod ranges;
+mod receiver;
+mod ring;
+mod sender;
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::time::{Duration, Instant};
 
-#[derive(Debug, Clone, Copy)]
+use receiver::Receiver;
+use sender::Sender;
+use wire::Datagram;
+
+/// Stream bytes between the first that a receiver has not read and the last that it takes: what one round trip and its
+/// repairs may hold, 2.5 Gbit/s at 50 ms.
+const STREAM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Longest record taken: DTLS allows 2^14 bytes and its own overhead (RFC 9147 §4.1).
+pub const RECORD_BYTES_MAX: usize = 16_384 + 256;
+
+/// What a connection's carrier starts from.
+#[derive(Clone, Copy, Debug)]
 pub struct CarrierConfig {
+    /// Marks our datagrams as ones of this connection.
     pub token_out: u64,
+    /// Marks the peer's.
     pub token_in: u64,
+    /// UDP payload that every path takes.
     pub datagram_bytes_start: usize,
+    /// The largest that is probed for.
     pub datagram_bytes_max: usize,
+    /// Bytes that our socket can hold unread; told to the peer.
+    pub receive_window_bytes: u32,
+    /// Most bytes a second, headers included.
     pub rate_bytes_per_second_max: Option<u64>,
-    /// What the peer may have under way to us: what our socket holds while we do not read.
-    pub receive_window_bytes: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Datagrams to be sent in one call: of equal size but the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Train {
+    /// Bytes of each.
     pub segment_bytes: usize,
 }
 
-const MARKER: u8 = 0x0c;
-const DATA: u8 = 0;
-const ACKNOWLEDGEMENT: u8 = 1;
-const HEADER: usize = 20;
-const ACKNOWLEDGEMENT_BYTES: usize = 22;
-const TRAIN_BYTES_MAX: usize = 65_000;
-const QUEUE_BYTES_MAX: u64 = 12 << 20;
-const PROBE_MIN: Duration = Duration::from_millis(100);
-const PROBE_MAX: Duration = Duration::from_millis(800);
-const ACKNOWLEDGE_BYTES: u64 = 64 * 1024;
-const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(1);
+/// What a carrier knows of its path, and what it did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Smoothed round trip.
+    pub smoothed_rtt: Duration,
+    /// Least round trip of late.
+    pub minimal_rtt: Duration,
+    /// What arrives, bytes a second.
+    pub delivery_rate: u64,
+    /// What may be sent, bytes a second.
+    pub pacing_rate: u64,
+    /// Sent and neither acknowledged nor lost, bytes.
+    pub in_flight: u64,
+    /// Not sent yet, bytes.
+    pub queued: u64,
+    /// UDP payload in use.
+    pub datagram_bytes: usize,
+    /// Datagrams with content that were sent.
+    pub sent: u64,
+    /// Of these, declared lost.
+    pub lost: u64,
+    /// Of these, acknowledged after all.
+    pub spurious: u64,
+    /// Content bytes acknowledged.
+    pub acknowledged_bytes: u64,
+    /// Datagrams that were none of this connection or malformed.
+    pub refused: u64,
+}
 
+/// The carrier of one connection, at one end.
 #[derive(Debug)]
 pub struct Carrier {
     config: CarrierConfig,
-    datagram: usize,
-    /// Bytes from `acked - spare` on.
-    out: Vec<u8>,
-    spare: usize,
-    acked: u64,
-    next: u64,
-    window: u64,
-    probe: Duration,
-    progress_at: Instant,
-    repeats: u32,
-    input: Vec<u8>,
-    input_at: usize,
-    expected: u64,
-    told: u64,
-    owes: Option<Instant>,
-    is_urgent: bool,
-    has_heard: bool,
-    figures: Figures,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Figures {
-    pub refused: u64,
-    pub lost: u64,
-    pub sent_again_bytes: u64,
+    sender: Sender,
+    receiver: Receiver,
+    refused: u64,
 }
 
 impl Carrier {
+    /// A carrier that has sent nothing yet.
+    #[must_use]
     pub fn new(config: CarrierConfig, now: Instant) -> Self {
         Self {
+            sender: Sender::new(&config, now),
+            receiver: Receiver::new(&config),
             config,
-            datagram: config.datagram_bytes_max.min(TRAIN_BYTES_MAX),
-            out: Vec::new(),
-            spare: 0,
-            acked: 0,
-            next: 0,
-            window: 64 * 1024,
-            probe: PROBE_MIN,
-            progress_at: now,
-            repeats: 0,
-            input: Vec::new(),
-            input_at: 0,
-            expected: 0,
-            told: 0,
-            owes: None,
-            is_urgent: false,
-            has_heard: false,
-            figures: Figures::default(),
+            refused: 0,
         }
     }
 
+    /// Whether a datagram is of a carrier.
+    #[must_use]
     pub fn is_carried(datagram: &[u8]) -> bool {
-        datagram.first() == Some(&MARKER)
+        datagram.first() == Some(&wire::MARKER)
     }
 
-    fn end(&self) -> u64 {
-        self.acked + (self.out.len() - self.spare) as u64
+    /// Takes a record to be sent; `false` for one that is empty or longer than [`RECORD_BYTES_MAX`], or if more waits than
+    /// any window of SCTP.
+    pub fn push_record(&mut self, record: &[u8], _now: Instant) -> bool {
+        self.sender.push(record)
     }
 
-    pub fn push_record(&mut self, record: &[u8], now: Instant) -> bool {
-        if !self.has_room() {
-            return false;
-        }
-        if self.end() == self.acked {
-            self.progress_at = now;
-        }
-        if self.spare >= 1 << 20 {
-            self.out.drain(..self.spare);
-            self.spare = 0;
-        }
-        self.out.extend_from_slice(&(record.len() as u16).to_be_bytes());
-        self.out.extend_from_slice(record);
-        true
-    }
-
-    pub fn has_room(&self) -> bool {
-        self.end() - self.acked < QUEUE_BYTES_MAX
-    }
-
+    /// Takes a datagram in; `false` if it is none of this connection.
     pub fn handle_datagram(&mut self, datagram: &[u8], now: Instant) -> bool {
-        if datagram.len() < HEADER || datagram[2..10] != self.config.token_in.to_be_bytes() {
-            self.figures.refused += 1;
-            return false;
-        }
-        self.has_heard = true;
-        let number = |at: usize| {
-            datagram[at..at + 8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-        };
-        if datagram[1] == DATA {
-            let offset = number(12);
-            if offset == self.expected {
-                if self.input_at == self.input.len() {
-                    self.input.clear();
-                    self.input_at = 0;
-                }
-                self.input.extend_from_slice(&datagram[HEADER..]);
-                self.expected += (datagram.len() - HEADER) as u64;
-                self.owes.get_or_insert(now + ACKNOWLEDGE_DELAY);
-            } else {
-                self.is_urgent = true;
+        match wire::decode(datagram, self.config.token_in) {
+            Ok(Datagram::Data { number, offset, payload }) => {
+                self.receiver.handle_data(number, offset, payload, now);
             }
-        } else if datagram[1] == ACKNOWLEDGEMENT && datagram.len() == ACKNOWLEDGEMENT_BYTES {
-            let acked = number(10);
-            self.window = u64::from(u32::from_be_bytes([
-                datagram[18],
-                datagram[19],
-                datagram[20],
-                datagram[21],
-            ]));
-            if acked > self.acked && acked <= self.end() {
-                self.spare += (acked - self.acked) as usize;
-                self.acked = acked;
-                self.next = self.next.max(acked);
-                self.progress_at = now;
-                self.probe = PROBE_MIN;
-                self.repeats = 0;
-            } else if acked == self.acked && self.next > self.acked {
-                self.repeats += 1;
-                if self.repeats == 3 {
-                    self.rewind(now);
-                }
+            Ok(Datagram::Probe { number }) => self.receiver.handle_probe(number, now),
+            Ok(Datagram::Acknowledgement(acknowledgement)) => {
+                self.sender.handle_acknowledgement(&acknowledgement, now);
+            }
+            Err(_) => {
+                self.refused += 1;
+                return false;
             }
         }
         true
     }
 
-    fn rewind(&mut self, now: Instant) {
-        self.figures.lost += 1;
-        self.figures.sent_again_bytes += self.next - self.acked;
-        self.next = self.acked;
-        self.progress_at = now;
-    }
-
-    pub fn pop_record(&mut self, into: &mut [u8]) -> Option<usize> {
-        let bytes = self.next_record_bytes()?;
-        let record = &self.input[self.input_at + 2..self.input_at + 2 + bytes];
-        self.input_at += 2 + bytes;
-        into.get_mut(..bytes)?.copy_from_slice(record);
-        if self.input_at >= 1 << 20 {
-            self.input.drain(..self.input_at);
-            self.input_at = 0;
-        }
-        Some(bytes)
-    }
-
+    /// Length of the next record, if it is whole.
+    #[must_use]
     pub fn next_record_bytes(&self) -> Option<usize> {
-        let rest = &self.input[self.input_at..];
-        let bytes = usize::from(*rest.first()?) << 8 | usize::from(*rest.get(1)?);
-        (rest.len() >= bytes + 2).then_some(bytes)
+        self.receiver.next_record_bytes()
     }
 
+    /// Copies the next record into `into` and returns its length; one that does not fit is dropped.
+    pub fn pop_record(&mut self, into: &mut [u8]) -> Option<usize> {
+        self.receiver.pop_record(into)
+    }
+
+    /// What is to be sent now, appended to `train`: at most `segments_max` datagrams.
     pub fn poll_transmit(
         &mut self,
         now: Instant,
         segments_max: usize,
         train: &mut Vec<u8>,
     ) -> Option<Train> {
-        let is_due = self.owes.is_some_and(|at| at <= now);
-        if self.is_urgent || is_due || self.expected - self.told >= ACKNOWLEDGE_BYTES {
-            self.told = self.expected;
-            self.owes = None;
-            self.is_urgent = false;
-            train.extend_from_slice(&[MARKER, ACKNOWLEDGEMENT]);
-            train.extend_from_slice(&self.config.token_out.to_be_bytes());
-            train.extend_from_slice(&self.expected.to_be_bytes());
-            let window = u32::try_from(self.config.receive_window_bytes).unwrap_or(u32::MAX);
-            train.extend_from_slice(&window.to_be_bytes());
+        if self.receiver.acknowledge(self.config.token_out, now, train) {
             return Some(Train { segment_bytes: train.len() });
         }
-        let payload = self.datagram - HEADER;
-        let limit = self.end().min(self.acked + self.window);
-        let mut segments = 0;
-        while self.next < limit
-            && segments < segments_max
-            && (segments == 0 || train.len() + self.datagram <= TRAIN_BYTES_MAX)
-        {
-            let take = payload.min((limit - self.next) as usize);
-            let at = self.spare + (self.next - self.acked) as usize;
-            train.extend_from_slice(&[MARKER, DATA]);
-            train.extend_from_slice(&self.config.token_out.to_be_bytes());
-            train.extend_from_slice(&[0, 0]);
-            train.extend_from_slice(&self.next.to_be_bytes());
-            train.extend_from_slice(&self.out[at..at + take]);
-            self.next += take as u64;
-            segments += 1;
-        }
-        (segments > 0).then_some(Train { segment_bytes: self.datagram })
+        self.sender.poll_transmit(self.config.token_out, now, segments_max, train)
     }
 
+    /// When something is due: [`Self::handle_timeout`], then [`Self::poll_transmit`].
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let probe = (self.next > self.acked).then_some(self.progress_at + self.probe);
-        probe.into_iter().chain(self.owes).min()
+        [self.sender.poll_timeout(), self.receiver.poll_timeout()].into_iter().flatten().min()
     }
 
+    /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.next > self.acked && now >= self.progress_at + self.probe {
-            self.rewind(now);
-            self.probe = (self.probe * 2).min(PROBE_MAX);
-        }
+        self.sender.handle_timeout(now);
     }
 
+    /// The system refused a datagram of this size.
     pub fn handle_too_large(&mut self, datagram_bytes: usize, now: Instant) {
-        if datagram_bytes <= self.datagram {
-            let below = [8_900, 1_452].into_iter().find(|bytes| *bytes < datagram_bytes);
-            self.datagram = below.unwrap_or(self.config.datagram_bytes_start);
-        }
-        self.rewind(now);
+        self.sender.handle_too_large(datagram_bytes, now);
     }
 
+    /// Another path, on which each datagram gets `overhead_bytes` more: rate, round trip and size begin anew.
     pub fn handle_path(&mut self, overhead_bytes: usize, now: Instant) {
-        let most = if overhead_bytes > 0 { 1_400 } else { TRAIN_BYTES_MAX };
-        self.datagram = self.config.datagram_bytes_max.min(most);
-        self.probe = PROBE_MIN;
-        if self.next > self.acked {
-            self.rewind(now);
-        }
+        self.sender.handle_path(overhead_bytes, now);
     }
 
+    /// What is known and was done.
+    #[must_use]
     pub fn figures(&self) -> Figures {
-        self.figures
+        Figures { refused: self.refused, ..self.sender.figures() }
+    }
+
+    /// What it holds, about.
+    #[cfg(test)]
+    fn memory_bytes(&self) -> usize {
+        self.sender.memory_bytes() + self.receiver.memory_bytes()
     }
 }

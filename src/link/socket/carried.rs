@@ -139,7 +139,7 @@ impl Carrying {
             carrier.handle_timeout(now);
         }
         state.transmit(now);
-        state.wake(now);
+        state.wake();
         Turn { deadline: state.deadline(port), has_more }
     }
 
@@ -217,7 +217,8 @@ impl State {
                     datagram_bytes_start: self.settings.datagram_bytes_start.min(most),
                     datagram_bytes_max: most,
                     rate_bytes_per_second_max: None,
-                    receive_window_bytes: self.receive_window_bytes,
+                    receive_window_bytes: u32::try_from(self.receive_window_bytes)
+                        .unwrap_or(u32::MAX),
                 },
                 now,
             ));
@@ -389,14 +390,11 @@ impl State {
         }
     }
 
-    /// Wakes the stack's driver for what is there, or for the room there is.
-    fn wake(&mut self, now: Instant) {
+    /// Wakes the stack's driver for what is there, and to try again where it waits for room.
+    fn wake(&mut self) {
         let Some(carrier) = &self.carrier else { return };
         let has_record = carrier.next_record_bytes().is_some();
-        let is_over = self.full_since.is_some_and(|since| now >= since + PATIENCE);
-        if (carrier.has_room() || is_over)
-            && let Some(sender) = self.sender.take()
-        {
+        if let Some(sender) = self.sender.take() {
             sender.wake();
         }
         if has_record && let Some(port) = self.path().and_then(Path::port) {
