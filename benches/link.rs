@@ -4,7 +4,8 @@
 //! ```text
 //! cargo bench --bench link -- setup      [--runs 20] [--all-addresses]
 //! cargo bench --bench link -- throughput [--bytes 1073741824] [--rounds 3] [--mtu 1400] [--rcvbuf BYTES]
-//!                                        [--window BYTES] [--only bare|link]
+//!                                        [--window BYTES] [--only bare|link] [--carrier] [--datagram BYTES]
+//!                                        [--cut MILLISECONDS]
 //! ```
 //!
 //! This process starts itself twice per run, as offerer (the receiver) and answerer (the sender), and passes the
@@ -22,10 +23,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use rejoin::link::cable;
+use rejoin::link::config::CarrierSettings;
 use rejoin::link::socket::buffers::{self, BufferRequest};
 use rejoin::link::socket::{LinkRuntime, LocalAddresses, WakeMode};
 use rejoin::link::{
-    Channel, FRAME_BYTES_MAX, Link, LinkCommand, LinkConfig, LinkDriver, LinkError, LinkEvent,
+    CarrierTokens, Channel, FRAME_BYTES_MAX, Link, LinkCommand, LinkConfig, LinkDriver, LinkError,
+    LinkEvent,
 };
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
@@ -53,6 +57,11 @@ struct Options {
     rcvbuf: Option<usize>,
     window: Option<u32>,
     all_addresses: bool,
+    /// Whether the link has a carrier; the bare probe never has.
+    carrier: bool,
+    datagram: Option<usize>,
+    /// How long the receiver's cable is cut after a quarter of the bytes, milliseconds.
+    cut: Option<u64>,
 }
 
 impl Options {
@@ -69,6 +78,9 @@ impl Options {
             rcvbuf: None,
             window: None,
             all_addresses: false,
+            carrier: false,
+            datagram: None,
+            cut: None,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -88,6 +100,11 @@ impl Options {
                 "--window" => {
                     options.window = Some(value().parse().expect("--window takes a number"))
                 }
+                "--carrier" => options.carrier = true,
+                "--datagram" => {
+                    options.datagram = Some(value().parse().expect("--datagram takes a number"))
+                }
+                "--cut" => options.cut = Some(value().parse().expect("--cut takes a number")),
                 "--all-addresses" => options.all_addresses = true,
                 mode => options.mode = mode.to_owned(),
             }
@@ -105,6 +122,13 @@ impl Options {
             config.socket_buffer_bytes = bytes;
             config.socket_buffer_force = false;
         }
+        if self.carrier && !self.bare {
+            let mut settings = CarrierSettings::default();
+            if let Some(bytes) = self.datagram {
+                settings.datagram_bytes_max = bytes;
+            }
+            config.carrier = Some(settings);
+        }
         if let Some(window) = self.window {
             config.receive_window_bytes_max = window;
         }
@@ -120,6 +144,15 @@ impl Options {
         }
         if let Some(window) = self.window {
             command.args(["--window", &window.to_string()]);
+        }
+        if let Some(bytes) = self.datagram {
+            command.args(["--datagram", &bytes.to_string()]);
+        }
+        if let Some(milliseconds) = self.cut {
+            command.args(["--cut", &milliseconds.to_string()]);
+        }
+        if self.carrier {
+            command.arg("--carrier");
         }
         if self.all_addresses {
             command.arg("--all-addresses");
@@ -402,7 +435,47 @@ fn template() -> Vec<u8> {
     (0..FRAME_BYTES_MAX).map(|index| (index * 31 % 251) as u8).collect()
 }
 
-struct Ours(Link);
+struct Ours {
+    link: Link,
+    cut: Option<Duration>,
+}
+
+/// The rate over time, around a cut of the cable.
+struct Outage {
+    start: Instant,
+    received: u64,
+    mended: Option<Instant>,
+    bin: (Instant, u64),
+}
+
+impl Outage {
+    fn new() -> Self {
+        let start = Instant::now();
+        Self { start, received: 0, mended: None, bin: (start, 0) }
+    }
+
+    /// Cuts at a quarter of `bytes`; tells when the first frame is there after it, and the rate of each 100 ms.
+    async fn on_frame(&mut self, length: u64, bytes: u64, cut: Duration) {
+        self.received += length;
+        self.bin.1 += length;
+        if self.mended.is_none() && self.received >= bytes / 4 {
+            let rate = self.received as f64 / self.start.elapsed().as_secs_f64() / 1e6;
+            cable::cut(true);
+            tokio::time::sleep(cut).await;
+            cable::cut(false);
+            eprintln!("cut at {rate:.0} MB/s");
+            let now = Instant::now();
+            self.mended = Some(now);
+            self.bin = (now, 0);
+        }
+        let Some(mended) = self.mended else { return };
+        if self.bin.0.elapsed() >= Duration::from_millis(100) {
+            let rate = self.bin.1 as f64 / self.bin.0.elapsed().as_secs_f64() / 1e6;
+            eprintln!("  {:4} ms after its end: {rate:.0} MB/s", mended.elapsed().as_millis());
+            self.bin = (Instant::now(), 0);
+        }
+    }
+}
 
 impl Ours {
     async fn open(options: &Options, is_offerer: bool, lines: &mut mpsc::Receiver<String>) -> Self {
@@ -410,6 +483,9 @@ impl Ours {
         say("ready", "");
         hear(lines, "ready").await;
         report("started", clock());
+        let (outgoing, incoming) = if is_offerer { (1, 2) } else { (2, 1) };
+        let tokens = CarrierTokens { outgoing, incoming };
+        link.handle.command(LinkCommand::Carry(tokens)).expect("tokens");
         if is_offerer {
             link.handle.command(LinkCommand::Offer).expect("offer");
         }
@@ -438,7 +514,7 @@ impl Ours {
                 }
             }
         }
-        Self(link)
+        Self { link, cut: options.cut.map(Duration::from_millis) }
     }
 }
 
@@ -449,12 +525,12 @@ impl End for Ours {
         for _ in 0..bytes / FRAME_BYTES_MAX as u64 {
             let mut frame = Bytes::from(template.clone());
             loop {
-                match self.0.handle.try_send(Channel::Data, frame) {
+                match self.link.handle.try_send(Channel::Data, frame) {
                     Ok(()) => break,
                     Err(unsent) => {
                         assert_eq!(unsent.error, LinkError::Full);
                         frame = unsent.frame;
-                        self.0.handle.writable(Channel::Data).await;
+                        self.link.handle.writable(Channel::Data).await;
                     }
                 }
             }
@@ -464,15 +540,20 @@ impl End for Ours {
     async fn receive(&mut self, bytes: u64) -> Instant {
         let mut received = 0;
         let mut first = None;
+        let mut outage = Outage::new();
         while received < bytes {
-            received += self.0.data.recv().await.expect("frame").len() as u64;
+            let length = self.link.data.recv().await.expect("frame").len() as u64;
+            received += length;
             first.get_or_insert_with(Instant::now);
+            if let Some(cut) = self.cut {
+                outage.on_frame(length, bytes, cut).await;
+            }
         }
         first.expect("a frame")
     }
 
     async fn close(&mut self) {
-        self.0.handle.close().await;
+        self.link.handle.close().await;
     }
 }
 

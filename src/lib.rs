@@ -10,6 +10,7 @@
 //!    ├── transfer (pure): manifest, units, sender, receiver
 //!    ├── signal: code, key exchange, joins, rooms (pure) · host, client, local: I/O
 //!    ├── link: commands, events, health, quality, credit (pure) · driver, socket, interfaces: I/O, the only importers of webrtc
+//!    │     └── carrier (pure): DTLS records over datagrams of path size, reliable and in order, between two of us
 //!    ├── store (I/O): confined file system, journal, session records, source, target
 //!    │
 //!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make
@@ -43,6 +44,7 @@
 //! `wire` knows no message; `transfer` knows no connection, no path of the machine and no clock; `signal` and `link` know
 //! nothing of files; the library never prints and never ends the process.
 
+pub mod carrier;
 pub mod error;
 pub mod event;
 pub mod link;

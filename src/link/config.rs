@@ -58,6 +58,31 @@ pub enum PathPolicy {
     RelayOnly,
 }
 
+/// SCTP packet budget of a link with a carrier, which cuts records to what the path takes: a DTLS record holds 16,384 bytes.
+pub const SCTP_MTU_CARRIED: u16 = 16_000;
+
+/// Largest receive window of a link with a carrier. The carrier's own window protects the socket, so this one is for long
+/// paths: 8 MiB fill 400 Mbit/s at 150 ms.
+pub const RECEIVE_WINDOW_BYTES_CARRIED: u32 = 8 * 1024 * 1024;
+
+/// UDP payload that passes every path: QUIC's choice (RFC 9000 §14.1).
+pub const DATAGRAM_BYTES_START: usize = 1_200;
+
+/// How a link is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CarrierSettings {
+    /// UDP payload to begin with, bytes.
+    pub datagram_bytes_start: usize,
+    /// UDP payload not to exceed, bytes, whatever the path takes.
+    pub datagram_bytes_max: usize,
+}
+
+impl Default for CarrierSettings {
+    fn default() -> Self {
+        Self { datagram_bytes_start: DATAGRAM_BYTES_START, datagram_bytes_max: 65_507 }
+    }
+}
+
 /// Everything a link is built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkConfig {
@@ -69,6 +94,9 @@ pub struct LinkConfig {
     pub path_policy: PathPolicy,
     /// Bytes of an SCTP packet, before DTLS, UDP and IP. [`SCTP_MTU_ANY_PATH`] unless the path is known.
     pub sctp_mtu: u16,
+    /// Whether DTLS goes through a carrier, which needs [`super::LinkCommand::Carry`] on both sides before the answer is
+    /// applied. Then [`SCTP_MTU_CARRIED`] and [`RECEIVE_WINDOW_BYTES_CARRIED`] hold.
+    pub carrier: Option<CarrierSettings>,
     /// Bytes handed to SCTP and not acknowledged before [`super::LinkHandle::try_send`] starts to queue, per channel.
     pub send_buffer_bytes: usize,
     /// Bound of the advertised receive window; the granted socket buffer may make it smaller.
@@ -89,6 +117,7 @@ impl Default for LinkConfig {
             turn_servers: Vec::new(),
             path_policy: PathPolicy::All,
             sctp_mtu: SCTP_MTU_ANY_PATH,
+            carrier: None,
             send_buffer_bytes: SEND_BUFFER_BYTES,
             receive_window_bytes_max: RECEIVE_WINDOW_BYTES_MAX,
             socket_buffer_bytes: SOCKET_BUFFER_BYTES,
@@ -108,6 +137,9 @@ impl LinkConfig {
         if !(512..=SCTP_MTU_MAX).contains(&self.sctp_mtu) {
             return Err(StartError::Config("SCTP MTU is outside 512..=16000"));
         }
+        if self.carrier.is_some_and(|carrier| carrier.datagram_bytes_max < 512) {
+            return Err(StartError::Config("carrier's datagrams are smaller than 512 bytes"));
+        }
         if self.send_buffer_bytes < super::FRAME_BYTES_MAX {
             return Err(StartError::Config("send buffer is smaller than one frame"));
         }
@@ -120,12 +152,21 @@ impl LinkConfig {
         Ok(())
     }
 
+    /// The packet budget to build with.
+    #[must_use]
+    pub fn sctp_packet_bytes(&self) -> u16 {
+        if self.carrier.is_some() { SCTP_MTU_CARRIED } else { self.sctp_mtu }
+    }
+
     /// The receive window to advertise, given the socket buffer that the kernel reports.
     ///
     /// The kernel's figure counts its own overhead per packet, so the window must stay below it; past about 0.62 the
     /// kernel drops datagrams and throughput collapses. 8/13 is exactly 256 KiB for a stock Linux (425,984 bytes).
     #[must_use]
     pub fn receive_window_bytes(&self, granted_bytes: usize) -> u32 {
+        if self.carrier.is_some() {
+            return RECEIVE_WINDOW_BYTES_CARRIED;
+        }
         let share = u64::try_from(granted_bytes).unwrap_or(u64::MAX).saturating_mul(8) / 13;
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         // Never below two frames: a window that cannot hold a message can never deliver it.

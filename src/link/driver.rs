@@ -90,14 +90,18 @@ impl LinkDriver {
             BufferRequest { bytes: config.socket_buffer_bytes, force: config.socket_buffer_force };
         let granted = buffers::probe(request)?;
         let (report, allocations) = mpsc::channel(ALLOCATIONS_MAX);
-        let runtime = Arc::new(LinkRuntime::new(request).with_allocations(report));
+        let mut runtime = LinkRuntime::new(request).with_allocations(report);
+        if let Some(settings) = config.carrier {
+            runtime = runtime.with_carrier(settings);
+        }
+        let runtime = Arc::new(runtime);
         prefetch_servers(&runtime, &config);
 
         let (stack_sender, stack_events) = mpsc::channel(STACK_EVENTS_MAX);
         let window = config.receive_window_bytes(granted.receive_bytes);
         tracing::debug!(
             target: "rejoin::lifecycle",
-            granted_bytes = granted.receive_bytes, window_bytes = window, sctp_mtu = config.sctp_mtu, "link started",
+            granted_bytes = granted.receive_bytes, window_bytes = window, sctp_mtu = config.sctp_packet_bytes(), "link started",
         );
         let connection = PeerConnectionBuilder::new()
             .with_configuration(configuration(&config))
@@ -178,7 +182,7 @@ fn configuration(config: &LinkConfig) -> RTCConfiguration {
 
 fn setting_engine(config: &LinkConfig, window: u32) -> SettingEngine {
     SettingEngineBuilder::new()
-        .with_sctp_mtu(u32::from(config.sctp_mtu))
+        .with_sctp_mtu(u32::from(config.sctp_packet_bytes()))
         .with_sctp_max_receive_buffer_size(window)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(FRAME_BYTES_MAX as u32))
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS_MAX))

@@ -26,8 +26,8 @@ pub mod socket;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 
-pub use crate::wire::Channel;
 pub use crate::wire::frame::FRAME_BYTES_MAX;
+pub use crate::wire::{CarrierTokens, Channel};
 pub use allocation::Allocation;
 pub use config::{LinkConfig, PathPolicy, TurnServer};
 pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};
@@ -68,6 +68,9 @@ pub enum LinkCommand {
     AddCandidate(Candidate),
     /// Offer new ICE credentials on new sockets. The old path is gone from here on (receiver role only).
     RestartIce,
+    /// How the datagrams of the carrier are known: before the description of the peer that begins the connection. A link
+    /// that was built without a carrier has no use for it.
+    Carry(CarrierTokens),
     /// Other TURN servers or credentials, for the candidates that are gathered from here on: before an ICE restart.
     SetTurnServers(Vec<TurnServer>),
     /// Say goodbye and end the link, bounded in time (K-41).

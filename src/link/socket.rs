@@ -21,11 +21,16 @@ use webrtc::runtime::{
 };
 
 pub mod buffers;
+mod carried;
 mod resolve;
+mod turn_framing;
 mod udp;
 
 use super::allocation::{Allocation, AllocationWatch};
+use super::config::CarrierSettings;
+use crate::wire::CarrierTokens;
 use buffers::BufferRequest;
+use carried::{CarriedSocket, Carrying};
 use resolve::Resolver;
 
 /// Most local addresses used: pairs grow with the product of both sides', and checks with the pairs.
@@ -124,6 +129,10 @@ impl Shared {
     fn on_received(&self, datagrams: u64, bytes: u64) {
         self.datagrams_received.fetch_add(datagrams, Ordering::Relaxed);
         self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The stack got something.
+    fn on_delivered(&self) {
         if self.wakes_on(WakeMode::EveryDatagram) {
             self.wake.notify_one();
         }
@@ -157,6 +166,7 @@ pub struct LinkRuntime {
     request: BufferRequest,
     resolver: Resolver,
     shared: Arc<Shared>,
+    carrying: Option<Arc<Carrying>>,
 }
 
 impl LinkRuntime {
@@ -169,6 +179,7 @@ impl LinkRuntime {
             tokio: TokioRuntime,
             request,
             resolver: Resolver::default(),
+            carrying: None,
             shared: Arc::new(Shared {
                 wake: Notify::new(),
                 wake_mode: AtomicU8::new(WakeMode::EveryDatagram as u8),
@@ -190,6 +201,20 @@ impl LinkRuntime {
         // Just made: it is set once.
         let _ = self.shared.allocations.report.set(report);
         self
+    }
+
+    /// Sends DTLS through a carrier, once [`Self::carry`] has its tokens.
+    #[must_use]
+    pub fn with_carrier(mut self, settings: CarrierSettings) -> Self {
+        self.carrying = Some(Arc::new(Carrying::new(settings)));
+        self
+    }
+
+    /// Says how the carrier's datagrams are known. A runtime without a carrier has no use for it.
+    pub fn carry(&self, tokens: CarrierTokens) {
+        if let Some(carrying) = &self.carrying {
+            carrying.set_tokens(tokens);
+        }
     }
 
     /// The addresses of `host` as far as they are known, without asking anybody.
@@ -258,7 +283,14 @@ impl Runtime for LinkRuntime {
             send_bytes = granted.send_bytes,
             "socket opened",
         );
-        Ok(Arc::new(udp::UdpSocket::new(socket, Arc::clone(&self.shared))?))
+        let socket = udp::UdpSocket::new(socket, Arc::clone(&self.shared))?;
+        Ok(match &self.carrying {
+            Some(carrying) => {
+                carrying.add_socket(granted.receive_bytes);
+                Arc::new(CarriedSocket::new(socket, Arc::clone(carrying)))
+            }
+            None => Arc::new(socket),
+        })
     }
 
     fn wrap_tcp_listener(
@@ -432,10 +464,12 @@ mod tests {
     async fn datagrams_wake_only_during_set_up() {
         let runtime = runtime();
         runtime.shared.on_received(1, 100);
+        runtime.shared.on_delivered();
         assert!(ends_at_once(&runtime));
 
         runtime.set_wake_mode(WakeMode::OnRequest);
         runtime.shared.on_received(1, 100);
+        runtime.shared.on_delivered();
         assert!(!ends_at_once(&runtime));
         runtime.wake();
         assert!(ends_at_once(&runtime));

@@ -406,10 +406,10 @@ impl Session {
     fn apply_meeting(&mut self, output: MeetingOutput, now: Instant) {
         match output {
             MeetingOutput::Host(message) => self.outputs.push_back(SessionOutput::Host(message)),
-            MeetingOutput::StartLink => {
+            MeetingOutput::StartLink { is_carried } => {
                 self.link_started_at = Some(now);
                 self.set_state(LinkState::Connecting, "");
-                self.outputs.push_back(SessionOutput::StartLink);
+                self.outputs.push_back(SessionOutput::StartLink { is_carried });
             }
             MeetingOutput::Link(command) => self.outputs.push_back(SessionOutput::Link(command)),
             MeetingOutput::StopLink => self.outputs.push_back(SessionOutput::StopLink),

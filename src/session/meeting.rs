@@ -51,7 +51,10 @@ pub enum MeetingOutput {
     /// A message for the host.
     Host(ClientMessage),
     /// Start a connection; the one before, if any, is stopped.
-    StartLink,
+    StartLink {
+        /// Whether the peer has a carrier, as far as is known: the connection is built for it, or for plain packets.
+        is_carried: bool,
+    },
     /// A command for the connection.
     Link(LinkCommand),
     /// Stop the connection.

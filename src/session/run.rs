@@ -452,7 +452,7 @@ impl<R: RoleActions> Runner<R> {
                     tracing::debug!(target: "rejoin::signal", %error, "a message was not sent");
                 }
             }
-            SessionOutput::StartLink => self.begin_link().await?,
+            SessionOutput::StartLink { is_carried } => self.begin_link(is_carried).await?,
             SessionOutput::Link(command) => self.command(command),
             SessionOutput::StopLink => self.stop_link(),
             SessionOutput::Send(channel, frame) => self.queue(channel, frame),
@@ -529,8 +529,13 @@ impl<R: RoleActions> Runner<R> {
         self.session.handle_link(LinkEvent::Closed { reason }, Instant::now());
     }
 
-    async fn start_link(&mut self, turn_servers: Vec<TurnServer>) -> Result<(), Error> {
-        let config = LinkConfig { turn_servers, ..self.around.link_config.clone() };
+    async fn start_link(
+        &mut self,
+        turn_servers: Vec<TurnServer>,
+        is_carried: bool,
+    ) -> Result<(), Error> {
+        let mut config = LinkConfig { turn_servers, ..self.around.link_config.clone() };
+        config.carrier = config.carrier.filter(|_| is_carried);
         let Link { handle, events, control, pulse, data } =
             LinkDriver::start(config).await.map_err(|error| {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))

@@ -4,10 +4,10 @@ use super::entropy::Entropy;
 use super::shell;
 use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
-use crate::link::config::SERVERS_MAX;
+use crate::link::config::{CarrierSettings, SERVERS_MAX};
 use crate::options::{CommonOptions, PathPolicy};
 use crate::signal::RoomName;
-use crate::signal::capabilities::Capabilities;
+use crate::signal::capabilities::{CARRIER, Capabilities};
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
 use crate::store::OsDirectory;
@@ -65,7 +65,7 @@ pub(super) fn unix_millis() -> u64 {
 
 /// What this build can do.
 pub(super) const fn capabilities(member: MemberId) -> Capabilities {
-    Capabilities::new(member, FRAME_BYTES_MAX as u32, 0)
+    Capabilities::new(member, FRAME_BYTES_MAX as u32, CARRIER)
 }
 
 /// The name this machine gives itself.
@@ -141,9 +141,17 @@ pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> 
             PathPolicy::DirectOnly => crate::link::PathPolicy::DirectOnly,
             PathPolicy::RelayOnly => crate::link::PathPolicy::RelayOnly,
         },
+        carrier: Some(carrier_settings()),
         send_buffer_bytes: usize::try_from(options.timing.buffer_limit).unwrap_or(usize::MAX),
         ..LinkConfig::default()
     })
+}
+
+/// How links are carried. `REJOIN_DATAGRAM_BYTES_MAX` is for measurements: on loopback, datagrams of Internet size.
+fn carrier_settings() -> CarrierSettings {
+    let bytes = std::env::var("REJOIN_DATAGRAM_BYTES_MAX").ok().and_then(|text| text.parse().ok());
+    let usual = CarrierSettings::default();
+    CarrierSettings { datagram_bytes_max: bytes.unwrap_or(usual.datagram_bytes_max), ..usual }
 }
 
 /// The arguments of a command that continues, as far as both roles have them.

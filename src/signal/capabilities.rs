@@ -9,6 +9,9 @@ pub(super) const CAPABILITIES_BYTES_MAX: usize = 256;
 /// Smallest frame any peer must accept, so that headers and control messages always fit.
 pub const FRAME_BYTES_FLOOR: u32 = 1024;
 
+/// Feature: DTLS goes through the carrier. A peer without it, a browser, gets plain packets of path size.
+pub const CARRIER: u64 = 1;
+
 /// Abilities of one member, as it states them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Capabilities {

@@ -91,6 +91,9 @@ pub(super) struct JoinKeys {
     pub(super) opener_proof: blake3::Hash,
     pub(super) to_opener: DirectionKeys,
     pub(super) to_joiner: DirectionKeys,
+    /// What the carrier's datagrams begin with. A join makes one connection, so they are that connection's.
+    pub(super) carrier_to_opener: u64,
+    pub(super) carrier_to_joiner: u64,
     pub(super) short_authentication: ShortAuthentication,
     /// Becomes the session's secret after a code join; of no use after a session join.
     pub(super) session_secret: SessionSecret,
@@ -109,6 +112,10 @@ impl JoinKeys {
         let key = |context| derive(context, root, &[transcript.as_bytes()]);
         let [join, _] = halves(key("rejoin 2026 v1 join id"));
         let [short, _] = halves(key("rejoin 2026 v1 short authentication"));
+        let token = |context| {
+            let [half, _] = halves(key(context));
+            half[..8].iter().fold(0, |token, byte| token << 8 | u64::from(*byte))
+        };
         let mut words = [0; 8];
         words.copy_from_slice(&short[..8]);
         Self {
@@ -123,6 +130,8 @@ impl JoinKeys {
                 seal: key("rejoin 2026 v1 seal opener to joiner"),
                 nonce: key("rejoin 2026 v1 nonce opener to joiner"),
             },
+            carrier_to_opener: token("rejoin 2026 v1 carrier joiner to opener"),
+            carrier_to_joiner: token("rejoin 2026 v1 carrier opener to joiner"),
             short_authentication: ShortAuthentication(words),
             session_secret: SessionSecret(key("rejoin 2026 v1 session secret")),
         }
@@ -237,10 +246,13 @@ mod tests {
             assert_ne!(base.join, other.join);
             assert_ne!(base.to_opener.seal, other.to_opener.seal);
             assert_ne!(base.to_joiner.seal, other.to_joiner.seal);
+            assert_ne!(base.carrier_to_opener, other.carrier_to_opener);
+            assert_ne!(base.carrier_to_joiner, other.carrier_to_joiner);
             assert!(base.session_secret != other.session_secret);
         }
         assert_ne!(base.joiner_proof, base.opener_proof);
         assert_ne!(base.to_opener.seal, base.to_joiner.seal);
+        assert_ne!(base.carrier_to_opener, base.carrier_to_joiner);
     }
 
     #[test]

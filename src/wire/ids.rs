@@ -57,3 +57,18 @@ impl fmt::Debug for SessionSecret {
         formatter.write_str("SessionSecret(…)")
     }
 }
+/// What the datagrams of one connection's carrier begin with, each way; both ends derive them from the keys of a join. Who
+/// does not know them cannot make datagrams that count, and those of an older connection do not carry them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CarrierTokens {
+    /// On what we send.
+    pub outgoing: u64,
+    /// On what the peer sends.
+    pub incoming: u64,
+}
+
+impl fmt::Debug for CarrierTokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CarrierTokens(…)")
+    }
+}

@@ -10,7 +10,7 @@ mod ids;
 
 pub use channel::Channel;
 pub use codec::CodecError;
-pub use ids::{MemberId, SessionId, SessionSecret};
+pub use ids::{CarrierTokens, MemberId, SessionId, SessionSecret};
 
 /// Version of everything below: wire messages, sealed signaling and the host's protocol. A peer or host that speaks
 /// another one is refused with an error that names both (F-04).

@@ -15,7 +15,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transfer", &["wire", "time", "error", "event"]),
     ("store", &["wire", "time", "transfer", "event"]),
     ("signal", &["wire", "time"]),
-    ("link", &["wire", "time"]),
+    // Bytes in, datagrams out: it knows neither what it carries nor where to.
+    ("carrier", &[]),
+    ("link", &["wire", "time", "carrier"]),
     // The pure part of a session: no edge of it.
     (
         "session::machine",

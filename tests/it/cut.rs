@@ -58,10 +58,9 @@ fn back_after(seconds: u64) -> u64 {
     sender.wait().expect_code(0);
     assert_same(&pair.path("large"), &pair.path("target/large"));
     let events = received.events();
-    let recovered: Vec<_> = events.iter().filter(|event| event["event"] == "recovered").collect();
-    let back = recovered.last().unwrap_or_else(|| panic!("never lost: {events:#?}"));
-    // After 10 s SCTP would send too late.
-    assert!(seconds <= 10 || back["layer"] == "connection", "{recovered:?}");
+    // By whichever layer: what was under way waits in the carrier, so a restart of ICE mends a long cut, too.
+    let recovered = events.iter().rfind(|event| event["event"] == "recovered");
+    let back = recovered.unwrap_or_else(|| panic!("never lost: {events:#?}"));
     // Content comes, and not only a link.
     let first = events
         .iter()

@@ -125,6 +125,10 @@ impl Actor {
                 }
                 Ok(())
             }
+            LinkCommand::Carry(tokens) => {
+                self.runtime.carry(tokens);
+                Ok(())
+            }
             LinkCommand::SetTurnServers(servers) => self.set_turn_servers(servers).await,
             LinkCommand::Close => Err(CloseReason::Local),
             LinkCommand::CloseNow => Err(CloseReason::LocalNow),

@@ -145,6 +145,7 @@ impl LinkHandle {
             }
             LinkCommand::Offer
             | LinkCommand::RestartIce
+            | LinkCommand::Carry(_)
             | LinkCommand::SetTurnServers(_)
             | LinkCommand::Close
             | LinkCommand::CloseNow => true,

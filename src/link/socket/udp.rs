@@ -15,10 +15,10 @@ use crate::link::cable;
 
 /// Bytes read in one go before the driver gets to send. It reads up to 64 trains in a row otherwise, a whole window,
 /// before it acknowledges anything, and both sides idle in turns.
-const READ_BURST_BYTES: u64 = 128 * 1024;
+pub(super) const READ_BURST_BYTES: u64 = 128 * 1024;
 
 /// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
-const GRO_SEGMENTS: usize = 64;
+pub(super) const GRO_SEGMENTS: usize = 64;
 
 /// A UDP socket of a link.
 pub(super) struct UdpSocket {
@@ -36,6 +36,79 @@ impl UdpSocket {
         let batch = UdpSocketState::new(UdpSockRef::from(&io))?;
         shared.sockets.fetch_add(1, Ordering::Relaxed);
         Ok(Self { io, batch, shared, burst: AtomicU64::new(0) })
+    }
+
+    pub(super) const fn io(&self) -> &tokio::net::UdpSocket {
+        &self.io
+    }
+
+    /// Sends a datagram or a train if the system takes it now.
+    ///
+    /// # Errors
+    /// `WouldBlock`; anything else means that it is lost.
+    pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let length = transmit.contents.len();
+        if cable::is_cut() {
+            return Ok(());
+        }
+        // Through `try_io`, or Tokio's cached readiness stays and the caller spins.
+        self.io.try_io(Interest::WRITABLE, || {
+            self.batch.try_send(UdpSockRef::from(&self.io), transmit)
+        })?;
+        let segment = transmit.segment_size.unwrap_or(length).max(1);
+        self.shared.on_sent(length.div_ceil(segment) as u64, length as u64);
+        Ok(())
+    }
+
+    /// A packet that the system will not send is a packet lost, never the end of a link (C-05).
+    pub(super) fn on_refused(&self, error: &io::Error, destination: SocketAddr) {
+        if self.shared.sends_refused.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+            tracing::debug!(target: "rejoin::ice", %error, %destination, "send refused");
+        }
+    }
+
+    /// Listens to what the stack says to TURN servers.
+    pub(super) fn watch_sent(&self, transmit: &Transmit<'_>) {
+        self.shared.allocations.on_sent(transmit.contents, transmit.destination);
+    }
+
+    /// Reads what is there now: a train per buffer.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or the socket is of no use any more.
+    pub(super) fn try_read(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> io::Result<usize> {
+        loop {
+            let read = self.io.try_io(Interest::READABLE, || {
+                // `WouldBlock` is what makes `try_io` forget the readiness.
+                match self.batch.recv(UdpSockRef::from(&self.io), buffers, meta) {
+                    Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                    read => read,
+                }
+            });
+            match read {
+                Ok(_) if cable::is_cut() => {}
+                Ok(count) => {
+                    let meta = meta.get_mut(..count).unwrap_or_default();
+                    self.on_read(meta);
+                    for (buffer, meta) in buffers.iter().zip(meta) {
+                        let datagrams = buffer.get(..meta.len).unwrap_or_default();
+                        self.shared.allocations.on_received(datagrams, meta.stride);
+                    }
+                    return Ok(count);
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Something for the stack came in.
+    pub(super) fn on_delivered(&self) {
+        self.shared.on_delivered();
     }
 
     fn on_read(&self, meta: &mut [RecvMeta]) {
@@ -82,30 +155,14 @@ impl AsyncUdpSocket for UdpSocket {
         transmit: &Transmit<'_>,
     ) -> Poll<io::Result<usize>> {
         let length = transmit.contents.len();
-        self.shared.allocations.on_sent(transmit.contents, transmit.destination);
-        if cable::is_cut() {
-            return Poll::Ready(Ok(length));
-        }
+        self.watch_sent(transmit);
         loop {
             std::task::ready!(self.io.poll_send_ready(context))?;
-            // Through `try_io`, or Tokio's cached readiness stays and this loop spins.
-            let sent = self.io.try_io(Interest::WRITABLE, || {
-                self.batch.try_send(UdpSockRef::from(&self.io), transmit)
-            });
-            match sent {
-                Ok(()) => {
-                    let segment = transmit.segment_size.unwrap_or(length).max(1);
-                    self.shared.on_sent(length.div_ceil(segment) as u64, length as u64);
-                    return Poll::Ready(Ok(length));
-                }
+            match self.try_send(transmit) {
+                Ok(()) => return Poll::Ready(Ok(length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // A packet that the system will not send is a packet lost, never the end of a link (C-05).
                 Err(error) => {
-                    if self.shared.sends_refused.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
-                        tracing::debug!(
-                            target: "rejoin::ice", %error, destination = %transmit.destination, "send refused",
-                        );
-                    }
+                    self.on_refused(&error, transmit.destination);
                     return Poll::Ready(Ok(length));
                 }
             }
@@ -128,38 +185,23 @@ impl AsyncUdpSocket for UdpSocket {
                 self.burst.store(0, Ordering::Relaxed);
                 return Poll::Pending;
             }
-            let read = self.io.try_io(Interest::READABLE, || {
-                // `WouldBlock` is what makes `try_io` forget the readiness.
-                match self.batch.recv(UdpSockRef::from(&self.io), buffers, meta) {
-                    Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-                    read => read,
-                }
-            });
-            match read {
+            match self.try_read(buffers, meta) {
                 Ok(count) => {
-                    if cable::is_cut() {
-                        continue;
-                    }
-                    self.on_read(&mut meta[..count]);
-                    for (buffer, meta) in buffers.iter().zip(&meta[..count]) {
-                        let datagrams = buffer.get(..meta.len).unwrap_or_default();
-                        self.shared.allocations.on_received(datagrams, meta.stride);
-                    }
+                    self.on_delivered();
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) if is_passing(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 }
 
-/// Errors of a receive that report an earlier send (ICMP) or nothing to read; the stack would drop the socket for some.
+/// Errors of a receive that report an earlier send (ICMP); the stack would drop the socket for some.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::WouldBlock
-            | io::ErrorKind::Interrupted
+        io::ErrorKind::Interrupted
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::HostUnreachable

@@ -17,7 +17,10 @@ pub enum SessionOutput {
     /// A message for the host.
     Host(ClientMessage),
     /// Start a connection; the one before is stopped.
-    StartLink,
+    StartLink {
+        /// Whether it is built for the carrier.
+        is_carried: bool,
+    },
     /// A command for the connection.
     Link(LinkCommand),
     /// Stop the connection.

@@ -21,6 +21,7 @@ use crate::link::{LinkCommand, LinkEvent};
 use crate::options::Timing;
 use crate::session::entropy::Entropy;
 use crate::session::recovery::Schedule;
+use crate::signal::capabilities::CARRIER;
 use crate::signal::join::{Admitted, JoinError, JoinPayload, Joiner, Rejection};
 use crate::signal::message::{Attempt, Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
@@ -65,6 +66,8 @@ pub struct Joining {
     /// Whether the secret of a fresh join is still to be stored.
     owes_storing: bool,
     phase: Phase,
+    /// Whether connections are built for the carrier: as the sender had it last, or as we have it ourselves.
+    is_carried: bool,
     offer: Option<String>,
     deposit: Option<(MemberId, Vec<u8>)>,
     /// The deposit heard last since the last join.
@@ -101,6 +104,7 @@ impl Joining {
         };
         // A sender that is to be met again may be gone for good; one of a code is there, or `--wait` bounds it.
         let lost_at = session.is_some().then_some(now);
+        let is_carried = config.capabilities.features & CARRIER != 0;
         let mut joining = Self {
             config,
             entropy,
@@ -108,6 +112,7 @@ impl Joining {
             session,
             owes_storing: false,
             phase: Phase::Waiting(None),
+            is_carried,
             offer: None,
             deposit: None,
             deposit_seen: None,
@@ -298,23 +303,6 @@ impl Joining {
         matches!(self.phase, Phase::Connected { .. })
     }
 
-    /// Starts a connection and asks for its offer.
-    fn start(&mut self, now: Instant) {
-        self.schedule.handle_try(now);
-        self.attempt += 1;
-        self.offer = None;
-        // A hello with the offer of an earlier connection is of no use any more: this is another run.
-        if let (None, false, Entrance::Code(code)) =
-            (self.session, self.owes_storing, &self.config.entrance)
-        {
-            self.joiner = Joiner::for_code(code, self.config.capabilities, self.joiner.runs());
-        }
-        self.candidates.clear();
-        self.phase = Phase::Offering(now + OPEN_TIMEOUT);
-        self.outputs.push_back(MeetingOutput::StartLink);
-        self.outputs.push_back(MeetingOutput::Link(LinkCommand::Offer));
-    }
-
     /// Asks the host for the sender's deposit once more, with the offer that is there.
     fn ask_again(&mut self, now: Instant) {
         self.phase = Phase::Offering(now + OPEN_TIMEOUT);
@@ -367,6 +355,12 @@ impl Joining {
         let (Some(sdp), Some((_, deposit))) = (&self.offer, &self.deposit) else { return };
         if self.session.is_some() && self.used_deposit.as_ref() == Some(deposit) {
             return;
+        }
+        // A connection is built for one kind of packets, so what was begun in hope is begun anew.
+        let is_carried = self.joiner.shared_features(deposit) & CARRIER != 0;
+        if is_carried != self.is_carried {
+            self.is_carried = is_carried;
+            return self.build(now);
         }
         let attempt = Attempt(self.attempt);
         let offer = match self.session {
@@ -430,7 +424,8 @@ impl Joining {
     }
 
     fn on_admitted(&mut self, room: RoomName, admitted: Admitted, now: Instant) {
-        let Admitted { member, epoch, secret, introduction, first, channel, .. } = admitted;
+        let Admitted { member, epoch, secret, introduction, first, channel, carrier, .. } =
+            admitted;
         let Some((attempt, sdp)) = signals::answered(first, self.session, epoch) else {
             return self.on_link_lost("the sender answered without a description", now);
         };
@@ -449,6 +444,9 @@ impl Joining {
         }
         self.deposit_seen = None;
         self.outputs.push_back(MeetingOutput::Peer { member, name, epoch });
+        if let Some(tokens) = carrier {
+            self.outputs.push_back(MeetingOutput::Link(LinkCommand::Carry(tokens)));
+        }
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::AcceptAnswer { answer: sdp }));
         let way = Way { room, peer: member, channel: Channel(channel), attempt };
         self.phase = Phase::Connecting { way, epoch, deadline: now + OPEN_TIMEOUT, is_open: false };

@@ -406,7 +406,7 @@ impl Opening {
             self.outputs.push_back(MeetingOutput::LinkDown { reason });
         }
         let (member, name, epoch) = (proved.member, proved.introduction.name.clone(), proved.epoch);
-        let is_stored = proved.secret.is_none();
+        let (is_stored, carrier) = (proved.secret.is_none(), proved.carrier);
         if let Some(secret) = proved.secret.clone() {
             match session_door(secret.clone(), epoch, &self.config, &mut self.entropy) {
                 Ok(door) => self.door = Some(door),
@@ -436,7 +436,10 @@ impl Opening {
         let answering =
             Answering { proved, room, attempt, kind, answer: None, is_stored, deadline, epoch };
         self.phase = Phase::Answering(Box::new(answering));
-        self.outputs.push_back(MeetingOutput::StartLink);
+        self.outputs.push_back(MeetingOutput::StartLink { is_carried: carrier.is_some() });
+        if let Some(tokens) = carrier {
+            self.outputs.push_back(MeetingOutput::Link(LinkCommand::Carry(tokens)));
+        }
         self.outputs.push_back(MeetingOutput::Link(LinkCommand::Answer { offer: sdp }));
     }
 

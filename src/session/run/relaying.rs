@@ -27,7 +27,7 @@ type Answer = Result<Grant, String>;
 
 /// What waits.
 enum Held {
-    Start,
+    Start { is_carried: bool },
     Command(LinkCommand),
 }
 
@@ -128,13 +128,13 @@ impl<R: RoleActions> Runner<R> {
     }
 
     /// Starts a connection, once there are credentials for it.
-    pub(super) async fn begin_link(&mut self) -> Result<(), Error> {
+    pub(super) async fn begin_link(&mut self, is_carried: bool) -> Result<(), Error> {
         self.stop_link();
         if self.around.relaying.relays.prepare(moment()) {
-            self.around.relaying.held.push(Held::Start);
+            self.around.relaying.held.push(Held::Start { is_carried });
             return Ok(());
         }
-        self.start_with_servers().await
+        self.start_with_servers(is_carried).await
     }
 
     /// Passes a command on, behind what waits. Before candidates are gathered anew, the credentials are looked at.
@@ -145,6 +145,7 @@ impl<R: RoleActions> Runner<R> {
             LinkCommand::Offer
             | LinkCommand::AcceptAnswer { .. }
             | LinkCommand::AddCandidate(_)
+            | LinkCommand::Carry(_)
             | LinkCommand::SetTurnServers(_)
             | LinkCommand::Close
             | LinkCommand::CloseNow => false,
@@ -165,7 +166,7 @@ impl<R: RoleActions> Runner<R> {
     async fn release(&mut self) -> Result<(), Error> {
         for held in std::mem::take(&mut self.around.relaying.held) {
             match held {
-                Held::Start => self.start_with_servers().await?,
+                Held::Start { is_carried } => self.start_with_servers(is_carried).await?,
                 Held::Command(command) => {
                     let gathers_anew = matches!(command, LinkCommand::RestartIce)
                         || matches!(command, LinkCommand::Answer { .. }) && self.session.is_up();
@@ -176,13 +177,13 @@ impl<R: RoleActions> Runner<R> {
         Ok(())
     }
 
-    async fn start_with_servers(&mut self) -> Result<(), Error> {
+    async fn start_with_servers(&mut self, is_carried: bool) -> Result<(), Error> {
         let servers = self.around.relaying.relays.begin(Instant::now());
         if servers.is_empty() && self.around.relaying.relays.is_only_path() {
             self.end_attempt("no TURN server can be used now");
             return Ok(());
         }
-        self.start_link(servers).await
+        self.start_link(servers, is_carried).await
     }
 
     fn pass_on(&mut self, command: LinkCommand, gathers_anew: bool) {

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::signal::capabilities::{Agreed, Capabilities};
+use crate::signal::capabilities::{Agreed, CARRIER, Capabilities};
 use crate::signal::code::Code;
 use crate::signal::keys::{JoinKeys, RoomName, Seed, ShortAuthentication, Transcript};
 use crate::signal::message::{FirstPayload, Introduction, SignalMessage};
 use crate::signal::pake::Side;
 use crate::signal::seal::{Direction, SealedChannel};
-use crate::wire::{MemberId, SessionSecret};
+use crate::wire::{CarrierTokens, MemberId, SessionSecret};
 
 use super::payload::{Deposit, Hello, JoinPayload, Name, Rejection, Welcome, name};
 use super::{Credential, JoinError, RUNS_MAX};
@@ -68,6 +68,8 @@ pub struct Admitted {
     pub secret: Option<SessionSecret>,
     /// What both can do.
     pub agreed: Agreed,
+    /// What the carrier's datagrams begin with; `None` unless both can carry.
+    pub carrier: Option<CarrierTokens>,
     /// What the peer says of itself, and the session's id.
     pub introduction: Introduction,
     /// Its first message: the answer, if it was ready.
@@ -160,6 +162,14 @@ impl Joiner {
         self.credential.admits(&opened).then_some(opened.last_epoch)
     }
 
+    /// The features that both have, as far as a deposit says; whether it says the truth, the welcome proves.
+    #[must_use]
+    pub fn shared_features(&self, deposit: &[u8]) -> u64 {
+        let theirs = Deposit::decode(deposit)
+            .and_then(|deposit| Capabilities::decode(&deposit.capabilities));
+        theirs.map_or(0, |theirs| self.capabilities.intersect(&theirs).features)
+    }
+
     /// Epoch of the last join.
     #[must_use]
     pub const fn last_epoch(&self) -> u64 {
@@ -204,11 +214,17 @@ impl Joiner {
             return Err(JoinError::Unexpected);
         };
         self.last_epoch = greeted.epoch;
+        let agreed = self.capabilities.intersect(&greeted.theirs);
+        let carrier = CarrierTokens {
+            outgoing: greeted.keys.carrier_to_opener,
+            incoming: greeted.keys.carrier_to_joiner,
+        };
         Ok(Admitted {
             member: from,
             epoch: greeted.epoch,
             secret: self.credential.new_secret(&greeted.keys),
-            agreed: self.capabilities.intersect(&greeted.theirs),
+            carrier: (agreed.features & CARRIER != 0).then_some(carrier),
+            agreed,
             introduction: first.introduction,
             first: first.message,
             short_authentication: greeted.keys.short_authentication,

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::signal::capabilities::{Agreed, Capabilities};
+use crate::signal::capabilities::{Agreed, CARRIER, Capabilities};
 use crate::signal::code::Code;
 use crate::signal::keys::{JoinKeys, RoomName, Seed, ShortAuthentication, Transcript};
 use crate::signal::message::{FirstPayload, Introduction, SignalMessage};
 use crate::signal::pake::Side;
 use crate::signal::seal::{Direction, SealedChannel};
-use crate::wire::{MemberId, SessionSecret};
+use crate::wire::{CarrierTokens, MemberId, SessionSecret};
 
 use super::payload::{Hello, JoinPayload, Name, Rejection, Welcome, name};
 use super::{Credential, JoinError, RUNS_MAX};
@@ -49,6 +49,8 @@ pub struct Proved {
     pub secret: Option<SessionSecret>,
     /// What both can do.
     pub agreed: Agreed,
+    /// What the carrier's datagrams begin with; `None` unless both can carry.
+    pub carrier: Option<CarrierTokens>,
     /// What the peer says of itself.
     pub introduction: Introduction,
     /// Its first message: the offer.
@@ -179,11 +181,15 @@ impl Opener {
             self.seed = seed;
             self.renew_deposit()?;
         }
+        let agreed = self.capabilities.intersect(&theirs);
+        let carrier =
+            CarrierTokens { outgoing: keys.carrier_to_joiner, incoming: keys.carrier_to_opener };
         Ok(Proved {
             member: from,
             epoch: hello.epoch,
             secret: self.credential.new_secret(&keys),
-            agreed: self.capabilities.intersect(&theirs),
+            carrier: (agreed.features & CARRIER != 0).then_some(carrier),
+            agreed,
             introduction: first.introduction,
             first: first.message,
             short_authentication: keys.short_authentication,

@@ -72,13 +72,16 @@ fn join(
     let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(byte + 100)).unwrap();
     assert_eq!(proved.first, offer());
     assert_eq!(proved.introduction.name, "laptop");
-    let secret = proved.secret.clone();
+    let (secret, carrier) = (proved.secret.clone(), proved.carrier);
     let words = proved.short_authentication.to_string();
     let (payload, channel) = proved.welcome(&introduction("desktop"), None).unwrap();
     let admitted = joiner.handle_welcome(OPENER, &welcome(&payload)).unwrap();
     assert_eq!(admitted.introduction, introduction("desktop"));
     assert_eq!(admitted.short_authentication.to_string(), words);
     assert_eq!(words.split(' ').count(), 4);
+    let crossed = carrier.map(|tokens| (tokens.incoming, tokens.outgoing));
+    assert_eq!(admitted.carrier.map(|tokens| (tokens.outgoing, tokens.incoming)), crossed);
+    assert!(crossed.is_some_and(|(out, incoming)| out != incoming));
     (secret, admitted, channel)
 }
 
@@ -496,6 +499,23 @@ proptest! {
         let deposit = mutate(opener_copy().deposit(), &changes, length);
         let _ = right_joiner().handle_deposit(&deposit, &introduction(""), None, &seed(2));
     }
+}
+
+#[test]
+fn a_carrier_needs_both() {
+    for (features, is_carried) in [(0b10, false), (0b11, true)] {
+        let mut opener = opener();
+        let capabilities = Capabilities::new(JOINER, 65_536, features);
+        let mut joiner = Joiner::for_code(&code("7-crane-velvet-orbit"), capabilities, 0);
+        assert_eq!(joiner.shared_features(opener.deposit()), features);
+        let greeting = greet(&mut joiner, opener.deposit(), 2);
+        let proved = opener.handle_hello(JOINER, &hello(&greeting.payload), seed(3)).unwrap();
+        assert_eq!(proved.carrier.is_some(), is_carried);
+        let (payload, _) = proved.welcome(&introduction("desktop"), None).unwrap();
+        let admitted = joiner.handle_welcome(OPENER, &welcome(&payload)).unwrap();
+        assert_eq!(admitted.carrier.is_some(), is_carried);
+    }
+    assert_eq!(right_joiner().shared_features(b"no deposit"), 0);
 }
 
 #[test]

@@ -19,13 +19,13 @@ use rejoin::session::entropy::Entropy;
 use rejoin::session::machine::{Session, SessionOutput};
 use rejoin::session::meeting::{Entrance, Joining, JoiningConfig, Opening, OpeningConfig, Pairing};
 use rejoin::signal::Seed;
-use rejoin::signal::capabilities::Capabilities;
+use rejoin::signal::capabilities::{CARRIER, Capabilities};
 use rejoin::signal::code::Code;
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
 use rejoin::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
 use rejoin::transfer::receiver::ReceiverConfig;
-use rejoin::wire::{Channel, MemberId, SessionSecret};
+use rejoin::wire::{CarrierTokens, Channel, MemberId, SessionSecret};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -103,6 +103,8 @@ pub(crate) struct Side {
 /// One end of a connection.
 struct End {
     side: usize,
+    is_carried: bool,
+    tokens: Option<CarrierTokens>,
     is_offerer: bool,
     remote: Option<u64>,
     has_opened: bool,
@@ -232,6 +234,11 @@ impl Pair {
         side
     }
 
+    /// By seed, either side has a carrier or not.
+    fn features(&self, side: usize) -> u64 {
+        if self.seed >> side & 1 == 0 { CARRIER } else { 0 }
+    }
+
     fn make_session(
         &mut self,
         side: usize,
@@ -241,7 +248,7 @@ impl Pair {
     ) -> Session {
         let which = self.random.next();
         let entropy = Entropy::new(&secret_bytes(self.seed, which));
-        let capabilities = Capabilities::new(member(side), 65_536, 0);
+        let capabilities = Capabilities::new(member(side), 65_536, self.features(side));
         let token_key = secret_bytes(self.seed, 1_000 + side as u64);
         let name = format!("laptop-of-side-{side}");
         if side == SENDER {
@@ -743,17 +750,22 @@ impl Pair {
     fn carry_out(&mut self, side: usize, output: SessionOutput) {
         match output {
             SessionOutput::Host(message) => self.tell_host(side, &message),
-            SessionOutput::StartLink => {
+            SessionOutput::StartLink { is_carried } => {
+                // One that was begun for a carrier that the peer has not was never offered to anybody.
+                let mut is_first = true;
                 if let Some(link) = self.sides[side].link.take() {
+                    is_first = is_carried || !self.links[&link].is_carried;
                     self.end_link(link, true);
                 }
                 let link = self.links.len() as u64 + 1;
-                self.paths.links += 1;
+                self.paths.links += u64::from(is_first);
                 self.sides[side].starts.push(self.now);
                 self.links.insert(
                     link,
                     End {
                         side,
+                        is_carried,
+                        tokens: None,
                         is_offerer: false,
                         remote: None,
                         has_opened: false,
@@ -936,13 +948,33 @@ impl Pair {
                 let restarts = self.paths.restarts;
                 describe(self, format!("v=0 fingerprint-of-{link} restart {restarts}"));
             }
+            LinkCommand::Carry(tokens) => {
+                self.links.get_mut(&link).expect("it was started").tokens = Some(tokens);
+            }
             LinkCommand::SetTurnServers(_) => {}
             LinkCommand::Close | LinkCommand::CloseNow => self.end_link(link, true),
         }
     }
 
+    /// Both ends of a connection are built for the same kind of packets, and what one sends the other knows.
+    fn check_carried(&self, link: u64, remote: u64) {
+        let (Some(near), Some(far)) = (self.links.get(&link), self.links.get(&remote)) else {
+            return;
+        };
+        let both = self.features(near.side) & self.features(far.side) & CARRIER != 0;
+        let crossed = far.tokens.map(|tokens| (tokens.incoming, tokens.outgoing));
+        let tokens = near.tokens.map(|tokens| (tokens.outgoing, tokens.incoming));
+        let is_right = [near, far].iter().all(|end| end.is_carried == both)
+            && tokens.is_some() == both
+            && tokens == crossed;
+        if !is_right {
+            self.fail("the ends of a connection disagree about the carrier");
+        }
+    }
+
     /// Both took the other's description: the channels open, unless the network is down.
     fn open(&mut self, link: u64, remote: u64) {
+        self.check_carried(link, remote);
         let is_mutual = self.links.get(&remote).is_some_and(|end| {
             end.remote == Some(link) && !end.is_closed && self.sides[end.side].link == Some(remote)
         });

@@ -1,7 +1,8 @@
 //! When the receiver tries again, and what makes it hurry.
 
-use super::{Joining, Phase};
+use super::{Entrance, Joiner, Joining, OPEN_TIMEOUT, Phase};
 use crate::event::{Event, Layer};
+use crate::link::LinkCommand;
 use crate::options::Timing;
 use crate::session::meeting::MeetingOutput;
 use crate::session::recovery::Schedule;
@@ -34,6 +35,28 @@ impl Joining {
     #[must_use]
     pub const fn stale_answers(&self) -> u64 {
         self.stale_answers
+    }
+
+    /// Starts a connection and asks for its offer.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.schedule.handle_try(now);
+        self.build(now);
+    }
+
+    /// A connection for the kind of packets that the sender takes, as far as is known, and its offer.
+    pub(super) fn build(&mut self, now: Instant) {
+        self.attempt += 1;
+        self.offer = None;
+        // A hello with the offer of an earlier connection is of no use any more: this is another run.
+        if let (None, false, Entrance::Code(code)) =
+            (self.session, self.owes_storing, &self.config.entrance)
+        {
+            self.joiner = Joiner::for_code(code, self.config.capabilities, self.joiner.runs());
+        }
+        self.candidates.clear();
+        self.phase = Phase::Offering(now + OPEN_TIMEOUT);
+        self.outputs.push_back(MeetingOutput::StartLink { is_carried: self.is_carried });
+        self.outputs.push_back(MeetingOutput::Link(LinkCommand::Offer));
     }
 
     /// The link is lost, or a try failed: the next one.
