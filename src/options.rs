@@ -115,6 +115,12 @@ pub struct CommonOptions {
     pub retry_for: Duration,
     /// Intervals, tries and limits that a user may tune.
     pub timing: Timing,
+    /// Most bytes a second that are sent; none: as many as the path takes.
+    pub rate_limit: Option<u64>,
+    /// Whether DTLS travels in datagrams of our own where the peer can do that too ([`crate::carrier`]).
+    pub is_carried: bool,
+    /// Largest UDP payload that is tried; none: as large as the path takes.
+    pub datagram_bytes_max: Option<u16>,
 }
 
 /// What to send.

@@ -40,6 +40,9 @@ pub(crate) struct ConnectArgs {
     /// Look for a lost connection for this long
     #[arg(long, value_name = "DUR", env = "REJOIN_RETRY_FOR", default_value = "30m", value_parser = value::duration)]
     retry_for: Duration,
+    /// Send at most so many bytes a second (500k, 10M)
+    #[arg(long, value_name = "RATE", env = "REJOIN_BWLIMIT", value_parser = value::rate)]
+    bwlimit: Option<u64>,
     #[command(flatten)]
     tuning: TuningArgs,
 }
@@ -60,6 +63,9 @@ impl ConnectArgs {
             state_directory: self.state_dir,
             retry_for: self.retry_for,
             timing: super::demo::follow().unwrap_or_else(|| self.tuning.to_timing()),
+            rate_limit: self.bwlimit,
+            is_carried: self.tuning.is_carried(),
+            datagram_bytes_max: self.tuning.datagram_bytes(),
         }
     }
 }

@@ -44,6 +44,12 @@ pub(crate) struct TuningArgs {
     /// Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]
     #[arg(long, value_name = "SIZE", env = "REJOIN_BUFFER_LIMIT", hide_short_help = true, value_parser = buffer_limit)]
     buffer_limit: Option<u64>,
+    /// Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]
+    #[arg(long, value_name = "BYTES", env = "REJOIN_DATAGRAM_BYTES", hide_short_help = true, value_parser = clap::value_parser!(u16).range(1200..=65_000))]
+    datagram_bytes: Option<u16>,
+    /// Plain WebRTC packets, as browsers send them: slower, and no match for loss
+    #[arg(long, env = "REJOIN_PLAIN", hide_short_help = true, value_parser = clap::builder::BoolishValueParser::new())]
+    plain: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,6 +65,14 @@ enum ProfileArg {
 }
 
 impl TuningArgs {
+    pub(crate) const fn is_carried(&self) -> bool {
+        !self.plain
+    }
+
+    pub(crate) const fn datagram_bytes(&self) -> Option<u16> {
+        self.datagram_bytes
+    }
+
     pub(crate) fn to_timing(&self) -> Timing {
         let base = Timing::of(match self.profile {
             ProfileArg::Default => Profile::Default,

@@ -25,6 +25,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     bounded(Duration::from_secs(number.saturating_mul(seconds)))
 }
 
+/// A [`size`] a second that is worth a transfer.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 1_000;
+    match size(text)? {
+        rate if rate < LEAST => Err(format!("expected at least {LEAST} bytes a second")),
+        rate => Ok(rate),
+    }
+}
+
 /// `500k`, `10M`, `1G` in powers of 1024; `kB`, `MiB` and `500k/s` are the same, a bare number is bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     const WHAT: &str = "a size like 500k, 10M or 1G";

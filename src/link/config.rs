@@ -75,11 +75,17 @@ pub struct CarrierSettings {
     pub datagram_bytes_start: usize,
     /// UDP payload not to exceed, bytes, whatever the path takes.
     pub datagram_bytes_max: usize,
+    /// Most bytes a second that are sent, headers of ours included; none: as many as the path takes.
+    pub rate_bytes_per_second_max: Option<u64>,
 }
 
 impl Default for CarrierSettings {
     fn default() -> Self {
-        Self { datagram_bytes_start: DATAGRAM_BYTES_START, datagram_bytes_max: 65_507 }
+        Self {
+            datagram_bytes_start: DATAGRAM_BYTES_START,
+            datagram_bytes_max: 65_507,
+            rate_bytes_per_second_max: None,
+        }
     }
 }
 

@@ -150,7 +150,7 @@ async fn meet(
     let joining = Joining::new(
         JoiningConfig {
             member,
-            capabilities: surroundings::capabilities(member),
+            capabilities: surroundings::capabilities(member, &options.common),
             token_key,
             name: surroundings::own_name(),
             code: code.clone().filter(|_| stored.is_some()),

@@ -99,7 +99,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         OpeningConfig {
             session: record.session,
             member: record.member,
-            capabilities: surroundings::capabilities(record.member),
+            capabilities: surroundings::capabilities(record.member, &options.common),
             token_key: record.token_key,
             name: surroundings::own_name(),
             code,

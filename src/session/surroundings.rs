@@ -63,9 +63,10 @@ pub(super) fn unix_millis() -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What this build can do.
-pub(super) const fn capabilities(member: MemberId) -> Capabilities {
-    Capabilities::new(member, FRAME_BYTES_MAX as u32, CARRIER)
+/// What this build can do, as far as the user lets it.
+pub(super) const fn capabilities(member: MemberId, options: &CommonOptions) -> Capabilities {
+    let features = if options.is_carried { CARRIER } else { 0 };
+    Capabilities::new(member, FRAME_BYTES_MAX as u32, features)
 }
 
 /// The name this machine gives itself.
@@ -141,17 +142,21 @@ pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> 
             PathPolicy::DirectOnly => crate::link::PathPolicy::DirectOnly,
             PathPolicy::RelayOnly => crate::link::PathPolicy::RelayOnly,
         },
-        carrier: Some(carrier_settings()),
+        carrier: carrier_settings(options),
         send_buffer_bytes: usize::try_from(options.timing.buffer_limit).unwrap_or(usize::MAX),
         ..LinkConfig::default()
     })
 }
 
-/// How links are carried. `REJOIN_DATAGRAM_BYTES_MAX` is for measurements: on loopback, datagrams of Internet size.
-fn carrier_settings() -> CarrierSettings {
-    let bytes = std::env::var("REJOIN_DATAGRAM_BYTES_MAX").ok().and_then(|text| text.parse().ok());
+/// How links are carried, where the user lets them.
+fn carrier_settings(options: &CommonOptions) -> Option<CarrierSettings> {
     let usual = CarrierSettings::default();
-    CarrierSettings { datagram_bytes_max: bytes.unwrap_or(usual.datagram_bytes_max), ..usual }
+    let most = options.datagram_bytes_max.map_or(usual.datagram_bytes_max, usize::from);
+    options.is_carried.then_some(CarrierSettings {
+        datagram_bytes_max: most,
+        rate_bytes_per_second_max: options.rate_limit,
+        ..usual
+    })
 }
 
 /// The arguments of a command that continues, as far as both roles have them.

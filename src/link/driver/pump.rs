@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc, watch};
@@ -177,6 +177,7 @@ async fn send_all(
     gate: Option<Arc<SendGate>>,
 ) -> Result<(), webrtc::error::Error> {
     let mut outstanding = 0;
+    let mut refreshed_at = Instant::now();
     loop {
         let frame = tokio::select! {
             biased;
@@ -217,6 +218,11 @@ async fn send_all(
         }
         wires.outgoing().on_handed(length);
         outstanding += length;
+        // While frames go out one after the other no timer above gets its turn, and the rate is told by this alone.
+        if refreshed_at.elapsed() >= REFRESH_INTERVAL {
+            refreshed_at = Instant::now();
+            outstanding = wires.refresh().await?;
+        }
     }
 }
 

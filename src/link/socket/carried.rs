@@ -216,7 +216,7 @@ impl State {
                     token_in: tokens.incoming,
                     datagram_bytes_start: self.settings.datagram_bytes_start.min(most),
                     datagram_bytes_max: most,
-                    rate_bytes_per_second_max: None,
+                    rate_bytes_per_second_max: self.settings.rate_bytes_per_second_max,
                     receive_window_bytes: u32::try_from(self.receive_window_bytes)
                         .unwrap_or(u32::MAX),
                 },

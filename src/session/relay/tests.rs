@@ -18,6 +18,9 @@ fn options(turn: &[&str], policy: PathPolicy, source: TurnSource) -> CommonOptio
         state_directory: None,
         retry_for: Duration::from_secs(60),
         timing: Timing::default(),
+        rate_limit: None,
+        is_carried: true,
+        datagram_bytes_max: None,
     }
 }
 
