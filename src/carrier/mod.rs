@@ -16,6 +16,7 @@ mod mtu;
 mod ranges;
 mod receiver;
 mod ring;
+mod rtt;
 mod sender;
 #[cfg(test)]
 mod tests;

@@ -93,6 +93,7 @@ impl RangeSet {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn contains(&self, number: u64) -> bool {
         let index = self.ranges.partition_point(|present| present.end <= number);
         self.ranges.get(index).is_some_and(|present| present.start <= number)

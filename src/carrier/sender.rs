@@ -9,28 +9,15 @@ use super::mtu::PathMtu;
 use super::ranges::RangeSet;
 use super::receiver::LENGTH_BYTES;
 use super::ring::ByteRing;
+use super::rtt::{GRANULARITY, PEER_DELAY, Reordering, Rtt};
 use super::wire::{self, Acknowledgement, DATA_HEADER_BYTES, PROBE_BYTES_MIN};
 use super::{CarrierConfig, Figures, RECORD_BYTES_MAX, STREAM_BYTES_MAX, Train};
 
 /// Most bytes in one call to the system, below the 65,507 of a UDP payload.
 const TRAIN_BYTES_MAX: usize = 65_000;
 
-/// RFC 9002 §6.1.2: later ones arrived, and this share of a round trip more passed.
-const REORDERING_EIGHTHS: u32 = 1;
-/// The share grows to this where packets that were held for lost arrive after all (RFC 8985 §6.2 widens alike).
-const REORDERING_EIGHTHS_MAX: u32 = 8;
-/// And shrinks again by one after so many round trips without.
-const REORDERING_ROUNDS: u32 = 32;
 /// So many large datagrams lost in a row, and later small ones not: the path takes no large ones any more.
 const BLACK_HOLE_LOSSES: u32 = 6;
-/// Timers are not finer.
-const GRANULARITY: Duration = Duration::from_millis(1);
-/// A round trip before one is known (RFC 9002 §6.2.2).
-const RTT_START: Duration = Duration::from_millis(100);
-/// What a peer may take to acknowledge, and its timers to notice.
-const PEER_DELAY: Duration = Duration::from_millis(10);
-/// A path that is silent is asked this often at least: it is noticed at once when it is back.
-const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 /// Datagrams that ask a silent path.
 const PROBES: u32 = 2;
 /// A peer without room is asked this often whether it has some again: what it says by itself may be lost.
@@ -107,64 +94,6 @@ pub(super) struct Sender {
     path_start: u64,
 }
 
-/// How late a packet may be without being lost, learnt from those that were.
-#[derive(Clone, Copy, Debug)]
-struct Reordering {
-    eighths: u32,
-    changed_at: Instant,
-}
-
-impl Reordering {
-    /// A packet that was held for lost arrived; counts once a round trip.
-    fn handle_spurious(&mut self, rtt: Duration, now: Instant) {
-        if now >= self.changed_at + rtt {
-            self.eighths = (self.eighths + 1).min(REORDERING_EIGHTHS_MAX);
-            self.changed_at = now;
-        }
-    }
-
-    fn handle_time(&mut self, rtt: Duration, now: Instant) {
-        if self.eighths > REORDERING_EIGHTHS && now >= self.changed_at + rtt * REORDERING_ROUNDS {
-            self.eighths -= 1;
-            self.changed_at = now;
-        }
-    }
-}
-
-/// RFC 9002 §5.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rtt {
-    smoothed: Option<Duration>,
-    variation: Duration,
-    latest: Duration,
-}
-
-impl Rtt {
-    fn update(&mut self, sample: Duration) {
-        self.latest = sample;
-        match self.smoothed {
-            None => (self.smoothed, self.variation) = (Some(sample), sample / 2),
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(sample)) / 4;
-                self.smoothed = Some((smoothed * 7 + sample) / 8);
-            }
-        }
-    }
-
-    fn value(&self) -> Duration {
-        self.smoothed.unwrap_or(RTT_START)
-    }
-
-    fn loss_delay(&self, reordering: Reordering) -> Duration {
-        (self.value().max(self.latest) * (8 + reordering.eighths) / 8).max(GRANULARITY)
-    }
-
-    fn probe_timeout(&self, timeouts: u32) -> Duration {
-        let base = self.value() + (self.variation * 4).max(GRANULARITY) + PEER_DELAY;
-        base.saturating_mul(1 << timeouts.min(10)).min(PROBE_TIMEOUT_MAX.max(self.value() * 2))
-    }
-}
-
 impl Sender {
     pub(super) fn new(config: &CarrierConfig, now: Instant) -> Self {
         Self {
@@ -199,7 +128,7 @@ impl Sender {
             sent: 0,
             lost_count: 0,
             spurious: 0,
-            reordering: Reordering { eighths: REORDERING_EIGHTHS, changed_at: now },
+            reordering: Reordering::new(now),
             large_arrived: None,
             large_lost: 0,
             path_start: 0,
@@ -589,7 +518,7 @@ impl Sender {
         self.rtt = Rtt::default();
         self.model.reset(now);
         self.timeouts = 0;
-        self.reordering = Reordering { eighths: REORDERING_EIGHTHS, changed_at: now };
+        self.reordering = Reordering::new(now);
         (self.large_arrived, self.large_lost) = (None, 0);
         // What is on its way went another one: it goes again, and says nothing about this one.
         self.path_start = self.base + self.packets.len() as u64;

@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         let first = *self.rest.first()?;
         let bytes = 1_usize << (first >> 6);
         let value = self.unsigned(bytes)?;
-        Some(value & (u64::MAX >> (66 - 8 * bytes as u32).min(63).max(2)))
+        Some(value & (u64::MAX >> (66 - 8 * bytes as u32)))
     }
 }
 
