@@ -443,7 +443,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__receive)
-            opts="-o -y -q -v -h --code-file --out --yes --on-conflict --overwrite --max-size --max-files --wait --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --quiet --verbose --log --color --json --progress --help"
+            opts="-o -y -q -v -h --code-file --out --yes --on-conflict --overwrite --max-size --max-files --wait --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -518,6 +518,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --bwlimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -W "default corporate mobile low-latency" -- "${cur}"))
                     return 0
@@ -554,6 +558,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --datagram-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -574,7 +582,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__resume)
-            opts="-y -q -v -h --yes --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --quiet --verbose --log --color --json --progress --help"
+            opts="-y -q -v -h --yes --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -604,6 +612,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --bwlimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -W "default corporate mobile low-latency" -- "${cur}"))
                     return 0
@@ -640,6 +652,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --datagram-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -660,7 +676,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__send)
-            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --quiet --verbose --log --color --json --progress --help"
+            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -728,6 +744,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --bwlimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -W "default corporate mobile low-latency" -- "${cur}"))
                     return 0
@@ -761,6 +781,10 @@ _rejoin() {
                     return 0
                     ;;
                 --buffer-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --datagram-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -48,6 +48,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l turn -d 'TURN ser
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l bwlimit -d 'Send at most so many bytes a second (500k, 10M)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
 corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
 mobile\t'Networks that change under way: notices early, tries often'
@@ -60,6 +61,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ice-delay -d 'Bef
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
@@ -71,6 +73,7 @@ none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l new -d 'Start afresh, whatever unfinished session of these paths there is'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l json -d 'Print one JSON object a line on standard output'
@@ -85,6 +88,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l turn -d 'TURN serve
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l bwlimit -d 'Send at most so many bytes a second (500k, 10M)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
 corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
 mobile\t'Networks that change under way: notices early, tries often'
@@ -97,6 +101,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ice-delay -d 'Befor
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
@@ -108,6 +113,7 @@ none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l new -d 'Start afresh, whatever unfinished session of these paths there is'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l json -d 'Print one JSON object a line on standard output'
@@ -127,6 +133,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l turn -d 'TURN 
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l bwlimit -d 'Send at most so many bytes a second (500k, 10M)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
 corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
 mobile\t'Networks that change under way: notices early, tries often'
@@ -139,6 +146,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ice-delay -d '
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
@@ -151,6 +159,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s y -l yes -d 'A
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l overwrite -d 'Short for --on-conflict overwrite'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l json -d 'Print one JSON object a line on standard output'
@@ -170,6 +179,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l turn -d 'TURN serve
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l bwlimit -d 'Send at most so many bytes a second (500k, 10M)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
 corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
 mobile\t'Networks that change under way: notices early, tries often'
@@ -182,6 +192,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ice-delay -d 'Befor
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
@@ -194,6 +205,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s y -l yes -d 'Accept
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l overwrite -d 'Short for --on-conflict overwrite'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l json -d 'Print one JSON object a line on standard output'
@@ -213,6 +225,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l turn -d 'TURN ser
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l bwlimit -d 'Send at most so many bytes a second (500k, 10M)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
 corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
 mobile\t'Networks that change under way: notices early, tries often'
@@ -225,6 +238,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ice-delay -d 'Bef
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
@@ -237,6 +251,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s y -l yes -d 'Acce
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l overwrite -d 'Short for --on-conflict overwrite'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l json -d 'Print one JSON object a line on standard output'
@@ -247,6 +262,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l turn -d 'TURN s
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l state-dir -d 'Directory where sessions are stored' -r -F
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l timeout -d 'Give up after this long, whatever happens (exit code 124; progress is kept)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l retry-for -d 'Look for a lost connection for this long' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l bwlimit -d 'Send at most so many bytes a second (500k, 10M)' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l profile -d 'Intervals and tries for a kind of network; the options below override it' -r -f -a "default\t'For most networks'
 corporate\t'Firewalls that let go of idle paths early, and relays that are slow to answer'
 mobile\t'Networks that change under way: notices early, tries often'
@@ -259,6 +275,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ice-delay -d 'B
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l color -d 'Colours' -r -f -a "auto\t''
 always\t''
@@ -270,6 +287,7 @@ none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s y -l yes -d 'Accept without asking; existing files that differ stay untouched'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l relay-only -d 'Go through a TURN server only'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s q -l quiet -d 'Print errors only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l json -d 'Print one JSON object a line on standard output'

@@ -8,8 +8,8 @@
 //! and a path that loses and reorders nothing: here records are cut, sent again where they are lost, and paced by a model of
 //! the path (its rate and its round trip) rather than by loss. A record is never given up.
 //!
-//! Pure: no I/O, no clock. [`wire`] is the format, [`sender`] what is on its way and what of it is lost (RFC 9002),
-//! [`model`] how fast (BBR), [`mtu`] in which size (RFC 8899), [`receiver`] puts in order and acknowledges.
+//! Pure: no I/O, no clock. `wire` is the format, `sender` what is on its way and what of it is lost (RFC 9002),
+//! `model` how fast (BBR), `mtu` in which size (RFC 8899), `receiver` puts in order and acknowledges.
 
 mod model;
 mod mtu;
