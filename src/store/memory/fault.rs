@@ -13,7 +13,7 @@ pub enum Fault {
     /// durable: processes still see it, and no later sync brings it there (Linux marks the pages clean). One of a whole
     /// file system lets the next sync of each file that lost something fail, too.
     Device,
-    /// Nothing works from here on until [`MemoryDisk::restart`]: the process is gone.
+    /// Nothing works from here on until [`super::MemoryDisk::restart`]: the process is gone.
     Crash,
 }
 
