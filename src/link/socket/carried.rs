@@ -81,7 +81,11 @@ struct State {
     sender: Option<Waker>,
     full_since: Option<Instant>,
     records_refused: u64,
+    reported: Option<Instant>,
 }
+
+/// Between two lines of figures in the log.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a turn leaves to be done.
 struct Turn {
@@ -108,6 +112,7 @@ impl Carrying {
                 sender: None,
                 full_since: None,
                 records_refused: 0,
+                reported: None,
             }),
         }
     }
@@ -140,6 +145,7 @@ impl Carrying {
         }
         state.transmit(now);
         state.wake();
+        state.report(now);
         Turn { deadline: state.deadline(port), has_more }
     }
 
@@ -190,6 +196,16 @@ impl Carrying {
 }
 
 impl State {
+    /// Logs the figures now and then.
+    fn report(&mut self, now: Instant) {
+        if self.reported.is_none_or(|at| now >= at + REPORT_INTERVAL)
+            && let Some(carrier) = &self.carrier
+        {
+            self.reported = Some(now);
+            tracing::debug!(target: "rejoin::carrier", figures = ?carrier.figures());
+        }
+    }
+
     /// Makes `path` the one in use, and the carrier if there is none. False: there can be none.
     fn follow(&mut self, path: Path, now: Instant) -> bool {
         if !self.ensure(&path, now) {
