@@ -32,6 +32,9 @@ const MINIMAL_RTT_AGE: Duration = Duration::from_secs(5);
 const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 /// Share of a round's bytes beyond the usual loss from which on it may be overflow.
 const LOSS_EXCESS: f64 = 0.02;
+/// The same while the usual is not known yet: there a queue that overflows loses half, and a path with jitter seems to
+/// have a queue.
+const LOSS_STARTUP: f64 = 0.08;
 /// Share beyond the usual from which on it is, queue or not: policers have none.
 const LOSS_POLICED: f64 = 0.15;
 /// Of what was on its way when a queue overflowed, this much may be: less than CUBIC keeps would starve us beside it.
@@ -203,7 +206,8 @@ impl Model {
             if total < ROUND_BYTES_MIN { 0.0 } else { self.round_lost as f64 / total as f64 };
         let queue = self.has_queue();
         let excess = loss - self.usual_loss;
-        let is_overflow = excess > LOSS_POLICED || excess > LOSS_EXCESS && queue;
+        let least = if self.phase == Phase::Startup { LOSS_STARTUP } else { LOSS_EXCESS };
+        let is_overflow = excess > LOSS_POLICED || excess > least && queue;
         if !queue && total >= ROUND_BYTES_MIN && matches!(self.phase, Phase::Cruise | Phase::Down) {
             self.usual_loss += (loss.min(0.25) - self.usual_loss) / 8.0;
         }
