@@ -3,8 +3,8 @@
 use super::entropy::Entropy;
 use super::shell;
 use crate::error::{Error, ErrorKind};
-use crate::link::LinkConfig;
 use crate::link::config::{CarrierSettings, SERVERS_MAX};
+use crate::link::{LinkConfig, cable};
 use crate::options::{CommonOptions, PathPolicy};
 use crate::signal::RoomName;
 use crate::signal::capabilities::{CARRIER, Capabilities};
@@ -133,6 +133,10 @@ pub(super) fn host_addresses(urls: &[String]) -> Result<Vec<HostAddress>, Error>
 pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> {
     if options.stun.len() + options.turn.len() > SERVERS_MAX {
         return Err(Error::new(ErrorKind::Usage, "too many STUN and TURN servers"));
+    }
+    if !options.is_carried {
+        // The carrier paces; without it content is.
+        cable::thin(options.rate_limit.unwrap_or(0));
     }
     // Its TURN servers come when a connection is built, with credentials of that moment.
     Ok(LinkConfig {

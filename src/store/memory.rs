@@ -6,12 +6,12 @@
 //! queue whatever subset the caller picks. That is harsher than a journalling file system, on purpose.
 
 mod content;
-mod fault;
+mod failure;
 mod handles;
 mod names;
 
 pub use content::FileContent;
-pub use fault::{Fault, Kept};
+pub use failure::{Fault, Kept};
 
 use super::fs::{FileKind, Metadata, SyncPoint, check_component};
 use crate::transfer::manifest::ModifiedTime;

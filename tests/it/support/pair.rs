@@ -97,9 +97,11 @@ impl Pair {
         self.stored(side, self.home.rejoin(arguments))
     }
 
-    /// Each side has a state of its own.
+    /// Each side has a state of its own. What is large takes seconds, so that it can be met half-way.
     fn stored(&self, side: &str, invocation: Invocation) -> Invocation {
-        invocation.env("REJOIN_STATE_DIR", self.path(&format!("state-{side}")))
+        invocation
+            .env("REJOIN_STATE_DIR", self.path(&format!("state-{side}")))
+            .env("REJOIN_BWLIMIT", "32M")
     }
 }
 
