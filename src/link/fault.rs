@@ -23,7 +23,9 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(10);
 pub fn watch() {
     WATCH.get_or_init(|| {
         let rate = std::env::var("REJOIN_FAULT_RATE").ok().and_then(|rate| rate.parse().ok());
-        cable::thin(rate.unwrap_or(0));
+        if let Some(rate) = rate {
+            cable::thin(rate);
+        }
         let Some(path) = std::env::var_os("REJOIN_FAULT_CUT").map(PathBuf::from) else {
             return;
         };
