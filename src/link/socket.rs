@@ -5,12 +5,16 @@
 //! Why the wake: the stack's loop writes, then handles events, then sleeps. What an event creates (a DTLS flight, an SCTP
 //! INIT) misses that pass and waits for the next ICE tick, 200 ms later, three times per set-up. So while a link is being
 //! set up every datagram received also ends the loop's sleep, and the next pass sends what was created.
+//!
+//! Why one datagram at a time until the channels are open: the stack's loop feeds its core all that is there, and then
+//! handles events. The end of SCTP's handshake is such an event, and it is what makes the channels: a message that is read
+//! after the handshake's last word and before that event is acknowledged and lost, on a reliable channel.
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +44,10 @@ const LOCAL_ADDRESSES_MAX: usize = 12;
 /// is unwrapped in the pass after its arrival, and what the stack makes of it is wrapped in the next one and sent in the
 /// one after that; each would wait for the next timer, up to 200 ms.
 const RELAY_PASSES: u8 = 3;
+
+/// Bytes read in one go before the driver gets to send. It reads up to 64 trains in a row otherwise, a whole window,
+/// before it acknowledges anything, and both sides idle in turns.
+const READ_BURST_BYTES: u64 = 128 * 1024;
 
 /// What the sockets of one link have moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,6 +83,8 @@ pub enum WakeMode {
 struct Shared {
     wake: Notify,
     wake_mode: AtomicU8,
+    /// Whether the channels are there: until then, the stack gets one datagram in a pass.
+    is_open: AtomicBool,
     /// Sleeps that end at once: see [`RELAY_PASSES`].
     passes: AtomicU8,
     sockets: AtomicUsize,
@@ -124,6 +134,11 @@ impl Allocations {
 impl Shared {
     fn wakes_on(&self, mode: WakeMode) -> bool {
         self.wake_mode.load(Ordering::Relaxed) <= mode as u8
+    }
+
+    /// Bytes that the stack may have in one pass.
+    fn burst_bytes_max(&self) -> u64 {
+        if self.is_open.load(Ordering::Acquire) { READ_BURST_BYTES } else { 1 }
     }
 
     fn on_received(&self, datagrams: u64, bytes: u64) {
@@ -183,6 +198,7 @@ impl LinkRuntime {
             shared: Arc::new(Shared {
                 wake: Notify::new(),
                 wake_mode: AtomicU8::new(WakeMode::EveryDatagram as u8),
+                is_open: AtomicBool::new(false),
                 passes: AtomicU8::new(0),
                 sockets: AtomicUsize::new(0),
                 datagrams_sent: AtomicU64::new(0),
@@ -221,6 +237,11 @@ impl LinkRuntime {
     #[must_use]
     pub fn resolved(&self, host: &str) -> Vec<SocketAddr> {
         self.resolver.known(host)
+    }
+
+    /// The channels are open: the stack may have many datagrams in one pass.
+    pub fn set_open(&self) {
+        self.shared.is_open.store(true, Ordering::Release);
     }
 
     /// Changes what ends the driver's sleep.

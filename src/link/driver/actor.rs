@@ -244,6 +244,7 @@ impl Actor {
             StackEvent::Opened => {
                 self.channels_open += 1;
                 if self.channels_open == CHANNELS {
+                    self.runtime.set_open();
                     self.runtime.set_wake_mode(WakeMode::OnRequest);
                     self.pumps.shared.opened.send_replace(true);
                     self.emit(LinkEvent::Open);

@@ -107,6 +107,39 @@ async fn frames_travel_both_ways_over_a_carrier() {
     .await;
 }
 
+/// What waits for the opening leaves at once, and reaches a stack that has read the handshake's last word in the same go.
+#[tokio::test]
+async fn the_first_words_of_both_sides_arrive() {
+    bounded(async {
+        for round in 0..40 {
+            let config = if round % 2 == 0 { carried_config() } else { config() };
+            let mut offerer = LinkDriver::start(config.clone()).await.unwrap();
+            let mut answerer = LinkDriver::start(config).await.unwrap();
+            for (link, tokens) in [(&offerer, [1, 2]), (&answerer, [2, 1])] {
+                let [outgoing, incoming] = tokens;
+                link.handle
+                    .command(LinkCommand::Carry(CarrierTokens { outgoing, incoming }))
+                    .unwrap();
+                for channel in Channel::ALL {
+                    link.handle.try_send(channel, Bytes::from_static(b"first")).unwrap();
+                }
+            }
+            negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
+            for link in [&mut offerer, &mut answerer] {
+                for channel in Channel::ALL {
+                    let word = tokio::time::timeout(
+                        Duration::from_secs(3),
+                        receiver(link, channel).recv(),
+                    );
+                    let word = word.await.unwrap_or_else(|_| panic!("lost: {round} {channel:?}"));
+                    assert_eq!(word.unwrap(), "first");
+                }
+            }
+        }
+    })
+    .await;
+}
+
 /// The end of the connection does not come of an outage of two seconds, and nothing is missing after it.
 #[tokio::test]
 async fn a_cut_of_two_seconds_is_survived_in_the_same_connection() {

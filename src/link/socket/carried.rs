@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::turn_framing::{Framing, Toward};
-use super::udp::{GRO_SEGMENTS, READ_BURST_BYTES};
+use super::udp::GRO_SEGMENTS;
 use crate::carrier::{Carrier, CarrierConfig};
 use crate::link::config::CarrierSettings;
 use crate::wire::CarrierTokens;
@@ -371,7 +371,7 @@ impl State {
             let Some(taken) = taken else { continue };
             stride = stride.max(taken);
             length += taken;
-            if taken < stride {
+            if taken < stride || length as u64 >= port.socket().burst_bytes_max() {
                 break;
             }
         }
@@ -467,7 +467,7 @@ impl AsyncUdpSocket for CarriedSocket {
             return Poll::Ready(Ok(0));
         };
         self.port.take_failure()?;
-        if self.port.burst() >= READ_BURST_BYTES {
+        if self.port.burst() >= self.port.socket().burst_bytes_max() {
             self.port.end_burst();
             context.waker().wake_by_ref();
             return Poll::Pending;

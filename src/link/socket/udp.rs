@@ -13,10 +13,6 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketS
 use super::Shared;
 use crate::link::cable;
 
-/// Bytes read in one go before the driver gets to send. It reads up to 64 trains in a row otherwise, a whole window,
-/// before it acknowledges anything, and both sides idle in turns.
-pub(super) const READ_BURST_BYTES: u64 = 128 * 1024;
-
 /// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
 pub(super) const GRO_SEGMENTS: usize = 64;
 
@@ -106,6 +102,11 @@ impl UdpSocket {
         }
     }
 
+    /// Bytes that the stack may have in one pass.
+    pub(super) fn burst_bytes_max(&self) -> u64 {
+        self.shared.burst_bytes_max()
+    }
+
     /// Something for the stack came in.
     pub(super) fn on_delivered(&self) {
         self.shared.on_delivered();
@@ -175,7 +176,7 @@ impl AsyncUdpSocket for UdpSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        if self.burst.load(Ordering::Relaxed) >= READ_BURST_BYTES {
+        if self.burst.load(Ordering::Relaxed) >= self.burst_bytes_max() {
             self.burst.store(0, Ordering::Relaxed);
             context.waker().wake_by_ref();
             return Poll::Pending;
