@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const STARTUP_GAIN: f64 = 2.77;
 const DRAIN_GAIN: f64 = 0.5;
 const UP_GAIN: f64 = 1.25;
+/// Once more was found, more is asked for by this much: the path may have many times what was known of it.
+const UP_GAIN_FOUND: f64 = 2.0;
 const DOWN_GAIN: f64 = 0.85;
 /// A little less than what arrives, so that queues do not stand.
 const PACING_MARGIN: f64 = 0.99;
@@ -44,14 +46,14 @@ const QUEUE_SHARE: f64 = 1.08;
 /// Datagrams before anything is known (RFC 9002 §7.2 has 10).
 const WINDOW_START: u64 = 32 * 1_200;
 /// Datagrams that may be on their way however slow the path is, so that acknowledgements keep coming
-/// (draft-ietf-ccwg-bbr §2.7).
-const WINDOW_LEAST: u64 = 4 * 1_500;
+/// (draft-ietf-ccwg-bbr §2.7). Of large ones, too: with one at a time the timer sets the pace, and that is then measured.
+const DATAGRAMS_LEAST: u64 = 4;
 /// Pace before anything is known.
 const RATE_START: f64 = 1e9;
 /// Of data on its way to a process that is not running at the moment, and of acknowledgements that come in heaps.
 const SLACK: Duration = Duration::from_millis(2);
-/// Less on its way than this tells nothing about loss.
-const ROUND_BYTES_MIN: u64 = 20_000;
+/// Fewer datagrams on their way than this tell nothing about loss.
+const ROUND_DATAGRAMS_MIN: u64 = 14;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -102,10 +104,12 @@ pub(super) struct Model {
     phase_round: u64,
     /// Rate when more began to be asked for.
     up_rate: f64,
+    up_gain: f64,
     phase_at: Instant,
     /// What may be on its way without overflow, where there was one.
     in_flight_max: Option<u64>,
     peer_buffer: u64,
+    datagram_bytes: u64,
 }
 
 impl Model {
@@ -128,15 +132,18 @@ impl Model {
             full_rounds: 0,
             phase_round: 0,
             up_rate: 0.0,
+            up_gain: UP_GAIN,
             phase_at: now,
             in_flight_max: None,
             peer_buffer: 128 * 1024,
+            datagram_bytes: 1_200,
         }
     }
 
     pub(super) fn reset(&mut self, now: Instant) {
         *self = Self {
             peer_buffer: self.peer_buffer,
+            datagram_bytes: self.datagram_bytes,
             limit: self.limit,
             round: self.round,
             round_end: self.round_end,
@@ -146,6 +153,10 @@ impl Model {
 
     pub(super) const fn set_peer_buffer(&mut self, bytes: u64) {
         self.peer_buffer = bytes;
+    }
+
+    pub(super) const fn set_datagram(&mut self, bytes: usize) {
+        self.datagram_bytes = bytes as u64;
     }
 
     pub(super) fn handle_sample(&mut self, sample: &Sample, now: Instant) {
@@ -202,13 +213,13 @@ impl Model {
 
     fn on_round(&mut self, in_flight: u64) {
         let total = self.round_arrived + self.round_lost;
-        let loss =
-            if total < ROUND_BYTES_MIN { 0.0 } else { self.round_lost as f64 / total as f64 };
+        let least_bytes = self.round_bytes_min();
+        let loss = if total < least_bytes { 0.0 } else { self.round_lost as f64 / total as f64 };
         let queue = self.has_queue();
         let excess = loss - self.usual_loss;
         let least = if self.phase == Phase::Startup { LOSS_STARTUP } else { LOSS_EXCESS };
         let is_overflow = excess > LOSS_POLICED || excess > least && queue;
-        if !queue && total >= ROUND_BYTES_MIN && matches!(self.phase, Phase::Cruise | Phase::Down) {
+        if !queue && total >= least_bytes && matches!(self.phase, Phase::Cruise | Phase::Down) {
             self.usual_loss += (loss.min(0.25) - self.usual_loss) / 8.0;
         }
         match self.phase {
@@ -260,19 +271,19 @@ impl Model {
                     self.minimal_rtt_at = now;
                     self.enter(Phase::ProbeRtt, now);
                 } else if rounds >= u64::from(CRUISE_ROUNDS) {
-                    self.up_rate = self.bandwidth_exact();
+                    (self.up_rate, self.up_gain) = (self.bandwidth_exact(), UP_GAIN);
                     self.enter(Phase::Up, now);
                 }
             }
             Phase::Up => {
                 let loss =
                     self.round_lost as f64 / (self.round_arrived + self.round_lost).max(1) as f64;
-                let is_overflowing = self.round_lost > ROUND_BYTES_MIN
+                let is_overflowing = self.round_lost > self.round_bytes_min()
                     && loss > self.usual_loss + LOSS_EXCESS
                     && self.has_queue();
-                if is_overflowing
-                    || rounds >= 1 && sample.in_flight as f64 >= product as f64 * 1.2
-                    || rounds >= 3
+                // A path that holds less than the least that may be on its way is never seen to be full.
+                let enough = (product as f64 * 1.2).max(self.slack() + self.datagrams_least());
+                if is_overflowing || rounds >= 1 && sample.in_flight as f64 >= enough || rounds >= 3
                 {
                     if !is_overflowing && let Some(most) = &mut self.in_flight_max {
                         // It went well: a little more the next time.
@@ -280,7 +291,7 @@ impl Model {
                     }
                     let rate = self.bandwidth_exact();
                     let has_grown = rate >= self.up_rate * UP_GROWTH;
-                    self.up_rate = rate;
+                    (self.up_rate, self.up_gain) = (rate, UP_GAIN_FOUND);
                     let next = if has_grown && !is_overflowing { Phase::Up } else { Phase::Down };
                     self.enter(next, now);
                 }
@@ -317,6 +328,18 @@ impl Model {
         (self.bandwidth_exact() * self.minimal_rtt().as_secs_f64()) as u64
     }
 
+    fn slack(&self) -> f64 {
+        self.bandwidth_exact() * SLACK.as_secs_f64()
+    }
+
+    fn datagrams_least(&self) -> f64 {
+        (DATAGRAMS_LEAST * self.datagram_bytes) as f64
+    }
+
+    const fn round_bytes_min(&self) -> u64 {
+        ROUND_DATAGRAMS_MIN * self.datagram_bytes
+    }
+
     /// Bytes a second that may be sent.
     pub(super) fn rate(&self) -> f64 {
         let rate = if self.rates.is_empty() { RATE_START } else { self.bandwidth_exact() };
@@ -324,7 +347,7 @@ impl Model {
             Phase::Startup => STARTUP_GAIN,
             Phase::Drain => DRAIN_GAIN,
             Phase::Cruise | Phase::ProbeRtt => PACING_MARGIN,
-            Phase::Up => UP_GAIN,
+            Phase::Up => self.up_gain,
             Phase::Down => DOWN_GAIN,
         };
         let rate = (rate * gain).max(10_000.0);
@@ -337,14 +360,15 @@ impl Model {
             return WINDOW_START;
         }
         let product = self.product();
-        let slack = (self.bandwidth_exact() * SLACK.as_secs_f64()) as u64;
+        let (slack, datagrams_least) = (self.slack() as u64, self.datagrams_least() as u64);
         if self.phase == Phase::ProbeRtt {
-            return (product / 2).max(slack).max(WINDOW_LEAST);
+            return (product / 2).max(slack).max(datagrams_least);
         }
-        let least = if self.phase == Phase::Startup { WINDOW_START } else { WINDOW_LEAST };
+        let least = if self.phase == Phase::Startup { WINDOW_START } else { 0 };
+        let least = least.max(datagrams_least);
         let window = (product as f64 * WINDOW_GAIN) as u64 + slack + least;
         let window = window.min(product + self.peer_buffer.max(WINDOW_START));
         let most = if self.phase == Phase::Startup { None } else { self.in_flight_max };
-        most.map_or(window, |most| window.min(most.max(WINDOW_LEAST)))
+        most.map_or(window, |most| window.min(most.max(datagrams_least)))
     }
 }

@@ -165,6 +165,7 @@ impl Sender {
         if let Some(train) = self.send_size_probe(token, now, train) {
             return Some(train);
         }
+        self.model.set_datagram(self.mtu.current());
         self.refill(now);
         if self.allowance < self.quantum() {
             return None;

@@ -214,6 +214,27 @@ fn what_comes_in_portions_does_not_end_the_start() {
     assert!(share >= 0.9);
 }
 
+/// A datagram is more than the path holds, and timers are coarse beside its round trip: neither sets the pace, nor does
+/// a peer that had something else to do when the path was first measured.
+#[test]
+fn a_path_within_the_machine_is_filled_by_few_large_datagrams() {
+    for slow_megabits in [100.0, 250.0, 400.0, 1_000.0] {
+        let one_way = Duration::from_micros(10);
+        let within = Path { one_way, mtu: 65_535, ..path(slow_megabits, 0, 4_000.0) };
+        let mut network = Network::new(within, 17);
+        let flow = network.add_carrier(None, 65_000);
+        network.run(Duration::from_millis(50));
+        println!("{slow_megabits}: {:?}", network.figures(flow));
+        network.set_rate(1e9);
+        network.run(Duration::from_millis(100));
+        let before = network.flows[flow].delivered;
+        network.run(Duration::from_millis(200));
+        let share = (network.flows[flow].delivered - before) as f64 / 0.2 / network.path.rate;
+        println!("{slow_megabits}: {share} {:?}", network.figures(flow));
+        assert!(share >= 0.8);
+    }
+}
+
 #[test]
 fn the_limit_of_the_rate_holds() {
     for limit in [125_000_u64, 2_500_000, 12_500_000] {
