@@ -13,6 +13,7 @@
 
 mod asked;
 mod completion;
+mod due;
 mod lookup;
 mod pages;
 mod units;
@@ -86,6 +87,8 @@ pub struct Receiver {
     session: SessionId,
     config: ReceiverConfig,
     link: LinkPhase,
+    /// Whether the sender said on this link how much there is.
+    has_estimate: bool,
     consent: Consent,
     check: PageCheck,
     directories: DirectoryTable,
@@ -162,6 +165,7 @@ impl Receiver {
         let mut receiver = Self {
             session,
             link: LinkPhase::Down,
+            has_estimate: false,
             consent: if is_accepted { Consent::Given(everything) } else { Consent::Pending(None) },
             config,
             check: PageCheck::new(),
@@ -212,6 +216,7 @@ impl Receiver {
     pub fn handle_link_up(&mut self, epoch: u64, now: Instant) {
         self.link = LinkPhase::Up(epoch);
         self.incoming = None;
+        self.has_estimate = false;
         self.forget_resends();
         self.completion.forget_link();
         self.recover();
@@ -363,12 +368,6 @@ impl Receiver {
         self.is_corrupt
     }
 
-    /// Whether units are due from the sender (for the stall watchdog).
-    #[must_use]
-    pub fn is_expecting(&self) -> bool {
-        self.link == LinkPhase::Receiving && self.window.values().any(PageState::is_expecting)
-    }
-
     /// Sends the request of a link once the pages of earlier runs are loaded.
     fn recover(&mut self) {
         let LinkPhase::Up(epoch) = self.link else {
@@ -423,6 +422,7 @@ impl Receiver {
     }
 
     fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {
+        self.has_estimate = true;
         // It comes on a channel of its own, and so may come after the end that knows better.
         if self.end.is_some_and(|end| totals.entries <= end.entries) {
             return;

@@ -417,6 +417,23 @@ fn a_link_without_content_is_replaced_after_15_s() {
     }
 }
 
+/// The same before there is anything to be expected: the first words of a link are lost by the stack, and pings pass.
+#[test]
+fn a_link_whose_first_words_are_lost_is_replaced_after_15_s() {
+    for seed in 0..10 {
+        let mut replaced = 0;
+        for (side, count) in [(SENDER, 1), (SENDER, 2), (SENDER, 3), (RECEIVER, 1), (RECEIVER, 2)] {
+            let mut tree = Tree::new();
+            tree.insert(b"small".to_vec(), Node::File(Random::new(seed).bytes(1_000)));
+            let mut pair = Pair::new(seed, ModelSource::new(tree, SESSION, 4));
+            pair.paths.loses_next[side] = count;
+            finish(&mut pair, SECOND * 50);
+            replaced += pair.sides[RECEIVER].downs.len();
+        }
+        assert!(replaced >= 3, "seed {seed}: {replaced}");
+    }
+}
+
 /// A host that makes up events gains a few tries, and then four a minute.
 #[test]
 fn events_that_a_host_makes_up_do_not_make_the_receiver_spin() {

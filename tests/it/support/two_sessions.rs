@@ -734,6 +734,11 @@ impl Pair {
         if self.paths.does_lose_data && channel == Channel::Data {
             return;
         }
+        let loses = &mut self.paths.loses_next[end.side];
+        if *loses > 0 && channel == Channel::Control {
+            *loses -= 1;
+            return;
+        }
         if self.is_path_lost(link) {
             return self.hold(link, channel, frame);
         }

@@ -30,6 +30,8 @@ pub(crate) struct Paths {
     pub(crate) links: u64,
     /// Whether content vanishes while everything else arrives.
     pub(crate) does_lose_data: bool,
+    /// So many of the next frames on control vanish, by who sends them, and everything else arrives.
+    pub(crate) loses_next: [u32; 2],
     /// Bytes a second, each way.
     pub(crate) rate: Option<u64>,
     busy_until: [Option<std::time::Instant>; 2],
