@@ -5,9 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 static CUT: AtomicBool = AtomicBool::new(false);
 /// Bytes a second; 0: as many as there are.
@@ -42,12 +40,17 @@ pub(super) async fn pace(length: usize) {
         *free_at = Some(next);
         start
     };
-    tokio::time::sleep_until(start).await;
+    tokio::time::sleep_until(start.into()).await;
 }
 
 /// When `length` bytes may go over a cable that is free at `free_at`, and when it is free again. An idle one saves
 /// nothing up.
-fn book(free_at: Option<Instant>, length: usize, rate: u64, now: Instant) -> (Instant, Instant) {
+pub(super) fn book(
+    free_at: Option<Instant>,
+    length: usize,
+    rate: u64,
+    now: Instant,
+) -> (Instant, Instant) {
     let start = free_at.map_or(now, |at| at.max(now));
     (start, start + Duration::from_secs_f64(length as f64 / rate as f64))
 }

@@ -75,17 +75,11 @@ pub struct CarrierSettings {
     pub datagram_bytes_start: usize,
     /// UDP payload not to exceed, bytes, whatever the path takes.
     pub datagram_bytes_max: usize,
-    /// Most bytes a second that are sent, headers of ours included; none: as many as the path takes.
-    pub rate_bytes_per_second_max: Option<u64>,
 }
 
 impl Default for CarrierSettings {
     fn default() -> Self {
-        Self {
-            datagram_bytes_start: DATAGRAM_BYTES_START,
-            datagram_bytes_max: 65_507,
-            rate_bytes_per_second_max: None,
-        }
+        Self { datagram_bytes_start: DATAGRAM_BYTES_START, datagram_bytes_max: 65_507 }
     }
 }
 
@@ -103,6 +97,9 @@ pub struct LinkConfig {
     /// Whether DTLS goes through a carrier, which needs [`super::LinkCommand::Carry`] on both sides before the answer is
     /// applied. Then [`SCTP_MTU_CARRIED`] and [`RECEIVE_WINDOW_BYTES_CARRIED`] hold.
     pub carrier: Option<CarrierSettings>,
+    /// Most bytes a second that are sent; none: as many as the path takes. A carrier counts what it sends, headers of
+    /// its own included; without one, only content counts.
+    pub rate_bytes_per_second_max: Option<u64>,
     /// Bytes handed to SCTP and not acknowledged before [`super::LinkHandle::try_send`] starts to queue, per channel.
     pub send_buffer_bytes: usize,
     /// Bound of the advertised receive window; the granted socket buffer may make it smaller.
@@ -124,6 +121,7 @@ impl Default for LinkConfig {
             path_policy: PathPolicy::All,
             sctp_mtu: SCTP_MTU_ANY_PATH,
             carrier: None,
+            rate_bytes_per_second_max: None,
             send_buffer_bytes: SEND_BUFFER_BYTES,
             receive_window_bytes_max: RECEIVE_WINDOW_BYTES_MAX,
             socket_buffer_bytes: SOCKET_BUFFER_BYTES,

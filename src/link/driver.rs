@@ -92,7 +92,7 @@ impl LinkDriver {
         let (report, allocations) = mpsc::channel(ALLOCATIONS_MAX);
         let mut runtime = LinkRuntime::new(request).with_allocations(report);
         if let Some(settings) = config.carrier {
-            runtime = runtime.with_carrier(settings);
+            runtime = runtime.with_carrier(settings, config.rate_bytes_per_second_max);
         }
         let runtime = Arc::new(runtime);
         prefetch_servers(&runtime, &config);

@@ -219,10 +219,10 @@ impl LinkRuntime {
         self
     }
 
-    /// Sends DTLS through a carrier, once [`Self::carry`] has its tokens.
+    /// Sends DTLS through a carrier, once [`Self::carry`] has its tokens, at `rate_max` bytes a second at most.
     #[must_use]
-    pub fn with_carrier(mut self, settings: CarrierSettings) -> Self {
-        self.carrying = Some(Arc::new(Carrying::new(settings)));
+    pub fn with_carrier(mut self, settings: CarrierSettings, rate_max: Option<u64>) -> Self {
+        self.carrying = Some(Arc::new(Carrying::new(settings, rate_max)));
         self
     }
 

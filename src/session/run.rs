@@ -27,9 +27,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
-use crate::link::{
-    Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer, cable,
-};
+use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
 use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
@@ -537,10 +535,6 @@ impl<R: RoleActions> Runner<R> {
         is_carried: bool,
     ) -> Result<(), Error> {
         let mut config = LinkConfig { turn_servers, ..self.around.link_config.clone() };
-        let rate = config.carrier.and_then(|carrier| carrier.rate_bytes_per_second_max);
-        if let (Some(rate), false) = (rate, is_carried) {
-            cable::thin(rate);
-        }
         config.carrier = config.carrier.filter(|_| is_carried);
         let Link { handle, events, control, pulse, data } =
             LinkDriver::start(config).await.map_err(|error| {

@@ -3,8 +3,8 @@
 use super::entropy::Entropy;
 use super::shell;
 use crate::error::{Error, ErrorKind};
+use crate::link::LinkConfig;
 use crate::link::config::{CarrierSettings, SERVERS_MAX};
-use crate::link::{LinkConfig, cable};
 use crate::options::{CommonOptions, PathPolicy};
 use crate::signal::RoomName;
 use crate::signal::capabilities::{CARRIER, Capabilities};
@@ -134,10 +134,6 @@ pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> 
     if options.stun.len() + options.turn.len() > SERVERS_MAX {
         return Err(Error::new(ErrorKind::Usage, "too many STUN and TURN servers"));
     }
-    if !options.is_carried {
-        // The carrier paces; without it content is.
-        cable::thin(options.rate_limit.unwrap_or(0));
-    }
     // Its TURN servers come when a connection is built, with credentials of that moment.
     Ok(LinkConfig {
         stun_urls: options.stun.clone(),
@@ -147,6 +143,7 @@ pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> 
             PathPolicy::RelayOnly => crate::link::PathPolicy::RelayOnly,
         },
         carrier: carrier_settings(options),
+        rate_bytes_per_second_max: options.rate_limit,
         send_buffer_bytes: usize::try_from(options.timing.buffer_limit).unwrap_or(usize::MAX),
         ..LinkConfig::default()
     })
@@ -156,11 +153,7 @@ pub(super) fn link_config(options: &CommonOptions) -> Result<LinkConfig, Error> 
 fn carrier_settings(options: &CommonOptions) -> Option<CarrierSettings> {
     let usual = CarrierSettings::default();
     let most = options.datagram_bytes_max.map_or(usual.datagram_bytes_max, usize::from);
-    options.is_carried.then_some(CarrierSettings {
-        datagram_bytes_max: most,
-        rate_bytes_per_second_max: options.rate_limit,
-        ..usual
-    })
+    options.is_carried.then_some(CarrierSettings { datagram_bytes_max: most, ..usual })
 }
 
 /// The arguments of a command that continues, as far as both roles have them.

@@ -100,6 +100,8 @@ pub(super) struct Shared {
     pub(super) outgoing: [Outgoing; 3],
     /// The stack's own bound of what it holds per channel, bytes.
     pub(super) stack_limit: usize,
+    /// Content that may be handed over, bytes a second; none: as much as there is, or a carrier counts.
+    pub(super) content_rate: Option<u64>,
     /// The owner's bound of the same.
     pub(super) send_limit: watch::Sender<usize>,
     pub(super) runtime: Arc<LinkRuntime>,

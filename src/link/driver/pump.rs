@@ -60,6 +60,7 @@ pub(super) fn start(
         closed: AtomicBool::new(false),
         opened: watch::Sender::new(false),
         stack_limit: config.send_buffer_bytes,
+        content_rate: config.rate_bytes_per_second_max.filter(|_| config.carrier.is_none()),
         outgoing,
         send_limit: watch::Sender::new(config.send_buffer_bytes),
         runtime: Arc::clone(runtime),
@@ -177,6 +178,7 @@ async fn send_all(
     gate: Option<Arc<SendGate>>,
 ) -> Result<(), webrtc::error::Error> {
     let mut outstanding = 0;
+    let mut free_at = None;
     let mut refreshed_at = Instant::now();
     loop {
         let frame = tokio::select! {
@@ -195,6 +197,11 @@ async fn send_all(
             }
             wait_for_room(wires, length).await?;
             if gate.is_some() {
+                if let Some(rate) = wires.shared.content_rate {
+                    let (start, next) = cable::book(free_at, length, rate, Instant::now());
+                    free_at = Some(next);
+                    tokio::time::sleep_until(start.into()).await;
+                }
                 cable::pace(length).await;
                 #[cfg(feature = "fault-injection")]
                 crate::link::fault::count(length);

@@ -59,6 +59,8 @@ pub(super) struct Carrying {
 #[derive(Debug)]
 struct State {
     settings: CarrierSettings,
+    /// Bytes a second.
+    rate_max: Option<u64>,
     /// What the peer may have under way to us.
     receive_window_bytes: usize,
     tokens: Option<CarrierTokens>,
@@ -95,10 +97,11 @@ struct Turn {
 }
 
 impl Carrying {
-    pub(super) fn new(settings: CarrierSettings) -> Self {
+    pub(super) fn new(settings: CarrierSettings, rate_max: Option<u64>) -> Self {
         Self {
             state: Mutex::new(State {
                 settings,
+                rate_max,
                 receive_window_bytes: RECEIVE_WINDOW_BYTES_MAX,
                 tokens: None,
                 carrier: None,
@@ -232,7 +235,7 @@ impl State {
                     token_in: tokens.incoming,
                     datagram_bytes_start: self.settings.datagram_bytes_start.min(most),
                     datagram_bytes_max: most,
-                    rate_bytes_per_second_max: self.settings.rate_bytes_per_second_max,
+                    rate_bytes_per_second_max: self.rate_max,
                     receive_window_bytes: u32::try_from(self.receive_window_bytes)
                         .unwrap_or(u32::MAX),
                 },

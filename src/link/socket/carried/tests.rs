@@ -15,7 +15,7 @@ const TOKENS: [CarrierTokens; 2] =
 
 fn carried(tokens: CarrierTokens) -> (LinkRuntime, Socket) {
     let request = BufferRequest { bytes: 1024 * 1024, force: false };
-    let runtime = LinkRuntime::new(request).with_carrier(CarrierSettings::default());
+    let runtime = LinkRuntime::new(request).with_carrier(CarrierSettings::default(), None);
     runtime.carry(tokens);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let socket = runtime.wrap_udp_socket(socket).unwrap();
@@ -139,7 +139,7 @@ async fn a_dead_path_holds_the_stack_up_for_a_moment_only() {
 #[tokio::test]
 async fn without_tokens_records_are_lost_and_nothing_else() {
     let request = BufferRequest { bytes: 1024 * 1024, force: false };
-    let runtime = LinkRuntime::new(request).with_carrier(CarrierSettings::default());
+    let runtime = LinkRuntime::new(request).with_carrier(CarrierSettings::default(), None);
     let open = || {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         runtime.wrap_udp_socket(socket).unwrap()
