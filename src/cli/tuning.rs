@@ -47,10 +47,9 @@ pub(crate) struct TuningArgs {
     /// Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]
     #[arg(long, value_name = "BYTES", env = "REJOIN_DATAGRAM_BYTES", hide_short_help = true, value_parser = clap::value_parser!(u16).range(1200..=65_000))]
     datagram_bytes: Option<u16>,
-    /// Paced datagrams of our own below DTLS, if both sides say so: faster, and a match for loss. Experimental: a transfer of
-    /// many small files may stand still
-    #[arg(long, env = "REJOIN_CARRIER", hide_short_help = true, value_parser = clap::builder::BoolishValueParser::new())]
-    carrier: bool,
+    /// Plain WebRTC packets, as browsers send them: slower, and no match for loss
+    #[arg(long, env = "REJOIN_PLAIN", hide_short_help = true, value_parser = clap::builder::BoolishValueParser::new())]
+    plain: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -67,7 +66,7 @@ enum ProfileArg {
 
 impl TuningArgs {
     pub(crate) const fn is_carried(&self) -> bool {
-        self.carrier
+        !self.plain
     }
 
     pub(crate) const fn datagram_bytes(&self) -> Option<u16> {
