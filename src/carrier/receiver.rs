@@ -7,8 +7,9 @@ use super::ring::ByteRing;
 use super::wire::{self, RANGES_MAX, expand};
 use super::{CarrierConfig, RECORD_BYTES_MAX, STREAM_BYTES_MAX};
 
-/// Datagrams after which an acknowledgement goes out at once.
+/// Datagrams after which an acknowledgement goes out at once, and bytes: a socket holds but a few large ones.
 const ACKNOWLEDGED_AT_ONCE: u32 = 8;
+const BYTES_ACKNOWLEDGED_AT_ONCE: usize = 32 * 1024;
 /// Fewer of them wait for company for so long; less than any wide-area path notices.
 const ACKNOWLEDGEMENT_DELAY: Duration = Duration::from_millis(1);
 
@@ -29,6 +30,7 @@ pub(super) struct Receiver {
     present: RangeSet,
     read: u64,
     pending: u32,
+    pending_bytes: usize,
     is_due: bool,
     due_at: Option<Instant>,
 }
@@ -43,6 +45,7 @@ impl Receiver {
             present: RangeSet::default(),
             read: 0,
             pending: 0,
+            pending_bytes: 0,
             is_due: false,
             due_at: None,
         }
@@ -62,6 +65,8 @@ impl Receiver {
         if !self.note(number, now) {
             return;
         }
+        self.pending_bytes += payload.len();
+        self.is_due |= self.pending_bytes >= BYTES_ACKNOWLEDGED_AT_ONCE;
         if end <= contiguous {
             // A repetition: the sender does not know yet.
             self.is_due = true;
@@ -117,7 +122,8 @@ impl Receiver {
     pub(super) fn acknowledge(&mut self, token: u64, now: Instant, out: &mut Vec<u8>) -> bool {
         let is_due = self.is_due || self.due_at.is_some_and(|at| at <= now);
         let (true, Some((_, at))) = (is_due, self.largest) else { return false };
-        (self.is_due, self.due_at, self.pending) = (false, None, 0);
+        (self.is_due, self.due_at) = (false, None);
+        (self.pending, self.pending_bytes) = (0, 0);
         let delay =
             u32::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(u32::MAX);
         let contiguous = self.contiguous();

@@ -16,6 +16,9 @@ use super::{CarrierConfig, Figures, RECORD_BYTES_MAX, STREAM_BYTES_MAX, Train};
 /// Most bytes in one call to the system, below the 65,507 of a UDP payload.
 const TRAIN_BYTES_MAX: usize = 65_000;
 
+/// A timer that is so late costs nothing: what was not sent meanwhile is sent then.
+const TIMER_LATENESS: Duration = Duration::from_millis(3);
+
 /// So many large datagrams lost in a row, and later small ones not: the path takes no large ones any more.
 const BLACK_HOLE_LOSSES: u32 = 6;
 /// Datagrams that ask a silent path.
@@ -499,8 +502,9 @@ impl Sender {
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.allowance_at).as_secs_f64();
         self.allowance_at = now;
-        let most = self.quantum() * 2.0;
-        self.allowance = (self.allowance + elapsed * self.model.rate()).min(most);
+        let rate = self.model.rate();
+        let most = (self.quantum() * 2.0).max(rate * TIMER_LATENESS.as_secs_f64());
+        self.allowance = (self.allowance + elapsed * rate).min(most);
     }
 
     /// What is sent at once: what a timer of a millisecond lets through, two datagrams at least.

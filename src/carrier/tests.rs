@@ -218,10 +218,14 @@ fn what_comes_in_portions_does_not_end_the_start() {
 /// a peer that had something else to do when the path was first measured.
 #[test]
 fn a_path_within_the_machine_is_filled_by_few_large_datagrams() {
-    for slow_megabits in [100.0, 250.0, 400.0, 1_000.0] {
+    for (slow_megabits, socket_bytes) in
+        [(100.0, 8 << 20), (250.0, 8 << 20), (400.0, 8 << 20), (1_000.0, 8 << 20), (400.0, 262_144)]
+    {
         let one_way = Duration::from_micros(10);
         let within = Path { one_way, mtu: 65_535, ..path(slow_megabits, 0, 4_000.0) };
         let mut network = Network::new(within, 17);
+        // The last is that of an untuned Linux.
+        network.socket_bytes = socket_bytes;
         let flow = network.add_carrier(None, 65_000);
         network.run(Duration::from_millis(50));
         println!("{slow_megabits}: {:?}", network.figures(flow));

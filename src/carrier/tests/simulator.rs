@@ -128,6 +128,8 @@ pub(super) struct Network {
     pub(super) is_reading: bool,
     /// Grain of the timer.
     pub(super) grain: Duration,
+    /// What the far socket holds, for flows that are added from now on.
+    pub(super) socket_bytes: u32,
 }
 
 impl Network {
@@ -150,6 +152,7 @@ impl Network {
             pattern,
             is_reading: true,
             grain: Duration::from_millis(1),
+            socket_bytes: 8 << 20,
         }
     }
 
@@ -159,7 +162,7 @@ impl Network {
             token_in: 9,
             datagram_bytes_start: 1_200,
             datagram_bytes_max,
-            receive_window_bytes: 8 << 20,
+            receive_window_bytes: self.socket_bytes,
             rate_bytes_per_second_max: limit,
         };
         let other = CarrierConfig { token_out: 9, token_in: 7, ..config };
