@@ -124,6 +124,7 @@ fn secrets_are_only_where_they_must_be() {
     let relayed = ["--json", "--relay-only", "--turn", &url];
     let sender = common(pair.send(relayed.iter().chain(&["large"])))
         .env("REJOIN_TURN_SECRET", SECRET)
+        .env("REJOIN_BWLIMIT", "8M")
         .spawn();
     sender.event_where("code", |event| event["event"] == "code");
     let receiver = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])))

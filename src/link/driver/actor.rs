@@ -88,6 +88,12 @@ impl Actor {
         let reason = loop {
             let deadline = self.describing.as_ref().map(|describing| describing.deadline);
             let step = tokio::select! {
+                // In this order: what a server said is heard before the end of the gathering that it was part of.
+                biased;
+                Some((server, outcome)) = allocations.recv() => {
+                    self.on_allocation(server, outcome);
+                    Ok(())
+                }
                 command = self.pumps.commands.recv() => {
                     self.on_command(command.unwrap_or(LinkCommand::Close)).await
                 }
@@ -95,10 +101,6 @@ impl Actor {
                     Some(event) => self.on_stack(event).await,
                     None => Err(CloseReason::Transport("stack stopped".to_owned())),
                 },
-                Some((server, outcome)) = allocations.recv() => {
-                    self.on_allocation(server, outcome);
-                    Ok(())
-                }
                 () = sleep_until(deadline) => self.give_description().await,
             };
             if let Err(reason) = step {

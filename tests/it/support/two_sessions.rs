@@ -610,6 +610,8 @@ impl Pair {
             return;
         }
         end.waiting.clear();
+        // What it had on the wire holds nobody else up.
+        self.paths.busy_until = [None; 2];
         let remote = end.remote.filter(|_| end.has_opened);
         let is_dead = self.dead.contains(&link) || self.is_path_lost(link);
         if let Some(remote) = remote.filter(|_| is_told && !is_dead) {

@@ -34,7 +34,7 @@ pub(crate) struct Paths {
     pub(crate) loses_next: [u32; 2],
     /// Bytes a second, each way.
     pub(crate) rate: Option<u64>,
-    busy_until: [Option<std::time::Instant>; 2],
+    pub(super) busy_until: [Option<std::time::Instant>; 2],
 }
 
 impl Pair {
