@@ -350,7 +350,11 @@ impl Model {
             Phase::Up => self.up_gain,
             Phase::Down => DOWN_GAIN,
         };
-        let rate = (rate * gain).max(10_000.0);
+        let mut rate = (rate * gain).max(10_000.0);
+        // What was measured so far may be that little was asked for (draft-ietf-ccwg-bbr §5.6.2).
+        if let (Phase::Startup, Some(rtt)) = (self.phase, self.minimal_rtt) {
+            rate = rate.max(gain * WINDOW_START as f64 / rtt.as_secs_f64().max(1e-6));
+        }
         self.limit.map_or(rate, |limit| rate.min(limit))
     }
 

@@ -170,10 +170,15 @@ impl Sender {
         }
         self.model.set_datagram(self.mtu.current());
         self.refill(now);
-        if self.allowance < self.quantum() {
+        let most = self.payload_max();
+        if self.next_range(most).is_none() {
+            // Said before the pace is asked, or what comes next is taken for all that the path could.
+            self.note_app_limited();
             return None;
         }
-        let most = self.payload_max();
+        if self.allowance < self.required() {
+            return None;
+        }
         let mut segment = 0;
         for _ in 0..segments_max.max(1) {
             let Some(range) = self.next_range(most) else {
@@ -492,7 +497,7 @@ impl Sender {
             self.in_flight == 0 || self.in_flight + wire <= self.model.window()
         });
         let paced = has_more.then(|| {
-            let missing = (self.quantum() - self.allowance).max(0.0);
+            let missing = (self.required() - self.allowance).max(0.0);
             self.allowance_at + Duration::from_secs_f64((missing / self.model.rate()).min(10.0))
         });
         let times = [paced, self.loss_at, self.probe_at(), self.mtu.poll_timeout()];
@@ -511,6 +516,13 @@ impl Sender {
     fn quantum(&self) -> f64 {
         let least = 2.0 * self.mtu.current() as f64;
         (self.model.rate() * GRANULARITY.as_secs_f64()).max(least)
+    }
+
+    /// What the pace must have let through before something is sent. Less than a quantum waits for no company.
+    fn required(&self) -> f64 {
+        let lost = self.lost.first().map_or(0, |lost| lost.end - lost.start);
+        let fresh = self.end.min(self.peer_limit).saturating_sub(self.next);
+        self.quantum().min((lost + fresh) as f64)
     }
 
     pub(super) fn handle_too_large(&mut self, bytes: usize, _now: Instant) {

@@ -239,6 +239,23 @@ fn a_path_within_the_machine_is_filled_by_few_large_datagrams() {
     }
 }
 
+/// Company is waited for where there is more than can be sent at once, and nowhere else.
+#[test]
+fn a_lone_record_leaves_at_once() {
+    let one_way = Duration::from_millis(1);
+    let jumbo = Path { one_way, mtu: 65_535, ..path(8_000.0, 0, 4_000.0) };
+    let mut network = Network::new(jumbo, 18);
+    let flow = network.add_carrier(None, 65_000);
+    for number in 0..50 {
+        let before = network.flows[flow].delivered;
+        network.flows[flow].left = Some(1);
+        network.wake(flow);
+        network.run(Duration::from_micros(1_100));
+        assert!(network.flows[flow].delivered > before, "record {number}");
+        network.run(Duration::from_millis(3));
+    }
+}
+
 #[test]
 fn the_limit_of_the_rate_holds() {
     for limit in [125_000_u64, 2_500_000, 12_500_000] {

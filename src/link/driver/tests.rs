@@ -2,17 +2,15 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the event it waits for")]
 
+mod carried;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::*;
-use crate::link::cable;
-use crate::link::config::CarrierSettings;
 use crate::link::credit::DATA_FRAMES;
-use crate::link::{
-    Candidate, CarrierTokens, CloseReason, IceState, LinkCommand, LinkError, LinkEvent, PathKind,
-};
+use crate::link::{Candidate, CloseReason, IceState, LinkCommand, LinkError, LinkEvent, PathKind};
 
 /// Bound of a whole test: a link that hangs must fail, not stall the run.
 const TEST_BOUND: Duration = Duration::from_secs(30);
@@ -65,180 +63,6 @@ async fn connected_with(config: LinkConfig) -> (Link, Link) {
     opened(&mut offerer).await;
     opened(&mut answerer).await;
     (offerer, answerer)
-}
-
-fn carried_config() -> LinkConfig {
-    LinkConfig { carrier: Some(CarrierSettings::default()), ..config() }
-}
-
-/// Two links with a carrier, open; `config` and the tokens of the answerer may differ.
-async fn carried_with(config: LinkConfig, answerer_tokens: CarrierTokens) -> (Link, Link) {
-    let mut offerer = LinkDriver::start(config.clone()).await.unwrap();
-    let mut answerer = LinkDriver::start(config).await.unwrap();
-    let tokens = CarrierTokens { outgoing: 1, incoming: 2 };
-    offerer.handle.command(LinkCommand::Carry(tokens)).unwrap();
-    answerer.handle.command(LinkCommand::Carry(answerer_tokens)).unwrap();
-    negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
-    (offerer, answerer)
-}
-
-async fn carried() -> (Link, Link) {
-    let tokens = CarrierTokens { outgoing: 2, incoming: 1 };
-    let (mut offerer, mut answerer) = carried_with(carried_config(), tokens).await;
-    opened(&mut offerer).await;
-    opened(&mut answerer).await;
-    (offerer, answerer)
-}
-
-#[tokio::test]
-async fn frames_travel_both_ways_over_a_carrier() {
-    bounded(async {
-        let (mut offerer, mut answerer) = carried().await;
-        for channel in Channel::ALL {
-            for (index, length) in [1, 1200, 16_384, FRAME_BYTES_MAX].into_iter().enumerate() {
-                let frame = Bytes::from(vec![index as u8; length]);
-                offerer.handle.try_send(channel, frame.clone()).unwrap();
-                assert_eq!(receiver(&mut answerer, channel).recv().await.unwrap(), frame);
-                answerer.handle.try_send(channel, frame.clone()).unwrap();
-                assert_eq!(receiver(&mut offerer, channel).recv().await.unwrap(), frame);
-            }
-        }
-    })
-    .await;
-}
-
-/// What waits for the opening leaves at once, and reaches a stack that has read the handshake's last word in the same go.
-#[tokio::test]
-async fn the_first_words_of_both_sides_arrive() {
-    bounded(async {
-        for round in 0..40 {
-            let config = if round % 2 == 0 { carried_config() } else { config() };
-            let mut offerer = LinkDriver::start(config.clone()).await.unwrap();
-            let mut answerer = LinkDriver::start(config).await.unwrap();
-            for (link, tokens) in [(&offerer, [1, 2]), (&answerer, [2, 1])] {
-                let [outgoing, incoming] = tokens;
-                link.handle
-                    .command(LinkCommand::Carry(CarrierTokens { outgoing, incoming }))
-                    .unwrap();
-                for channel in Channel::ALL {
-                    link.handle.try_send(channel, Bytes::from_static(b"first")).unwrap();
-                }
-            }
-            negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
-            for link in [&mut offerer, &mut answerer] {
-                for channel in Channel::ALL {
-                    let word = tokio::time::timeout(
-                        Duration::from_secs(3),
-                        receiver(link, channel).recv(),
-                    );
-                    let word = word.await.unwrap_or_else(|_| panic!("lost: {round} {channel:?}"));
-                    assert_eq!(word.unwrap(), "first");
-                }
-            }
-        }
-    })
-    .await;
-}
-
-/// The end of the connection does not come of an outage of two seconds, and nothing is missing after it.
-#[tokio::test]
-async fn a_cut_of_two_seconds_is_survived_in_the_same_connection() {
-    bounded(async {
-        let (offerer, mut answerer) = carried().await;
-        let count = 400_u32;
-        let send = async {
-            for number in 0..count {
-                let mut frame = vec![0; 32 * 1024];
-                frame[..4].copy_from_slice(&number.to_be_bytes());
-                let mut frame = Bytes::from(frame);
-                while let Err(unsent) = offerer.handle.try_send(Channel::Data, frame) {
-                    assert_eq!(unsent.error, LinkError::Full);
-                    frame = unsent.frame;
-                    offerer.handle.writable(Channel::Data).await;
-                }
-            }
-        };
-        let receive = async {
-            for number in 0..count {
-                if number == 50 {
-                    cable::cut(true);
-                    tokio::time::sleep(Duration::from_secs(2)).await;
-                    cable::cut(false);
-                }
-                let frame = answerer.data.recv().await.unwrap();
-                assert_eq!(frame[..4], number.to_be_bytes());
-            }
-        };
-        tokio::join!(send, receive);
-    })
-    .await;
-}
-
-/// Who does not know the tokens is not heard: no channel opens, and the link does not end.
-#[tokio::test]
-async fn other_tokens_carry_nothing() {
-    bounded(async {
-        let tokens = CarrierTokens { outgoing: 2, incoming: 9 };
-        let (mut offerer, _answerer) = carried_with(carried_config(), tokens).await;
-        let opening = tokio::time::timeout(Duration::from_secs(1), opened(&mut offerer));
-        assert!(opening.await.is_err());
-    })
-    .await;
-}
-
-/// Datagrams from off the path, with the marker and a wrong token, or of any other kind, change nothing.
-#[tokio::test]
-async fn strangers_are_not_heard_in_a_carried_link() {
-    bounded(async {
-        let mut offerer = LinkDriver::start(carried_config()).await.unwrap();
-        let mut answerer = LinkDriver::start(carried_config()).await.unwrap();
-        for (link, outgoing, incoming) in [(&offerer, 1, 2), (&answerer, 2, 1)] {
-            let tokens = CarrierTokens { outgoing, incoming };
-            link.handle.command(LinkCommand::Carry(tokens)).unwrap();
-        }
-        negotiate(&mut offerer, &mut answerer, LinkCommand::Offer).await;
-        let path = |event: &LinkEvent| match event {
-            LinkEvent::Path(path) => Some(path.clone()),
-            _ => None,
-        };
-        let path = wait_for(&mut answerer, path).await;
-        let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let frame = Bytes::from(vec![7; FRAME_BYTES_MAX]);
-        for round in 0..100_u8 {
-            for kind in 0..4 {
-                let mut datagram = vec![0x0c, kind];
-                datagram.extend([round; 8]);
-                datagram.extend([0; 100]);
-                stranger.send_to(&datagram, path.local).unwrap();
-            }
-            for garbage in [&[][..], &[0x0c], &[0x0c, 0, 0], &[22; 40], &[64; 9], &[0; 1400]] {
-                stranger.send_to(garbage, path.local).unwrap();
-            }
-            offerer.handle.try_send(Channel::Control, frame.clone()).unwrap();
-            assert_eq!(answerer.control.recv().await.unwrap(), frame);
-        }
-    })
-    .await;
-}
-
-/// A restart binds new sockets; the carrier goes on where it was.
-#[tokio::test]
-async fn a_carrier_survives_an_ice_restart() {
-    bounded(async {
-        let (mut offerer, mut answerer) = carried().await;
-        let frames: Vec<_> = (0..60_u8).map(|number| Bytes::from(vec![number; 20_000])).collect();
-        for frame in &frames[..30] {
-            offerer.handle.try_send(Channel::Control, frame.clone()).unwrap();
-        }
-        negotiate(&mut offerer, &mut answerer, LinkCommand::RestartIce).await;
-        for frame in &frames[30..] {
-            offerer.handle.try_send(Channel::Control, frame.clone()).unwrap();
-        }
-        for frame in &frames {
-            assert_eq!(answerer.control.recv().await.unwrap(), frame);
-        }
-    })
-    .await;
 }
 
 fn receiver(link: &mut Link, channel: Channel) -> &mut FrameReceiver {

@@ -48,6 +48,8 @@ impl CarriedSocket {
 
 impl Drop for CarriedSocket {
     fn drop(&mut self) {
+        // The stack's last words, which nobody would send later.
+        self.carrying.turn(&self.port);
         self.port.is_closed.store(true, Ordering::Relaxed);
         self.task.abort();
     }
