@@ -42,10 +42,7 @@ impl Pair {
     fn carry(&mut self, record: &[u8], records: u64) {
         let (mut pushed, mut popped) = (0, 0);
         while popped < records {
-            while pushed < records
-                && pushed < popped + 32
-                && self.near.push_record(record, self.now)
-            {
+            while pushed < records && pushed < popped + 32 && self.near.push_record(record) {
                 pushed += 1;
             }
             exchange(&mut self.near, &mut self.far, self.now, &mut self.train);

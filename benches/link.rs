@@ -499,6 +499,7 @@ impl Ours {
                     LinkEvent::LocalCandidate(_)
                     | LinkEvent::CandidatesEnd
                     | LinkEvent::Ice(_)
+                    | LinkEvent::Secured
                     | LinkEvent::Path(_)
                     | LinkEvent::Allocation { .. } => {}
                 },

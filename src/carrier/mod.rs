@@ -117,7 +117,7 @@ impl Carrier {
 
     /// Takes a record to be sent; `false` for one that is empty or longer than [`RECORD_BYTES_MAX`], or if more waits than
     /// any window of SCTP.
-    pub fn push_record(&mut self, record: &[u8], _now: Instant) -> bool {
+    pub fn push_record(&mut self, record: &[u8]) -> bool {
         self.sender.push(record)
     }
 
@@ -175,8 +175,8 @@ impl Carrier {
     }
 
     /// The system refused a datagram of this size.
-    pub fn handle_too_large(&mut self, datagram_bytes: usize, now: Instant) {
-        self.sender.handle_too_large(datagram_bytes, now);
+    pub fn handle_too_large(&mut self, datagram_bytes: usize) {
+        self.sender.handle_too_large(datagram_bytes);
     }
 
     /// Another path, on which each datagram gets `overhead_bytes` more: rate, round trip and size begin anew.

@@ -58,11 +58,13 @@ impl PathMtu {
             }
             (self.next_search, self.refused, self.lost) = (None, self.most + 1, 0);
         }
-        let largest = SIZES.iter().copied().chain([self.most]);
-        let mut fitting = largest
-            .filter(|size| *size > self.current && *size < self.refused && *size <= self.most);
-        // From the top on short paths is a probe or two instead of five; a lost one costs nothing but itself.
-        let next = fitting.by_ref().min();
+        // Upwards: a probe that is too large costs three timeouts, and each that passes is used at once.
+        let next = SIZES
+            .iter()
+            .copied()
+            .chain([self.most])
+            .filter(|size| *size > self.current && *size < self.refused && *size <= self.most)
+            .min();
         if next.is_none() && self.refused <= self.most {
             self.next_search = Some(now + RAISE_AFTER);
         }

@@ -525,7 +525,7 @@ impl Sender {
         self.quantum().min((lost + fresh) as f64)
     }
 
-    pub(super) fn handle_too_large(&mut self, bytes: usize, _now: Instant) {
+    pub(super) fn handle_too_large(&mut self, bytes: usize) {
         self.mtu.handle_too_large(bytes + self.overhead);
     }
 

@@ -353,7 +353,7 @@ fn hostile_datagrams_neither_panic_nor_grow_it() {
         for step in 0..20_000_u32 {
             at += Duration::from_micros(random.next() % 3_000);
             if random.next().is_multiple_of(4) {
-                let _ = carrier.push_record(&into[..1 + random.next() as usize % 16_000], at);
+                let _ = carrier.push_record(&into[..1 + random.next() as usize % 16_000]);
             }
             let mut datagram: Vec<u8> =
                 (0..random.next() % 90).map(|_| random.next() as u8).collect();

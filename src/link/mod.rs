@@ -157,6 +157,8 @@ pub enum LinkEvent {
     CandidatesEnd,
     /// The state of ICE changed.
     Ice(IceState),
+    /// DTLS has authenticated the peer and agreed on keys.
+    Secured,
     /// All channels are open; comes once.
     Open,
     /// The path in use; after [`LinkEvent::Open`] and after each later [`IceState::Connected`].

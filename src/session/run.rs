@@ -9,11 +9,14 @@ mod figures;
 mod questions;
 mod relaying;
 mod telling;
+mod timeline;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
 
 pub(super) use relaying::Relaying;
 pub(super) use telling::Recorder;
+
+use timeline::{Step, Timeline};
 
 use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
@@ -98,6 +101,7 @@ struct Runner<R> {
     interfaces: InterfaceWatch,
     restarts: Restarts,
     wake: WakeWatch,
+    timeline: Timeline,
     ending: Option<Result<(), Error>>,
     /// Whether the code is for something new.
     is_replaced: bool,
@@ -147,6 +151,7 @@ pub(super) async fn run<R: RoleActions>(
         was_met: false,
         interfaces: InterfaceWatch::start(),
         wake: WakeWatch::new(now, SystemTime::now()),
+        timeline: Timeline::new(now),
         ending: None,
         is_replaced: false,
     };
@@ -226,8 +231,10 @@ impl<R: RoleActions> Runner<R> {
             Happening::Link(Some(event)) => self.on_link(event, now),
             Happening::Link(None) => self.connection = None,
             Happening::Frame(channel, Some(frame)) => {
+                self.timeline.reach(Step::FirstWord, now);
                 self.session.handle_frame(channel, &frame, now);
                 if channel == Channel::Data {
+                    self.timeline.reach(Step::FirstContent, now);
                     self.read_burst(now);
                 }
             }
@@ -296,10 +303,14 @@ impl<R: RoleActions> Runner<R> {
     fn on_client(&mut self, event: Option<ClientEvent>, now: Instant) -> Result<(), Error> {
         match event {
             Some(ClientEvent::Connected(connection)) => {
+                self.timeline.reach(Step::HostConnected, now);
                 self.host = Some(connection);
                 self.session.handle_host_up(now);
             }
-            Some(ClientEvent::Message(message)) => self.session.handle_host(message, now),
+            Some(ClientEvent::Message(message)) => {
+                self.timeline.reach(Step::HostAnswered, now);
+                self.session.handle_host(message, now);
+            }
             Some(ClientEvent::Lost { reason, retry_in }) => {
                 tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
                 self.host = None;
@@ -353,6 +364,9 @@ impl<R: RoleActions> Runner<R> {
     }
 
     fn on_link(&mut self, event: LinkEvent, now: Instant) {
+        if let Some(step) = Step::of(&event) {
+            self.timeline.reach(step, now);
+        }
         if let LinkEvent::Closed { reason } = &event {
             tracing::info!(target: "rejoin::link", %reason, "the link ended");
             // What came before the end is heard first: the last word may be in it.
@@ -460,6 +474,7 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::CodeSpent => self.around.role.on_code_spent(),
             SessionOutput::Pair(pairing) => self.pair(&pairing).await?,
             SessionOutput::Peer { member, name, epoch } => {
+                self.timeline.reach(Step::PeerMet, Instant::now());
                 self.was_met = true;
                 self.around.peer_name.clone_from(&name);
                 let host = self.host.as_ref().map(HostConnection::address);
@@ -513,7 +528,10 @@ impl<R: RoleActions> Runner<R> {
                 self.is_replaced = true;
                 self.ending = Some(Ok(()));
             }
-            SessionOutput::Done => self.ending = Some(Ok(())),
+            SessionOutput::Done => {
+                self.timeline.reach(Step::Done, Instant::now());
+                self.ending = Some(Ok(()));
+            }
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),
         }
         Ok(())
@@ -540,6 +558,7 @@ impl<R: RoleActions> Runner<R> {
             LinkDriver::start(config).await.map_err(|error| {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
             })?;
+        self.timeline.reach(Step::LinkStarted, Instant::now());
         self.connection = Some(Connection { handle, events, control, pulse, data, is_shut: false });
         Ok(())
     }

@@ -148,7 +148,7 @@ impl<F: File> SourcePages<F> {
     ) -> io::Result<(Self, Opened)> {
         let mut places = Vec::new();
         let point = SyncPoint::SourcePages;
-        let (mut log, opened) =
+        let (log, opened) =
             Log::open(directory, NAME, SOURCE_MAGIC, session, point, |place, body| {
                 match decode(body) {
                     Ok(SourceRecord::Page { encoded, stamps }) => {
@@ -164,8 +164,7 @@ impl<F: File> SourcePages<F> {
                     Err(_) => false,
                 }
             })?;
-        // A run that was killed may have left pages that are not durable; this one sends them.
-        log.sync(SyncPoint::SourcePages)?;
+        // What a run that was killed left is durable once the log is open; its name may not be.
         directory.sync(SyncPoint::SourceNames)?;
         Ok((Self { log, places }, opened))
     }

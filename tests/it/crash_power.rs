@@ -125,10 +125,7 @@ fn lose_power(
             continue;
         }
         explored.states.fetch_add(1, Ordering::Relaxed);
-        let disk = moment.disk.fork();
-        disk.lose_power(|number| {
-            kept[changes.iter().position(|change| *change == number).unwrap()]
-        });
+        let disk = lose(moment, &changes, &kept);
         if !explored.is_new_disk(&disk, &holding) {
             continue;
         }
@@ -313,7 +310,7 @@ fn small_subsets(moment: &Moment) -> Vec<(Vec<u64>, Vec<Kept>)> {
     all.into_iter().map(|kept| (changes.clone(), kept)).collect()
 }
 
-fn lose(moment: &Moment, (changes, kept): &(Vec<u64>, Vec<Kept>)) -> MemoryDisk {
+fn lose(moment: &Moment, changes: &[u64], kept: &[Kept]) -> MemoryDisk {
     let disk = moment.disk.fork();
     disk.lose_power(|number| kept[changes.iter().position(|change| *change == number).unwrap()]);
     disk
@@ -353,7 +350,7 @@ fn pages_of_a_sender(without: Option<SyncPoint>) -> Result<(), String> {
     files.create_file(b"a", 0o644).unwrap();
     let check = |moment: &Moment, pages: &[(u64, u64, Vec<u8>)]| {
         for kept in small_subsets(moment) {
-            let again = sent(&lose(moment, &kept))?;
+            let again = sent(&lose(moment, &kept.0, &kept.1))?;
             for (_, number, encoded) in pages.iter().filter(|page| page.0 <= moment.operation) {
                 let found = again.iter().find(|page| page.1 == *number);
                 if found.is_none_or(|found| found.2 != *encoded) {
@@ -391,7 +388,7 @@ fn end_of_a_session(without: Option<SyncPoint>) -> Result<(), String> {
     let removed = moments.last().map(|moment| moment.operation);
     for moment in &moments {
         for kept in small_subsets(moment) {
-            let disk = lose(moment, &kept);
+            let disk = lose(moment, &kept.0, &kept.1);
             let state = StateDirectory::new(disk.root(), Role::Receiver).unwrap();
             match state.open_session(SESSION) {
                 Ok(_) if Some(moment.operation) == removed => {

@@ -315,7 +315,7 @@ impl Network {
                     {
                         let length = RECORD_BYTES - (*pushed % 200) as usize;
                         self.pattern[..8].copy_from_slice(&pushed.to_be_bytes());
-                        if !end.push_record(&self.pattern[..length], now) {
+                        if !end.push_record(&self.pattern[..length]) {
                             break;
                         }
                         *pushed += 1;

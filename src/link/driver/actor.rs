@@ -237,7 +237,10 @@ impl Actor {
                 self.emit(LinkEvent::CandidatesEnd);
             }
             StackEvent::Ice(state) => self.on_ice(state).await,
-            StackEvent::Secured => self.runtime.wake(),
+            StackEvent::Secured => {
+                self.runtime.wake();
+                self.emit(LinkEvent::Secured);
+            }
             // ICE that failed may be restarted; that is the owner's decision.
             StackEvent::ConnectionFailed if self.ice == IceState::Failed => {}
             StackEvent::ConnectionFailed => {

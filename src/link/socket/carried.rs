@@ -276,11 +276,10 @@ impl State {
 
     fn push(&mut self, record: &[u8], now: Instant) -> bool {
         let Some(carrier) = &mut self.carrier else { return false };
-        let mut is_taken = carrier.push_record(record, now);
+        let mut is_taken = carrier.push_record(record);
         if !is_taken {
             self.transmit(now);
-            is_taken =
-                self.carrier.as_mut().is_some_and(|carrier| carrier.push_record(record, now));
+            is_taken = self.carrier.as_mut().is_some_and(|carrier| carrier.push_record(record));
         }
         if is_taken {
             self.full_since = None;
@@ -400,7 +399,7 @@ impl State {
                 }
                 Err(error) if path::is_too_large(&error) => {
                     let bytes = self.outlet.segment_bytes().saturating_sub(path.overhead());
-                    carrier.handle_too_large(bytes, now);
+                    carrier.handle_too_large(bytes);
                     self.outlet.clear();
                 }
                 Err(error) => port.socket().on_refused(&error, path.remote()),

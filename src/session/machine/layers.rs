@@ -148,6 +148,7 @@ impl Session {
             LinkEvent::LocalDescription { .. }
             | LinkEvent::LocalCandidate(_)
             | LinkEvent::CandidatesEnd
+            | LinkEvent::Secured
             | LinkEvent::Open
             | LinkEvent::Allocation { .. }
             | LinkEvent::Closed { .. } => Some(event),

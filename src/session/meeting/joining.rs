@@ -205,7 +205,10 @@ impl Joining {
                 self.open(now);
             }
             LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string(), now),
-            LinkEvent::Ice(_) | LinkEvent::Path(_) | LinkEvent::Allocation { .. } => {}
+            LinkEvent::Ice(_)
+            | LinkEvent::Secured
+            | LinkEvent::Path(_)
+            | LinkEvent::Allocation { .. } => {}
         }
     }
 

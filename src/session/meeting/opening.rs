@@ -179,7 +179,10 @@ impl Opening {
             }
             LinkEvent::Open => self.on_open(),
             LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string()),
-            LinkEvent::Ice(_) | LinkEvent::Path(_) | LinkEvent::Allocation { .. } => {}
+            LinkEvent::Ice(_)
+            | LinkEvent::Secured
+            | LinkEvent::Path(_)
+            | LinkEvent::Allocation { .. } => {}
         }
     }
 
