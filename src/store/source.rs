@@ -390,20 +390,22 @@ fn read_error(file: &SourceFile, error: &io::Error) -> ReadError {
     }
 }
 
-/// Frames in one allocation: before every [`BODY_BYTES`] of payload the byte that says what it is.
+/// Frames of content: the byte that says what each is, then [`BODY_BYTES`] of payload. Each has an allocation of its own,
+/// which the stack can take over; slices of one would be copied there.
 struct FrameBuffer {
-    buffer: Vec<u8>,
-    /// Payload bytes, of what the buffer has room for.
+    frames: Vec<Vec<u8>>,
+    /// Payload bytes, of what there is room for.
     bytes: usize,
 }
 
 impl FrameBuffer {
     fn new(bytes: usize) -> Self {
-        let mut buffer = vec![0; bytes + bytes.div_ceil(BODY_BYTES)];
-        for frame in buffer.chunks_mut(BODY_BYTES + 1) {
+        let frame = |start: usize| {
+            let mut frame = vec![0; 1 + (bytes - start).min(BODY_BYTES)];
             frame[0] = KIND_BODY;
-        }
-        Self { buffer, bytes }
+            frame
+        };
+        Self { frames: (0..bytes).step_by(BODY_BYTES).map(frame).collect(), bytes }
     }
 
     /// Fills the payload from `start` to `end` with what the file has from `offset`, and hashes it.
@@ -438,8 +440,8 @@ impl FrameBuffer {
     /// The payload from `start` to `end`.
     fn slices(&mut self, start: usize, end: usize) -> impl Iterator<Item = &mut [u8]> {
         let first = start / BODY_BYTES;
-        self.buffer
-            .chunks_mut(BODY_BYTES + 1)
+        self.frames
+            .iter_mut()
             .enumerate()
             .skip(first)
             .map(move |(number, frame)| {
@@ -452,12 +454,12 @@ impl FrameBuffer {
             .take_while(|slice| !slice.is_empty())
     }
 
-    fn into_frames(mut self) -> Vec<Bytes> {
-        self.buffer.truncate(self.bytes + self.bytes.div_ceil(BODY_BYTES));
-        let buffer = Bytes::from(self.buffer);
-        (0..buffer.len())
-            .step_by(BODY_BYTES + 1)
-            .map(|start| buffer.slice(start..buffer.len().min(start + BODY_BYTES + 1)))
-            .collect()
+    fn into_frames(self) -> Vec<Bytes> {
+        let starts = (0..self.bytes).step_by(BODY_BYTES);
+        let frames = self.frames.into_iter().zip(starts).map(|(mut frame, start)| {
+            frame.truncate(1 + self.bytes - start);
+            Bytes::from(frame)
+        });
+        frames.collect()
     }
 }
