@@ -233,6 +233,12 @@ impl LinkRuntime {
         }
     }
 
+    /// What a carrier's path moves in a moment, bytes: with more before it a ping would wait for long. None without one.
+    #[must_use]
+    pub fn carried_bytes_max(&self) -> Option<usize> {
+        self.carrying.as_ref().map(|carrying| carrying.bytes_max())
+    }
+
     /// The addresses of `host` as far as they are known, without asking anybody.
     #[must_use]
     pub fn resolved(&self, host: &str) -> Vec<SocketAddr> {

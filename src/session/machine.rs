@@ -52,6 +52,8 @@ struct Up {
     assemblers: [Assembler; 3],
     /// Since when units are due and none came.
     due_since: Option<Instant>,
+    /// Bytes received when `due_since` was set.
+    inbound: u64,
 }
 
 /// The machine of one run.
@@ -445,6 +447,7 @@ impl Session {
             quality: Quality::new(self.progress().bytes, now),
             assemblers: Default::default(),
             due_since: None,
+            inbound: 0,
         });
         self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);

@@ -417,6 +417,31 @@ fn a_link_without_content_is_replaced_after_15_s() {
     }
 }
 
+/// A frame that takes longer than that is waited for, as long as its bytes come.
+#[test]
+fn a_frame_that_comes_slowly_is_no_stall() {
+    let mut pair = under_way(1);
+    pair.lose_data();
+    let mut bytes = 1_000_000;
+    for _ in 0..60 {
+        bytes += 17_000;
+        let now = pair.now;
+        pair.sides[RECEIVER].session.handle_inbound(bytes, now);
+        pair.run_for(SECOND * 4);
+    }
+    assert!(pair.sides[RECEIVER].downs.is_empty());
+    // Pings and checks alone are no frame.
+    for _ in 0..20 {
+        bytes += 400;
+        let now = pair.now;
+        pair.sides[RECEIVER].session.handle_inbound(bytes, now);
+        pair.run_for(SECOND);
+    }
+    assert!(!pair.sides[RECEIVER].downs.is_empty());
+    pair.paths.does_lose_data = false;
+    finish_fast(&mut pair);
+}
+
 /// The same before there is anything to be expected: the first words of a link are lost by the stack, and pings pass.
 #[test]
 fn a_link_whose_first_words_are_lost_is_replaced_after_15_s() {

@@ -233,13 +233,17 @@ async fn send_all(
     }
 }
 
-/// Waits until the stack holds less than the owner's bound, if that is tighter than the stack's own.
+/// Waits until the stack holds less than the owner's bound, or what the carrier's path moves in a moment, if that is
+/// tighter than the stack's own.
 ///
 /// By looking again: such a link is thin, and the stack signals room only for its own bound. (Its `OnBufferedAmountLow`
 /// is an edge of *packetised* bytes, which does not come if acknowledgements overtake packetising.)
 async fn wait_for_room(wires: &Wires, length: usize) -> Result<(), webrtc::error::Error> {
     loop {
-        let bound = *wires.shared.send_limit.borrow();
+        let mut bound = *wires.shared.send_limit.borrow();
+        if wires.channel == Channel::Data {
+            bound = bound.min(wires.shared.runtime.carried_bytes_max().unwrap_or(usize::MAX));
+        }
         if bound >= wires.shared.stack_limit {
             return Ok(());
         }

@@ -50,6 +50,12 @@ const RECEIVE_WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// so on a path that is dead it must go on: what it has then is lost like any packet, and SCTP sends it again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long content may wait before the path. SCTP itself sees no path that is full: the carrier takes what it sends.
+const BACKLOG: Duration = Duration::from_millis(500);
+
+/// And how much, however slow the path seems: two frames, or it would never be found to be faster.
+const BACKLOG_BYTES_MIN: usize = 128 * 1024;
+
 /// The carrier of one link, and what connects it to the sockets.
 #[derive(Debug)]
 pub(super) struct Carrying {
@@ -123,6 +129,14 @@ impl Carrying {
     /// Says how the datagrams of this connection are known. Once.
     pub(super) fn set_tokens(&self, tokens: CarrierTokens) {
         self.state().tokens.get_or_insert(tokens);
+    }
+
+    /// What may wait before the path, SCTP's own part included.
+    pub(super) fn bytes_max(&self) -> usize {
+        let state = self.state();
+        let figures = state.carrier.as_ref().map(Carrier::figures).unwrap_or_default();
+        let time = BACKLOG + figures.minimal_rtt;
+        ((figures.delivery_rate as f64 * time.as_secs_f64()) as usize).max(BACKLOG_BYTES_MIN)
     }
 
     /// A socket of this connection holds so many bytes, by the kernel's count.

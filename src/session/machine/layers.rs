@@ -18,6 +18,9 @@ const HOST_TRIES: u32 = 5;
 /// How long units may be due and not come before a new connection is tried.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// More than the pings and path checks of that time: a frame is on its way, slowly. 56 kbit/s bring 105 kB in it.
+const STALL_BYTES: u64 = 16 * 1024;
+
 impl Session {
     /// With other intervals and tries than the usual ones.
     #[must_use]
@@ -242,6 +245,15 @@ impl Session {
         };
         if let Some(up) = &mut self.up {
             up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
+        }
+    }
+
+    /// Bytes that the link's sockets have received so far: a frame counts only when it is whole.
+    pub fn handle_inbound(&mut self, bytes: u64, now: Instant) {
+        let Some(up) = &mut self.up else { return };
+        if up.due_since.is_none() || bytes >= up.inbound.saturating_add(STALL_BYTES) {
+            up.due_since = up.due_since.map(|_| now);
+            up.inbound = bytes;
         }
     }
 

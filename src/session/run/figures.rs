@@ -6,8 +6,11 @@ use crate::wire::Channel;
 use std::time::Instant;
 
 impl<R: RoleActions> Runner<R> {
-    /// Tells the machine how fast the data channel delivers.
+    /// Tells the machine how fast the data channel delivers, and that something comes.
     pub(super) fn measure(&mut self, now: Instant) {
+        if let Some(connection) = &self.connection {
+            self.session.handle_inbound(connection.handle.socket_counts().bytes_received, now);
+        }
         if let Some(connection) = &self.connection
             && self.around.source.is_some()
         {
