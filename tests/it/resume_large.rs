@@ -85,8 +85,8 @@ fn is_link_up(event: &serde_json::Value) -> bool {
     event["event"] == "link" && event["state"] == "connected"
 }
 
-/// What it had read when the link came up and when the first unit was written after that, and the time in between.
-fn first_unit(receiver: &mut Process) -> (Traffic, Traffic, Duration) {
+/// What it had read when the link came up and when `bytes` were written after that, and the time in between.
+fn first_written(receiver: &mut Process, bytes: u64) -> (Traffic, Traffic, Duration) {
     let deadline = Instant::now() + PATIENCE;
     let mut linked: Option<(Instant, Traffic)> = None;
     loop {
@@ -94,7 +94,7 @@ fn first_unit(receiver: &mut Process) -> (Traffic, Traffic, Duration) {
         let Some(traffic) = receiver.traffic() else { continue };
         match (linked, moment(receiver, is_link_up)) {
             (None, Some(at)) => linked = Some((at, traffic)),
-            (Some((at, before)), _) if traffic.written >= before.written + MIB / 2 => {
+            (Some((at, before)), _) if traffic.written >= before.written + bytes => {
                 return (before, traffic, at.elapsed());
             }
             _ => {}
@@ -115,7 +115,7 @@ fn a_receiver_killed_at_two_thirds_reads_nothing_back() {
     let took = begun.elapsed();
     let started = Instant::now();
     let mut receiver = receive(&pair, "second");
-    let (linked, first, after) = first_unit(&mut receiver);
+    let (linked, first, after) = first_written(&mut receiver, MIB / 2);
     let from_start = started.elapsed();
     let session = receiver.wait_for("session", PATIENCE).unwrap();
     let kept = session["kept_bytes"].as_u64().unwrap();
@@ -164,6 +164,8 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let took = begun.elapsed();
     let started = Instant::now();
     let mut receiver = receive(&pair, "second");
+    // The content of a thousand of the smallest.
+    let (_, _, at_work) = first_written(&mut receiver, 55 << 10);
     let session = receiver.wait_for("session", PATIENCE).unwrap();
     let kept = session["kept_bytes"].as_u64().unwrap();
     assert!(receiver.wait(PATIENCE).is_some_and(|status| status.success()));
@@ -177,8 +179,8 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let request = request_bytes(&pair.path("second.err"));
     let done = receiver.wait_for("done", PATIENCE).unwrap();
     eprintln!(
-        "{files} files, killed at {percent} % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, more than \
-         before after {resumed:.3?}; {kept} bytes kept, {} fetched of {}; whole run: {} ms",
+        "{files} files, killed at {percent} % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, at work {at_work:.3?} later, \
+         more than before after {resumed:.3?}; {kept} bytes kept, {} fetched of {}; whole run: {} ms",
         done["wire_bytes"], done["bytes"], done["elapsed_ms"],
     );
     assert!(request < 1_000_000, "{request} bytes");
