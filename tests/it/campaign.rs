@@ -53,6 +53,7 @@ fn processes_that_live_through_it_take_no_more() {
     let recovered = outcome.drops.iter().filter(|drop| drop.back.is_some()).count();
     eprintln!("soak of {:.0} s, {drops} drops\n{usage}", outcome.elapsed.as_secs_f64());
     assert_eq!((&outcome.wrong, &outcome.odd), (&Vec::new(), &Vec::new()));
+    assert!(drops > 0, "nothing was disturbed: does the binary have the feature?");
     assert_eq!(recovered, drops);
     for (process, figure, trend) in usage.trends() {
         let more = match figure {
