@@ -282,7 +282,8 @@ impl Model {
                     && loss > self.usual_loss + LOSS_EXCESS
                     && self.has_queue();
                 // A path that holds less than the least that may be on its way is never seen to be full.
-                let enough = (product as f64 * 1.2).max(self.slack() + self.datagrams_least());
+                let least = self.slack() + self.window_least();
+                let enough = (product as f64 * 1.2).max(least as f64);
                 if is_overflowing || rounds >= 1 && sample.in_flight as f64 >= enough || rounds >= 3
                 {
                     if !is_overflowing && let Some(most) = &mut self.in_flight_max {
@@ -328,12 +329,13 @@ impl Model {
         (self.bandwidth_exact() * self.minimal_rtt().as_secs_f64()) as u64
     }
 
-    fn slack(&self) -> f64 {
-        self.bandwidth_exact() * SLACK.as_secs_f64()
+    /// Bytes that arrive in [`SLACK`].
+    fn slack(&self) -> u64 {
+        (self.bandwidth_exact() * SLACK.as_secs_f64()) as u64
     }
 
-    fn datagrams_least(&self) -> f64 {
-        (DATAGRAMS_LEAST * self.datagram_bytes) as f64
+    const fn window_least(&self) -> u64 {
+        DATAGRAMS_LEAST * self.datagram_bytes
     }
 
     const fn round_bytes_min(&self) -> u64 {
@@ -364,15 +366,14 @@ impl Model {
             return WINDOW_START;
         }
         let product = self.product();
-        let (slack, datagrams_least) = (self.slack() as u64, self.datagrams_least() as u64);
+        let (slack, window_least) = (self.slack(), self.window_least());
         if self.phase == Phase::ProbeRtt {
-            return (product / 2).max(slack).max(datagrams_least);
+            return (product / 2).max(slack).max(window_least);
         }
-        let least = if self.phase == Phase::Startup { WINDOW_START } else { 0 };
-        let least = least.max(datagrams_least);
-        let window = (product as f64 * WINDOW_GAIN) as u64 + slack + least;
+        let start = if self.phase == Phase::Startup { WINDOW_START } else { 0 };
+        let window = (product as f64 * WINDOW_GAIN) as u64 + slack + start.max(window_least);
         let window = window.min(product + self.peer_buffer.max(WINDOW_START));
         let most = if self.phase == Phase::Startup { None } else { self.in_flight_max };
-        most.map_or(window, |most| window.min(most.max(datagrams_least)))
+        most.map_or(window, |most| window.min(most.max(window_least)))
     }
 }

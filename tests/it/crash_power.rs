@@ -349,12 +349,15 @@ fn pages_of_a_sender(without: Option<SyncPoint>) -> Result<(), String> {
     // So that a page that is made again is another one.
     files.create_file(b"a", 0o644).unwrap();
     let check = |moment: &Moment, pages: &[(u64, u64, Vec<u8>)]| {
-        for kept in small_subsets(moment) {
-            let again = sent(&lose(moment, &kept.0, &kept.1))?;
+        for (changes, kept) in small_subsets(moment) {
+            let again = sent(&lose(moment, &changes, &kept))?;
             for (_, number, encoded) in pages.iter().filter(|page| page.0 <= moment.operation) {
                 let found = again.iter().find(|page| page.1 == *number);
                 if found.is_none_or(|found| found.2 != *encoded) {
-                    return Err(format!("page {number} is another: {} {kept:?}", moment.operation));
+                    return Err(format!(
+                        "page {number} is another: {} {changes:?} {kept:?}",
+                        moment.operation
+                    ));
                 }
             }
         }
@@ -387,12 +390,12 @@ fn end_of_a_session(without: Option<SyncPoint>) -> Result<(), String> {
     let moments = moments(&disk);
     let removed = moments.last().map(|moment| moment.operation);
     for moment in &moments {
-        for kept in small_subsets(moment) {
-            let disk = lose(moment, &kept.0, &kept.1);
+        for (changes, kept) in small_subsets(moment) {
+            let disk = lose(moment, &changes, &kept);
             let state = StateDirectory::new(disk.root(), Role::Receiver).unwrap();
             match state.open_session(SESSION) {
                 Ok(_) if Some(moment.operation) == removed => {
-                    return Err(format!("the session is there again: {kept:?}"));
+                    return Err(format!("the session is there again: {changes:?} {kept:?}"));
                 }
                 Ok(_) | Err(StateError::NoSession(_)) => {}
                 Err(error) => return Err(error.to_string()),

@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::TcpListener;
 
+use rejoin::signal::code::PORT_DEFAULT;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ fn interrupted(pair: &Pair) -> u16 {
     let code = sender.event_where("code", |event| event["event"] == "code");
     let command = code["command"].as_str().unwrap();
     // The usual port is not named; another run of the tests may have held it when ours began.
-    let port = command.rsplit_once(':').map_or(9750, |(_, port)| port.parse().unwrap());
+    let port = command.rsplit_once(':').map_or(PORT_DEFAULT, |(_, port)| port.parse().unwrap());
     let receiver = pair.receiving().spawn();
     wait_for_half(&receiver);
     for run in [sender, receiver] {

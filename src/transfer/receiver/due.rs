@@ -8,14 +8,14 @@ impl Receiver {
     /// answer to the request once its scan is over, a page that the estimate promised, units that are wanted.
     #[must_use]
     pub fn is_expecting(&self) -> bool {
+        if self.link == LinkPhase::Down {
+            return false;
+        }
+        if !self.has_estimate {
+            return true;
+        }
         match self.link {
-            LinkPhase::Down => false,
-            LinkPhase::Up(_) | LinkPhase::Recovering | LinkPhase::Receiving
-                if !self.has_estimate =>
-            {
-                true
-            }
-            LinkPhase::Up(_) => false,
+            LinkPhase::Down | LinkPhase::Up(_) => false,
             LinkPhase::Recovering => self.progress.is_complete,
             LinkPhase::Receiving => {
                 let is_page_due = self.window.is_empty()

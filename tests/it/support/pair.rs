@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use rejoin::signal::code::PORT_DEFAULT;
+
 use super::env::{Finished, Home, Invocation, Running};
 use super::random::Random;
 
@@ -18,7 +20,7 @@ pub(crate) struct Pair {
 /// Held for as long as the tests run, so that every embedded host takes a port of its own: the default one, freed by a
 /// sender that a test killed, would go to the sender of another test before the killed one is started again.
 static DEFAULT_PORT: LazyLock<Option<TcpListener>> =
-    LazyLock::new(|| TcpListener::bind(("::", 9750)).ok());
+    LazyLock::new(|| TcpListener::bind(("::", PORT_DEFAULT)).ok());
 
 impl Pair {
     /// An empty home, with a directory `target`.
