@@ -7,10 +7,12 @@
 //!
 //! Makes a TUN device in each namespace and forwards between them. Delay and jitter are one way and keep the order; loss is
 //! random; the queue drops at its tail; `--down` cuts the path between two seconds of this program's life. Runs until its
-//! standard input closes, and then says what it forwarded, lost and overflowed. Needs root; `benches/wide_area` runs it.
+//! standard input closes, and then says, for each direction, what it forwarded, lost and overflowed, the bytes that left the
+//! queue for each flow (protocol and port it goes to) of more than 1 MB, and the longest queue, both every [`BUCKET`] of this
+//! program's life. Needs root; `benches/wide_area` runs it.
 #![expect(clippy::print_stdout, reason = "a program that reports to a person")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -22,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 const PACKET_BYTES_MAX: usize = 1_500;
 /// Packets on their way in one direction.
 const PACKETS_MAX: usize = 1 << 17;
+const BUCKET: Duration = Duration::from_millis(250);
 /// `TUNSETIFF`.
 const SET_INTERFACE: u32 = 0x4004_54ca;
 /// `IFF_TUN | IFF_NO_PI`.
@@ -52,6 +55,10 @@ struct Direction {
     forwarded: u64,
     lost: u64,
     overflowed: u64,
+    /// By IP protocol and port, in each [`BUCKET`]: bytes with their headers.
+    flows: BTreeMap<(u8, u16), Vec<u64>>,
+    /// The longest queue in each [`BUCKET`], bytes.
+    queues: Vec<u64>,
 }
 
 fn main() {
@@ -70,6 +77,8 @@ fn main() {
         forwarded: 0,
         lost: 0,
         overflowed: 0,
+        flows: BTreeMap::new(),
+        queues: Vec::new(),
     });
     let mut buffer = vec![0; PACKET_BYTES_MAX + 64];
     loop {
@@ -110,14 +119,26 @@ fn main() {
                 let age = now.duration_since(start).as_secs_f64();
                 let is_down = options.down.is_some_and(|(begin, end)| (begin..end).contains(&age));
                 let packet = buffer[..bytes].to_vec();
-                directions[from].take(packet, &options, is_down, &mut random, now);
+                let bucket = ((now - start).as_nanos() / BUCKET.as_nanos()) as usize;
+                directions[from].take(packet, &options, is_down, &mut random, (now, bucket));
             }
         }
     }
     for (name, direction) in ["there", "back"].iter().zip(&directions) {
         let Direction { forwarded, lost, overflowed, .. } = direction;
         println!("{name}: forwarded {forwarded}, lost {lost}, overflowed {overflowed}");
+        for ((protocol, port), bytes) in &direction.flows {
+            if bytes.iter().sum::<u64>() > 1_000_000 {
+                let protocol = if *protocol == 6 { "tcp" } else { "udp" };
+                println!("flow {name} {protocol} {port} {}", spaced(bytes));
+            }
+        }
+        println!("queue {name} {}", spaced(&direction.queues));
     }
+}
+
+fn spaced(numbers: &[u64]) -> String {
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
 }
 
 impl Direction {
@@ -127,7 +148,7 @@ impl Direction {
         options: &Options,
         is_down: bool,
         random: &mut u64,
-        now: Instant,
+        (now, bucket): (Instant, usize),
     ) {
         if is_down || unit(random) < options.loss {
             self.lost += 1;
@@ -141,12 +162,33 @@ impl Direction {
                 return;
             }
             self.busy_until += Duration::from_secs_f64(packet.len() as f64 / options.rate);
+            let longest = at(&mut self.queues, bucket);
+            *longest = (*longest).max(queued as u64);
+        }
+        if let Some(flow) = flow_of(&packet) {
+            *at(self.flows.entry(flow).or_default(), bucket) += packet.len() as u64;
         }
         let delay = Duration::from_secs_f64(options.delay + options.jitter * unit(random));
         let due = self.busy_until + delay;
         let last = self.packets.back().map_or(due, |(last, _)| *last);
         self.packets.push_back((due.max(last), packet));
     }
+}
+
+fn at(buckets: &mut Vec<u64>, bucket: usize) -> &mut u64 {
+    if buckets.len() <= bucket {
+        buckets.resize(bucket + 1, 0);
+    }
+    &mut buckets[bucket]
+}
+
+/// Protocol and port of destination of a packet of TCP or UDP over IPv4.
+fn flow_of(packet: &[u8]) -> Option<(u8, u16)> {
+    let header = usize::from(packet.first()? & 0x0f) * 4;
+    let protocol = *packet.get(9)?;
+    let port = packet.get(header + 2..header + 4)?;
+    (packet[0] >> 4 == 4 && matches!(protocol, 6 | 17))
+        .then(|| (protocol, u16::from_be_bytes([port[0], port[1]])))
 }
 
 /// Xorshift: the losses are the same in every run.
