@@ -41,6 +41,11 @@ const LOSS_STARTUP: f64 = 0.08;
 const LOSS_POLICED: f64 = 0.15;
 /// Of what was on its way when a queue overflowed, this much may be: less than CUBIC keeps would starve us beside it.
 const OVERFLOW_SHARE: f64 = 0.8;
+/// It is cut once in so many rounds: what overflows in these was on its way. Cut in each of them, and given back more slowly
+/// than it is taken, it goes to nothing beside a flow that does not mind loss (BBR's first version).
+const OVERFLOW_ROUNDS: u64 = 4;
+/// More that may be on its way when asking for more went well.
+const OVERFLOW_GROWTH: f64 = 1.3;
 /// A round trip so much longer than the least one is a queue.
 const QUEUE_SHARE: f64 = 1.08;
 /// Datagrams before anything is known (RFC 9002 §7.2 has 10).
@@ -108,6 +113,7 @@ pub(super) struct Model {
     phase_at: Instant,
     /// What may be on its way without overflow, where there was one.
     in_flight_max: Option<u64>,
+    overflow_round: u64,
     peer_buffer: u64,
     datagram_bytes: u64,
 }
@@ -135,6 +141,7 @@ impl Model {
             up_gain: UP_GAIN,
             phase_at: now,
             in_flight_max: None,
+            overflow_round: 0,
             peer_buffer: 128 * 1024,
             datagram_bytes: 1_200,
         }
@@ -239,7 +246,10 @@ impl Model {
                     self.phase = Phase::Drain;
                 }
             }
-            Phase::Up | Phase::Cruise if is_overflow => {
+            Phase::Up | Phase::Cruise
+                if is_overflow && self.round >= self.overflow_round + OVERFLOW_ROUNDS =>
+            {
+                self.overflow_round = self.round;
                 let bound = (in_flight + self.round_lost).min(self.window());
                 let bound = (bound as f64 * OVERFLOW_SHARE) as u64;
                 self.in_flight_max = Some(bound.max(self.product()));
@@ -287,8 +297,7 @@ impl Model {
                 if is_overflowing || rounds >= 1 && sample.in_flight as f64 >= enough || rounds >= 3
                 {
                     if !is_overflowing && let Some(most) = &mut self.in_flight_max {
-                        // It went well: a little more the next time.
-                        *most = (*most as f64 * 1.1) as u64;
+                        *most = (*most as f64 * OVERFLOW_GROWTH) as u64;
                     }
                     let rate = self.bandwidth_exact();
                     let has_grown = rate >= self.up_rate * UP_GROWTH;

@@ -2,6 +2,7 @@
 
 mod simulator;
 mod tcp;
+mod tcp_bbr;
 
 use std::time::Duration;
 
@@ -161,6 +162,34 @@ fn beside_tcp_neither_starves() {
                 let most = if control == Control::Reno { 5.5 } else { 4.0 };
                 assert!(shares[0] < most * shares[1] && shares[1] < 4.0 * shares[0]);
             }
+        }
+    }
+}
+
+#[test]
+fn beside_bbr_neither_starves() {
+    for queue in [1_250.0, 2_000.0, 4_000.0] {
+        for is_first in [true, false] {
+            let mut network = Network::new(path(200.0, 50, queue), 8);
+            let (carrier, tcp) = if is_first {
+                let carrier = network.add_carrier(None, 1_452);
+                network.run(SECOND * 3);
+                (carrier, network.add_tcp_bbr())
+            } else {
+                let tcp = network.add_tcp_bbr();
+                network.run(SECOND * 3);
+                (network.add_carrier(None, 1_452), tcp)
+            };
+            network.run(SECOND * 5);
+            let before: Vec<u64> = network.flows.iter().map(|flow| flow.delivered).collect();
+            network.run(SECOND * 30);
+            let [own, other] = [carrier, tcp].map(|flow| {
+                (network.flows[flow].delivered - before[flow]) as f64 / 30.0 / network.path.rate
+            });
+            println!("queue {queue} first {is_first}: carrier {own:.3} bbr {other:.3}");
+            // Two products on their way, whatever is lost, leave little of a queue that holds no more than one.
+            let most = if queue > 1_500.0 { 1.6 } else { 10.0 };
+            assert!(own < 4.0 * other && other < most * own);
         }
     }
 }

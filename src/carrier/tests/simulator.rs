@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{Carrier, CarrierConfig, Figures};
 use super::tcp::{Control, Tcp};
+use super::tcp_bbr::TcpBbr;
 
 /// What the network adds to a datagram: IPv4 and UDP.
 const OVERHEAD: usize = 28;
@@ -95,8 +96,9 @@ impl Eq for Scheduled {}
 /// What carries a flow.
 #[expect(clippy::large_enum_variant, reason = "a handful of them")]
 enum Kind {
-    Carrier { ends: [Carrier; 2], wakes: [Option<Instant>; 2], pushed: u64, popped: u64 },
+    Carrier { ends: [Carrier; 2], pushed: u64, popped: u64 },
     Tcp(Tcp),
+    TcpBbr(TcpBbr),
 }
 
 pub(super) struct Flow {
@@ -109,6 +111,8 @@ pub(super) struct Flow {
     pub(super) overflowed: u64,
     /// Records still to be pushed; all that fit if `None`.
     pub(super) left: Option<u64>,
+    /// When each end is looked at next.
+    wakes: [Option<Instant>; 2],
 }
 
 pub(super) struct Network {
@@ -167,11 +171,15 @@ impl Network {
         };
         let other = CarrierConfig { token_out: 9, token_in: 7, ..config };
         let ends = [Carrier::new(config, self.now), Carrier::new(other, self.now)];
-        self.add(Kind::Carrier { ends, wakes: [None; 2], pushed: 0, popped: 0 })
+        self.add(Kind::Carrier { ends, pushed: 0, popped: 0 })
     }
 
     pub(super) fn add_tcp(&mut self, control: Control) -> usize {
         self.add(Kind::Tcp(Tcp::new(control, self.now)))
+    }
+
+    pub(super) fn add_tcp_bbr(&mut self) -> usize {
+        self.add(Kind::TcpBbr(TcpBbr::new(self.now)))
     }
 
     fn add(&mut self, kind: Kind) -> usize {
@@ -182,6 +190,7 @@ impl Network {
             offered: 0,
             overflowed: 0,
             left: None,
+            wakes: [None; 2],
         });
         let flow = self.flows.len() - 1;
         self.schedule(self.now, Event::Wake { flow, is_back: false });
@@ -191,7 +200,7 @@ impl Network {
     pub(super) fn figures(&self, flow: usize) -> Figures {
         match &self.flows[flow].kind {
             Kind::Carrier { ends, .. } => ends[0].figures(),
-            Kind::Tcp(_) => Figures::default(),
+            Kind::Tcp(_) | Kind::TcpBbr(_) => Figures::default(),
         }
     }
 
@@ -267,15 +276,17 @@ impl Network {
                 ends[usize::from(!is_back)].handle_datagram(datagram, self.now);
                 self.turn(flow, !is_back);
             }
+            Kind::Tcp(_) | Kind::TcpBbr(_) if !is_back => {
+                self.flows[flow].delivered += (datagram.len() - 12) as u64;
+                self.transmit(flow, true, datagram[..40].to_vec());
+            }
             Kind::Tcp(tcp) => {
-                let number = datagram.iter().take(8).fold(0, |n, byte| n << 8 | u64::from(*byte));
-                if is_back {
-                    tcp.handle_acknowledgement(number, self.now);
-                    self.turn(flow, false);
-                } else {
-                    self.flows[flow].delivered += (datagram.len() - 12) as u64;
-                    self.transmit(flow, true, datagram[..40].to_vec());
-                }
+                tcp.handle_acknowledgement(number_of(datagram), self.now);
+                self.turn(flow, false);
+            }
+            Kind::TcpBbr(tcp) => {
+                tcp.handle_acknowledgement(number_of(datagram), self.now);
+                self.turn(flow, false);
             }
         }
     }
@@ -287,7 +298,7 @@ impl Network {
         let mut wake = None;
         let flow_state = &mut self.flows[flow];
         match &mut flow_state.kind {
-            Kind::Carrier { ends, wakes, pushed, popped } => {
+            Kind::Carrier { ends, pushed, popped } => {
                 let end = &mut ends[usize::from(is_back)];
                 if end.poll_timeout().is_some_and(|at| at <= now) {
                     end.handle_timeout(now);
@@ -332,25 +343,28 @@ impl Network {
                     let grain = self.grain.as_nanos();
                     let at = self.start
                         + Duration::from_nanos(passed.div_ceil(grain).saturating_mul(grain) as u64);
-                    let at = if at <= now { now + self.grain } else { at };
-                    let known = &mut wakes[usize::from(is_back)];
-                    if known.is_none_or(|known| known <= now || at < known) {
-                        *known = Some(at);
-                        wake = Some(at);
-                    }
+                    wake = Some(if at <= now { now + self.grain } else { at });
                 }
             }
             Kind::Tcp(tcp) => {
                 let is_on = flow_state.is_on;
                 while let Some(number) = tcp.poll_transmit(now, is_on) {
-                    let mut datagram = vec![0; 1_460];
-                    datagram[..8].copy_from_slice(&number.to_be_bytes());
-                    out.push(datagram);
+                    out.push(segment(number));
+                }
+                wake = tcp.poll_timeout(now);
+            }
+            Kind::TcpBbr(tcp) => {
+                while let Some(number) = tcp.poll_transmit(now) {
+                    out.push(segment(number));
                 }
                 wake = tcp.poll_timeout(now);
             }
         }
-        if let Some(at) = wake {
+        let known = &mut flow_state.wakes[usize::from(is_back)];
+        if let Some(at) = wake
+            && known.is_none_or(|known| known <= now || at < known)
+        {
+            *known = Some(at);
             self.schedule(at, Event::Wake { flow, is_back });
         }
         for datagram in out {
@@ -403,11 +417,22 @@ impl Network {
     }
 }
 
+/// A segment of TCP: its number, and as many bytes as fit.
+fn segment(number: u64) -> Vec<u8> {
+    let mut datagram = vec![0; 1_460];
+    datagram[..8].copy_from_slice(&number.to_be_bytes());
+    datagram
+}
+
+fn number_of(datagram: &[u8]) -> u64 {
+    datagram.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 impl Flow {
     fn is_done(&self) -> bool {
         match &self.kind {
             Kind::Carrier { pushed, popped, .. } => self.left == Some(0) && pushed == popped,
-            Kind::Tcp(_) => true,
+            Kind::Tcp(_) | Kind::TcpBbr(_) => true,
         }
     }
 }
