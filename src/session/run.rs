@@ -234,7 +234,7 @@ impl<R: RoleActions> Runner<R> {
                 self.timeline.reach(Step::FirstWord, now);
                 self.session.handle_frame(channel, &frame, now);
                 if channel == Channel::Data {
-                    self.timeline.reach(Step::FirstContent, now);
+                    self.timeline.reach(Step::FirstData, now);
                     self.read_burst(now);
                 }
             }

@@ -15,7 +15,7 @@ pub(super) enum Step {
     HandshakeOver,
     ChannelsOpen,
     FirstWord,
-    FirstContent,
+    FirstData,
     Done,
 }
 
@@ -31,7 +31,7 @@ impl Step {
             Self::HandshakeOver => "DTLS: secured",
             Self::ChannelsOpen => "SCTP: channels open",
             Self::FirstWord => "the peer's first message",
-            Self::FirstContent => "the first content",
+            Self::FirstData => "the first of the data channel: answer and manifest",
             Self::Done => "done",
         }
     }
