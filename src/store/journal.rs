@@ -378,7 +378,7 @@ impl Claims {
         self.publishing.remove(&entry);
         self.complete.remove(&entry);
         self.renamed.remove(&entry);
-        self.remove_units(units);
+        self.units.remove_range(units);
     }
 
     /// Forgets the units at `offsets` of `entry`.
@@ -404,15 +404,6 @@ impl Claims {
         for offset in offsets {
             self.parts.remove(&(entry, offset));
         }
-    }
-
-    fn remove_units(&mut self, units: Range<u64>) {
-        let mut kept = Ranges::new();
-        for range in self.units.as_slice() {
-            kept.insert_range(range.start..range.end.min(units.start));
-            kept.insert_range(range.start.max(units.end)..range.end);
-        }
-        self.units = kept;
     }
 
     /// As the machine wants it.
