@@ -4,6 +4,7 @@ use super::UNIT_BYTES;
 use blake3::hazmat::{
     ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
 };
+use std::ops::Range;
 
 /// A BLAKE3 hash or subtree value: 32 bytes.
 pub type Value = [u8; 32];
@@ -44,32 +45,41 @@ pub fn finish_unit(hasher: &blake3::Hasher, file_bytes: u64) -> Value {
 }
 
 /// The root of a file from the values of all its units, in file order; `None` where there is no value.
+#[must_use]
+pub fn root(values: &[Value]) -> Option<Value> {
+    root_of(0..values.len() as u64, &|unit| values.get(usize::try_from(unit).ok()?).copied())
+}
+
+/// The root of a file of these units from the value of each, asked for in file order; `None` where one is missing.
 ///
 /// Every unit but the last is a full, aligned subtree, so the tree over them has BLAKE3's own shape: the left child of
 /// any node is the largest power of two of units that leaves something for the right.
-#[must_use]
-pub fn root(values: &[Value]) -> Option<Value> {
-    match values {
-        [] => None,
-        [only] => Some(*only),
-        _ => {
-            let (left, right) = values.split_at(left_units(values.len()));
-            Some(*merge_subtrees_root(&subtree(left), &subtree(right), Mode::Hash).as_bytes())
+pub fn root_of(units: Range<u64>, value: &impl Fn(u64) -> Option<Value>) -> Option<Value> {
+    match units.end.saturating_sub(units.start) {
+        0 => None,
+        1 => value(units.start),
+        count => {
+            let middle = units.start + left_units(count);
+            let (left, right) =
+                (subtree(units.start..middle, value)?, subtree(middle..units.end, value)?);
+            Some(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes())
         }
     }
 }
 
-/// The value over two or more units that are not the whole file.
-fn subtree(values: &[Value]) -> ChainingValue {
-    if let [only] = values {
-        return *only;
+/// The value over one or more units that are not the whole file.
+fn subtree(units: Range<u64>, value: &impl Fn(u64) -> Option<Value>) -> Option<ChainingValue> {
+    let count = units.end - units.start;
+    if count == 1 {
+        return value(units.start);
     }
-    let (left, right) = values.split_at(left_units(values.len()));
-    merge_subtrees_non_root(&subtree(left), &subtree(right), Mode::Hash)
+    let middle = units.start + left_units(count);
+    let (left, right) = (subtree(units.start..middle, value)?, subtree(middle..units.end, value)?);
+    Some(merge_subtrees_non_root(&left, &right, Mode::Hash))
 }
 
 /// How many of `units` (at least 2) belong to the left child: the largest power of two below `units`.
-const fn left_units(units: usize) -> usize {
+const fn left_units(units: u64) -> u64 {
     units.next_power_of_two() / 2
 }
 

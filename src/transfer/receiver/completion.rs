@@ -292,10 +292,9 @@ impl Receiver {
     fn fetch_again(&mut self, number: u64, entry: EntryIndex, root: Value) {
         let segment = self.window.get(&number).and_then(|state| state.layout.segment_of(entry));
         match segment.cloned() {
-            Some(segment @ Segment::File { bytes, .. }) => {
-                let units = segment.units();
-                self.start_again(number, entry, bytes, units.clone(), root);
-                units.for_each(|unit| self.ask_again(unit, &[entry]));
+            Some(segment @ Segment::File { bytes, first_unit, .. }) => {
+                self.start_again(number, entry, bytes, first_unit, root);
+                segment.units().for_each(|unit| self.ask_again(unit, &[entry]));
             }
             Some(Segment::Pack { unit, files }) => {
                 // With the unit under way for others, it is asked for once that is written.
