@@ -22,7 +22,7 @@ const SESSION: SessionId = SessionId([1; 16]);
 const BOOT: [u8; 16] = [2; 16];
 const RECORDS: [u64; 2] = [100_000, 1_000_000];
 /// Files that were complete, of which every other one is gone.
-const FILES: [u64; 2] = [5_000, 10_000];
+const FILES: [u64; 2] = [10_000, 100_000];
 /// Units that a barrier covers here: about a second of a fast transfer.
 const UNITS: u64 = 512;
 /// Units of a file of 1 GiB, and files of a pack.

@@ -503,3 +503,6 @@ fn ranges(pairs: &[(u64, u64)]) -> Ranges {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests;
