@@ -558,3 +558,6 @@ const fn unit_bytes(bytes: u64, index: u64) -> u64 {
     let left = bytes - index * UNIT_BYTES;
     if left < UNIT_BYTES { left } else { UNIT_BYTES }
 }
+
+#[cfg(test)]
+mod tests;
