@@ -2,10 +2,10 @@
 
 use super::ENTRIES_MAX;
 
-/// Shards, each a sorted list: at 10^6 names of 4 KB, so that neither putting one in nor growing moves much at a time.
-/// One table would hold between a half and a quarter of nothing, and while it grows, itself twice.
+/// Shards, each a sorted list: at 10^6 names of 1 KB, so that neither putting one in nor growing moves much. One hash
+/// table would be more than half empty after it has grown, and there twice while it grows.
 const SHARDS: usize = 1 << SHARD_BITS;
-const SHARD_BITS: u32 = 12;
+const SHARD_BITS: u32 = 14;
 
 /// The latest entry of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
