@@ -266,11 +266,14 @@ impl Log {
     }
 
     fn publish(&mut self, entries: Range<u64>, bytes: u64) {
-        self.barrier();
-        self.append(&(PUBLISHING, entries.clone().collect::<Vec<u64>>()));
-        let published: Vec<(u64, u64, Option<Value>)> =
-            entries.map(|entry| (entry, bytes, Some(value(entry)))).collect();
-        self.append(&(PUBLISHED, published));
+        let entries: Vec<u64> = entries.collect();
+        for batch in entries.chunks(4_096) {
+            self.barrier();
+            self.append(&(PUBLISHING, batch));
+            let published: Vec<(u64, u64, Option<Value>)> =
+                batch.iter().map(|&entry| (entry, bytes, Some(value(entry)))).collect();
+            self.append(&(PUBLISHED, published));
+        }
     }
 }
 
