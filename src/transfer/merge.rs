@@ -47,31 +47,41 @@ pub fn finish_unit(hasher: &blake3::Hasher, file_bytes: u64) -> Value {
 /// The root of a file from the values of all its units, in file order; `None` where there is no value.
 #[must_use]
 pub fn root(values: &[Value]) -> Option<Value> {
-    root_of(0..values.len() as u64, &|unit| values.get(usize::try_from(unit).ok()?).copied())
+    root_of(values.len() as u64, &|units| {
+        let at = usize::try_from(units.start).ok()?;
+        if units.end - units.start == 1 { values.get(at).copied() } else { None }
+    })
 }
 
-/// The root of a file of these units from the value of each, asked for in file order; `None` where one is missing.
+/// The root of a file of so many units; `None` where a value is missing. `value` is asked for subtrees, and where it does
+/// not know one, for the two halves of it, down to single units.
 ///
 /// Every unit but the last is a full, aligned subtree, so the tree over them has BLAKE3's own shape: the left child of
 /// any node is the largest power of two of units that leaves something for the right.
-pub fn root_of(units: Range<u64>, value: &impl Fn(u64) -> Option<Value>) -> Option<Value> {
-    match units.end.saturating_sub(units.start) {
+pub fn root_of(units: u64, value: &impl Fn(Range<u64>) -> Option<Value>) -> Option<Value> {
+    match units {
         0 => None,
-        1 => value(units.start),
-        count => {
-            let middle = units.start + left_units(count);
-            let (left, right) =
-                (subtree(units.start..middle, value)?, subtree(middle..units.end, value)?);
+        1 => value(0..1),
+        _ => {
+            let middle = left_units(units);
+            let (left, right) = (subtree(0..middle, value)?, subtree(middle..units, value)?);
             Some(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes())
         }
     }
 }
 
-/// The value over one or more units that are not the whole file.
-fn subtree(units: Range<u64>, value: &impl Fn(u64) -> Option<Value>) -> Option<ChainingValue> {
-    let count = units.end - units.start;
-    if count == 1 {
-        return value(units.start);
+/// The value over one or more units that are a node of their file's tree and not the whole file; `value` as in
+/// [`root_of`].
+pub fn subtree(
+    units: Range<u64>,
+    value: &impl Fn(Range<u64>) -> Option<Value>,
+) -> Option<ChainingValue> {
+    let count = units.end.saturating_sub(units.start);
+    if let Some(known) = value(units.clone()) {
+        return Some(known);
+    }
+    if count < 2 {
+        return None;
     }
     let middle = units.start + left_units(count);
     let (left, right) = (subtree(units.start..middle, value)?, subtree(middle..units.end, value)?);

@@ -36,10 +36,8 @@ pub(super) struct FileState {
     page: u64,
     first_unit: u64,
     bytes: u64,
-    /// Of the units that are there.
+    /// Of the units that are there. Those of an earlier run are kept: they are read back once before it is published.
     values: UnitValues,
-    /// Units written by an earlier run, counted in the file: read back once before it is published.
-    old: Ranges,
     root: Option<Value>,
     /// Whether a root must come: some unit arrives in this run.
     needs_root: bool,
@@ -54,7 +52,6 @@ impl FileState {
             first_unit,
             bytes,
             values: UnitValues::new(bytes.div_ceil(UNIT_BYTES)),
-            old: Ranges::new(),
             root: None,
             needs_root: true,
             is_publishing: false,
@@ -69,12 +66,6 @@ impl FileState {
 
     pub(super) const fn units(&self) -> Range<u64> {
         self.first_unit..self.first_unit + self.values.count()
-    }
-
-    /// The units of earlier runs: (offset, value).
-    fn recheck(&self) -> Vec<(u64, Value)> {
-        let old = self.old.iter();
-        old.filter_map(|at| Some((at * UNIT_BYTES, self.values.get(at)?))).collect()
     }
 }
 
@@ -102,8 +93,7 @@ impl Receiver {
                     let to = kept.partition_point(|(unit, _)| *unit < units.end);
                     for (unit, value) in &kept[from..to] {
                         let at = unit - first_unit;
-                        file.values.set(at, *value);
-                        file.old.insert(at);
+                        file.values.keep(at, *value);
                         have_bytes += UNIT_BYTES.min(bytes - at * UNIT_BYTES);
                     }
                     file.needs_root = !file.values.is_whole();
@@ -367,7 +357,7 @@ impl Receiver {
             return self.settle_page(number);
         }
         file.is_publishing = true;
-        let recheck = file.recheck();
+        let recheck = file.values.kept().map(|(at, value)| (at * UNIT_BYTES, value)).collect();
         let content = self.window.get(&number).and_then(|state| state.entry(entry));
         let Some((path, mode, modified)) = content
             .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
@@ -516,15 +506,12 @@ impl Receiver {
         if let Some(file) = self.files.get_mut(&entry) {
             file.is_publishing = false;
             let first_unit = file.first_unit;
-            let mut units = Vec::new();
+            let mut gone = Ranges::new();
             for offset in offsets {
-                let at = offset / UNIT_BYTES;
-                file.values.forget(at);
-                file.old.remove(at);
-                units.push(first_unit + at);
+                gone.insert_range(file.values.forget(offset / UNIT_BYTES));
             }
-            for unit in units {
-                self.ask_again(unit, &[entry]);
+            for at in gone.iter() {
+                self.ask_again(first_unit + at, &[entry]);
             }
             return;
         }

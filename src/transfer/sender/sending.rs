@@ -481,7 +481,7 @@ impl Sender {
         for (unit, value) in (first_unit..file.first_unit + file.values.count()).zip(values) {
             let will_be_read = to_send.as_ref().is_some_and(|missing| missing.contains(unit))
                 || in_flight.contains(&unit);
-            let is_known = file.values.get(unit - file.first_unit).is_some();
+            let is_known = file.values.is_known(unit - file.first_unit);
             match value {
                 _ if will_be_read || is_known => {}
                 Some(value) => file.set(unit, *value),

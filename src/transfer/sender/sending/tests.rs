@@ -103,5 +103,5 @@ fn the_root_of_a_large_file_is_made_of_loaded_values() {
     assert_eq!(read, expected);
     assert_eq!(loaded.as_slice(), [0..UNITS]);
     assert!(root.is_some());
-    assert_eq!(root, merge::root_of(0..UNITS, &|unit| Some(value(unit))));
+    assert_eq!(root, merge::root(&(0..UNITS).map(value).collect::<Vec<_>>()));
 }
