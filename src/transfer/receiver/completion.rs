@@ -42,6 +42,8 @@ pub(super) struct Completion {
     refused: Ranges,
     /// Buckets whose digests went out on this link and that were not expanded.
     told: BTreeSet<u64>,
+    /// Entries from here on are of pages that came since they were told: the sender compares none of them.
+    told_end: EntryIndex,
     /// Those that are to be expanded once their roots are loaded.
     expanding: BTreeSet<u64>,
     /// Those that were expanded on this link: its sender may contradict any of their files.
@@ -81,9 +83,10 @@ impl Completion {
         }
     }
 
-    /// The digests for a request.
-    pub(super) fn tell(&mut self) -> Vec<(u64, Value)> {
+    /// The digests for a request, which has the pages up to `end_entry`.
+    pub(super) fn tell(&mut self, end_entry: EntryIndex) -> Vec<(u64, Value)> {
         let digests = self.roots.digests();
+        self.told_end = end_entry;
         self.told = digests.iter().map(|(bucket, _)| *bucket).collect();
         digests
     }
@@ -189,7 +192,8 @@ impl Receiver {
         }
     }
 
-    fn show(&mut self, bucket: u64, files: Vec<(EntryIndex, Value)>) {
+    fn show(&mut self, bucket: u64, mut files: Vec<(EntryIndex, Value)>) {
+        files.retain(|(entry, _)| *entry < self.completion.told_end);
         debug_assert!(files.len() as u64 <= BUCKET_ENTRIES, "places of a bucket are distinct");
         self.completion.expanded.insert(bucket, files.clone());
         self.send(Message::BucketEntries { bucket, files });

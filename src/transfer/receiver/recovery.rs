@@ -30,7 +30,8 @@ impl Receiver {
         let mut units =
             self.completion.settled_units(self.next_unit, |page| !window.contains_key(&page));
         self.units.as_slice().iter().for_each(|range| units.insert_range(range.clone()));
-        let digests = if is_over { Vec::new() } else { self.completion.tell() };
+        let digests =
+            if is_over { Vec::new() } else { self.completion.tell(self.check.totals().entries) };
         self.link = LinkPhase::Recovering;
         // The sender compares its tree with the pages once more, and may add some.
         self.end = None;

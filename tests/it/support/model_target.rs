@@ -72,7 +72,7 @@ impl ModelTarget {
         completed
     }
 
-    fn roots_of(&self, bucket: u64) -> Vec<(EntryIndex, Value)> {
+    pub(crate) fn roots_of(&self, bucket: u64) -> Vec<(EntryIndex, Value)> {
         let roots = self.roots.range(bucket_entries(bucket));
         roots.map(|(entry, root)| (*entry, *root)).collect()
     }
