@@ -22,7 +22,7 @@ const SESSION: SessionId = SessionId([1; 16]);
 const BOOT: [u8; 16] = [2; 16];
 const RECORDS: [u64; 2] = [100_000, 1_000_000];
 /// Files that were complete, of which every other one is gone.
-const FILES: [u64; 2] = [5_000, 10_000];
+const FILES: [u64; 2] = [10_000, 100_000];
 /// Units that a barrier covers here: about a second of a fast transfer.
 const UNITS: u64 = 512;
 /// Units of a file of 1 GiB, and files of a pack.
@@ -266,11 +266,14 @@ impl Log {
     }
 
     fn publish(&mut self, entries: Range<u64>, bytes: u64) {
-        self.barrier();
-        self.append(&(PUBLISHING, entries.clone().collect::<Vec<u64>>()));
-        let published: Vec<(u64, u64, Option<Value>)> =
-            entries.map(|entry| (entry, bytes, Some(value(entry)))).collect();
-        self.append(&(PUBLISHED, published));
+        let entries: Vec<u64> = entries.collect();
+        for batch in entries.chunks(4_096) {
+            self.barrier();
+            self.append(&(PUBLISHING, batch));
+            let published: Vec<(u64, u64, Option<Value>)> =
+                batch.iter().map(|&entry| (entry, bytes, Some(value(entry)))).collect();
+            self.append(&(PUBLISHED, published));
+        }
     }
 }
 

@@ -4,14 +4,15 @@
 //! What only takes trust away, and what was durable before it was written down, counts always.
 
 use super::fs::{Directory, SyncPoint};
-use super::log::{Log, Opened};
+use super::log::{Log, Opened, Place};
 use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
+use crate::transfer::completed::BUCKET_ENTRIES;
 use crate::transfer::disk::{PackedFile, TargetState};
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
-use crate::wire::codec;
+use crate::wire::{CodecError, codec};
 use bincode::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -96,6 +97,24 @@ pub(super) struct Claims {
 /// The open journal.
 pub(super) struct Journal<F> {
     log: Log<F>,
+    published: PublishedPlaces,
+}
+
+/// Where the `Published` records are that name an entry of a bucket, in order.
+#[derive(Default)]
+struct PublishedPlaces(BTreeMap<u64, Vec<Place>>);
+
+impl PublishedPlaces {
+    /// A record is in the log.
+    fn add(&mut self, record: &Record, place: Place) {
+        let Record::Published { entries } = record else { return };
+        for bucket in entries.iter().map(|(entry, ..)| entry / BUCKET_ENTRIES) {
+            let places = self.0.entry(bucket).or_default();
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+    }
 }
 
 impl<F: super::fs::File> Journal<F> {
@@ -114,13 +133,15 @@ impl<F: super::fs::File> Journal<F> {
         super::fs::remove_if_present(directory, NEW_NAME)?;
         let mut replay =
             Replay { claims: Claims::default(), unsure: Vec::new(), boot: None, pages, end_entry };
+        let mut published = PublishedPlaces::default();
         let (log, opened) =
-            Log::open(directory, NAME, MAGIC, session, SyncPoint::Barrier, |_, body| {
-                codec::decode(body, "journal record", super::log::RECORD_BYTES_MAX)
-                    .map(|record| replay.take(record))
-                    .is_ok()
+            Log::open(directory, NAME, MAGIC, session, SyncPoint::Barrier, |place, body| {
+                let Ok(record) = decode(body) else { return false };
+                published.add(&record, place);
+                replay.take(record);
+                true
             })?;
-        let mut journal = Self { log };
+        let mut journal = Self { log, published };
         let is_sure = replay.unsure.is_empty();
         let last_boot = replay.boot;
         let claims = replay.end(boot);
@@ -139,8 +160,28 @@ impl<F: super::fs::File> Journal<F> {
     pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
         let body = codec::encode(record, "journal record", super::log::RECORD_BYTES_MAX)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.log.append(&body)?;
+        let place = self.log.append(&body)?;
+        self.published.add(record, place);
         Ok(())
+    }
+
+    /// Every file of a bucket that was ever published, with the root of the last time.
+    ///
+    /// # Errors
+    /// As the system says; `InvalidData` if a record cannot be read any more.
+    pub(super) fn roots(&self, bucket: u64) -> io::Result<BTreeMap<EntryIndex, Value>> {
+        let mut roots = BTreeMap::new();
+        for &place in self.published.0.get(&bucket).into_iter().flatten() {
+            let record = decode(&self.log.read(place)?)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let Record::Published { entries } = record else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let of_bucket =
+                entries.into_iter().filter(|(entry, ..)| entry / BUCKET_ENTRIES == bucket);
+            roots.extend(of_bucket.filter_map(|(entry, _, root)| Some((entry, root?))));
+        }
+        Ok(roots)
     }
 
     /// Appends records of `entries`, in batches.
@@ -176,7 +217,7 @@ impl<F: super::fs::File> Journal<F> {
         end_entry: EntryIndex,
     ) -> io::Result<Self> {
         let log = Log::replace(directory, NEW_NAME, MAGIC, options.session)?;
-        let mut journal = Self { log };
+        let mut journal = Self { log, published: PublishedPlaces::default() };
         journal.append(&Record::Run { boot: options.boot })?;
         for (&page, unwanted) in &claims.unwanted {
             let unwanted = pairs(unwanted);
@@ -378,7 +419,7 @@ impl Claims {
         self.publishing.remove(&entry);
         self.complete.remove(&entry);
         self.renamed.remove(&entry);
-        self.remove_units(units);
+        self.units.remove_range(units);
     }
 
     /// Forgets the units at `offsets` of `entry`.
@@ -404,15 +445,6 @@ impl Claims {
         for offset in offsets {
             self.parts.remove(&(entry, offset));
         }
-    }
-
-    fn remove_units(&mut self, units: Range<u64>) {
-        let mut kept = Ranges::new();
-        for range in self.units.as_slice() {
-            kept.insert_range(range.start..range.end.min(units.start));
-            kept.insert_range(range.start.max(units.end)..range.end);
-        }
-        self.units = kept;
     }
 
     /// As the machine wants it.
@@ -455,6 +487,10 @@ impl Claims {
     }
 }
 
+fn decode(body: &[u8]) -> Result<Record, CodecError> {
+    codec::decode(body, "journal record", super::log::RECORD_BYTES_MAX)
+}
+
 /// Ranges as a record holds them.
 pub(super) fn pairs(ranges: &Ranges) -> Vec<(u64, u64)> {
     ranges.as_slice().iter().map(|range| (range.start, range.end)).collect()
@@ -467,3 +503,6 @@ fn ranges(pairs: &[(u64, u64)]) -> Ranges {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests;

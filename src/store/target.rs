@@ -165,6 +165,11 @@ impl<D: Directory> TargetStore<D> {
                 .load(number)
                 .map(|encoded| Some(TargetReply::Page { number, encoded }))
                 .map_err(|error| self.own_error("load page from", pages::NAME, &error)),
+            TargetRequest::LoadRoots { bucket } => self
+                .journal
+                .roots(bucket)
+                .map(|roots| Some(TargetReply::Roots { bucket, files: Vec::from_iter(roots) }))
+                .map_err(|error| self.own_error("load roots from", journal::NAME, &error)),
         };
         outcome.unwrap_or_else(|error| {
             tracing::warn!(target: "rejoin::store", %error, "the target failed");

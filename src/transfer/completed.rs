@@ -30,61 +30,109 @@ pub fn digest(files: impl IntoIterator<Item = (EntryIndex, Value)>) -> Value {
     *hasher.finalize().as_bytes()
 }
 
-/// Complete files with their roots: 34 bytes each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Buckets whose roots are kept, at most, 140 KB each: files become complete about in order, in less than these.
+const OPEN_MAX: usize = 16;
+
+/// Complete files: their roots where buckets fill, one digest for the rest. The journal has every root, and what it
+/// does not say is taken from it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completed {
+    open_max: usize,
     /// By bucket, each in order: place in the bucket, root.
-    buckets: BTreeMap<u64, Vec<(u16, Value)>>,
+    open: BTreeMap<u64, Vec<(u16, Value)>>,
+    /// Digests of the other buckets; `None` once a file came in or went out since.
+    sealed: BTreeMap<u64, Option<Value>>,
+}
+
+impl Default for Completed {
+    fn default() -> Self {
+        Self::with_open(OPEN_MAX)
+    }
 }
 
 impl Completed {
+    /// No file yet, and at most so many buckets whose roots are kept: fewer than by default in tests.
+    #[must_use]
+    pub const fn with_open(open_max: usize) -> Self {
+        Self { open_max, open: BTreeMap::new(), sealed: BTreeMap::new() }
+    }
+
     /// Adds a file, or replaces its root. Constant time in entry order.
     pub fn insert(&mut self, entry: EntryIndex, root: Value) {
         let (bucket, place) = split(entry);
-        let files = self.buckets.entry(bucket).or_default();
+        if let Some(digest) = self.sealed.get_mut(&bucket) {
+            *digest = None;
+            return;
+        }
+        let files = self.open.entry(bucket).or_default();
         match files.binary_search_by_key(&place, |(place, _)| *place) {
             Ok(at) => files[at].1 = root,
             Err(at) => files.insert(at, (place, root)),
+        }
+        // The first one: files become complete in order.
+        if self.open.len() > self.open_max
+            && let Some((bucket, files)) = self.open.pop_first()
+        {
+            self.sealed.insert(bucket, Some(digest(with_entries(bucket, &files))));
         }
     }
 
     /// Takes a file out.
     pub fn remove(&mut self, entry: EntryIndex) {
         let (bucket, place) = split(entry);
-        let Some(files) = self.buckets.get_mut(&bucket) else {
+        if let Some(digest) = self.sealed.get_mut(&bucket) {
+            *digest = None;
+        }
+        let Some(files) = self.open.get_mut(&bucket) else {
             return;
         };
         if let Ok(at) = files.binary_search_by_key(&place, |(place, _)| *place) {
             files.remove(at);
         }
         if files.is_empty() {
-            self.buckets.remove(&bucket);
+            self.open.remove(&bucket);
         }
     }
 
-    /// The root of a complete file.
+    /// The root of a complete file, if its bucket's are kept.
     #[must_use]
     pub fn root(&self, entry: EntryIndex) -> Option<Value> {
         let (bucket, place) = split(entry);
-        let files = self.buckets.get(&bucket)?;
+        let files = self.open.get(&bucket)?;
         let at = files.binary_search_by_key(&place, |(place, _)| *place).ok()?;
         files.get(at).map(|(_, root)| *root)
+    }
+
+    /// Buckets without a digest: [`Self::digests`] is without them until they were [loaded](Self::load).
+    pub fn unknown(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sealed.iter().filter(|(_, digest)| digest.is_none()).map(|(bucket, _)| *bucket)
+    }
+
+    /// All files of a bucket, as the journal has them, in order.
+    pub fn load(&mut self, bucket: u64, files: &[(EntryIndex, Value)]) {
+        if let Some(kept) = self.sealed.get_mut(&bucket) {
+            *kept = Some(digest(files.iter().copied()));
+            if files.is_empty() {
+                self.sealed.remove(&bucket);
+            }
+        }
     }
 
     /// Each bucket that has a file, with its digest, in order.
     #[must_use]
     pub fn digests(&self) -> Vec<(u64, Value)> {
-        self.buckets.keys().map(|&bucket| (bucket, digest(self.files(bucket)))).collect()
+        let sealed = self.sealed.iter().filter_map(|(bucket, digest)| Some((*bucket, (*digest)?)));
+        let open =
+            self.open.iter().map(|(&bucket, files)| (bucket, digest(with_entries(bucket, files))));
+        let mut digests: Vec<_> = sealed.chain(open).collect();
+        digests.sort_unstable_by_key(|(bucket, _)| *bucket);
+        digests
     }
 
-    /// The files of a bucket, in order.
-    pub fn files(&self, bucket: u64) -> impl Iterator<Item = (EntryIndex, Value)> + '_ {
-        let start = bucket_entries(bucket).start;
-        self.buckets
-            .get(&bucket)
-            .into_iter()
-            .flatten()
-            .map(move |(place, root)| (start + u64::from(*place), *root))
+    /// The files of a bucket, in order, if its roots are kept.
+    #[must_use]
+    pub fn files(&self, bucket: u64) -> Option<Vec<(EntryIndex, Value)>> {
+        self.open.get(&bucket).map(|files| with_entries(bucket, files).collect())
     }
 }
 
@@ -94,6 +142,14 @@ impl FromIterator<(EntryIndex, Value)> for Completed {
         files.into_iter().for_each(|(entry, root)| completed.insert(entry, root));
         completed
     }
+}
+
+fn with_entries(
+    bucket: u64,
+    files: &[(u16, Value)],
+) -> impl Iterator<Item = (EntryIndex, Value)> + '_ {
+    let start = bucket_entries(bucket).start;
+    files.iter().map(move |(place, root)| (start + u64::from(*place), *root))
 }
 
 fn split(entry: EntryIndex) -> (u64, u16) {
@@ -106,27 +162,60 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// With any number of open buckets, and loads in between: the digests and what is still kept are those of a map.
         #[test]
-        fn completed_files_behave_like_a_map(operations in prop::collection::vec((any::<bool>(), 4_000_u64..4_200, any::<u8>()), 0..80)) {
-            let (mut completed, mut map) = (Completed::default(), BTreeMap::new());
-            for (insert, entry, root) in operations {
-                if insert {
-                    completed.insert(entry, [root; 32]);
-                    map.insert(entry, [root; 32]);
-                } else {
-                    completed.remove(entry);
-                    map.remove(&entry);
+        fn completed_files_behave_like_a_map(
+            open in 0_usize..5,
+            operations in prop::collection::vec((0..5, 0_u64..4, 4_000_u64..4_020, any::<u8>()), 0..120),
+        ) {
+            let (mut completed, mut map) = (Completed::with_open(open), BTreeMap::new());
+            for (operation, bucket, place, root) in operations {
+                let entry = bucket * BUCKET_ENTRIES + place;
+                match operation {
+                    0..=2 => {
+                        completed.insert(entry, [root; 32]);
+                        map.insert(entry, [root; 32]);
+                    }
+                    3 => {
+                        completed.remove(entry);
+                        map.remove(&entry);
+                    }
+                    _ => completed.load(bucket, &files_of(&map, bucket)),
                 }
-                prop_assert_eq!(completed.root(entry), map.get(&entry).copied());
+                let unknown: Vec<u64> = completed.unknown().collect();
+                for bucket in 0..4 {
+                    let files = files_of(&map, bucket);
+                    let known = completed.digests().into_iter().find(|(of, _)| *of == bucket);
+                    if unknown.contains(&bucket) {
+                        prop_assert!(known.is_none() && completed.files(bucket).is_none());
+                    } else {
+                        let expected = (!files.is_empty()).then(|| (bucket, digest(files.clone())));
+                        prop_assert_eq!(known, expected);
+                    }
+                    if let Some(kept) = completed.files(bucket) {
+                        prop_assert_eq!(&kept, &files);
+                        prop_assert!(kept.iter().all(|(entry, root)| completed.root(*entry) == Some(*root)));
+                    }
+                }
             }
-            let files: Vec<_> = completed.digests().iter().flat_map(|(bucket, _)| completed.files(*bucket)).collect();
-            prop_assert_eq!(&files, &map.clone().into_iter().collect::<Vec<_>>());
-            prop_assert_eq!(&files.into_iter().collect::<Completed>(), &completed);
-            for (bucket, value) in completed.digests() {
-                let entries = bucket_entries(bucket);
-                prop_assert_eq!(value, digest(map.range(entries).map(|(entry, root)| (*entry, *root))));
+            for bucket in completed.unknown().collect::<Vec<_>>() {
+                completed.load(bucket, &files_of(&map, bucket));
             }
+            let buckets: std::collections::BTreeSet<u64> = map.keys().map(|entry| entry / BUCKET_ENTRIES).collect();
+            prop_assert_eq!(completed.digests().into_iter().map(|(bucket, _)| bucket).collect::<Vec<_>>(), Vec::from_iter(buckets));
         }
+    }
+
+    fn files_of(map: &BTreeMap<EntryIndex, Value>, bucket: u64) -> Vec<(EntryIndex, Value)> {
+        map.range(bucket_entries(bucket)).map(|(entry, root)| (*entry, *root)).collect()
+    }
+
+    #[test]
+    fn a_million_files_in_order_are_digests_and_a_few_roots() {
+        let completed: Completed = (0..1_000_000).map(|entry| (entry, [1; 32])).collect();
+        assert_eq!(completed.unknown().count(), 0);
+        assert_eq!(completed.digests().len(), 245);
+        assert_eq!((completed.open.len(), completed.sealed.len()), (OPEN_MAX, 245 - OPEN_MAX));
     }
 
     #[test]

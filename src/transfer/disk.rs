@@ -3,6 +3,7 @@
 //! Requests of one side are carried out in the order they are given, one at a time, so that the order of durability
 //! (design §6) is the order of the requests.
 
+use super::completed::Completed;
 use super::manifest::{Chain, EntryIndex, ModifiedTime, RelativePath, Totals};
 use super::merge::Value;
 use super::ranges::Ranges;
@@ -429,6 +430,11 @@ pub enum TargetRequest {
         /// Its number.
         number: u64,
     },
+    /// The roots of complete files.
+    LoadRoots {
+        /// The files' bucket ([`super::completed`]).
+        bucket: u64,
+    },
 }
 
 /// What comes back from the receiver's store, in the order of the requests.
@@ -468,6 +474,14 @@ pub enum TargetReply {
         /// Its bytes.
         encoded: Bytes,
     },
+    /// For `LoadRoots`.
+    Roots {
+        /// The bucket.
+        bucket: u64,
+        /// Every file of it that was ever published, in order, with the root of the last time: also those that were
+        /// discarded since.
+        files: Vec<(EntryIndex, Value)>,
+    },
     /// For `Finish`.
     Finished,
     /// The store stops here: nothing after this request was or will be carried out.
@@ -493,8 +507,8 @@ pub struct TargetState {
     pub complete: Ranges,
     /// Of those, the ones whose final name is not the one that they were to have ([`OnConflict::Rename`]).
     pub renamed: Ranges,
-    /// Of the complete ones, the files with their roots, in order.
-    pub roots: Vec<(EntryIndex, Value)>,
+    /// Of the complete ones, the files.
+    pub roots: Completed,
     /// Bytes of the trusted units and complete files.
     pub kept_bytes: u64,
     /// Everything is there, and `Finish` was done.

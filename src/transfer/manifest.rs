@@ -4,6 +4,7 @@
 //! nothing on the wire is a path. The digest is a chain over the encoded pages.
 
 mod check;
+mod names;
 mod path;
 
 pub(crate) use check::fold;

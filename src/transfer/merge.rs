@@ -4,6 +4,7 @@ use super::UNIT_BYTES;
 use blake3::hazmat::{
     ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
 };
+use std::ops::Range;
 
 /// A BLAKE3 hash or subtree value: 32 bytes.
 pub type Value = [u8; 32];
@@ -44,32 +45,51 @@ pub fn finish_unit(hasher: &blake3::Hasher, file_bytes: u64) -> Value {
 }
 
 /// The root of a file from the values of all its units, in file order; `None` where there is no value.
+#[must_use]
+pub fn root(values: &[Value]) -> Option<Value> {
+    root_of(values.len() as u64, &|units| {
+        let at = usize::try_from(units.start).ok()?;
+        if units.end - units.start == 1 { values.get(at).copied() } else { None }
+    })
+}
+
+/// The root of a file of so many units; `None` where a value is missing. `value` is asked for subtrees, and where it does
+/// not know one, for the two halves of it, down to single units.
 ///
 /// Every unit but the last is a full, aligned subtree, so the tree over them has BLAKE3's own shape: the left child of
 /// any node is the largest power of two of units that leaves something for the right.
-#[must_use]
-pub fn root(values: &[Value]) -> Option<Value> {
-    match values {
-        [] => None,
-        [only] => Some(*only),
+pub fn root_of(units: u64, value: &impl Fn(Range<u64>) -> Option<Value>) -> Option<Value> {
+    match units {
+        0 => None,
+        1 => value(0..1),
         _ => {
-            let (left, right) = values.split_at(left_units(values.len()));
-            Some(*merge_subtrees_root(&subtree(left), &subtree(right), Mode::Hash).as_bytes())
+            let middle = left_units(units);
+            let (left, right) = (subtree(0..middle, value)?, subtree(middle..units, value)?);
+            Some(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes())
         }
     }
 }
 
-/// The value over two or more units that are not the whole file.
-fn subtree(values: &[Value]) -> ChainingValue {
-    if let [only] = values {
-        return *only;
+/// The value over one or more units that are a node of their file's tree and not the whole file; `value` as in
+/// [`root_of`].
+pub fn subtree(
+    units: Range<u64>,
+    value: &impl Fn(Range<u64>) -> Option<Value>,
+) -> Option<ChainingValue> {
+    let count = units.end.saturating_sub(units.start);
+    if let Some(known) = value(units.clone()) {
+        return Some(known);
     }
-    let (left, right) = values.split_at(left_units(values.len()));
-    merge_subtrees_non_root(&subtree(left), &subtree(right), Mode::Hash)
+    if count < 2 {
+        return None;
+    }
+    let middle = units.start + left_units(count);
+    let (left, right) = (subtree(units.start..middle, value)?, subtree(middle..units.end, value)?);
+    Some(merge_subtrees_non_root(&left, &right, Mode::Hash))
 }
 
 /// How many of `units` (at least 2) belong to the left child: the largest power of two below `units`.
-const fn left_units(units: usize) -> usize {
+const fn left_units(units: u64) -> u64 {
     units.next_power_of_two() / 2
 }
 

@@ -14,6 +14,7 @@ pub mod progress;
 pub mod ranges;
 pub mod receiver;
 pub mod sender;
+pub mod unit_values;
 
 /// Largest content of a unit, in bytes: 1 MiB, a power of two of BLAKE3 chunks, so that the subtree values of aligned
 /// units merge to the root of their file (design §5).

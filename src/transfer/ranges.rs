@@ -45,15 +45,21 @@ impl Ranges {
 
     /// Takes one index out.
     pub fn remove(&mut self, index: u64) {
-        let at = self.ranges.partition_point(|kept| kept.end <= index);
-        let Some(kept) = self.ranges.get(at).cloned() else {
-            return;
-        };
-        if kept.start > index {
+        self.remove_range(index..index.saturating_add(1));
+    }
+
+    /// Takes every index of `range` out. Only the ranges that it meets, and those behind them, are touched.
+    pub fn remove_range(&mut self, range: Range<u64>) {
+        let first = self.ranges.partition_point(|kept| kept.end <= range.start);
+        let last = self.ranges.partition_point(|kept| kept.start < range.end);
+        // Also where `range` is empty, or no range at all.
+        if first >= last || range.is_empty() {
             return;
         }
-        let halves = [kept.start..index, index + 1..kept.end];
-        self.ranges.splice(at..=at, halves.into_iter().filter(|half| !half.is_empty()));
+        let before = self.ranges[first].start..range.start;
+        let after = range.end..self.ranges[last - 1].end;
+        self.ranges
+            .splice(first..last, [before, after].into_iter().filter(|rest| !rest.is_empty()));
     }
 
     /// Whether `index` is in the set.
@@ -126,15 +132,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_set(operations in prop::collection::vec((any::<bool>(), 0_u64..64, 0_u64..9), 0..60)) {
+        fn behaves_like_a_set(operations in prop::collection::vec((0..3, 0_u64..64, 0_u64..20), 0..60)) {
             let (mut ranges, mut set) = (Ranges::new(), BTreeSet::new());
-            for (insert, start, length) in operations {
-                if insert {
-                    ranges.insert_range(start..start + length);
-                    set.extend(start..start + length);
-                } else {
-                    ranges.remove(start);
-                    set.remove(&start);
+            for (operation, start, length) in operations {
+                match operation {
+                    0 => {
+                        ranges.insert_range(start..start + length % 9);
+                        set.extend(start..start + length % 9);
+                    }
+                    1 => {
+                        ranges.remove_range(start..start + length);
+                        set.retain(|index| !(start..start + length).contains(index));
+                    }
+                    _ => {
+                        ranges.remove(start);
+                        set.remove(&start);
+                    }
                 }
                 prop_assert_eq!(Ranges::from_sorted(ranges.as_slice().to_vec()), Some(ranges.clone()));
             }
@@ -146,6 +159,31 @@ mod tests {
                 prop_assert_eq!(ranges.count_in(index..index + 7), set.range(index..index + 7).count() as u64);
             }
         }
+    }
+
+    /// Against the plainest way to take a range out, for every range around three kept ones.
+    #[test]
+    #[expect(
+        clippy::single_range_in_vec_init,
+        clippy::reversed_empty_ranges,
+        reason = "sets of one range are meant, and ranges that are none"
+    )]
+    fn a_range_is_taken_out_at_every_edge() {
+        let kept = || Ranges { ranges: vec![2..5, 7..8, 10..14] };
+        for (start, end) in (0..16).flat_map(|start| (0..16).map(move |end| (start, end))) {
+            let mut ranges = kept();
+            ranges.remove_range(start..end);
+            let plain: Ranges =
+                kept().iter().filter(|index| !(start..end).contains(index)).collect();
+            assert_eq!(ranges, plain, "{start}..{end}");
+        }
+        let mut everything = Ranges { ranges: vec![0..u64::MAX] };
+        everything.remove_range(9..3);
+        everything.remove_range(u64::MAX..u64::MAX);
+        everything.remove(u64::MAX);
+        assert_eq!(everything.as_slice(), [0..u64::MAX]);
+        everything.remove_range(1..u64::MAX);
+        assert_eq!(everything.as_slice(), [0..1]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod completion;
 mod due;
 mod lookup;
 mod pages;
+mod recovery;
 mod units;
 
 pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
@@ -24,7 +25,7 @@ use super::disk::{
     Existing, OnConflict, Publish, TargetReply, TargetRequest, TargetState, UnitContent,
 };
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
-use super::message::{ByeReason, Message, RecoveryRequest, WireRanges, bounded_text};
+use super::message::{ByeReason, Message, bounded_text};
 use super::progress::Progress;
 use super::ranges::Ranges;
 use crate::error::{Error, ErrorKind};
@@ -153,7 +154,7 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver that goes on from what its store found: nothing, in the ordinary case.
     #[must_use]
-    pub fn new(session: SessionId, config: ReceiverConfig, kept: TargetState) -> Self {
+    pub fn new(session: SessionId, config: ReceiverConfig, mut kept: TargetState) -> Self {
         let everything = config.everything();
         let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
         let progress = Progress {
@@ -178,7 +179,7 @@ impl Receiver {
             superseded: kept.superseded.clone(),
             units: kept.units.clone(),
             complete: kept.complete.clone(),
-            completion: Completion::new(&kept.roots),
+            completion: Completion::new(std::mem::take(&mut kept.roots)),
             files: BTreeMap::new(),
             incoming: None,
             backlog_bytes: 0,
@@ -295,6 +296,7 @@ impl Receiver {
             TargetReply::Corrupt { unit } => self.on_corrupt(unit),
             TargetReply::BarrierDone { published } => self.on_barrier_done(published),
             TargetReply::Page { number, encoded } => self.on_kept_page(number, &encoded),
+            TargetReply::Roots { bucket, files } => self.on_roots(bucket, files),
             // New pages came meanwhile: it is not the end.
             TargetReply::Finished if !self.is_finishing => {}
             TargetReply::Finished => {
@@ -366,59 +368,6 @@ impl Receiver {
     #[must_use]
     pub const fn is_corrupt(&self) -> bool {
         self.is_corrupt
-    }
-
-    /// Sends the request of a link once the pages of earlier runs are loaded.
-    fn recover(&mut self) {
-        let LinkPhase::Up(epoch) = self.link else {
-            return;
-        };
-        if self.pages < self.kept.pages {
-            return;
-        }
-        let mut unwanted = Ranges::new();
-        let mut undecided = Ranges::new();
-        let has_consent = matches!(self.consent, Consent::Given(_));
-        for (number, page) in &mut self.window {
-            if page.begin_link(has_consent) {
-                page.resolved().for_each(|entry| unwanted.insert(entry));
-            } else {
-                undecided.insert(*number);
-            }
-        }
-        // Pages that are settled have nothing to be sent, whatever became of their files: one range for all of them.
-        let window = &self.window;
-        let mut units =
-            self.completion.settled_units(self.next_unit, |page| !window.contains_key(&page));
-        self.units.as_slice().iter().for_each(|range| units.insert_range(range.clone()));
-        // What is finished is the user's, who may have moved it on.
-        let is_over = self.is_finished || self.is_finishing;
-        let digests = if is_over { Vec::new() } else { self.completion.tell() };
-        self.link = LinkPhase::Recovering;
-        // The sender compares its tree with the pages once more, and may add some.
-        self.end = None;
-        self.send(Message::RecoveryRequest(RecoveryRequest {
-            session: self.session,
-            epoch,
-            pages: self.pages,
-            chain: self.chain,
-            undecided: WireRanges::from(&undecided),
-            unwanted: WireRanges::from(&unwanted),
-            units: WireRanges::from(&units),
-            digests,
-        }));
-        self.waive_roots();
-        let open: Vec<u64> = self.window.keys().copied().collect();
-        open.into_iter().for_each(|number| self.settle_page(number));
-    }
-
-    fn on_recovery_answer(&mut self, pages: u64) {
-        if self.link != LinkPhase::Recovering || pages != self.pages {
-            return self.protocol("its recovery answer does not fit");
-        }
-        self.link = LinkPhase::Receiving;
-        let owed = std::mem::take(&mut self.owed_resends);
-        owed.into_iter().for_each(|message| self.send(message));
     }
 
     fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {

@@ -6,11 +6,12 @@ use crate::support::sim::{Ending, SESSION, Sim};
 use crate::support::victim::{Prey, Victim, file};
 use rejoin::error::ErrorKind;
 use rejoin::transfer::UNIT_BYTES;
+use rejoin::transfer::completed::digest;
 use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::message::{Message, RecoveryRequest, WireRanges};
 use rejoin::transfer::ranges::Ranges;
-use rejoin::transfer::receiver::ReceiverConfig;
-use std::time::Duration;
+use rejoin::transfer::receiver::{ReceiverConfig, ReceiverOutput};
+use std::time::{Duration, Instant};
 
 fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
@@ -33,6 +34,11 @@ fn check_done(sim: &Sim, what: &str) {
 
 /// 40 small files, and 3 of three units, on pages of `page_entries`.
 fn sim(page_entries: usize) -> Sim {
+    seeded_sim(1, page_entries)
+}
+
+/// With an odd seed the receiver keeps no root in memory.
+fn seeded_sim(seed: u64, page_entries: usize) -> Sim {
     let mut tree = Tree::new();
     let mut random = Random::new(1);
     for index in 0..40 {
@@ -42,7 +48,18 @@ fn sim(page_entries: usize) -> Sim {
         let bytes = 2 * UNIT_BYTES as usize + 5;
         tree.insert(format!("large-{index}").into_bytes(), Node::File(random.bytes(bytes)));
     }
-    Sim::new(1, ModelSource::new(tree, SESSION, page_entries), accept_all())
+    Sim::new(seed, ModelSource::new(tree, SESSION, page_entries), accept_all())
+}
+
+/// 100 files of a unit each, on pages of `page_entries`.
+fn sim_of_units(seed: u64, page_entries: usize) -> Sim {
+    let mut tree = Tree::new();
+    let mut random = Random::new(1);
+    for index in 0..100 {
+        let bytes = UNIT_BYTES as usize;
+        tree.insert(format!("file-{index:02}").into_bytes(), Node::File(random.bytes(bytes)));
+    }
+    Sim::new(seed, ModelSource::new(tree, SESSION, page_entries), accept_all())
 }
 
 /// Runs until `files` files have their names, then kills the receiver.
@@ -148,6 +165,115 @@ fn digests_that_agree_cost_nothing_more() {
     assert!(!sim.requests.last().unwrap().digests.is_empty());
 }
 
+/// The digests of the next request that the receiver makes.
+fn next_digests(sim: &mut Sim) -> Vec<(u64, [u8; 32])> {
+    sim.requests.clear();
+    sim.connect_after(Duration::from_micros(1));
+    while sim.requests.is_empty() {
+        assert!(sim.step());
+    }
+    sim.requests[0].digests.clone()
+}
+
+/// A receiver that outlives its links tells what is complete by then, whatever it has in memory.
+#[test]
+fn digests_are_of_what_is_complete_when_a_link_begins() {
+    for seed in [1, 2] {
+        let mut sim = sim_of_units(seed, 30);
+        sim.connect_after(Duration::from_millis(1));
+        for share in [20, 50, 99] {
+            while sim.target.writes < share {
+                assert!(sim.step());
+            }
+            sim.cut();
+            // Files get their names at a barrier, which needs no link.
+            while sim.receiver.progress().files < share {
+                assert!(sim.step());
+            }
+            let digests = next_digests(&mut sim);
+            assert_eq!(digests, [(0, digest(sim.target.roots_of(0)))], "seed {seed}, {share} %");
+        }
+        sim.run(200_000);
+        check_done(&sim, &format!("seed {seed}"));
+        assert!(contradicted(&sim).is_empty());
+    }
+}
+
+/// A file that was contradicted and did not come again yet is not complete, though the journal still says so.
+#[test]
+fn digests_are_not_of_what_is_contradicted() {
+    for seed in [1, 2] {
+        let mut sim = seeded_sim(seed, 7);
+        interrupt(&mut sim, 42);
+        sim.target.record_wrongly(5);
+        sim.crash_receiver();
+        sim.connect_after(Duration::from_millis(1));
+        let is_resend = |message: &Message| matches!(message, Message::Resend { .. });
+        while !sim.heard_by_sender.iter().any(is_resend) {
+            assert!(sim.step());
+        }
+        sim.cut();
+        let digests = next_digests(&mut sim);
+        assert!(sim.target.wrong.contains(&5), "it came too early for this test");
+        let others = sim.target.roots_of(0).into_iter().filter(|(entry, _)| *entry != 5);
+        assert_eq!(digests, [(0, digest(others))], "seed {seed}");
+        sim.run(200_000);
+        check_done(&sim, &format!("seed {seed}"));
+        assert_eq!(contradicted(&sim), [5], "seed {seed}");
+    }
+}
+
+/// A bucket whose roots are still being loaded when its link drops is not for the next link, which did not ask for it.
+#[test]
+fn what_was_to_be_expanded_is_forgotten_with_its_link() {
+    for seed in [1, 3, 5, 7, 9] {
+        let mut sim = seeded_sim(seed, 7);
+        interrupt(&mut sim, 42);
+        sim.target.record_wrongly(5);
+        sim.crash_receiver();
+        sim.connect_after(Duration::from_millis(1));
+        let is_expand = |message: &Message| matches!(message, Message::ExpandBuckets { .. });
+        while !sim.heard_by_receiver.iter().any(is_expand) {
+            assert!(sim.step());
+        }
+        sim.cut();
+        sim.connect_after(Duration::from_micros(1));
+        sim.run(200_000);
+        check_done(&sim, &format!("seed {seed}"));
+        assert_eq!(contradicted(&sim), [5], "seed {seed}");
+    }
+}
+
+/// A bucket that is expanded late: what completed of pages that came on this link is no part of it.
+#[test]
+fn an_expanded_bucket_has_only_pages_of_its_request() {
+    let mut sim = sim_of_units(2, 5);
+    sim.connect_after(Duration::from_millis(1));
+    while sim.target.writes < 10 {
+        assert!(sim.step());
+    }
+    sim.cut();
+    while sim.receiver.progress().files < 10 {
+        assert!(sim.step());
+    }
+    // The sender agrees, and does not ask for itself.
+    sim.source.roots.retain(|entry, _| *entry < 10);
+    assert_eq!(next_digests(&mut sim), [(0, digest(sim.source.roots.clone()))]);
+    let end = 5 * sim.requests[0].pages;
+    while sim.receiver.progress().files <= end {
+        assert!(sim.step());
+    }
+    while sim.receiver.poll_output().is_some() {}
+    sim.receiver.handle_message(Message::ExpandBuckets { buckets: vec![0] }, Instant::now());
+    let files = std::iter::from_fn(|| sim.receiver.poll_output()).find_map(|output| match output {
+        ReceiverOutput::Send(_, Message::BucketEntries { files, .. }) => Some(files),
+        _ => None,
+    });
+    let entries: Vec<u64> = files.unwrap().into_iter().map(|(entry, _)| entry).collect();
+    assert!((1..99).contains(&end) && !sim.receiver.is_finished());
+    assert_eq!(entries, Vec::from_iter(0..end));
+}
+
 /// Any crash, any drop, any wrong record, at random moments.
 #[test]
 fn wrong_records_never_survive() {
@@ -200,14 +326,7 @@ fn wrong_records_never_survive() {
 #[test]
 fn drops_at_any_share_keep_what_is_complete() {
     for share in [0, 50, 99] {
-        let mut tree = Tree::new();
-        let mut random = Random::new(1);
-        for index in 0..100 {
-            let bytes = UNIT_BYTES as usize;
-            tree.insert(format!("file-{index:02}").into_bytes(), Node::File(random.bytes(bytes)));
-        }
-        let source = ModelSource::new(tree, SESSION, 30);
-        let mut sim = Sim::new(share, source, accept_all());
+        let mut sim = sim_of_units(share, 30);
         sim.connect_after(Duration::from_millis(1));
         while sim.target.writes < share {
             assert!(sim.step());

@@ -1,5 +1,6 @@
 //! What a page must satisfy before anything of it is believed (A-01…A-10, I-01; design §5).
 
+use super::names::{DIRECTORY, Holder, Names};
 use super::{ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, Page, Totals};
 use crate::transfer::name::{self, DEPTH_MAX, NameError};
 use std::collections::HashMap;
@@ -76,7 +77,7 @@ pub type Verdict = Result<(), Refusal>;
 /// Checks pages one after the other.
 ///
 /// A later run of the sender adds what changed since behind what it promised before, so a page may reach into any
-/// directory of an earlier one: every name is remembered, as 17 bytes of a hash table, about 35 MB for 10^6 entries.
+/// directory of an earlier one: every name is remembered, in 16 bytes and a little room, about 18 MB for 10^6 entries.
 #[derive(Debug, Clone, Default)]
 pub struct PageCheck {
     next_page: u64,
@@ -86,7 +87,7 @@ pub struct PageCheck {
     directories: HashMap<EntryIndex, Parent>,
     /// Who holds a name, by the hash of its directory and of the name as a case-insensitive file system sees it: 64
     /// bits, so that two names meet by chance once in 10^7 manifests of 10^6 entries.
-    names: HashMap<u64, Holder>,
+    names: Names,
 }
 
 /// A directory whose children may come.
@@ -96,19 +97,6 @@ struct Parent {
     depth: usize,
     refused: bool,
 }
-
-/// The latest entry of a name.
-#[derive(Debug, Clone, Copy)]
-struct Holder {
-    /// Its index, below [`ENTRIES_MAX`], and [`DIRECTORY`].
-    index: u32,
-    /// Of the name's own bytes.
-    exact: u32,
-}
-
-/// Marks a [`Holder`] that is a directory.
-const DIRECTORY: u32 = 1 << 31;
-const _: () = assert!(ENTRIES_MAX < DIRECTORY as u64);
 
 impl PageCheck {
     /// Before the first page.

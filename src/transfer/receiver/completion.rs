@@ -31,7 +31,9 @@ struct Contradicted {
 /// What is complete, and what is said about it on this link.
 #[derive(Debug, Default)]
 pub(super) struct Completion {
-    pub(super) roots: Completed,
+    roots: Completed,
+    /// Buckets whose roots the disk was asked for.
+    loading: BTreeSet<u64>,
     /// Roots of files handed over for their final names.
     publishing: BTreeMap<EntryIndex, Value>,
     /// First entry and first unit of each page.
@@ -40,6 +42,12 @@ pub(super) struct Completion {
     refused: Ranges,
     /// Buckets whose digests went out on this link and that were not expanded.
     told: BTreeSet<u64>,
+    /// Entries from here on are of pages that came since they were told: the sender compares none of them.
+    told_end: EntryIndex,
+    /// Those that are to be expanded once their roots are loaded.
+    expanding: BTreeSet<u64>,
+    /// Those that were expanded on this link: its sender may contradict any of their files.
+    expanded: BTreeMap<u64, Vec<(EntryIndex, Value)>>,
     /// By page.
     contradicted: BTreeMap<u64, Contradicted>,
     /// Files that were contradicted on this link: once each.
@@ -49,8 +57,8 @@ pub(super) struct Completion {
 }
 
 impl Completion {
-    pub(super) fn new(roots: &[(EntryIndex, Value)]) -> Self {
-        Self { roots: roots.iter().copied().collect(), ..Self::default() }
+    pub(super) fn new(roots: Completed) -> Self {
+        Self { roots, ..Self::default() }
     }
 
     /// A page is checked.
@@ -75,9 +83,10 @@ impl Completion {
         }
     }
 
-    /// The digests for a request.
-    pub(super) fn tell(&mut self) -> Vec<(u64, Value)> {
+    /// The digests for a request, which has the pages up to `end_entry`.
+    pub(super) fn tell(&mut self, end_entry: EntryIndex) -> Vec<(u64, Value)> {
         let digests = self.roots.digests();
+        self.told_end = end_entry;
         self.told = digests.iter().map(|(bucket, _)| *bucket).collect();
         digests
     }
@@ -85,6 +94,8 @@ impl Completion {
     /// A link ends or begins.
     pub(super) fn forget_link(&mut self) {
         self.told.clear();
+        self.expanding.clear();
+        self.expanded.clear();
         self.contradicted.clear();
         self.repeated = Ranges::new();
         self.has_ended = false;
@@ -105,6 +116,16 @@ impl Completion {
             }
         }
         units
+    }
+
+    /// The root of a complete file, if this link's sender may know it.
+    fn root(&self, entry: EntryIndex) -> Option<Value> {
+        let of_expanded = || {
+            let files = self.expanded.get(&(entry / BUCKET_ENTRIES))?;
+            let at = files.binary_search_by_key(&entry, |(entry, _)| *entry).ok()?;
+            files.get(at).map(|(_, root)| *root)
+        };
+        self.roots.root(entry).or_else(of_expanded)
     }
 
     fn is_of_page(&self, entry: EntryIndex, page: u64) -> bool {
@@ -130,16 +151,52 @@ impl Receiver {
         self.disk(TargetRequest::Finish { directories, failed_files, conflicts });
     }
 
+    /// Asks the disk for the roots of every bucket whose digest is not known; whether there is one.
+    pub(super) fn load_unknown(&mut self) -> bool {
+        let unknown: Vec<u64> = self.completion.roots.unknown().collect();
+        unknown.iter().for_each(|bucket| self.load_roots(*bucket));
+        !unknown.is_empty()
+    }
+
+    fn load_roots(&mut self, bucket: u64) {
+        if self.completion.loading.insert(bucket) {
+            self.disk(TargetRequest::LoadRoots { bucket });
+        }
+    }
+
+    /// The journal's roots of a bucket: of what was complete at any time. Every barrier before the reading has been
+    /// heard of, so what is complete now and not among them became so later, and makes the digest unknown again.
+    pub(super) fn on_roots(&mut self, bucket: u64, mut files: Vec<(EntryIndex, Value)>) {
+        files.retain(|(entry, _)| self.complete.contains(*entry));
+        self.completion.loading.remove(&bucket);
+        self.completion.roots.load(bucket, &files);
+        if self.completion.expanding.remove(&bucket) {
+            self.show(bucket, files);
+        }
+        self.recover();
+    }
+
     /// The sender wants to see buckets.
     pub(super) fn on_expand(&mut self, buckets: &[u64]) {
-        for bucket in buckets {
-            if !self.completion.told.remove(bucket) {
+        for &bucket in buckets {
+            if !self.completion.told.remove(&bucket) {
                 return self.protocol("it asks for complete files that it was not told of");
             }
-            let files: Vec<_> = self.completion.roots.files(*bucket).collect();
-            debug_assert!(files.len() as u64 <= BUCKET_ENTRIES, "places of a bucket are distinct");
-            self.send(Message::BucketEntries { bucket: *bucket, files });
+            match self.completion.roots.files(bucket) {
+                Some(files) => self.show(bucket, files),
+                None => {
+                    self.completion.expanding.insert(bucket);
+                    self.load_roots(bucket);
+                }
+            }
         }
+    }
+
+    fn show(&mut self, bucket: u64, mut files: Vec<(EntryIndex, Value)>) {
+        files.retain(|(entry, _)| *entry < self.completion.told_end);
+        debug_assert!(files.len() as u64 <= BUCKET_ENTRIES, "places of a bucket are distinct");
+        self.completion.expanded.insert(bucket, files.clone());
+        self.send(Message::BucketEntries { bucket, files });
     }
 
     /// The sender has other content of files that are complete.
@@ -150,7 +207,8 @@ impl Receiver {
             && page < self.pages
             && files.iter().all(|(entry, root)| {
                 completion.is_of_page(*entry, page)
-                    && completion.roots.root(*entry).is_some_and(|own| own != *root)
+                    && self.complete.contains(*entry)
+                    && completion.root(*entry).is_some_and(|own| own != *root)
                     && !completion.repeated.contains(*entry)
             });
         if !is_sound {
@@ -292,10 +350,9 @@ impl Receiver {
     fn fetch_again(&mut self, number: u64, entry: EntryIndex, root: Value) {
         let segment = self.window.get(&number).and_then(|state| state.layout.segment_of(entry));
         match segment.cloned() {
-            Some(segment @ Segment::File { bytes, .. }) => {
-                let units = segment.units();
-                self.start_again(number, entry, bytes, units.clone(), root);
-                units.for_each(|unit| self.ask_again(unit, &[entry]));
+            Some(segment @ Segment::File { bytes, first_unit, .. }) => {
+                self.start_again(number, entry, bytes, first_unit, root);
+                segment.units().for_each(|unit| self.ask_again(unit, &[entry]));
             }
             Some(Segment::Pack { unit, files }) => {
                 // With the unit under way for others, it is asked for once that is written.

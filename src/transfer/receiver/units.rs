@@ -9,11 +9,11 @@ use crate::transfer::disk::{
 };
 use crate::transfer::layout::Segment;
 use crate::transfer::manifest::EntryIndex;
-use crate::transfer::merge::{self, Value};
+use crate::transfer::merge::Value;
 use crate::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
 use crate::transfer::ranges::Ranges;
+use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -36,11 +36,8 @@ pub(super) struct FileState {
     page: u64,
     first_unit: u64,
     bytes: u64,
-    count: u64,
-    /// Of the units that are there: a file may claim far more of them than fit in memory.
-    values: BTreeMap<u64, Value>,
-    /// Units written by an earlier run: read back once before the file is published.
-    old: Vec<(u64, Value)>,
+    /// Of the units that are there. Those of an earlier run are kept: they are read back once before it is published.
+    values: UnitValues,
     root: Option<Value>,
     /// Whether a root must come: some unit arrives in this run.
     needs_root: bool,
@@ -48,21 +45,27 @@ pub(super) struct FileState {
 }
 
 impl FileState {
-    fn set(&mut self, unit: u64, value: Option<Value>) {
-        match value {
-            Some(value) if self.units().contains(&unit) => self.values.insert(unit, value),
-            Some(_) => None,
-            None => self.values.remove(&unit),
-        };
+    /// Nothing of a file.
+    fn new(page: u64, first_unit: u64, bytes: u64) -> Self {
+        Self {
+            page,
+            first_unit,
+            bytes,
+            values: UnitValues::new(bytes.div_ceil(UNIT_BYTES)),
+            root: None,
+            needs_root: true,
+            is_publishing: false,
+        }
+    }
+
+    fn set(&mut self, unit: u64, value: Value) {
+        if let Some(at) = unit.checked_sub(self.first_unit) {
+            self.values.set(at, value);
+        }
     }
 
     pub(super) const fn units(&self) -> Range<u64> {
-        self.first_unit..self.first_unit + self.count
-    }
-
-    /// Whether every unit is there.
-    fn is_whole(&self) -> bool {
-        self.values.len() as u64 == self.count
+        self.first_unit..self.first_unit + self.values.count()
     }
 }
 
@@ -83,30 +86,17 @@ impl Receiver {
         for segment in segments {
             match segment {
                 Segment::File { entry, bytes, first_unit } if self.is_open(number, entry) => {
-                    let units = first_unit..first_unit + bytes.div_ceil(UNIT_BYTES);
-                    let count = units.end - units.start;
-                    let from =
-                        self.kept.part_values.partition_point(|(unit, _)| *unit < units.start);
-                    let to = self.kept.part_values.partition_point(|(unit, _)| *unit < units.end);
-                    let kept: Vec<(u64, Value)> = self.kept.part_values[from..to].to_vec();
-                    let mut file = FileState {
-                        page: number,
-                        first_unit,
-                        bytes,
-                        count,
-                        values: BTreeMap::new(),
-                        old: kept
-                            .iter()
-                            .map(|(unit, value)| ((unit - first_unit) * UNIT_BYTES, *value))
-                            .collect(),
-                        root: None,
-                        needs_root: (kept.len() as u64) < count,
-                        is_publishing: false,
-                    };
-                    for (unit, value) in kept {
-                        file.set(unit, Some(value));
-                        have_bytes += UNIT_BYTES.min(bytes - (unit - first_unit) * UNIT_BYTES);
+                    let mut file = FileState::new(number, first_unit, bytes);
+                    let units = file.units();
+                    let kept = &self.kept.part_values;
+                    let from = kept.partition_point(|(unit, _)| *unit < units.start);
+                    let to = kept.partition_point(|(unit, _)| *unit < units.end);
+                    for (unit, value) in &kept[from..to] {
+                        let at = unit - first_unit;
+                        file.values.keep(at, *value);
+                        have_bytes += UNIT_BYTES.min(bytes - at * UNIT_BYTES);
                     }
+                    file.needs_root = !file.values.is_whole();
                     self.files.insert(entry, file);
                     self.publish_if_whole(entry);
                 }
@@ -140,21 +130,10 @@ impl Receiver {
         page: u64,
         entry: EntryIndex,
         bytes: u64,
-        units: Range<u64>,
+        first_unit: u64,
         root: Value,
     ) {
-        let (first_unit, count) = (units.start, units.end - units.start);
-        let file = FileState {
-            page,
-            first_unit,
-            bytes,
-            count,
-            values: BTreeMap::new(),
-            old: Vec::new(),
-            root: Some(root),
-            needs_root: true,
-            is_publishing: false,
-        };
+        let file = FileState { root: Some(root), ..FileState::new(page, first_unit, bytes) };
         self.files.insert(entry, file);
     }
 
@@ -257,7 +236,7 @@ impl Receiver {
         match content {
             UnitContent::Part { entry, value, .. } => {
                 if let Some(file) = self.files.get_mut(&entry) {
-                    file.set(unit, Some(value));
+                    file.set(unit, value);
                 }
                 self.publish_if_whole(entry);
             }
@@ -357,11 +336,11 @@ impl Receiver {
         let Some(file) = self.files.get_mut(&entry) else {
             return;
         };
-        if !file.is_whole() || file.is_publishing || (file.needs_root && file.root.is_none()) {
+        if !file.values.is_whole() || file.is_publishing || (file.needs_root && file.root.is_none())
+        {
             return;
         }
-        let values: Vec<Value> = file.values.values().copied().collect();
-        let Some(merged) = merge::root(&values) else {
+        let Some(merged) = file.values.root() else {
             return;
         };
         let (number, bytes, units) = (file.page, file.bytes, file.units());
@@ -378,7 +357,7 @@ impl Receiver {
             return self.settle_page(number);
         }
         file.is_publishing = true;
-        let recheck = file.old.clone();
+        let recheck = file.values.kept().map(|(at, value)| (at * UNIT_BYTES, value)).collect();
         let content = self.window.get(&number).and_then(|state| state.entry(entry));
         let Some((path, mode, modified)) = content
             .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
@@ -527,15 +506,12 @@ impl Receiver {
         if let Some(file) = self.files.get_mut(&entry) {
             file.is_publishing = false;
             let first_unit = file.first_unit;
-            let mut units = Vec::new();
+            let mut gone = Ranges::new();
             for offset in offsets {
-                let unit = first_unit + offset / UNIT_BYTES;
-                file.set(unit, None);
-                file.old.retain(|(old, _)| old != offset);
-                units.push(unit);
+                gone.insert_range(file.values.forget(offset / UNIT_BYTES));
             }
-            for unit in units {
-                self.ask_again(unit, &[entry]);
+            for at in gone.iter() {
+                self.ask_again(first_unit + at, &[entry]);
             }
             return;
         }

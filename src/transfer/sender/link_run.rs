@@ -7,6 +7,7 @@ use crate::transfer::layout::Layout;
 use crate::transfer::manifest::{EntryIndex, Page};
 use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
+use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub(super) const PAGES_AHEAD: usize = 8;
 
 /// Bytes sent and not acknowledged at most: beyond, the receiver's disk is what is waited for.
 pub(super) const UNACKED_BYTES_MAX: u64 = 256 << 20;
+
+/// Values of a large file that are read at once, 33 bytes each.
+pub(super) const VALUES_MAX: u64 = 65_536;
 
 /// Ranges in the wants heard before their pages are loaded: one want for each page that an earlier run left undecided,
 /// which may be all of them, in 16 MB.
@@ -66,7 +70,7 @@ pub(super) enum InFlight {
     Part { page: Arc<LoadedPage>, unit: u64, entry: EntryIndex, is_sent: bool },
     /// A unit of small files.
     Pack { page: Arc<LoadedPage>, unit: u64 },
-    /// Values of a large file's units from earlier runs.
+    /// Values of some of a large file's units from earlier runs.
     Values { page: Arc<LoadedPage>, entry: EntryIndex },
     /// What the receiver says is complete is compared.
     Compared(Comparison),
@@ -79,8 +83,7 @@ pub(super) enum InFlight {
 pub(super) struct FileRun {
     pub(super) entry: EntryIndex,
     pub(super) first_unit: u64,
-    pub(super) values: Vec<Option<Value>>,
-    pub(super) known: usize,
+    pub(super) values: UnitValues,
     /// Units whose value must be read from the source, because an earlier run that knew it is gone.
     pub(super) rehash: Ranges,
     pub(super) page: Arc<LoadedPage>,
@@ -88,10 +91,8 @@ pub(super) struct FileRun {
 
 impl FileRun {
     pub(super) fn set(&mut self, unit: u64, value: Value) {
-        let at = unit.checked_sub(self.first_unit).and_then(|at| usize::try_from(at).ok());
-        if let Some(slot) = at.and_then(|at| self.values.get_mut(at)) {
-            self.known += usize::from(slot.is_none());
-            *slot = Some(value);
+        if let Some(at) = unit.checked_sub(self.first_unit) {
+            self.values.set(at, value);
         }
     }
 }

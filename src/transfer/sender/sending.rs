@@ -2,6 +2,7 @@
 
 use super::link_run::{
     EARLY_RANGES_MAX, FileRun, InFlight, Job, LinkRun, LoadedPage, Mark, PAGES_AHEAD, READS_MAX,
+    VALUES_MAX,
 };
 use super::plan::Plan;
 use super::{Sender, SenderOutput};
@@ -11,9 +12,10 @@ use crate::transfer::disk::{
 };
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
-use crate::transfer::merge::{self, Value};
+use crate::transfer::merge::Value;
 use crate::transfer::message::{Message, UnitHead};
 use crate::transfer::ranges::Ranges;
+use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -236,17 +238,21 @@ impl Sender {
                     run.files.push(FileRun {
                         entry: *entry,
                         first_unit: *first_unit,
-                        values: vec![None; usize::try_from(count).unwrap_or(usize::MAX)],
-                        known: 0,
+                        values: UnitValues::new(count),
                         rehash: Ranges::new(),
                         page: Arc::clone(page),
                     });
                     if missing.len() < count {
-                        run.in_flight
-                            .push_back(InFlight::Values { page: Arc::clone(page), entry: *entry });
-                        let units = segment.units();
-                        let request = SourceRequest::LoadValues { entry: *entry, units };
-                        self.outputs.push_back(SenderOutput::Disk(request));
+                        let end = segment.units().end;
+                        let mut start = *first_unit;
+                        while start < end {
+                            let units = start..end.min(start.saturating_add(VALUES_MAX));
+                            start = units.end;
+                            let (page, entry) = (Arc::clone(page), *entry);
+                            run.in_flight.push_back(InFlight::Values { page, entry });
+                            let request = SourceRequest::LoadValues { entry, units };
+                            self.outputs.push_back(SenderOutput::Disk(request));
+                        }
                     }
                     let (page, entry) = (Arc::clone(page), *entry);
                     run.jobs.push_back(Job::File { page, entry, missing });
@@ -323,8 +329,8 @@ impl Sender {
             (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
                 self.on_pack(&page, unit, files, frames);
             }
-            (InFlight::Values { page, entry }, SourceReply::Values { values, .. }) => {
-                self.on_values(&page, entry, &values);
+            (InFlight::Values { page, entry }, SourceReply::Values { first_unit, values, .. }) => {
+                self.on_values(&page, entry, first_unit, &values);
             }
             (InFlight::Compared(comparison), reply) => self.on_compared(comparison, reply),
             (InFlight::Kept, SourceReply::RootsKept { .. }) => {}
@@ -443,22 +449,25 @@ impl Sender {
     /// Sends the root of a file whose values are all known.
     fn send_root(&mut self, entry: EntryIndex) {
         let Some(run) = &mut self.run else { return };
-        let Some(at) = run
-            .files
-            .iter()
-            .position(|file| file.entry == entry && file.known == file.values.len())
+        let Some(at) =
+            run.files.iter().position(|file| file.entry == entry && file.values.is_whole())
         else {
             return;
         };
         let file = run.files.swap_remove(at);
-        let values: Vec<Value> = file.values.into_iter().flatten().collect();
-        if let Some(root) = merge::root(&values) {
+        if let Some(root) = file.values.root() {
             self.send_data(&Message::FileRoot { entry, root });
             self.keep_root(&file.page, entry, root);
         }
     }
 
-    fn on_values(&mut self, page: &Arc<LoadedPage>, entry: EntryIndex, values: &[Option<Value>]) {
+    fn on_values(
+        &mut self,
+        page: &Arc<LoadedPage>,
+        entry: EntryIndex,
+        first_unit: u64,
+        values: &[Option<Value>],
+    ) {
         let Some(run) = &mut self.run else { return };
         let to_send = run.jobs.iter().find_map(|job| match job {
             Job::File { entry: of, missing, .. } if *of == entry => Some(missing.clone()),
@@ -469,11 +478,10 @@ impl Sender {
             return;
         };
         file.page = Arc::clone(page);
-        for (unit, value) in (file.first_unit..).zip(values) {
+        for (unit, value) in (first_unit..file.first_unit + file.values.count()).zip(values) {
             let will_be_read = to_send.as_ref().is_some_and(|missing| missing.contains(unit))
                 || in_flight.contains(&unit);
-            let at = usize::try_from(unit - file.first_unit).unwrap_or(usize::MAX);
-            let is_known = file.values.get(at).is_none_or(Option::is_some);
+            let is_known = file.values.is_known(unit - file.first_unit);
             match value {
                 _ if will_be_read || is_known => {}
                 Some(value) => file.set(unit, *value),
@@ -550,3 +558,6 @@ const fn unit_bytes(bytes: u64, index: u64) -> u64 {
     let left = bytes - index * UNIT_BYTES;
     if left < UNIT_BYTES { left } else { UNIT_BYTES }
 }
+
+#[cfg(test)]
+mod tests;

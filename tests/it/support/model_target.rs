@@ -5,6 +5,7 @@
 use super::model_source::{Node, Tree};
 use bytes::Bytes;
 use rejoin::transfer::UNIT_BYTES;
+use rejoin::transfer::completed::{Completed, bucket_entries};
 use rejoin::transfer::disk::*;
 use rejoin::transfer::manifest::*;
 use rejoin::transfer::merge::{self, Value};
@@ -24,6 +25,8 @@ pub(crate) struct ModelTarget {
     parts: BTreeMap<EntryIndex, Vec<u8>>,
     complete: Ranges,
     roots: BTreeMap<EntryIndex, Value>,
+    /// Buckets whose roots the receiver keeps. By default none: all of them are always loaded.
+    pub(crate) open_buckets: usize,
     /// Complete files whose content or recorded root is not what was promised.
     pub(crate) wrong: BTreeSet<EntryIndex>,
     finished: bool,
@@ -52,12 +55,26 @@ impl ModelTarget {
                 .collect(),
             complete: self.complete.clone(),
             renamed: Ranges::new(),
-            roots: self.roots.iter().map(|(entry, root)| (*entry, *root)).collect(),
+            roots: self.completed(),
             kept_bytes: 0,
             is_finished: self.finished,
             failed_files: self.failures.0,
             conflicts: self.failures.1,
         }
+    }
+
+    fn completed(&self) -> Completed {
+        let mut completed = Completed::with_open(self.open_buckets);
+        self.roots.iter().for_each(|(entry, root)| completed.insert(*entry, *root));
+        // As a store finds them, in order: every digest is known.
+        let unknown: Vec<u64> = completed.unknown().collect();
+        unknown.into_iter().for_each(|bucket| completed.load(bucket, &self.roots_of(bucket)));
+        completed
+    }
+
+    pub(crate) fn roots_of(&self, bucket: u64) -> Vec<(EntryIndex, Value)> {
+        let roots = self.roots.range(bucket_entries(bucket));
+        roots.map(|(entry, root)| (*entry, *root)).collect()
     }
 
     /// A unit of small files is gone from the disk.
@@ -128,6 +145,9 @@ impl ModelTarget {
             }
             TargetRequest::LoadPage { number } => {
                 Some(TargetReply::Page { number, encoded: self.pages[number as usize].clone() })
+            }
+            TargetRequest::LoadRoots { bucket } => {
+                Some(TargetReply::Roots { bucket, files: self.roots_of(bucket) })
             }
         }
     }

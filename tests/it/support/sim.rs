@@ -74,13 +74,16 @@ impl Sim {
     pub(crate) fn new(seed: u64, source: ModelSource, config: ReceiverConfig) -> Self {
         let now = Instant::now();
         let scan = source.reports().into();
+        // Either all roots of complete files are in memory, or none of them ever is.
+        let mut target = ModelTarget::default();
+        target.open_buckets = if seed.is_multiple_of(2) { 16 } else { 0 };
         Self {
             random: Random::new(seed),
             now,
             source,
-            target: ModelTarget::default(),
             sender: Sender::new(SESSION),
-            receiver: Receiver::new(SESSION, config.clone(), ModelTarget::default().state()),
+            receiver: Receiver::new(SESSION, config.clone(), target.state()),
+            target,
             config,
             agenda: BTreeMap::new(),
             planned: 0,

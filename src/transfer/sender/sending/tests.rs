@@ -1,0 +1,109 @@
+use super::*;
+use crate::transfer::disk::{ScanReport, Stamp};
+use crate::transfer::manifest::{Chain, ModifiedTime, Totals};
+use crate::transfer::merge;
+use crate::transfer::message::{RecoveryRequest, WireRanges};
+use crate::wire::SessionId;
+use crate::wire::frame::{Assembler, Frame};
+
+const SESSION: SessionId = SessionId([1; 16]);
+const UNITS: u64 = 2 * VALUES_MAX + 5;
+
+fn value(unit: u64) -> Value {
+    let mut value = [7; 32];
+    value[..8].copy_from_slice(&unit.to_le_bytes());
+    value
+}
+
+/// A sender whose receiver has all of a file of 128 GiB but `missing`.
+fn resumed(missing: u64) -> (Sender, StoredPage) {
+    let time = ModifiedTime { seconds: 1, nanoseconds: 0 };
+    let bytes = (UNITS - 1) * UNIT_BYTES + 1;
+    let entry = Entry {
+        parent: None,
+        name: b"large".to_vec(),
+        kind: EntryKind::File { bytes },
+        mode: 0o644,
+        modified: time,
+        supersedes: None,
+    };
+    let mut totals = Totals::default();
+    totals.add(&entry);
+    let page = Page { number: 0, first_entry: 0, entries: vec![entry] };
+    let encoded: Bytes = page.encode().expect("small").into();
+    let chain = Chain::start(SESSION).extend(&encoded);
+    let stamps = vec![Some(Stamp { bytes, modified: time, changed: time, inode: 1 })];
+    let stored = StoredPage { encoded, stamps };
+    let mut sender = Sender::new(SESSION);
+    sender.handle_scan(ScanReport::Page(stored.clone()));
+    sender.handle_scan(ScanReport::End { pages: 1, totals, chain });
+    sender.handle_link_up();
+    let mut units: Ranges = Ranges::new();
+    units.insert_range(0..UNITS);
+    units.remove(missing);
+    sender.handle_message(Message::RecoveryRequest(RecoveryRequest {
+        session: SESSION,
+        epoch: 1,
+        pages: 1,
+        chain,
+        undecided: WireRanges::default(),
+        unwanted: WireRanges::default(),
+        units: WireRanges::from(&units),
+        digests: Vec::new(),
+    }));
+    (sender, stored)
+}
+
+/// Values that are kept are loaded a part at a time, each goes where it belongs, and what is not kept is read again.
+#[test]
+fn the_root_of_a_large_file_is_made_of_loaded_values() {
+    let missing = VALUES_MAX + 3;
+    // At the edges of the parts.
+    let lost = [0, VALUES_MAX - 1, VALUES_MAX, 2 * VALUES_MAX, UNITS - 1];
+    let (mut sender, stored) = resumed(missing);
+    let (mut loaded, mut read, mut root) = (Ranges::new(), Vec::new(), None);
+    let mut assembler = Assembler::default();
+    loop {
+        if let Some(frame) = sender.poll_frame() {
+            if let Some(Frame::Message(bytes)) = assembler.handle_frame(&frame).expect("ours")
+                && let Ok(Message::FileRoot { root: said, .. }) = Message::decode(&bytes)
+            {
+                root = Some(said);
+            }
+            continue;
+        }
+        let Some(output) = sender.poll_output() else { break };
+        let SenderOutput::Disk(request) = output else { continue };
+        let reply = match request {
+            SourceRequest::LoadPage { .. } => SourceReply::Page { page: Ok(stored.clone()) },
+            SourceRequest::LoadValues { entry, units } => {
+                assert!(
+                    units.end - units.start <= VALUES_MAX && loaded.count_in(units.clone()) == 0
+                );
+                loaded.insert_range(units.clone());
+                let known = |unit| (unit != missing && !lost.contains(&unit)).then(|| value(unit));
+                let (first_unit, values) = (units.start, units.map(known).collect());
+                SourceReply::Values { entry, first_unit, values }
+            }
+            SourceRequest::ReadPart { unit, file, bytes, .. } => {
+                read.push(unit);
+                assert_eq!(bytes, unit_bytes(file.stamp.bytes, unit));
+                let content = Ok((vec![Bytes::from_static(&[0, 1])], value(unit)));
+                SourceReply::Part { unit, entry: file.entry, content }
+            }
+            SourceRequest::KeepRoots { .. } => SourceReply::RootsKept { changed: Vec::new() },
+            other @ (SourceRequest::ReadPack { .. } | SourceRequest::LoadRoots { .. }) => {
+                panic!("{other:?}")
+            }
+        };
+        sender.handle_disk(reply);
+    }
+    read.sort_unstable();
+    let mut expected = vec![missing];
+    expected.extend(lost);
+    expected.sort_unstable();
+    assert_eq!(read, expected);
+    assert_eq!(loaded.len(), UNITS);
+    assert!(root.is_some());
+    assert_eq!(root, merge::root(&(0..UNITS).map(value).collect::<Vec<_>>()));
+}
