@@ -167,7 +167,7 @@ impl TcpBbr {
                 if is_enough { Phase::Cycle((at + 1) % CYCLE.len()) } else { self.phase }
             }
             Phase::ProbeRtt { until } if now >= until => Phase::Cycle(2),
-            other => other,
+            same @ (Phase::Startup | Phase::Drain | Phase::ProbeRtt { .. }) => same,
         };
         if next != self.phase {
             (self.phase, self.phase_at) = (next, now);
