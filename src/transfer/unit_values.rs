@@ -122,8 +122,7 @@ impl UnitValues {
     /// another value than that of a subtree.
     fn merge(&mut self, chunk: u64) {
         let units = units_of(chunk);
-        let is_part = units.end <= self.count && self.count > CHUNK_UNITS;
-        if is_part
+        if self.count > CHUNK_UNITS
             && self.known.count_in(units.clone()) == CHUNK_UNITS
             && self.kept.count_in(units.clone()) == 0
             && let Some(value) = merge::subtree(units, &|units| self.value(units))
