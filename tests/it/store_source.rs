@@ -6,6 +6,7 @@ use rejoin::transfer::disk::{
     ReadError, ScanReport, SourceFile, SourceReply, SourceRequest, StoredPage,
 };
 use rejoin::transfer::manifest::{DirectoryTable, EntryKind, Page, PageCheck};
+use rejoin::wire::frame::BODY_BYTES;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -408,8 +409,8 @@ fn values_are_known_again_after_a_restart() {
     };
     // Nobody shares their memory: the stack takes each over as it is.
     assert!(frames.iter().all(bytes::Bytes::is_unique));
-    assert!(frames.iter().all(|frame| frame[0] == 2 && frame.len() <= 61_697));
-    assert_eq!(frames.len(), 17);
+    assert!(frames.iter().all(|frame| frame[0] == 2 && frame.len() <= 1 + BODY_BYTES));
+    assert_eq!(frames.len(), (1_usize << 20).div_ceil(BODY_BYTES));
     let pack = vec![small.clone()];
     store.handle(SourceRequest::ReadPack { unit: 3, files: pack });
     drop((scan, store));
