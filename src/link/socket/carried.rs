@@ -135,7 +135,8 @@ impl Carrying {
     pub(super) fn bytes_max(&self) -> usize {
         let state = self.state();
         let figures = state.carrier.as_ref().map(Carrier::figures).unwrap_or_default();
-        let time = BACKLOG + figures.minimal_rtt;
+        // What lies behind a hole is not acknowledged to SCTP until the hole is filled, a round trip or two later.
+        let time = BACKLOG + figures.minimal_rtt * 4;
         ((figures.delivery_rate as f64 * time.as_secs_f64()) as usize).max(BACKLOG_BYTES_MIN)
     }
 
