@@ -75,6 +75,15 @@ fn interrupt(sim: &mut Sim, files: usize) {
     sim.units_sent.clear();
 }
 
+/// All but one of the files are there, and entry 5 is recorded wrongly; no link yet.
+fn sim_with_wrong_record(seed: u64) -> Sim {
+    let mut sim = seeded_sim(seed, 7);
+    interrupt(&mut sim, 42);
+    sim.target.record_wrongly(5);
+    sim.crash_receiver();
+    sim
+}
+
 fn contradicted(sim: &Sim) -> Vec<u64> {
     let files = sim.heard_by_receiver.iter().filter_map(|message| match message {
         Message::Contradict { files, .. } => Some(files.iter().map(|(entry, _)| *entry)),
@@ -203,10 +212,7 @@ fn digests_are_of_what_is_complete_when_a_link_begins() {
 #[test]
 fn digests_are_not_of_what_is_contradicted() {
     for seed in [1, 2] {
-        let mut sim = seeded_sim(seed, 7);
-        interrupt(&mut sim, 42);
-        sim.target.record_wrongly(5);
-        sim.crash_receiver();
+        let mut sim = sim_with_wrong_record(seed);
         sim.connect_after(Duration::from_millis(1));
         let is_resend = |message: &Message| matches!(message, Message::Resend { .. });
         while !sim.heard_by_sender.iter().any(is_resend) {
@@ -227,10 +233,7 @@ fn digests_are_not_of_what_is_contradicted() {
 #[test]
 fn what_was_to_be_expanded_is_forgotten_with_its_link() {
     for seed in [1, 3, 5, 7, 9] {
-        let mut sim = seeded_sim(seed, 7);
-        interrupt(&mut sim, 42);
-        sim.target.record_wrongly(5);
-        sim.crash_receiver();
+        let mut sim = sim_with_wrong_record(seed);
         sim.connect_after(Duration::from_millis(1));
         let is_expand = |message: &Message| matches!(message, Message::ExpandBuckets { .. });
         while !sim.heard_by_receiver.iter().any(is_expand) {

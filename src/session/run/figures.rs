@@ -8,12 +8,9 @@ use std::time::Instant;
 impl<R: RoleActions> Runner<R> {
     /// Tells the machine how fast the data channel delivers, and that something comes.
     pub(super) fn measure(&mut self, now: Instant) {
-        if let Some(connection) = &self.connection {
-            self.session.handle_inbound(connection.handle.socket_counts().bytes_received, now);
-        }
-        if let Some(connection) = &self.connection
-            && self.around.source.is_some()
-        {
+        let Some(connection) = &self.connection else { return };
+        self.session.handle_inbound(connection.handle.socket_counts().bytes_received, now);
+        if self.around.source.is_some() {
             let progress = connection.handle.progress(Channel::Data);
             let is_busy = progress.accepted > progress.acknowledged;
             self.session.handle_delivery(progress.acknowledged, is_busy, now);
