@@ -8,8 +8,8 @@ use bytes::Bytes;
 use rejoin::store::{OsDirectory, SourceRoots, TargetLimits, TargetOptions, TargetStore, source};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
-    OnConflict, Publish, PublishKind, ScanReport, SourceFile, SourceReply, SourceRequest,
-    TargetReply, TargetRequest, UnitContent,
+    FileMetadata, OnConflict, Publish, PublishKind, ScanReport, SourceFile, SourceReply,
+    SourceRequest, TargetReply, TargetRequest, UnitContent,
 };
 use rejoin::transfer::layout::{Layout, Segment};
 use rejoin::transfer::manifest::{DirectoryTable, EntryKind, Page, PageCheck};
@@ -105,12 +105,12 @@ fn run(base: &Path, what: &str, path: &Path) {
                 let start = Instant::now();
                 let reply = store.handle(request);
                 times[1] += start.elapsed();
-                let (unit, content, frames) = content(reply, segment);
+                let (unit, content, frames) = content(reply, segment, &page);
                 match &content {
                     UnitContent::Part { entry, value, .. } => {
                         values.entry(*entry).or_insert_with(Vec::new).push(*value);
                     }
-                    UnitContent::Pack { files } => {
+                    UnitContent::Pack { files, .. } => {
                         values.extend(files.iter().map(|(entry, file)| (*entry, vec![file.root])));
                     }
                 }
@@ -190,7 +190,7 @@ fn requests(segment: &Segment, file: &impl Fn(u64) -> SourceFile) -> Vec<SourceR
     }
 }
 
-fn content(reply: SourceReply, segment: &Segment) -> (u64, UnitContent, Vec<Bytes>) {
+fn content(reply: SourceReply, segment: &Segment, page: &Page) -> (u64, UnitContent, Vec<Bytes>) {
     match (reply, segment) {
         (SourceReply::Part { unit, entry, content }, Segment::File { bytes, first_unit, .. }) => {
             let (frames, value) = content.unwrap();
@@ -199,8 +199,14 @@ fn content(reply: SourceReply, segment: &Segment) -> (u64, UnitContent, Vec<Byte
             (unit, content, frames)
         }
         (SourceReply::Pack { unit, files, frames }, _) => {
-            let files = files.into_iter().map(|(entry, file)| (entry, file.unwrap())).collect();
-            (unit, UnitContent::Pack { files }, frames)
+            let files: Vec<_> =
+                files.into_iter().map(|(entry, file)| (entry, file.unwrap())).collect();
+            let metadata = files
+                .iter()
+                .filter_map(|(entry, _)| page.entry(*entry))
+                .map(|entry| FileMetadata { mode: entry.mode, modified: entry.modified })
+                .collect();
+            (unit, UnitContent::Pack { files, metadata }, frames)
         }
         (reply, _) => panic!("{reply:?}"),
     }

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Buffers of one vectored call, at most: `IOV_MAX` of every common system.
 const SLICES_MAX: usize = 1_024;
@@ -372,8 +372,14 @@ fn metadata(stat: &Stat) -> Metadata {
         changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
         device: stat.st_dev as u64,
         inode: stat.st_ino as u64,
-        is_ours: stat.st_uid == rustix::process::geteuid().as_raw(),
+        is_ours: stat.st_uid == user(),
     }
+}
+
+/// The user that this process acts for, who never changes: asked once, not for every file.
+fn user() -> u32 {
+    static USER: OnceLock<u32> = OnceLock::new();
+    *USER.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
 /// Access time untouched.

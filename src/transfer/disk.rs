@@ -295,7 +295,18 @@ pub enum UnitContent {
     Pack {
         /// Each with its size and the root promised.
         files: Vec<(EntryIndex, PackedFile)>,
+        /// What each is to have when it is published: given to it at once, it need not be opened again. Empty: later.
+        metadata: Vec<FileMetadata>,
     },
+}
+
+/// What a file has besides its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMetadata {
+    /// Permission bits (`0o777`, less the process's umask).
+    pub mode: u32,
+    /// Modification time.
+    pub modified: ModifiedTime,
 }
 
 /// A file or symlink that is complete and shall get its final name.

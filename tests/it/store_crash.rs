@@ -94,7 +94,7 @@ fn check_claims(disk: &MemoryDisk, state: &TargetState, promise: &Promise, all: 
     for unit in promise.units.iter().filter(|unit| state.units.contains(unit.unit)) {
         let pieces: Vec<(EntryIndex, usize)> = match &unit.content {
             UnitContent::Part { entry, offset, .. } => vec![(*entry, *offset as usize)],
-            UnitContent::Pack { files } => files.iter().map(|(entry, _)| (*entry, 0)).collect(),
+            UnitContent::Pack { files, .. } => files.iter().map(|(entry, _)| (*entry, 0)).collect(),
         };
         for (entry, offset) in pieces {
             let path = promise.publish[&entry].path.as_bytes();
@@ -117,7 +117,7 @@ fn check_values(state: &TargetState, promise: &Promise, at: &str) {
                 let claimed = state.part_values.iter().find(|claim| claim.0 == unit.unit);
                 assert!(claimed.is_none_or(|claim| claim.1 == *value), "{at}");
             }
-            UnitContent::Pack { files } => {
+            UnitContent::Pack { files, .. } => {
                 for claim in &state.unpublished {
                     let promised = files.iter().find(|file| file.0 == claim.0);
                     assert!(promised.is_none_or(|file| file.1 == claim.1), "{at}");

@@ -1,4 +1,5 @@
-//! NDJSON on stdout (cli.md, "NDJSON"): one object a line, flushed at once, the outcome last.
+//! NDJSON on stdout (cli.md, "NDJSON"): one object a line, the outcome last. Lines are kept until [`Json::flush`], which
+//! the printer calls once it has nothing more to say.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 pub(super) struct Json<W = std::io::Stdout> {
     start: Instant,
     sink: W,
+    /// Lines that are not written yet.
+    pending: Vec<u8>,
     /// Nobody reads any more.
     is_closed: bool,
     progress_at: Option<Duration>,
@@ -36,7 +39,7 @@ impl Json {
 
 impl<W: Write> Json<W> {
     fn to(sink: W, start: Instant) -> Self {
-        Self { start, sink, is_closed: false, progress_at: None }
+        Self { start, sink, pending: Vec::new(), is_closed: false, progress_at: None }
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -56,6 +59,17 @@ impl<W: Write> Json<W> {
             },
         };
         self.event(&event);
+        self.flush();
+    }
+
+    /// Writes what is there to be written, at once.
+    pub(super) fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let written = self.sink.write_all(&self.pending).and_then(|()| self.sink.flush());
+        self.is_closed = written.is_err();
+        self.pending.clear();
     }
 
     fn event_at(&mut self, event: &Event, elapsed: Duration) {
@@ -72,12 +86,11 @@ impl<W: Write> Json<W> {
         let line =
             Line { v: VERSION, t: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), event };
         // An event is plain values, so it always has a text.
-        let Ok(mut text) = serde_json::to_vec(&line) else {
-            return;
-        };
-        text.push(b'\n');
-        let written = self.sink.write_all(&text).and_then(|()| self.sink.flush());
-        self.is_closed = written.is_err();
+        let length = self.pending.len();
+        match serde_json::to_writer(&mut self.pending, &line) {
+            Ok(()) => self.pending.push(b'\n'),
+            Err(_) => self.pending.truncate(length),
+        }
     }
 }
 
@@ -95,6 +108,7 @@ mod tests {
         for (milliseconds, event) in events {
             json.event_at(event, Duration::from_millis(*milliseconds));
         }
+        json.flush();
         let text = String::from_utf8(json.sink).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -175,7 +189,9 @@ mod tests {
         }
         let mut json = Json::to(Broken(0), Instant::now());
         json.event(&file(b"a"));
+        json.flush();
         json.event(&file(b"b"));
+        json.flush();
         assert_eq!(json.sink.0, 1);
     }
 

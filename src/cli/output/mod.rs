@@ -248,10 +248,14 @@ impl Sinks {
         runtime.block_on(async {
             let mut plain = tokio::time::interval(PLAIN_EVERY);
             plain.reset();
+            let mut batch = Vec::with_capacity(ITEMS_MAX);
             let outcome = loop {
                 tokio::select! {
                     biased;
-                    Some(item) = items.recv() => self.item(item),
+                    1.. = items.recv_many(&mut batch, ITEMS_MAX) => {
+                        batch.drain(..).for_each(|item| self.item(item));
+                        self.flush();
+                    }
                     outcome = &mut outcome => break outcome,
                     _ = plain.tick() => self.screen.plain_progress(&mut self.human),
                 }
@@ -268,12 +272,24 @@ impl Sinks {
             Item::Event(event) => self.event(&event),
             Item::Line(text) => self.screen.line(&text),
             Item::Log(text) => self.screen.line(&text),
-            Item::Result(text) => self.screen.result_line(&text),
-            Item::Prompt(text) => self.screen.prompt(&text),
+            Item::Result(text) => {
+                self.flush();
+                self.screen.result_line(&text);
+            }
+            Item::Prompt(text) => {
+                self.flush();
+                self.screen.prompt(&text);
+            }
             Item::PromptDone => self.screen.prompt_done(),
             Item::Warning(message) => {
                 self.event(&Event::Warning { code: "command_line".to_owned(), message })
             }
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(json) = &mut self.json {
+            json.flush();
         }
     }
 

@@ -4,7 +4,9 @@ use super::survey::is_of_entry;
 use super::write::part_bytes;
 use super::{TargetStore, link_name, partial_name};
 use crate::store::error::disk_error;
-use crate::store::fs::{Access, Directory, File, FileKind, SyncPoint, read_exact_at};
+use crate::store::fs::{
+    Access, Directory, File, FileKind, SyncPoint, clamp_modified, read_exact_at,
+};
 use crate::store::journal::Record;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
@@ -112,7 +114,7 @@ impl<D: Directory> TargetStore<D> {
     fn set_directory_metadata(&mut self, metadata: &DirectoryMetadata) -> io::Result<()> {
         let directory = self.directories.open(&metadata.path)?;
         directory.set_modified(metadata.modified)?;
-        directory.set_mode(metadata.mode & 0o777 & !self.options.umask)?;
+        directory.set_mode(self.final_mode(metadata.mode))?;
         self.touched.insert(metadata.path.clone());
         Ok(())
     }
@@ -227,6 +229,10 @@ impl<D: Directory> TargetStore<D> {
                 Ok(Prepared::Ready)
             }
             PublishKind::File { bytes, recheck, .. } => {
+                if recheck.is_empty() && self.has_metadata(publish, *bytes)? {
+                    self.dirty.insert(publish.entry);
+                    return Ok(Prepared::Ready);
+                }
                 let at = self.open_files.iter().position(|(of, _)| *of == publish.entry);
                 let file = match at {
                     Some(at) => self.open_files.remove(at).1,
@@ -254,7 +260,7 @@ impl<D: Directory> TargetStore<D> {
                     return Ok(Prepared::Decided(Published::Rotten { offsets }));
                 }
                 file.set_modified(publish.modified)?;
-                file.set_mode(publish.mode & 0o777 & !self.options.umask)?;
+                file.set_mode(self.final_mode(publish.mode))?;
                 self.dirty.insert(publish.entry);
                 // Kept open until it is synced: its final mode may keep us from opening it again.
                 if self.dirty.len() <= self.options.limits.synced_one_by_one {
@@ -263,6 +269,20 @@ impl<D: Directory> TargetStore<D> {
                 Ok(Prepared::Ready)
             }
         }
+    }
+
+    /// Whether a partial has everything already, as one of a pack that this run wrote: then it is not opened again.
+    fn has_metadata(&self, publish: &Publish, bytes: u64) -> io::Result<bool> {
+        let metadata = match self.partials.metadata(&partial_name(publish.entry)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            outcome => outcome?,
+        };
+        Ok(metadata.kind == FileKind::File
+            && metadata.bytes == bytes
+            // Still open to us when it is synced.
+            && metadata.mode & 0o600 == 0o600
+            && metadata.mode == self.final_mode(publish.mode)
+            && metadata.modified == clamp_modified(publish.modified))
     }
 
     fn place_or_fail(&mut self, publish: &Publish, is_ready: bool) -> Result<Published, DiskError> {

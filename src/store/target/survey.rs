@@ -14,8 +14,10 @@ impl<D: Directory> TargetStore<D> {
         wanted: &[Wanted],
     ) -> Result<TargetReply, DiskError> {
         let mut existing = Vec::with_capacity(wanted.len());
+        // In a new tree most entries are one of many in a directory that is not there.
+        let mut absent = None;
         for wanted in wanted {
-            let found = match self.look(wanted) {
+            let found = match self.look(wanted, &mut absent) {
                 // An unusable parent: what becomes of the entry shows when it is published.
                 Err(error) if is_of_entry(&error) => Existing::Absent,
                 outcome => outcome
@@ -26,11 +28,21 @@ impl<D: Directory> TargetStore<D> {
         Ok(TargetReply::Surveyed { page, existing })
     }
 
-    fn look(&mut self, wanted: &Wanted) -> io::Result<Existing> {
+    /// `absent` is a directory that was found to be absent.
+    fn look(&mut self, wanted: &Wanted, absent: &mut Option<RelativePath>) -> io::Result<Existing> {
         let Some((parent, name)) = wanted.path.split_last() else {
             return Ok(Existing::OtherKind);
         };
-        let parent = self.directories.open(&parent)?;
+        if absent.as_ref() == Some(&parent) {
+            return Ok(Existing::Absent);
+        }
+        let parent = match self.directories.open(&parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *absent = Some(parent);
+                return Ok(Existing::Absent);
+            }
+            outcome => outcome?,
+        };
         let metadata = parent.metadata(name)?;
         if let Some(old) = wanted.supersedes
             && self.is_version(old, &metadata, &parent, name)?
@@ -113,7 +125,7 @@ impl<D: Directory> TargetStore<D> {
             return Ok(());
         };
         let directory = self.directories.open(&parent)?;
-        match directory.create_directory(name, (mode & 0o777 & !self.options.umask) | 0o700) {
+        match directory.create_directory(name, self.final_mode(mode) | 0o700) {
             Ok(()) => {
                 self.touched.insert(parent);
                 Ok(())

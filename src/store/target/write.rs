@@ -5,7 +5,7 @@ use crate::store::fs::{Access, Directory, File};
 use crate::store::journal::Record;
 use crate::store::payload::extents;
 use crate::transfer::UNIT_BYTES;
-use crate::transfer::disk::{DiskError, PackedFile, TargetReply, UnitContent};
+use crate::transfer::disk::{DiskError, FileMetadata, PackedFile, TargetReply, UnitContent};
 use crate::transfer::manifest::{EntryIndex, FILE_BYTES_MAX};
 use crate::transfer::merge::unit_value;
 use bytes::Bytes;
@@ -52,12 +52,13 @@ impl<D: Directory> TargetStore<D> {
                     .map_err(|error| self.own_error("write", &partial_name(entry), &error))?;
                 Ok(Some(Record::Part { unit, entry, offset, file_bytes, value }))
             }
-            UnitContent::Pack { files } => {
+            UnitContent::Pack { files, metadata } => {
                 let Some(contents) = split_pack(&files, bytes) else {
                     return Ok(None);
                 };
-                for ((entry, _), content) in files.iter().zip(contents) {
-                    self.write_small(*entry, content)
+                let metadata = metadata.into_iter().map(Some).chain(std::iter::repeat(None));
+                for (((entry, _), content), metadata) in files.iter().zip(contents).zip(metadata) {
+                    self.write_small(*entry, content, metadata)
                         .map_err(|error| self.own_error("write", &partial_name(*entry), &error))?;
                 }
                 Ok(Some(Record::Pack { unit, files }))
@@ -114,22 +115,40 @@ impl<D: Directory> TargetStore<D> {
         Ok(file)
     }
 
-    fn write_small(&mut self, entry: EntryIndex, content: &[u8]) -> io::Result<()> {
+    fn write_small(
+        &mut self,
+        entry: EntryIndex,
+        content: &[u8],
+        metadata: Option<FileMetadata>,
+    ) -> io::Result<()> {
         let name = partial_name(entry);
-        let file = match self.partials.create_file(&name, 0o600) {
+        let metadata = metadata
+            .map(|metadata| FileMetadata { mode: self.final_mode(metadata.mode), ..metadata })
+            // One that keeps us from opening it again comes last.
+            .filter(|metadata| metadata.mode & 0o600 == 0o600);
+        let mode = metadata.map_or(0o600, |metadata| metadata.mode);
+        let file = match self.partials.create_file(&name, mode) {
             // From a unit that came twice.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.partials.remove_file(&name)?;
-                self.partials.create_file(&name, 0o600)?
+                self.partials.create_file(&name, mode)?
             }
             outcome => outcome?,
         };
         self.has_new_partials = true;
         self.dirty.insert(entry);
-        if content.is_empty() {
-            return Ok(());
+        if !content.is_empty() {
+            file.write_at(&[content], 0)?;
         }
-        file.write_at(&[content], 0)
+        match metadata {
+            Some(metadata) => file.set_modified(metadata.modified),
+            None => Ok(()),
+        }
+    }
+
+    /// The permission bits that a file or directory gets.
+    pub(super) const fn final_mode(&self, mode: u32) -> u32 {
+        mode & 0o777 & !self.options.umask
     }
 
     pub(super) fn discard(

@@ -5,7 +5,8 @@ use crate::error::{Error, ErrorKind};
 use crate::event::FileStatus;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
-    OnConflict, PackedFile, Publish, PublishKind, Published, TargetRequest, UnitContent,
+    FileMetadata, OnConflict, PackedFile, Publish, PublishKind, Published, TargetRequest,
+    UnitContent,
 };
 use crate::transfer::layout::Segment;
 use crate::transfer::manifest::EntryIndex;
@@ -184,7 +185,8 @@ impl Receiver {
                 if is_subset(&named, files)
                     && named.iter().all(|(entry, _)| self.is_open(number, *entry)) =>
             {
-                Some(UnitContent::Pack { files: named })
+                let metadata = self.metadata(number, &named);
+                Some(UnitContent::Pack { files: named, metadata })
             }
             (Segment::File { .. } | Segment::Pack { .. }, _) => None,
         };
@@ -195,6 +197,13 @@ impl Receiver {
         self.incoming =
             Some(Incoming { unit, content, payload: Vec::new(), bytes_left: bytes, bytes });
         self.end_unit(now);
+    }
+
+    /// What the files of a pack are to have.
+    fn metadata(&self, number: u64, files: &[(EntryIndex, PackedFile)]) -> Vec<FileMetadata> {
+        let Some(state) = self.window.get(&number) else { return Vec::new() };
+        let entries = files.iter().filter_map(|(entry, _)| state.entry(*entry));
+        entries.map(|entry| FileMetadata { mode: entry.mode, modified: entry.modified }).collect()
     }
 
     pub(super) fn on_body(&mut self, body: Bytes, now: Instant) {
@@ -240,7 +249,7 @@ impl Receiver {
                 }
                 self.publish_if_whole(entry);
             }
-            UnitContent::Pack { files } => {
+            UnitContent::Pack { files, .. } => {
                 if let Some(number) = self.page_of_unit(unit) {
                     for (entry, file) in files {
                         if self.is_open(number, entry) {
@@ -278,7 +287,7 @@ impl Receiver {
         }
         let mut wanted: Vec<EntryIndex> = match content {
             UnitContent::Part { entry, .. } => vec![entry],
-            UnitContent::Pack { files } => files.into_iter().map(|(entry, _)| entry).collect(),
+            UnitContent::Pack { files, .. } => files.into_iter().map(|(entry, _)| entry).collect(),
         };
         wanted.extend(self.resending.remove(&unit).unwrap_or_default());
         self.ask_again(unit, &wanted);
@@ -541,6 +550,6 @@ fn is_subset(named: &[(EntryIndex, PackedFile)], files: &[(EntryIndex, u64)]) ->
 fn content_bytes(content: &UnitContent) -> u64 {
     match content {
         UnitContent::Part { offset, file_bytes, .. } => UNIT_BYTES.min(file_bytes - offset),
-        UnitContent::Pack { files } => files.iter().map(|(_, file)| file.bytes).sum(),
+        UnitContent::Pack { files, .. } => files.iter().map(|(_, file)| file.bytes).sum(),
     }
 }

@@ -191,7 +191,7 @@ impl ModelTarget {
                 part[offset as usize..offset as usize + whole.len()].copy_from_slice(&whole);
                 self.part_values.insert(unit, value);
             }
-            UnitContent::Pack { files } => {
+            UnitContent::Pack { files, .. } => {
                 let mut at = 0;
                 for (entry, file) in files {
                     let content = whole[at..at + file.bytes as usize].to_vec();

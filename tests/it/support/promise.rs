@@ -6,8 +6,9 @@ use rejoin::store::memory::MemoryDisk;
 use rejoin::store::{SourceRoots, SourceStore, TargetStore, source};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
-    DirectoryMetadata, DiskError, OnConflict, Publish, PublishKind, Published, ScanReport,
-    SourceFile, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState, UnitContent,
+    DirectoryMetadata, DiskError, FileMetadata, OnConflict, Publish, PublishKind, Published,
+    ScanReport, SourceFile, SourceReply, SourceRequest, TargetReply, TargetRequest, TargetState,
+    UnitContent,
 };
 use rejoin::transfer::layout::{Layout, Segment};
 use rejoin::transfer::manifest::{
@@ -49,7 +50,7 @@ impl Unit {
     pub(crate) fn pieces(&self) -> Vec<(EntryIndex, u64, Value)> {
         match &self.content {
             UnitContent::Part { entry, offset, value, .. } => vec![(*entry, *offset, *value)],
-            UnitContent::Pack { files } => {
+            UnitContent::Pack { files, .. } => {
                 files.iter().map(|(entry, file)| (*entry, 0, file.root)).collect()
             }
         }
@@ -82,7 +83,7 @@ pub(crate) fn promise<D: Directory>(roots: &SourceRoots<D>, session_directory: &
                 next_unit = layout.end_unit;
                 let mut values: BTreeMap<EntryIndex, Vec<Value>> = BTreeMap::new();
                 for segment in &layout.segments {
-                    for unit in read_segment(&mut store, segment, &files) {
+                    for unit in read_segment(&mut store, segment, &page, &files) {
                         for (entry, _, value) in unit.pieces() {
                             values.entry(entry).or_default().push(value);
                         }
@@ -110,6 +111,7 @@ pub(crate) fn promise<D: Directory>(roots: &SourceRoots<D>, session_directory: &
 fn read_segment<D: Directory>(
     store: &mut SourceStore<D>,
     segment: &Segment,
+    page: &Page,
     files: &BTreeMap<EntryIndex, SourceFile>,
 ) -> Vec<Unit> {
     match segment {
@@ -138,11 +140,16 @@ fn read_segment<D: Directory>(
             let SourceReply::Pack { files, frames, .. } = reply else {
                 panic!("{reply:?}");
             };
-            let files =
+            let files: Vec<_> =
                 files.into_iter().map(|(entry, file)| (entry, file.expect("readable"))).collect();
+            let metadata = files
+                .iter()
+                .filter_map(|(entry, _)| page.entry(*entry))
+                .map(|entry| FileMetadata { mode: entry.mode, modified: entry.modified })
+                .collect();
             vec![Unit {
                 unit: *unit,
-                content: UnitContent::Pack { files },
+                content: UnitContent::Pack { files, metadata },
                 payload: payload(&frames),
             }]
         }
