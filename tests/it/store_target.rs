@@ -7,7 +7,7 @@ use rejoin::transfer::disk::{
     DiskErrorKind, Existing, OnConflict, Published, TargetReply, TargetRequest, TargetState,
     UnitContent, Wanted, WantedKind,
 };
-use rejoin::transfer::manifest::ModifiedTime;
+use rejoin::transfer::manifest::{ModifiedTime, RelativePath};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -355,6 +355,11 @@ fn a_survey_says_what_is_there() {
     assert_eq!(survey(&mut store, &wanted), [Existing::Absent, Existing::Absent]);
     receive(&mut store, &state, &promise, 9, &mut Run::default()).expect("received");
     assert_eq!(survey(&mut store, &wanted), [Existing::Same, Existing::Same]);
+    // An absent directory says nothing of another.
+    let absent =
+        Wanted { path: RelativePath::root().join(b"absent").join(b"a"), ..wanted[0].clone() };
+    let mixed = [absent.clone(), absent, wanted[0].clone()];
+    assert_eq!(survey(&mut store, &mixed), [Existing::Absent, Existing::Absent, Existing::Same]);
     for wanted in &mut wanted {
         match &mut wanted.kind {
             WantedKind::File { modified, .. } => modified.nanoseconds ^= 1,
