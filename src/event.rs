@@ -192,7 +192,8 @@ pub enum Event {
     },
     /// How far it is; at most five a second.
     Progress {
-        /// Bytes there (durable at the receiver, or kept).
+        /// Bytes there: durable at the receiver, or kept, or arrived and about to be. The last may have to come again after
+        /// a drop, so that it may become less.
         bytes: u64,
         /// Bytes in all, as far as known.
         total_bytes: u64,

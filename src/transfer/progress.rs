@@ -7,6 +7,8 @@ use super::manifest::Totals;
 pub struct Progress {
     /// Bytes that need not move any more.
     pub bytes: u64,
+    /// Bytes on their way there: received and not durable yet, or handed to the link and not acknowledged by the receiver.
+    pub moving_bytes: u64,
     /// Files that need not move any more.
     pub files: u64,
     /// All, as far as known.

@@ -354,8 +354,10 @@ impl Receiver {
 
     /// How far it is.
     #[must_use]
-    pub const fn progress(&self) -> Progress {
-        self.progress
+    pub fn progress(&self) -> Progress {
+        let incoming = self.incoming.as_ref().map_or(0, Incoming::received_bytes);
+        let moving_bytes = incoming + self.backlog_bytes + self.written_bytes.values().sum::<u64>();
+        Progress { moving_bytes, ..self.progress }
     }
 
     /// Whether everything is there and durable, whether or not the sender knows.

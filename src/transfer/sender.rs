@@ -240,8 +240,9 @@ impl Sender {
 
     /// How far it is.
     #[must_use]
-    pub const fn progress(&self) -> Progress {
-        self.progress
+    pub fn progress(&self) -> Progress {
+        let moving_bytes = self.run.as_ref().map_or(0, LinkRun::handed_over_bytes);
+        Progress { moving_bytes, ..self.progress }
     }
 
     /// Whether the receiver is waited for with data under way (for a watchdog).

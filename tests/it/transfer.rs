@@ -42,6 +42,39 @@ fn a_tree_arrives_whole() {
     }
 }
 
+/// What is shown of the way (F-43): content counts as soon as it is there, long before it is settled, and never twice.
+#[test]
+fn what_is_on_its_way_is_told() {
+    for seed in 0..20 {
+        let tree =
+            Tree::from([(b"large".to_vec(), Node::File(vec![7; 3 * UNIT_BYTES as usize + 5]))]);
+        let source = ModelSource::new(tree, SESSION, 1);
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.connect_after(Duration::from_millis(1));
+        let total = sim.source.totals.bytes;
+        let mut was_within_a_unit = false;
+        let mut cuts = 2;
+        while !sim.is_over() {
+            assert!(sim.step(), "seed {seed}");
+            for progress in [sim.receiver.progress(), sim.sender.progress()] {
+                let shown = progress.bytes + progress.moving_bytes;
+                assert!(shown <= total, "seed {seed}: {shown} of {total}");
+            }
+            let moving_bytes = sim.receiver.progress().moving_bytes;
+            was_within_a_unit |=
+                !moving_bytes.is_multiple_of(UNIT_BYTES) && moving_bytes < UNIT_BYTES;
+            if cuts > 0 && moving_bytes > UNIT_BYTES * (3 - cuts) {
+                cuts -= 1;
+                sim.cut();
+                sim.connect_after(Duration::from_millis(1));
+            }
+        }
+        check_done(&sim, seed);
+        assert!(was_within_a_unit, "seed {seed}");
+        assert_eq!(sim.receiver.progress().moving_bytes, 0, "seed {seed}");
+    }
+}
+
 #[test]
 fn nothing_is_a_tree_too() {
     let source = ModelSource::new(Tree::new(), SESSION, 10);

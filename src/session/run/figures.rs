@@ -17,18 +17,32 @@ impl<R: RoleActions> Runner<R> {
         }
     }
 
+    /// Bytes of content that the link has taken and not delivered: a sender's alone.
+    fn in_flight_bytes(&self) -> u64 {
+        match &self.connection {
+            Some(connection) if self.around.source.is_some() => {
+                let progress = connection.handle.progress(Channel::Data);
+                progress.accepted.saturating_sub(progress.acknowledged)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
     pub(super) async fn tell_progress(&mut self, now: Instant) {
         let progress = self.session.progress();
-        let rate_bps = self.pace.sample(progress.wire_bytes, now);
+        let in_flight = self.in_flight_bytes();
+        let rate_bps = self.pace.sample(progress.wire_bytes.saturating_sub(in_flight), now);
         if !self.session.is_up()
             || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes)
         {
             return;
         }
         self.last_progress = progress.bytes;
-        let left = progress.totals.bytes.saturating_sub(progress.bytes);
+        // What is there, though it may have to come again: on a thin link a unit takes minutes to be settled.
+        let moved = progress.bytes + progress.moving_bytes.saturating_sub(in_flight);
+        let left = progress.totals.bytes.saturating_sub(moved);
         let event = Event::Progress {
-            bytes: progress.bytes,
+            bytes: moved,
             total_bytes: progress.totals.bytes,
             files: progress.files,
             total_files: progress.totals.files,

@@ -31,6 +31,12 @@ pub(super) struct Incoming {
     bytes: u64,
 }
 
+impl Incoming {
+    pub(super) const fn received_bytes(&self) -> u64 {
+        self.bytes - self.bytes_left
+    }
+}
+
 /// A large file that is not complete.
 #[derive(Debug)]
 pub(super) struct FileState {

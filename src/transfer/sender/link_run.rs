@@ -137,6 +137,12 @@ impl LinkRun {
             && self.unacked.len() < UNACKED_UNITS_MAX
     }
 
+    /// Bytes that the link has taken and the receiver has not acknowledged.
+    pub(super) fn handed_over_bytes(&self) -> u64 {
+        let waiting: usize = self.frames.iter().map(Bytes::len).sum();
+        self.unacked_bytes.saturating_sub(waiting as u64)
+    }
+
     /// Pages in memory, or on their way there.
     pub(super) fn pages_ahead(&self) -> usize {
         let loading =
