@@ -115,6 +115,12 @@ impl Carrier {
         datagram.first() == Some(&wire::MARKER)
     }
 
+    /// Whether something is missing, here or at a peer that was heard on this path before.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.sender.is_waiting() || self.receiver.is_waiting()
+    }
+
     /// Takes a record to be sent; `false` for one that is empty or longer than [`RECORD_BYTES_MAX`], or if more waits than
     /// any window of SCTP.
     pub fn push_record(&mut self, record: &[u8]) -> bool {

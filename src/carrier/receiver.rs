@@ -118,6 +118,11 @@ impl Receiver {
         }
     }
 
+    /// Whether something came that lies behind a hole.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.present.iter_descending().next().is_some_and(|last| last.start > self.read)
+    }
+
     /// Appends an acknowledgement if one is due.
     pub(super) fn acknowledge(&mut self, token: u64, now: Instant, out: &mut Vec<u8>) -> bool {
         let is_due = self.is_due || self.due_at.is_some_and(|at| at <= now);

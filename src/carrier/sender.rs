@@ -525,6 +525,11 @@ impl Sender {
         self.quantum().min((lost + fresh) as f64)
     }
 
+    /// Whether anything that was sent is not acknowledged by a peer who was heard on this path.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.floor < self.next && self.rtt.smoothed.is_some()
+    }
+
     pub(super) fn handle_too_large(&mut self, bytes: usize) {
         self.mtu.handle_too_large(bytes + self.overhead);
     }

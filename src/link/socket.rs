@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use webrtc::runtime::{
@@ -26,6 +26,7 @@ use webrtc::runtime::{
 
 pub mod buffers;
 mod carried;
+mod clock;
 mod resolve;
 mod turn_framing;
 mod udp;
@@ -360,6 +361,11 @@ impl Runtime for LinkRuntime {
                 () = tokio::time::sleep(duration) => {}
             }
         })
+    }
+
+    fn now(&self) -> Instant {
+        let real = Instant::now();
+        self.carrying.as_ref().map_or(real, |carrying| carrying.stack_time(real))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
+use super::clock::StackClock;
 use super::turn_framing::{Framing, Toward};
 use super::udp::GRO_SEGMENTS;
 use crate::carrier::{Carrier, CarrierConfig};
@@ -50,6 +51,9 @@ const RECEIVE_WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// so on a path that is dead it must go on: what it has then is lost like any packet, and SCTP sends it again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Without a record for so long, while something is missing, the stack's clock stands still: its SCTP waits for a second at least.
+const QUIET_TIME: Duration = Duration::from_millis(600);
+
 /// How long content may wait before the path. SCTP itself sees no path that is full: the carrier takes what it sends.
 const BACKLOG: Duration = Duration::from_millis(500);
 
@@ -60,6 +64,7 @@ const BACKLOG_BYTES_MIN: usize = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Carrying {
     state: Mutex<State>,
+    clock: StackClock,
 }
 
 #[derive(Debug)]
@@ -88,6 +93,8 @@ struct State {
     /// The stack's driver, where it waits for room, and since when there is none.
     sender: Option<Waker>,
     full_since: Option<Instant>,
+    /// Since when the carrier waits for something and the stack was given nothing.
+    waits_since: Option<Instant>,
     records_refused: u64,
     reported: Option<Instant>,
 }
@@ -105,6 +112,7 @@ struct Turn {
 impl Carrying {
     pub(super) fn new(settings: CarrierSettings, rate_max: Option<u64>) -> Self {
         Self {
+            clock: StackClock::new(),
             state: Mutex::new(State {
                 settings,
                 rate_max,
@@ -120,6 +128,7 @@ impl Carrying {
                 taken: 0,
                 sender: None,
                 full_since: None,
+                waits_since: None,
                 records_refused: 0,
                 reported: None,
             }),
@@ -147,6 +156,11 @@ impl Carrying {
         state.receive_window_bytes = state.receive_window_bytes.min(share);
     }
 
+    /// The time that the stack is told.
+    pub(super) fn stack_time(&self, real: Instant) -> Instant {
+        self.clock.at(real)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -162,9 +176,10 @@ impl Carrying {
             carrier.handle_timeout(now);
         }
         state.transmit(now);
+        self.clock.hold(state.is_quiet(now), now);
         state.wake();
         state.report(now);
-        Turn { deadline: state.deadline(port), has_more }
+        Turn { deadline: state.deadline(port, now), has_more }
     }
 
     /// The records of a transmission go to the carrier; `None`: they are none.
@@ -205,6 +220,7 @@ impl Carrying {
         let now = Instant::now();
         state.read(port, now);
         state.transmit(now);
+        self.clock.hold(state.is_quiet(now), now);
         if let Some(meta) = port.take_passing(buffer).or_else(|| state.deliver(port, buffer)) {
             return Poll::Ready(meta);
         }
@@ -222,6 +238,15 @@ impl State {
             self.reported = Some(now);
             tracing::debug!(target: "rejoin::carrier", figures = ?carrier.figures());
         }
+    }
+
+    /// Whether the stack has heard nothing for so long, while something is missing, that its timers are near.
+    fn is_quiet(&mut self, now: Instant) -> bool {
+        if !self.carrier.as_ref().is_some_and(Carrier::is_waiting) {
+            self.waits_since = None;
+            return false;
+        }
+        now >= *self.waits_since.get_or_insert(now) + QUIET_TIME
     }
 
     /// Makes `path` the one in use, and the carrier if there is none. False: there can be none.
@@ -392,6 +417,7 @@ impl State {
                 break;
             }
         }
+        self.waits_since = None;
         (length > 0).then(|| port::received(addr, length, stride))
     }
 
@@ -436,13 +462,14 @@ impl State {
     }
 
     /// When the task of `port` is to take its next turn: the one whose path it is keeps the time.
-    fn deadline(&mut self, port: &Arc<Port>) -> Option<Instant> {
+    fn deadline(&mut self, port: &Arc<Port>, now: Instant) -> Option<Instant> {
         if !self.path().is_some_and(|path| path.has_port(port)) {
             return None;
         }
         let patience = self.sender.as_ref().and(self.full_since).map(|since| since + PATIENCE);
         let carrier = self.carrier.as_ref().and_then(Carrier::poll_timeout);
-        patience.into_iter().chain(carrier).min()
+        let quiet = self.waits_since.map(|since| since + QUIET_TIME).filter(|at| *at > now);
+        patience.into_iter().chain(carrier).chain(quiet).min()
     }
 }
 
