@@ -250,20 +250,38 @@ impl Opening {
         }
     }
 
+    /// What is said first on a fresh socket of the host.
+    #[must_use]
+    pub fn first_message(&self) -> Option<ClientMessage> {
+        self.code_message().or_else(|| self.session_message())
+    }
+
     fn open_code(&mut self) {
-        let Some(door) = &self.code else { return };
-        let number = door.code.room();
-        let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
-        let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
-        self.host(ClientMessage::Open { number: Some(number), member, token, deposit });
+        if let Some(message) = self.code_message() {
+            self.host(message);
+        }
     }
 
     fn enter_session(&mut self) {
-        let Some(door) = &self.door else { return };
+        if let Some(message) = self.session_message() {
+            self.host(message);
+        }
+    }
+
+    fn code_message(&self) -> Option<ClientMessage> {
+        let door = self.code.as_ref()?;
+        let number = door.code.room();
+        let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
+        let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
+        Some(ClientMessage::Open { number: Some(number), member, token, deposit })
+    }
+
+    fn session_message(&self) -> Option<ClientMessage> {
+        let door = self.door.as_ref()?;
         let room = door.opener.room();
         let token = MemberToken::for_room(&self.config.token_key, room);
         let (member, deposit) = (self.config.member, Some(door.opener.deposit().to_vec()));
-        self.host(ClientMessage::Join { room, member, token, deposit, wait: false });
+        Some(ClientMessage::Join { room, member, token, deposit, wait: false })
     }
 
     fn on_opened(&mut self, number: u32) {

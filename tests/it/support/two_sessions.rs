@@ -97,6 +97,8 @@ pub(crate) struct Side {
     pub(crate) dies_storing: Option<bool>,
     run: u64,
     connection: Option<ConnectionId>,
+    /// What it would say first on its socket, until it says something.
+    first: Option<ClientMessage>,
     link: Option<u64>,
 }
 
@@ -228,6 +230,7 @@ impl Pair {
             dies_storing: None,
             run: 0,
             connection: None,
+            first: None,
             link: None,
         });
         self.begin(side, delay);
@@ -548,7 +551,9 @@ impl Pair {
         self.host.handle_connected(connection, IpAddr::V4(Ipv4Addr::LOCALHOST), self.now);
         self.sides[side].connection = Some(connection);
         self.note(format!("side {side} reaches the host"));
+        let first = self.sides[side].session.first_message();
         self.sides[side].session.handle_host_up(self.now);
+        self.sides[side].first = first;
     }
 
     fn store(&mut self, side: usize, run: u64, pairing: &Pairing) {
@@ -880,6 +885,10 @@ impl Pair {
     }
 
     fn tell_host(&mut self, side: usize, message: &ClientMessage) {
+        // A socket's request may have said it already.
+        if self.sides[side].first.take().is_some_and(|first| first != *message) {
+            self.fail(&format!("side {side} does not begin with what it would begin with"));
+        }
         let bytes = message.encode().expect("messages of ours are within their limits");
         self.note(format!("{side} → host: {}", short(message)));
         self.host_saw.push(bytes.clone());
