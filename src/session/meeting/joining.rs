@@ -476,7 +476,7 @@ impl Joining {
             self.schedule.handle_up(now);
             self.lost_at = None;
             self.was_up = true;
-            self.outputs.push_back(MeetingOutput::LinkUp { epoch });
+            self.outputs.push_back(MeetingOutput::LinkUp { epoch, takes_early: false });
         }
     }
 

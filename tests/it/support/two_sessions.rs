@@ -19,7 +19,7 @@ use rejoin::session::entropy::Entropy;
 use rejoin::session::machine::{Session, SessionOutput};
 use rejoin::session::meeting::{Entrance, Joining, JoiningConfig, Opening, OpeningConfig, Pairing};
 use rejoin::signal::Seed;
-use rejoin::signal::capabilities::{CARRIER, Capabilities};
+use rejoin::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
 use rejoin::signal::code::Code;
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
@@ -161,6 +161,11 @@ fn secret_bytes(seed: u64, which: u64) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// Whether the receiver takes early answers.
+pub(crate) const fn takes_early(seed: u64) -> bool {
+    seed >> 2 & 1 == 0
+}
+
 fn member(side: usize) -> MemberId {
     MemberId([side as u8 + 1; 16])
 }
@@ -237,9 +242,11 @@ impl Pair {
         side
     }
 
-    /// By seed, either side has a carrier or not.
+    /// By seed, either side has a carrier or not, and the receiver takes early answers or not.
     fn features(&self, side: usize) -> u64 {
-        if self.seed >> side & 1 == 0 { CARRIER } else { 0 }
+        let carrier = if self.seed >> side & 1 == 0 { CARRIER } else { 0 };
+        let is_early = side == SENDER || takes_early(self.seed);
+        carrier | if is_early { EARLY_ANSWER } else { 0 }
     }
 
     fn make_session(
