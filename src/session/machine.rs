@@ -352,6 +352,7 @@ impl Session {
             | Message::ExpandBuckets { .. }
             | Message::BucketEntries { .. }
             | Message::Contradict { .. }
+            | Message::EarlyAnswer
             | Message::Bye { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),
@@ -428,7 +429,9 @@ impl Session {
                 });
                 self.outputs.push_back(SessionOutput::Peer { member, name, epoch });
             }
-            MeetingOutput::LinkUp { epoch } => self.on_link_up(epoch, now),
+            MeetingOutput::LinkUp { epoch, takes_early } => {
+                self.on_link_up(epoch, takes_early, now);
+            }
             MeetingOutput::LinkDown { reason } => self.on_link_down(&reason, now),
             MeetingOutput::CodeOffered => {
                 self.is_over = true;
@@ -441,7 +444,7 @@ impl Session {
         }
     }
 
-    fn on_link_up(&mut self, epoch: u64, now: Instant) {
+    fn on_link_up(&mut self, epoch: u64, takes_early: bool, now: Instant) {
         self.up = Some(Up {
             health: Health::new(self.timing.ping_interval, self.timing.ping_misses, now),
             quality: Quality::new(self.progress().bytes, now),
@@ -457,7 +460,7 @@ impl Session {
         let lost_at = self.lost_at.take();
         self.alone_since = None;
         match &mut self.transfer {
-            Transfer::Sender(sender) => sender.handle_link_up(),
+            Transfer::Sender(sender) => sender.handle_link_up(takes_early),
             Transfer::Receiver(receiver) => receiver.handle_link_up(epoch, now),
             Transfer::Unpaired(_) => {}
         }

@@ -78,6 +78,8 @@ pub enum MeetingOutput {
     LinkUp {
         /// The join's epoch.
         epoch: u64,
+        /// Sender: whether the receiver takes an early answer, in a session that this run made.
+        takes_early: bool,
     },
     /// The connection that was up is gone.
     LinkDown {

@@ -188,7 +188,7 @@ async fn meet(
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
-        client: crate::signal::client::Client::start(addresses.clone()),
+        client: crate::signal::client::Client::start(addresses.clone(), session.first_message()),
         hosts: addresses,
         news: Some(news),
         link_config,

@@ -135,7 +135,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
-        client: crate::signal::client::Client::start(addresses.clone()),
+        client: crate::signal::client::Client::start(addresses.clone(), session.first_message()),
         hosts: addresses,
         news: Some(news),
         link_config: surroundings::link_config(&options.common)?,

@@ -7,7 +7,7 @@ use crate::link::LinkConfig;
 use crate::link::config::{CarrierSettings, SERVERS_MAX};
 use crate::options::{CommonOptions, PathPolicy};
 use crate::signal::RoomName;
-use crate::signal::capabilities::{CARRIER, Capabilities};
+use crate::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
 use crate::store::OsDirectory;
@@ -66,7 +66,7 @@ pub(super) fn unix_millis() -> u64 {
 /// What this build can do, as far as the user lets it.
 pub(super) const fn capabilities(member: MemberId, options: &CommonOptions) -> Capabilities {
     let features = if options.is_carried { CARRIER } else { 0 };
-    Capabilities::new(member, FRAME_BYTES_MAX as u32, features)
+    Capabilities::new(member, FRAME_BYTES_MAX as u32, features | EARLY_ANSWER)
 }
 
 /// The name this machine gives itself.

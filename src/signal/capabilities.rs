@@ -11,6 +11,8 @@ pub const FRAME_BYTES_FLOOR: u32 = 1024;
 
 /// Feature: DTLS goes through the carrier. A peer without it, a browser, gets plain packets of path size.
 pub const CARRIER: u64 = 1;
+/// Feature, of a receiver: the sender may answer its request before it came, where both must have the same in mind.
+pub const EARLY_ANSWER: u64 = 1 << 1;
 
 /// Abilities of one member, as it states them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]

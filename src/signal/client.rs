@@ -1,5 +1,5 @@
 //! I/O: the WebSocket to a host. Connects, reports, reconnects; entering rooms again is the caller's work on
-//! [`ClientEvent::Connected`].
+//! [`ClientEvent::Connected`]. What it would say first it may tell beforehand: then that is in the host's hands already.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::code::HostAddress;
 use super::codec::CodecError;
+use super::first_message;
 use super::protocol::{ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX};
 pub use super::retry::Pace;
 use super::retry::Retry;
@@ -41,7 +44,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// What happened to the connection.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// Open: enter the rooms now. Earlier [`HostConnection`]s are of no use any more.
+    /// Open: enter the rooms now, whatever was told beforehand. Earlier [`HostConnection`]s are of no use any more.
     Connected(HostConnection),
     /// The host said something on the newest connection.
     Message(HostMessage),
@@ -121,6 +124,8 @@ pub struct Client {
     events: mpsc::Receiver<ClientEvent>,
     control: watch::Sender<Control>,
     task: JoinHandle<()>,
+    /// Connections that the caller knows of.
+    connections: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +134,8 @@ struct Control {
     pace: Pace,
     nudges: u64,
     is_leaving: bool,
+    /// What would be said first on the connection of this number: never on one that the caller does not know to be next.
+    first: Option<(u64, ClientMessage)>,
 }
 
 impl HostConnection {
@@ -151,21 +158,35 @@ impl HostConnection {
 }
 
 impl Client {
-    /// Starts connecting to `addresses`, in order.
+    /// Starts connecting to `addresses`, in order; `first` is as in [`Self::set_first_message`].
     #[must_use]
-    pub fn start(addresses: Vec<HostAddress>) -> Self {
+    pub fn start(addresses: Vec<HostAddress>, first: Option<ClientMessage>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let addresses = addresses.into();
-        let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false };
+        let first = first.map(|message| (1, message));
+        let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false, first };
         let (control, controlled) = watch::channel(wanted.clone());
         let retry = Retry::new();
-        let worker = Worker { events: sender, control: controlled, wanted, retry };
-        Self { events, control, task: tokio::spawn(worker.run()) }
+        let worker = Worker { events: sender, control: controlled, wanted, retry, connections: 0 };
+        Self { events, control, task: tokio::spawn(worker.run()), connections: 0 }
     }
 
     /// The next event; `None` after [`ClientEvent::Stopped`]. May be cancelled without losing one.
     pub async fn event(&mut self) -> Option<ClientEvent> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        self.connections += u64::from(matches!(event, Some(ClientEvent::Connected(_))));
+        event
+    }
+
+    /// What the caller would say first if it were connected now: the next connection begins with it, and it is good for no
+    /// other. The caller says it all the same once it is connected; what the host has already is not sent again.
+    pub fn set_first_message(&self, message: Option<ClientMessage>) {
+        let first = message.map(|message| (self.connections + 1, message));
+        self.control.send_if_modified(|control| {
+            let is_new = control.first != first;
+            control.first = first;
+            is_new
+        });
     }
 
     /// How eagerly to try again from now on.
@@ -210,7 +231,12 @@ struct Worker {
     /// What the caller wanted when the delay was chosen: what it wants since then counts, even before the pause.
     wanted: Control,
     retry: Retry,
+    /// Connections that were open.
+    connections: u64,
 }
+
+/// A socket to a host, and what the host took with its request.
+type Connected = (HostAddress, Socket, Option<ClientMessage>);
 
 /// The caller has dropped the client, or the host said not to come back.
 struct Stop;
@@ -223,10 +249,12 @@ impl Worker {
     /// One try at all addresses, the life of the connection if one answered, and the pause after it.
     async fn round(&mut self) -> Result<(), Stop> {
         let event = match self.connect().await {
-            Ok((address, socket)) => {
-                tracing::debug!(target: "rejoin::signal", host = %address, "connected to the host");
+            Ok((address, socket, taken)) => {
+                let is_taken = taken.is_some();
+                tracing::debug!(target: "rejoin::signal", host = %address, is_taken, "connected to the host");
+                self.connections += 1;
                 let opened = Instant::now();
-                let reason = self.converse(address, socket).await?;
+                let reason = self.converse(address, socket, taken).await?;
                 self.retry.handle_lost(opened.elapsed());
                 tracing::debug!(target: "rejoin::signal", %reason, "lost the host");
                 let retry_in = match &reason {
@@ -287,7 +315,7 @@ impl Worker {
         }
     }
 
-    async fn connect(&self) -> Result<(HostAddress, Socket), Vec<(HostAddress, ConnectError)>> {
+    async fn connect(&self) -> Result<Connected, Vec<(HostAddress, ConnectError)>> {
         let mut errors = Vec::new();
         let addresses = self.control.borrow().addresses.clone();
         for address in addresses.iter() {
@@ -297,10 +325,20 @@ impl Worker {
                 .read_buffer_size(16 * 1024)
                 .write_buffer_size(0)
                 .max_write_buffer_size(2 * MESSAGE_BYTES_MAX);
-            // The last argument turns Nagle's algorithm off.
-            let connecting = connect_async_with_config(address.url(), Some(config), true);
+            let mut first = self.first_message();
+            let connecting = async {
+                let mut request = address.url().into_client_request()?;
+                first = first.take().filter(|first| add_first(request.headers_mut(), first));
+                // The last argument turns Nagle's algorithm off.
+                connect_async_with_config(request, Some(config), true).await
+            };
             match timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(Ok((socket, _))) => return Ok((address.clone(), socket)),
+                Ok(Ok((socket, answer))) => {
+                    let said = answer.headers().get(first_message::NAME);
+                    let is_taken = said.is_some_and(|said| said == first_message::TAKEN);
+                    let taken = first.filter(|_| is_taken);
+                    return Ok((address.clone(), socket, taken));
+                }
                 Ok(Err(error)) => {
                     errors.push((address.clone(), ConnectError::WebSocket(Box::new(error))))
                 }
@@ -310,8 +348,20 @@ impl Worker {
         Err(errors)
     }
 
-    /// Carries messages both ways until the connection is lost.
-    async fn converse(&self, address: HostAddress, mut socket: Socket) -> Result<LossReason, Stop> {
+    /// What is to be said first on the connection that is being made.
+    fn first_message(&self) -> Option<ClientMessage> {
+        let first = self.control.borrow().first.clone();
+        first.filter(|(number, _)| *number == self.connections + 1).map(|(_, message)| message)
+    }
+
+    /// Carries messages both ways until the connection is lost. If the caller begins with what the host has `taken`, it is
+    /// not sent once more.
+    async fn converse(
+        &self,
+        address: HostAddress,
+        mut socket: Socket,
+        mut taken: Option<ClientMessage>,
+    ) -> Result<LossReason, Stop> {
         let (outgoing, mut messages) = mpsc::channel(OUTGOING_MAX);
         let connection = HostConnection { address: address.clone(), outgoing };
         self.emit(ClientEvent::Connected(connection)).await?;
@@ -339,18 +389,23 @@ impl Worker {
                         None => continue,
                     }
                 }
-                message = messages.recv(), if has_handles => match message.map(|message| message.encode()) {
-                    Some(Ok(bytes)) => Message::binary(bytes),
-                    Some(Err(error)) => {
-                        tracing::error!(target: "rejoin::signal", %error, "a message has no byte form");
-                        continue;
-                    }
+                message = messages.recv(), if has_handles => {
                     // The caller waits for nothing from this connection but its events.
-                    None => {
+                    let Some(message) = message else {
                         has_handles = false;
                         continue;
+                    };
+                    if taken.take().is_some_and(|taken| taken == message) {
+                        continue;
                     }
-                },
+                    match message.encode() {
+                        Ok(bytes) => Message::binary(bytes),
+                        Err(error) => {
+                            tracing::error!(target: "rejoin::signal", %error, "a message has no byte form");
+                            continue;
+                        }
+                    }
+                }
                 () = leaving, if !has_handles => {
                     // `CLOSE_TIMEOUT` bounds it.
                     let _ = socket.close(None).await;
@@ -399,4 +454,14 @@ impl Worker {
     async fn emit(&self, event: ClientEvent) -> Result<(), Stop> {
         self.events.send(event).await.map_err(|_| Stop)
     }
+}
+
+/// Puts the first message into a request; `false` where it does not fit.
+fn add_first(headers: &mut HeaderMap, message: &ClientMessage) -> bool {
+    let value = first_message::encode(message).and_then(|value| HeaderValue::try_from(value).ok());
+    let Some(mut value) = value else { return false };
+    // A member's token is in it.
+    value.set_sensitive(true);
+    headers.insert(first_message::NAME, value);
+    true
 }

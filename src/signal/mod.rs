@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod client;
 pub mod code;
 mod codec;
+mod first_message;
 pub mod host;
 pub mod join;
 mod keys;

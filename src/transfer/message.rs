@@ -15,6 +15,9 @@ use bytes::Bytes;
 /// Longest text that a peer may send for a person to read, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1_024;
 
+/// Pages that follow an [`EarlyAnswer`](Message::EarlyAnswer) before the request came, at most: 240 kB.
+pub const EARLY_PAGES_MAX: u64 = 4;
+
 /// A set of indices on the wire: gap and length of each range, in turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct WireRanges(Vec<(u64, u64)>);
@@ -70,6 +73,18 @@ pub struct RecoveryRequest {
     pub units: WireRanges,
     /// One digest over the (index, root) pairs of completed files for every 4,096 indices that have any.
     pub digests: Vec<(u64, Value)>,
+}
+
+impl RecoveryRequest {
+    /// Whether it is that of a receiver that begins: only to this one an early answer is an answer.
+    #[must_use]
+    pub fn has_nothing(&self) -> bool {
+        let nothing = WireRanges::default();
+        self.pages == 0
+            && self.chain == Chain::start(self.session)
+            && [&self.undecided, &self.unwanted, &self.units].into_iter().all(|of| *of == nothing)
+            && self.digests.is_empty()
+    }
 }
 
 /// The head of a unit; its content follows in body frames.
@@ -226,6 +241,9 @@ pub enum Message {
         /// Each with the sender's root, in order; at most [`BUCKET_ENTRIES`].
         files: Vec<(EntryIndex, Value)>,
     },
+    /// Sender, data: the answer to a request that [`has_nothing`](RecoveryRequest::has_nothing), before it came. To any
+    /// other it is none, and what follows it up to the [`RecoveryAnswer`](Self::RecoveryAnswer) says nothing.
+    EarlyAnswer,
 }
 
 impl Message {
@@ -279,7 +297,8 @@ impl Message {
             | Self::CompleteAck
             | Self::Ping { .. }
             | Self::Pong { .. }
-            | Self::Bye { .. } => return Ok(()),
+            | Self::Bye { .. }
+            | Self::EarlyAnswer => return Ok(()),
         };
         if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }
     }

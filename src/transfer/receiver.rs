@@ -90,6 +90,10 @@ pub struct Receiver {
     link: LinkPhase,
     /// Whether the sender said on this link how much there is.
     has_estimate: bool,
+    /// Whether the request of this link is one that an early answer is meant for.
+    has_nothing: bool,
+    /// Once an early answer came on this link: messages of it that may still come, and say nothing if it is none.
+    early: Option<u64>,
     consent: Consent,
     check: PageCheck,
     directories: DirectoryTable,
@@ -167,6 +171,8 @@ impl Receiver {
             session,
             link: LinkPhase::Down,
             has_estimate: false,
+            has_nothing: false,
+            early: None,
             consent: if is_accepted { Consent::Given(everything) } else { Consent::Pending(None) },
             config,
             check: PageCheck::new(),
@@ -218,6 +224,7 @@ impl Receiver {
         self.link = LinkPhase::Up(epoch);
         self.incoming = None;
         self.has_estimate = false;
+        (self.has_nothing, self.early) = (false, None);
         self.forget_resends();
         self.completion.forget_link();
         self.recover();
@@ -244,6 +251,10 @@ impl Receiver {
         match message {
             Message::RecoveryAnswer { pages } => self.on_recovery_answer(pages),
             Message::Estimate { totals, is_complete } => self.on_estimate(totals, is_complete, now),
+            Message::EarlyAnswer => self.on_early_answer(),
+            Message::Page { .. } | Message::End { .. } if is_early && self.early.is_some() => {
+                self.drop_early();
+            }
             Message::Page { .. }
             | Message::Unit { .. }
             | Message::End { .. }

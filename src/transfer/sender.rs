@@ -13,6 +13,7 @@
 mod acks;
 mod changes;
 mod compare;
+mod early;
 mod link_run;
 mod plan;
 mod sending;
@@ -92,6 +93,8 @@ pub struct Sender {
     had_no_link: bool,
     /// Whether what the receiver has was moved by earlier runs.
     is_first_link: bool,
+    /// Whether a receiver ever said what it has: from then on it may have something.
+    was_asked: bool,
 }
 
 impl Sender {
@@ -117,6 +120,7 @@ impl Sender {
             is_done: false,
             had_no_link: true,
             is_first_link: false,
+            was_asked: false,
         }
     }
 
@@ -146,14 +150,18 @@ impl Sender {
         self.advance();
     }
 
-    /// The channels of a link are open.
-    pub fn handle_link_up(&mut self) {
+    /// The channels of a link are open. `takes_early`: the receiver takes an answer before its request, and no earlier run
+    /// had a receiver.
+    pub fn handle_link_up(&mut self, takes_early: bool) {
         self.handle_link_down();
         self.run = Some(LinkRun::default());
         self.is_first_link = std::mem::take(&mut self.had_no_link);
         self.progress.bytes = 0;
         self.progress.files = 0;
         self.on_estimate(self.end.is_some());
+        if takes_early && !self.was_asked {
+            self.answer_early();
+        }
     }
 
     /// The link is gone: what was in flight is forgotten.
@@ -167,6 +175,7 @@ impl Sender {
 
     /// The peer said something.
     pub fn handle_message(&mut self, message: Message) {
+        self.hear_early(&message);
         match message {
             Message::RecoveryRequest(request) => self.on_recovery_request(&request),
             Message::Want { page, unwanted, units } => {
@@ -197,6 +206,7 @@ impl Sender {
             | Message::EntryFailed { .. }
             | Message::ExpandBuckets { .. }
             | Message::Contradict { .. }
+            | Message::EarlyAnswer
             | Message::CompleteAck => self.protocol("a message that only a sender sends"),
             Message::Ping { .. } | Message::Pong { .. } => {}
         }
@@ -381,7 +391,11 @@ impl Sender {
             return self
                 .fail(Error::new(ErrorKind::Failure, "the receiver asks for another session"));
         }
+        if self.settle_early(request) {
+            return;
+        }
         let Some(run) = &mut self.run else { return };
+        self.was_asked = true;
         match Plan::from_request(request) {
             Some(recovery) if run.recovery.is_none() => {
                 run.recovery = Some(recovery);
@@ -434,7 +448,7 @@ mod tests {
     #[test]
     fn a_scan_that_fails_is_told_to_the_receiver() {
         let mut sender = Sender::new(SessionId([1; 16]));
-        sender.handle_link_up();
+        sender.handle_link_up(false);
         sender.handle_scan(ScanReport::Failed(DiskError {
             operation: "read",
             path: "gone".to_owned(),

@@ -11,7 +11,9 @@ use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::PackedFile;
 use rejoin::transfer::manifest::{Chain, EntryKind, FILE_BYTES_MAX, ModifiedTime, Page, Totals};
 use rejoin::transfer::merge;
-use rejoin::transfer::message::{ByeReason, Message, RecoveryRequest, UnitHead, WireRanges};
+use rejoin::transfer::message::{
+    ByeReason, EARLY_PAGES_MAX, Message, RecoveryRequest, UnitHead, WireRanges,
+};
 use rejoin::transfer::name::{NameError, check_name, check_symlink_target};
 use rejoin::transfer::ranges::Ranges;
 use rejoin::wire::SessionId;
@@ -543,6 +545,7 @@ fn every_message() -> Vec<Message> {
         Message::ExpandBuckets { buckets: vec![0] },
         Message::BucketEntries { bucket: 0, files: vec![(0, [1; 32])] },
         Message::Contradict { page: 0, files: vec![(0, [2; 32])] },
+        Message::EarlyAnswer,
         Message::Ping { number: u64::MAX },
         Message::Pong { number: 0 },
     ];
@@ -566,6 +569,7 @@ fn telling_messages() -> Vec<Message> {
             message,
             Message::RecoveryAnswer { pages: 0 }
                 | Message::RecoveryRequest(_)
+                | Message::EarlyAnswer
                 | Message::Unit { unit: 0, .. }
                 | Message::EntryFailed { entry: 0, .. }
                 | Message::Resend { .. }
@@ -580,7 +584,7 @@ fn telling_messages() -> Vec<Message> {
 #[test]
 fn any_message_in_any_state_of_a_receiver() {
     type State = (&'static str, fn() -> Victim);
-    let states: [State; 9] = [
+    let states: [State; 11] = [
         ("down", || {
             let mut victim = Victim::accepting();
             victim.receiver.handle_link_down();
@@ -592,9 +596,20 @@ fn any_message_in_any_state_of_a_receiver() {
             victim.recover();
             victim
         }),
+        ("answered early", || {
+            let mut victim = Victim::accepting();
+            victim.say(Message::EarlyAnswer);
+            victim
+        }),
+        ("answered early, and wrongly", || {
+            let mut victim = Victim::wanting(vec![file(b"a", 3)]);
+            victim.reconnect();
+            victim.say(Message::EarlyAnswer);
+            victim
+        }),
         ("asking", || {
             let mut victim = Victim::asking();
-            victim.recover();
+            victim.say(Message::EarlyAnswer);
             victim.page(0, 0, vec![file(b"a", 3)]);
             victim
         }),
@@ -786,17 +801,147 @@ fn a_flood_of_resends_is_bounded() {
     assert!(asked <= 8, "{asked} reads were asked for at once, {units} units exist");
 }
 
+/// One word takes an early answer: a request that has nothing, or a want of what came with it. Another request is too late.
+#[test]
+fn an_early_answer_is_taken_once() {
+    let nothing = WireRanges::default;
+    for message in [
+        Message::Want { page: 99, unwanted: nothing(), units: nothing() },
+        Message::BucketEntries { bucket: 0, files: Vec::new() },
+        Message::EarlyAnswer,
+    ] {
+        let mut prey = early_prey(3, 5);
+        prey.say(message.clone());
+        assert_eq!(prey.failure(), Some(ErrorKind::Failure), "{message:?}");
+        assert_eq!(prey.units, 0);
+    }
+    let want = Message::Want { page: 0, unwanted: nothing(), units: nothing() };
+    for first in [Message::RecoveryRequest(request()), want] {
+        let mut prey = early_prey(3, 5);
+        prey.say(first.clone());
+        assert_eq!(prey.failure(), None);
+        // Whoever was heard may have something when it comes back.
+        let before = prey.received.len();
+        prey.sender.handle_link_up(true);
+        prey.drain();
+        assert!(!prey.received[before..].contains(&Message::EarlyAnswer));
+        let mut prey = early_prey(3, 5);
+        prey.say(first);
+        prey.say(Message::RecoveryRequest(request()));
+        assert_eq!(prey.failure(), Some(ErrorKind::Failure));
+    }
+}
+
+fn early_prey(seed: u64, entries_per_page: usize) -> Prey {
+    let tree = random_tree(&mut Random::new(seed), 20, 0);
+    Prey::early(ModelSource::new(tree, crate::support::sim::SESSION, entries_per_page))
+}
+
+/// However much there is, little of it leaves before the request; then all does, once.
+#[test]
+fn an_early_answer_is_bounded_and_goes_on() {
+    let pages = |prey: &Prey| -> Vec<Vec<u8>> {
+        let page = |message: &Message| match message {
+            Message::Page { encoded } => Some(encoded.clone()),
+            _ => None,
+        };
+        prey.received.iter().filter_map(page).collect()
+    };
+    let mut prey = early_prey(3, 1);
+    assert_eq!(prey.received[0], Message::EarlyAnswer);
+    assert_eq!(prey.received.len() as u64, 1 + EARLY_PAGES_MAX);
+    prey.say(Message::RecoveryRequest(request()));
+    let nothing = WireRanges::default;
+    for page in 0..prey.source.pages.len() as u64 {
+        prey.say(Message::Want { page, unwanted: nothing(), units: nothing() });
+    }
+    assert_eq!(prey.failure(), None);
+    let sent: Vec<Vec<u8>> = prey.source.pages.iter().map(|page| page.encoded.to_vec()).collect();
+    assert_eq!(pages(&prey), sent);
+    let is_answer = |message: &Message| matches!(message, Message::RecoveryAnswer { .. });
+    assert!(!prey.received.iter().any(is_answer), "one answer is enough");
+
+    // Something is there: all of it is forgotten, and the usual answer follows.
+    let mut prey = early_prey(3, 1);
+    let (before, pages) = (prey.received.len(), 2);
+    let known = prey.source.pages.iter().take(2);
+    let chain = known.fold(request().chain, |chain, page| chain.extend(&page.encoded));
+    prey.say(Message::RecoveryRequest(RecoveryRequest { pages, chain, ..request() }));
+    assert_eq!(prey.failure(), None);
+    assert_eq!(prey.received[before], Message::RecoveryAnswer { pages });
+    // And never again: a receiver that asked may have something.
+    let before = prey.received.len();
+    prey.sender.handle_link_up(true);
+    prey.drain();
+    assert_eq!(prey.received.len(), before);
+}
+
+/// A receiver that has something believes nothing of an early answer, and not too much of it comes.
+#[test]
+fn an_early_answer_to_another_request_says_nothing() {
+    let wanting = || {
+        let mut victim = Victim::wanting(vec![file(b"a", 3)]);
+        victim.reconnect();
+        victim.say(Message::EarlyAnswer);
+        victim
+    };
+    let other = Page { number: 0, first_entry: 0, entries: vec![file(b"other", 3)] };
+    let page = Message::Page { encoded: other.encode().unwrap() };
+    let mut victim = wanting();
+    let end = Message::End { pages: 0, totals: Totals::default(), chain: Chain([1; 32]) };
+    for message in std::iter::repeat_n(page.clone(), EARLY_PAGES_MAX as usize).chain([end]) {
+        victim.say(message);
+    }
+    assert_eq!(victim.failure(), None);
+    victim.say(Message::RecoveryAnswer { pages: 1 });
+    victim.say(Victim::pack(0, &[(0, b"abc")]));
+    victim.body(b"abc");
+    victim.end(1);
+    victim.tick();
+    assert!(victim.is_finished(), "{:?}", victim.end);
+    assert_eq!(victim.found().into_iter().collect::<Vec<_>>(), [(b"a".to_vec(), b"abc".to_vec())]);
+
+    let mut victim = wanting();
+    for _ in 0..EARLY_PAGES_MAX + 2 {
+        victim.say(page.clone());
+    }
+    victim.expect_protocol_error("an early answer without an end");
+    for again in [
+        Message::EarlyAnswer,
+        Victim::pack(0, &[(0, b"abc")]),
+        Message::Contradict { page: 0, files: Vec::new() },
+    ] {
+        let mut victim = wanting();
+        victim.say(again);
+        victim.expect_protocol_error("more than pages, early");
+    }
+    // Nor does it come where an answer came already.
+    for first in [Message::EarlyAnswer, Message::RecoveryAnswer { pages: 0 }] {
+        for second in [Message::EarlyAnswer, Message::RecoveryAnswer { pages: 0 }] {
+            let mut victim = Victim::accepting();
+            victim.say(first.clone());
+            assert_eq!(victim.failure(), None);
+            victim.say(second);
+            victim.expect_protocol_error("a second answer");
+        }
+    }
+}
+
 /// Every message in every state of the sender: an error or nothing, never a panic.
 #[test]
 fn any_message_in_any_state_of_a_sender() {
-    for state in 0..4 {
+    for state in 0..6 {
         for first in every_message() {
             for second in telling_messages() {
                 let mut prey = tiny_prey();
                 if state == 1 {
                     prey.sender.handle_link_down();
                 }
-                if state >= 2 {
+                if state >= 4 {
+                    prey.sender.handle_link_up(true);
+                    prey.drain();
+                }
+                if matches!(state, 2 | 3 | 5) {
                     let request = request();
                     prey.say(Message::RecoveryRequest(request));
                 }

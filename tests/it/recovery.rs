@@ -4,7 +4,7 @@ use crate::simulation::finish;
 use crate::support::model_source::{ModelSource, Node, Tree};
 use crate::support::random::Random;
 use crate::support::sim::SESSION;
-use crate::support::two_sessions::{Cut, Pair, RECEIVER, SENDER};
+use crate::support::two_sessions::{Cut, Pair, RECEIVER, SENDER, takes_early};
 use rejoin::event::{Event, Layer};
 use rejoin::signal::RoomName;
 use rejoin::signal::join::JoinPayload;
@@ -455,7 +455,8 @@ fn a_link_whose_first_words_are_lost_is_replaced_after_15_s() {
             finish(&mut pair, SECOND * 50);
             replaced += pair.sides[RECEIVER].downs.len();
         }
-        assert!(replaced >= 3, "seed {seed}: {replaced}");
+        // A request that was answered already is not missed, once; the want that is lost with it is.
+        assert_eq!(replaced, if takes_early(seed) { 1 } else { 3 }, "seed {seed}");
     }
 }
 

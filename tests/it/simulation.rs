@@ -150,6 +150,32 @@ fn a_black_hole_is_noticed_within_20_s() {
     }
 }
 
+/// The link dies, or a process does, just when the channels open: what came of an early answer is no matter.
+#[test]
+fn what_breaks_around_the_first_words_is_mended() {
+    for seed in 0..seeds(64) {
+        let mut pair = small(seed);
+        let is_one_up = |pair: &Pair| pair.is_up(SENDER) || pair.is_up(RECEIVER);
+        pair.run_until(PLAIN, is_one_up);
+        for _ in 0..seed {
+            if is_over(&pair) {
+                break;
+            }
+            pair.step();
+        }
+        if !is_over(&pair) && pair.sides.iter().all(|side| side.end.is_none()) {
+            match pair.random.below(5) {
+                0 => pair.cut(Cut::Both),
+                1 => pair.cut(Cut::Side(SENDER)),
+                2 => pair.cut(Cut::Side(RECEIVER)),
+                3 => pair.crash(SENDER, true, SECOND),
+                _ => pair.crash(RECEIVER, true, SECOND),
+            }
+        }
+        finish(&mut pair, BUDGET);
+    }
+}
+
 /// A stack that notices at once lets the link be replaced within seconds.
 #[test]
 fn a_cut_that_both_notice_is_mended_within_seconds() {

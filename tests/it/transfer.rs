@@ -128,6 +128,94 @@ fn cuts_and_crashes_end_with_the_right_tree() {
     }
 }
 
+/// The first link of a session: the answer does not wait for the request, and nothing is said twice.
+#[test]
+fn a_receiver_that_begins_is_answered_before_it_asks() {
+    for seed in 0..seeds(40) {
+        let tree = random_tree(&mut Random::new(seed), 60, 2);
+        let source = ModelSource::new(tree, SESSION, 1 + seed as usize);
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.takes_early = Some(true);
+        sim.connect_after(Duration::from_millis(1));
+        sim.run(200_000);
+        check_done(&sim, seed);
+        let heard = |of: fn(&Message) -> bool| {
+            sim.heard_by_receiver.iter().filter(|message| of(message)).count()
+        };
+        assert_eq!(heard(|message| *message == Message::EarlyAnswer), 1, "seed {seed}");
+        assert_eq!(heard(|message| matches!(message, Message::RecoveryAnswer { .. })), 0);
+        let pages = heard(|message| matches!(message, Message::Page { .. }));
+        assert_eq!(pages, sim.source.pages.len(), "seed {seed}");
+        assert_eq!(sim.sender.progress().resent_bytes, 0, "seed {seed}");
+    }
+}
+
+/// A link that dies around the early answer, at every moment; the next one is answered early again, or not.
+#[test]
+fn an_early_answer_may_be_cut_off_anywhere() {
+    for step in 0..120 {
+        for again in [true, false] {
+            let tree = random_tree(&mut Random::new(step), 30, 1);
+            let source = ModelSource::new(tree, SESSION, 3);
+            let mut sim = Sim::new(step, source, accept_all());
+            sim.takes_early = Some(true);
+            sim.connect_after(Duration::from_millis(1));
+            for _ in 0..step {
+                sim.step();
+            }
+            sim.takes_early = Some(again);
+            match step % 3 {
+                0 => sim.cut(),
+                1 => sim.crash_receiver(),
+                _ => sim.crash_sender(true),
+            }
+            sim.connect_after(Duration::from_millis(1));
+            if sim.sender_end.is_none() && sim.receiver_end.is_none() {
+                sim.run(200_000);
+                check_done(&sim, step);
+            }
+        }
+    }
+}
+
+/// A receiver that has something is not misled by a sender that believes it has nothing.
+#[test]
+fn an_early_answer_to_a_receiver_with_partials_is_forgotten() {
+    let mut forgotten = 0;
+    for seed in 0..seeds(60) {
+        let tree = random_tree(&mut Random::new(seed), 40, 2);
+        let source = ModelSource::new(tree, SESSION, 1 + seed as usize % 7);
+        let mut sim = Sim::new(seed, source, accept_all());
+        sim.takes_early = Some(seed % 2 == 0);
+        sim.connect_after(Duration::from_millis(1));
+        while sim.target.writes < 2 && sim.receiver_end.is_none() {
+            assert!(sim.step());
+        }
+        if seed % 3 == 0 {
+            sim.crash_receiver();
+        }
+        sim.crash_sender(seed % 5 == 0);
+        (sim.heard_by_receiver, sim.units_sent) = (Vec::new(), Vec::new());
+        sim.takes_early = Some(true);
+        sim.connect_after(Duration::from_millis(1));
+        if sim.receiver_end.is_some() {
+            continue;
+        }
+        sim.run(200_000);
+        check_done(&sim, seed);
+        let early = sim.heard_by_receiver.iter().position(|said| *said == Message::EarlyAnswer);
+        let is_answer = |said: &Message| matches!(said, Message::RecoveryAnswer { .. });
+        let answer = sim.heard_by_receiver.iter().position(is_answer);
+        assert!(early.is_some() && early < answer, "seed {seed}: {early:?} {answer:?}");
+        let mut units = sim.units_sent.clone();
+        units.sort_unstable();
+        units.dedup();
+        assert_eq!(units.len(), sim.units_sent.len(), "seed {seed}: a unit came twice");
+        forgotten += 1;
+    }
+    assert!(forgotten > 20, "{forgotten}");
+}
+
 /// Ten files, six complete, drop: exactly four are sent (F-49).
 #[test]
 fn six_of_ten_complete_leaves_four() {
@@ -318,10 +406,12 @@ fn what_rotted_is_fetched_again_in_any_phase_of_a_link() {
         }
         let source = ModelSource::new(tree, SESSION, 4);
         let mut sim = Sim::new(step, source, accept_all());
+        sim.takes_early = Some(false);
         sim.connect_after(Duration::from_millis(1));
         while sim.target.writes < 20 {
             assert!(sim.step());
         }
+        sim.takes_early = None;
         assert!(sim.target.tree.is_empty(), "nothing is published yet");
         (0..12).for_each(|unit| sim.target.lose(unit));
         for name in [&b"file-53"[..], b"file-76", b"file-77", b"file-79"] {

@@ -77,6 +77,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::ExpandBuckets { buckets: vec![0, 19] },
         Message::BucketEntries { bucket: 20, files: vec![(81_920, [21; 32]), (81_923, [22; 32])] },
         Message::Contradict { page: 23, files: vec![(24, [25; 32])] },
+        Message::EarlyAnswer,
     ];
     let mut named: Vec<_> = all.into_iter().map(|message| (name_of(&message), message)).collect();
     let head = UnitHead::Pack { files: vec![(1, packed), (2, packed)] };
@@ -105,6 +106,7 @@ const fn name_of(message: &Message) -> &'static str {
         Message::ExpandBuckets { .. } => "expand-buckets",
         Message::BucketEntries { .. } => "bucket-entries",
         Message::Contradict { .. } => "contradict",
+        Message::EarlyAnswer => "early-answer",
     }
 }
 

@@ -1,10 +1,20 @@
 //! What can be asked of a session.
 
 use super::{Meeting, Session, Transfer};
+use crate::signal::protocol::ClientMessage;
 use crate::transfer::progress::Progress;
 use std::time::{Duration, Instant};
 
 impl Session {
+    /// What would be said first if the host's socket were open now.
+    #[must_use]
+    pub fn first_message(&self) -> Option<ClientMessage> {
+        match &self.meeting {
+            Meeting::Opening(opening) => opening.first_message(),
+            Meeting::Joining(joining) => Some(joining.first_message()),
+        }
+    }
+
     /// Whether a frame waits for the data channel.
     #[must_use]
     pub fn has_frame(&self) -> bool {

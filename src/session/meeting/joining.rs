@@ -313,10 +313,16 @@ impl Joining {
     }
 
     fn enter(&mut self) {
+        self.host(self.first_message());
+    }
+
+    /// What is said first on a fresh socket of the host.
+    #[must_use]
+    pub fn first_message(&self) -> ClientMessage {
         let room = self.joiner.room();
         let token = MemberToken::for_room(&self.config.token_key, room);
         let (member, wait) = (self.config.member, self.config.wait);
-        self.host(ClientMessage::Join { room, member, token, deposit: None, wait });
+        ClientMessage::Join { room, member, token, deposit: None, wait }
     }
 
     fn on_deposit(&mut self, member: MemberId, deposit: Vec<u8>, is_news: bool, now: Instant) {
@@ -470,7 +476,7 @@ impl Joining {
             self.schedule.handle_up(now);
             self.lost_at = None;
             self.was_up = true;
-            self.outputs.push_back(MeetingOutput::LinkUp { epoch });
+            self.outputs.push_back(MeetingOutput::LinkUp { epoch, takes_early: false });
         }
     }
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::link::{LinkCommand, LinkEvent};
 use crate::session::entropy::Entropy;
-use crate::signal::capabilities::Capabilities;
+use crate::signal::capabilities::{Capabilities, EARLY_ANSWER};
 use crate::signal::code::Code;
 use crate::signal::join::{Hello, JoinError, JoinPayload, Opener, Proved, Rejection};
 use crate::signal::message::{Introduction, SignalMessage};
@@ -89,6 +89,10 @@ pub struct Opening {
     phase: Phase,
     candidates: VecDeque<SignalMessage>,
     is_host_up: bool,
+    /// Whether no earlier run had a receiver.
+    is_new: bool,
+    /// Whether the receiver of the last join may be told of the manifest before it asks.
+    takes_early: bool,
     /// Whether the receiver is known to have the session's secret.
     was_paired: bool,
     /// When rooms that the host did not open are asked for again.
@@ -111,6 +115,8 @@ impl Opening {
             .transpose();
         let (code, door) = (code.map_err(unusable)?, door.map_err(unusable)?);
         Ok(Self {
+            is_new: door.is_none(),
+            takes_early: false,
             was_paired: door.is_some() && config.is_confirmed,
             config,
             entropy,
@@ -250,20 +256,38 @@ impl Opening {
         }
     }
 
+    /// What is said first on a fresh socket of the host.
+    #[must_use]
+    pub fn first_message(&self) -> Option<ClientMessage> {
+        self.code_message().or_else(|| self.session_message())
+    }
+
     fn open_code(&mut self) {
-        let Some(door) = &self.code else { return };
-        let number = door.code.room();
-        let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
-        let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
-        self.host(ClientMessage::Open { number: Some(number), member, token, deposit });
+        if let Some(message) = self.code_message() {
+            self.host(message);
+        }
     }
 
     fn enter_session(&mut self) {
-        let Some(door) = &self.door else { return };
+        if let Some(message) = self.session_message() {
+            self.host(message);
+        }
+    }
+
+    fn code_message(&self) -> Option<ClientMessage> {
+        let door = self.code.as_ref()?;
+        let number = door.code.room();
+        let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
+        let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
+        Some(ClientMessage::Open { number: Some(number), member, token, deposit })
+    }
+
+    fn session_message(&self) -> Option<ClientMessage> {
+        let door = self.door.as_ref()?;
         let room = door.opener.room();
         let token = MemberToken::for_room(&self.config.token_key, room);
         let (member, deposit) = (self.config.member, Some(door.opener.deposit().to_vec()));
-        self.host(ClientMessage::Join { room, member, token, deposit, wait: false });
+        Some(ClientMessage::Join { room, member, token, deposit, wait: false })
     }
 
     fn on_opened(&mut self, number: u32) {
@@ -410,6 +434,7 @@ impl Opening {
         }
         let (member, name, epoch) = (proved.member, proved.introduction.name.clone(), proved.epoch);
         let (is_stored, carrier) = (proved.secret.is_none(), proved.carrier);
+        self.takes_early = self.is_new && proved.agreed.features & EARLY_ANSWER != 0;
         if let Some(secret) = proved.secret.clone() {
             match session_door(secret.clone(), epoch, &self.config, &mut self.entropy) {
                 Ok(door) => self.door = Some(door),
@@ -487,7 +512,8 @@ impl Opening {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Connecting { way, epoch, .. } => {
                 self.phase = Phase::Connected { way };
-                self.outputs.push_back(MeetingOutput::LinkUp { epoch });
+                self.outputs
+                    .push_back(MeetingOutput::LinkUp { epoch, takes_early: self.takes_early });
             }
             other @ (Phase::Idle | Phase::Answering(_) | Phase::Connected { .. }) => {
                 self.phase = other

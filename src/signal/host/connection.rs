@@ -51,8 +51,13 @@ impl Outgoing {
     }
 }
 
-/// Serves one WebSocket until either side ends it.
-pub(super) async fn serve(socket: WebSocket, address: IpAddr, inputs: mpsc::Sender<Input>) {
+/// Serves one WebSocket until either side ends it. `first` is the message that came with its request.
+pub(super) async fn serve(
+    socket: WebSocket,
+    address: IpAddr,
+    first: Option<Bytes>,
+    inputs: mpsc::Sender<Input>,
+) {
     let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let queued = QueuedBytes::default();
     let (id, answered) = oneshot::channel();
@@ -63,6 +68,11 @@ pub(super) async fn serve(socket: WebSocket, address: IpAddr, inputs: mpsc::Send
     let Ok(connection) = answered.await else {
         return;
     };
+    if let Some(bytes) = first
+        && inputs.send(Input::Message { connection, bytes }).await.is_err()
+    {
+        return;
+    }
     let (sink, mut stream) = socket.split();
     tokio::select! {
         () = read(&mut stream, connection, &inputs) => {}

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use connection::{Outgoing, serve};
 use listener::{GuardedListener, Peer, Places};
 
+use super::first_message;
 use super::protocol::{HostMessage, MESSAGE_BYTES_MAX};
 use super::room::{Command, ConnectionId, Counters, Gauges, Limits, Rooms};
 
@@ -155,8 +157,12 @@ async fn websocket(
     upgrade: WebSocketUpgrade,
     ConnectInfo(peer): ConnectInfo<Peer>,
     State(shared): State<Shared>,
+    headers: HeaderMap,
 ) -> Response {
-    upgrade
+    let values = headers.get_all(first_message::NAME).iter();
+    let first = first_message::decode(values.map(HeaderValue::as_bytes));
+    let is_taken = first.is_some();
+    let mut answer = upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         // Buffers are allocated per connection, eagerly: the defaults would take 256 KiB of memory for each.
@@ -165,8 +171,13 @@ async fn websocket(
         .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| async move {
             peer.upgraded();
-            serve(socket, peer.address(), shared.inputs).await;
-        })
+            serve(socket, peer.address(), first, shared.inputs).await;
+        });
+    if is_taken {
+        let taken = HeaderValue::from_static(first_message::TAKEN);
+        answer.headers_mut().insert(first_message::NAME, taken);
+    }
+    answer
 }
 
 async fn snapshot(inputs: &mpsc::Sender<Input>) -> Option<(Counters, Gauges)> {

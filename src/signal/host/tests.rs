@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response as Answer};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::*;
@@ -63,7 +65,7 @@ async fn message(client: &mut Client) -> HostMessage {
 }
 
 async fn client(address: &HostAddress) -> (Client, HostConnection) {
-    let mut client = Client::start(vec![address.clone()]);
+    let mut client = Client::start(vec![address.clone()], None);
     let connection = connected(&mut client).await;
     (client, connection)
 }
@@ -240,12 +242,12 @@ async fn addresses_are_tried_in_order_and_failures_are_told() {
     let dead = HostAddress::new("127.0.0.1", unused.local_addr().unwrap().port()).unwrap();
     drop(unused);
     let (_host, address) = start(Limits::default()).await;
-    let mut client = Client::start(vec![dead.clone(), address.clone()]);
+    let mut client = Client::start(vec![dead.clone(), address.clone()], None);
     assert_eq!(connected(&mut client).await.address(), &address);
 
     // TLS towards a plain host fails with an error, not a panic.
     let secure: HostAddress = format!("wss://127.0.0.1:{}", address.port()).parse().unwrap();
-    let mut client = Client::start(vec![dead.clone(), secure.clone()]);
+    let mut client = Client::start(vec![dead.clone(), secure.clone()], None);
     let Some(ClientEvent::Unreachable { errors, retry_in }) = client.event().await else {
         panic!("reached")
     };
@@ -339,12 +341,198 @@ async fn pages_answer_and_metrics_name_nobody() {
     );
 }
 
+/// A socket whose request came with this as its first message, and whether the host took it.
+async fn raw_with(
+    address: &HostAddress,
+    value: &str,
+) -> (WebSocketStream<MaybeTlsStream<TcpStream>>, bool) {
+    let mut request = address.url().into_client_request().unwrap();
+    request.headers_mut().insert(first_message::NAME, value.parse().unwrap());
+    let (socket, answer) = connect_async(request).await.unwrap();
+    (
+        socket,
+        answer.headers().get(first_message::NAME).is_some_and(|said| said == first_message::TAKEN),
+    )
+}
+
+/// The next message that is no ping.
+async fn binary<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Bytes {
+    loop {
+        if let Message::Binary(bytes) = socket.next().await.unwrap().unwrap() {
+            return bytes;
+        }
+    }
+}
+
+/// The host's messages until it closes.
+async fn said_to(mut socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Vec<HostMessage> {
+    let mut said = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Binary(bytes) = message {
+            said.push(HostMessage::decode(&bytes).unwrap());
+        }
+    }
+    said
+}
+
+#[tokio::test]
+async fn a_first_message_in_the_request_is_handled_once() {
+    let (_host, address) = start(Limits::default()).await;
+    let mut opener = Client::start(vec![address.clone()], Some(open()));
+    let to_host = connected(&mut opener).await;
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
+    // The caller enters its room all the same, and goes on.
+    to_host.send(open()).unwrap();
+    to_host.send(ClientMessage::Relay { room: CODE, to: JOINER, payload: vec![] }).unwrap();
+    let next = message(&mut opener).await;
+    assert!(matches!(next, HostMessage::Refused { .. }), "it was opened twice: {next:?}");
+    // Only what is said first is the message of the request: later it is asked for on purpose.
+    to_host.send(open()).unwrap();
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
+}
+
+/// What changed while it was on its way is said as well.
+#[tokio::test]
+async fn another_first_word_than_that_of_the_request_is_sent() {
+    let (_host, address) = start(Limits::default()).await;
+    let mut opener = Client::start(vec![address], Some(open()));
+    let to_host = connected(&mut opener).await;
+    let other = ClientMessage::Open {
+        number: Some(8),
+        member: OPENER,
+        token: MemberToken::for_room(&[1; 32], RoomName::Code(8)),
+        deposit: Vec::new(),
+    };
+    to_host.send(other).unwrap();
+    for number in [7, 8] {
+        assert_eq!(message(&mut opener).await, HostMessage::Opened { number, peers: vec![] });
+    }
+}
+
+#[tokio::test]
+async fn a_message_in_a_request_has_the_limits_of_a_message() {
+    let (_host, address) = start(Limits::default()).await;
+    let goodbye = |reason| vec![HostMessage::Goodbye { reason }];
+    let version = CloseReason::Version { host: crate::wire::PROTOCOL_VERSION };
+    for (value, expected) in [
+        ("not base64", CloseReason::Malformed),
+        ("", CloseReason::Malformed),
+        ("AQD6", CloseReason::Malformed),
+        ("AgAGAAc", version),
+    ] {
+        let (socket, is_taken) = raw_with(&address, value).await;
+        assert!(is_taken, "{value}");
+        assert_eq!(said_to(socket).await, goodbye(expected), "{value}");
+    }
+    // Too long for a header: left to a message, which may be said now.
+    let (mut socket, is_taken) = raw_with(&address, &"A".repeat(4_097)).await;
+    assert!(!is_taken);
+    socket.send(Message::binary(join(true).encode().unwrap())).await.unwrap();
+    let answer = HostMessage::decode(&binary(&mut socket).await);
+    assert_eq!(answer, Ok(HostMessage::Waiting { number: 7 }));
+}
+
+#[tokio::test]
+async fn a_message_in_a_request_counts_against_the_rate() {
+    let limits = Limits { messages_burst: 1, messages_per_second: 0, ..Limits::default() };
+    let (_host, address) = start(limits).await;
+    // Leave of a room that it is not in: nothing is answered.
+    let (mut socket, is_taken) = raw_with(&address, "AQAGAAc").await;
+    assert!(is_taken);
+    socket.send(Message::binary(join(true).encode().unwrap())).await.unwrap();
+    let reason = CloseReason::TooManyMessages;
+    assert_eq!(said_to(socket).await, [HostMessage::Goodbye { reason }]);
+}
+
+/// A host that knows nothing of the header gets the message as a message, and so does every later one of the list.
+#[tokio::test]
+async fn a_host_that_does_not_know_the_header_gets_the_message() {
+    let unused = TcpListener::bind(LOOPBACK).await.unwrap();
+    let dead = HostAddress::new("127.0.0.1", unused.local_addr().unwrap().port()).unwrap();
+    drop(unused);
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let address = HostAddress::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+    let mut client = Client::start(vec![dead, address], Some(open()));
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    connected(&mut client).await.send(open()).unwrap();
+    assert_eq!(ClientMessage::decode(&binary(&mut socket).await), Ok(open()));
+}
+
+/// The host takes the message, and its answer never arrives: the next connection says it anew, and takes the place over.
+#[tokio::test]
+async fn a_lost_answer_leaves_one_member_and_no_message_twice() {
+    let (_host, address) = start(Limits::default()).await;
+    let (mut opener, to_host) = client(&address).await;
+    to_host.send(open()).unwrap();
+    assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
+    let middle = TcpListener::bind(LOOPBACK).await.unwrap();
+    let by_middle = HostAddress::new("127.0.0.1", middle.local_addr().unwrap().port()).unwrap();
+    let mut joiner = Client::start(vec![by_middle], Some(join(false)));
+    let (mut near, _) = middle.accept().await.unwrap();
+    let mut far = TcpStream::connect((address.host(), address.port())).await.unwrap();
+    let mut request = vec![0; 4_096];
+    let size = near.read(&mut request).await.unwrap();
+    far.write_all(&request[..size]).await.unwrap();
+    assert_eq!(message(&mut opener).await, HostMessage::PeerJoined { room: CODE, member: JOINER });
+    drop(near);
+    assert!(matches!(joiner.event().await, Some(ClientEvent::Unreachable { .. })));
+
+    joiner.set_first_message(Some(join(false)));
+    joiner.retry_now();
+    let (mut near, _) = middle.accept().await.unwrap();
+    let mut again = TcpStream::connect((address.host(), address.port())).await.unwrap();
+    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut again).await });
+    let joiner_to_host = connected(&mut joiner).await;
+    joiner_to_host.send(join(false)).unwrap();
+    let stranger = MemberId([3; 16]);
+    joiner_to_host
+        .send(ClientMessage::Relay { room: CODE, to: stranger, payload: vec![] })
+        .unwrap();
+    assert!(matches!(message(&mut joiner).await, HostMessage::Joined { .. }));
+    assert!(matches!(message(&mut joiner).await, HostMessage::Refused { .. }), "joined twice");
+    assert_eq!(message(&mut opener).await, HostMessage::PeerJoined { room: CODE, member: JOINER });
+    to_host.send(open()).unwrap();
+    let opened = HostMessage::Opened { number: 7, peers: vec![JOINER] };
+    assert_eq!(message(&mut opener).await, opened, "one member");
+}
+
+/// After a loss the caller says anew what it would begin with; until then nothing is said for it.
+#[tokio::test]
+#[expect(clippy::result_large_err, reason = "the type of the handshake's callback")]
+async fn a_first_message_is_good_for_one_connection() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let address = HostAddress::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+    let mut client = Client::start(vec![address], Some(open()));
+    for (expected, told) in
+        [(Some(open()), None), (None, Some(join(true))), (Some(join(true)), None)]
+    {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut first = None;
+        let look = |request: &Request, answer: Answer| {
+            let values = request.headers().get_all(first_message::NAME).iter();
+            first = first_message::decode(values.map(HeaderValue::as_bytes));
+            Ok(answer)
+        };
+        let socket = tokio_tungstenite::accept_hdr_async(stream, look).await.unwrap();
+        let first = first.map(|bytes| ClientMessage::decode(&bytes).unwrap());
+        assert_eq!(first, expected);
+        let _connection = connected(&mut client).await;
+        drop(socket);
+        assert!(matches!(client.event().await, Some(ClientEvent::Lost { .. })));
+        if told.is_some() {
+            client.set_first_message(told);
+        }
+        client.retry_now();
+    }
+}
+
 /// A host that is not ours: whatever it sends, the client keeps its limits and goes on.
 #[tokio::test]
 async fn a_malicious_host_is_dropped() {
     let listener = TcpListener::bind(LOOPBACK).await.unwrap();
     let address = HostAddress::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
-    let mut client = Client::start(vec![address]);
+    let mut client = Client::start(vec![address], None);
     let attacks = [
         Message::binary(vec![1; MESSAGE_BYTES_MAX + 1]),
         Message::binary(vec![1, 0, 200]),

@@ -1,7 +1,7 @@
 //! What a receiver says when a link begins.
 
 use super::{Consent, LinkPhase, Receiver};
-use crate::transfer::message::{Message, RecoveryRequest, WireRanges};
+use crate::transfer::message::{EARLY_PAGES_MAX, Message, RecoveryRequest, WireRanges};
 use crate::transfer::ranges::Ranges;
 
 impl Receiver {
@@ -35,7 +35,7 @@ impl Receiver {
         self.link = LinkPhase::Recovering;
         // The sender compares its tree with the pages once more, and may add some.
         self.end = None;
-        self.send(Message::RecoveryRequest(RecoveryRequest {
+        let request = RecoveryRequest {
             session: self.session,
             epoch,
             pages: self.pages,
@@ -44,10 +44,33 @@ impl Receiver {
             unwanted: WireRanges::from(&unwanted),
             units: WireRanges::from(&units),
             digests,
-        }));
+        };
+        self.has_nothing = request.has_nothing();
+        self.send(Message::RecoveryRequest(request));
         self.waive_roots();
         let open: Vec<u64> = self.window.keys().copied().collect();
         open.into_iter().for_each(|number| self.settle_page(number));
+    }
+
+    /// An answer that did not wait for the request: it is one, or all of it is forgotten until the right one comes. A
+    /// request that waits for pages or digests will have something.
+    pub(super) fn on_early_answer(&mut self) {
+        if self.link == LinkPhase::Receiving || self.early.is_some() {
+            return self.protocol("an early answer that is late");
+        }
+        // Its pages, and the end.
+        self.early = Some(EARLY_PAGES_MAX + 1);
+        if self.has_nothing {
+            self.on_recovery_answer(0);
+        }
+    }
+
+    /// A page or the end of an early answer that is none.
+    pub(super) fn drop_early(&mut self) {
+        match self.early.and_then(|left| left.checked_sub(1)) {
+            Some(left) => self.early = Some(left),
+            None => self.protocol("an early answer that does not end"),
+        }
     }
 
     pub(super) fn on_recovery_answer(&mut self, pages: u64) {

@@ -110,6 +110,8 @@ pub(super) struct Mark {
 #[derive(Debug, Default)]
 pub(super) struct LinkRun {
     pub(super) recovery: Option<Recovery>,
+    /// Whether the request that is answered is still to come.
+    pub(super) is_early: bool,
     /// The next page to load.
     pub(super) next_page: u64,
     pub(super) in_flight: VecDeque<InFlight>,

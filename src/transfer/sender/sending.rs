@@ -13,7 +13,7 @@ use crate::transfer::disk::{
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
 use crate::transfer::merge::Value;
-use crate::transfer::message::{Message, UnitHead};
+use crate::transfer::message::{EARLY_PAGES_MAX, Message, UnitHead};
 use crate::transfer::ranges::Ranges;
 use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
@@ -43,6 +43,10 @@ impl Sender {
             return;
         }
         let mut room = PAGES_AHEAD - run.pages_ahead();
+        if run.is_early {
+            let left = EARLY_PAGES_MAX.saturating_sub(run.next_page);
+            room = room.min(usize::try_from(left).unwrap_or(room));
+        }
         while room > 0
             && let Some(span) =
                 usize::try_from(run.next_page).ok().and_then(|at| self.spans.get(at))

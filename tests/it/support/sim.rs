@@ -66,6 +66,8 @@ pub(crate) struct Sim {
     pub(crate) heard_by_receiver: Vec<Message>,
     pub(crate) heard_by_sender: Vec<Message>,
     pub(crate) answer: Box<dyn FnMut(Ask) -> Option<Answer>>,
+    /// Whether the sender answers early on the links to come; `None`: by chance.
+    pub(crate) takes_early: Option<bool>,
     /// Changes what the sender says on its way (a hostile sender).
     pub(crate) tamper: Box<dyn FnMut(Message) -> Message>,
 }
@@ -104,6 +106,7 @@ impl Sim {
             heard_by_receiver: Vec::new(),
             heard_by_sender: Vec::new(),
             answer: Box::new(|ask| panic!("nobody answers {ask:?}")),
+            takes_early: None,
             tamper: Box::new(|message| message),
         }
     }
@@ -211,7 +214,9 @@ impl Sim {
                 }
                 self.epoch += 1;
                 self.is_up = true;
-                self.sender.handle_link_up();
+                // A sender that was started again knows better than to do so; here it does.
+                let takes_early = self.takes_early.unwrap_or_else(|| self.random.chance(50));
+                self.sender.handle_link_up(takes_early);
                 self.receiver.handle_link_up(self.epoch, self.now);
             }
             Happening::LinkUp => {}

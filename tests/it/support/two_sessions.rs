@@ -19,7 +19,7 @@ use rejoin::session::entropy::Entropy;
 use rejoin::session::machine::{Session, SessionOutput};
 use rejoin::session::meeting::{Entrance, Joining, JoiningConfig, Opening, OpeningConfig, Pairing};
 use rejoin::signal::Seed;
-use rejoin::signal::capabilities::{CARRIER, Capabilities};
+use rejoin::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
 use rejoin::signal::code::Code;
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
@@ -97,6 +97,8 @@ pub(crate) struct Side {
     pub(crate) dies_storing: Option<bool>,
     run: u64,
     connection: Option<ConnectionId>,
+    /// What it would say first on its socket, until it says something.
+    first: Option<ClientMessage>,
     link: Option<u64>,
 }
 
@@ -157,6 +159,11 @@ fn secret_bytes(seed: u64, which: u64) -> [u8; 32] {
     hasher.update(&seed.to_le_bytes());
     hasher.update(&which.to_le_bytes());
     *hasher.finalize().as_bytes()
+}
+
+/// Whether the receiver takes early answers.
+pub(crate) const fn takes_early(seed: u64) -> bool {
+    seed >> 2 & 1 == 0
 }
 
 fn member(side: usize) -> MemberId {
@@ -228,15 +235,18 @@ impl Pair {
             dies_storing: None,
             run: 0,
             connection: None,
+            first: None,
             link: None,
         });
         self.begin(side, delay);
         side
     }
 
-    /// By seed, either side has a carrier or not.
+    /// By seed, either side has a carrier or not, and the receiver takes early answers or not.
     fn features(&self, side: usize) -> u64 {
-        if self.seed >> side & 1 == 0 { CARRIER } else { 0 }
+        let carrier = if self.seed >> side & 1 == 0 { CARRIER } else { 0 };
+        let is_early = side == SENDER || takes_early(self.seed);
+        carrier | if is_early { EARLY_ANSWER } else { 0 }
     }
 
     fn make_session(
@@ -548,7 +558,9 @@ impl Pair {
         self.host.handle_connected(connection, IpAddr::V4(Ipv4Addr::LOCALHOST), self.now);
         self.sides[side].connection = Some(connection);
         self.note(format!("side {side} reaches the host"));
+        let first = self.sides[side].session.first_message();
         self.sides[side].session.handle_host_up(self.now);
+        self.sides[side].first = first;
     }
 
     fn store(&mut self, side: usize, run: u64, pairing: &Pairing) {
@@ -880,6 +892,10 @@ impl Pair {
     }
 
     fn tell_host(&mut self, side: usize, message: &ClientMessage) {
+        // A socket's request may have said it already.
+        if self.sides[side].first.take().is_some_and(|first| first != *message) {
+            self.fail(&format!("side {side} does not begin with what it would begin with"));
+        }
         let bytes = message.encode().expect("messages of ours are within their limits");
         self.note(format!("{side} → host: {}", short(message)));
         self.host_saw.push(bytes.clone());

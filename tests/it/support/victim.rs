@@ -137,6 +137,14 @@ impl Victim {
         self.say(Message::RecoveryAnswer { pages: 0 });
     }
 
+    /// Its link is replaced by another, on which its request is out.
+    pub(crate) fn reconnect(&mut self) {
+        self.receiver.handle_link_down();
+        self.receiver.handle_link_up(2, self.now);
+        self.drain();
+        assert!(matches!(self.said.last(), Some(Message::RecoveryRequest(_))));
+    }
+
     pub(crate) fn say(&mut self, message: Message) {
         self.receiver.handle_message(message, self.now);
         self.drain();
@@ -327,7 +335,15 @@ impl Prey {
         for report in prey.source.reports() {
             prey.sender.handle_scan(report);
         }
-        prey.sender.handle_link_up();
+        prey.sender.handle_link_up(false);
+        prey.drain();
+        prey
+    }
+
+    /// A sender that does not wait for the request.
+    pub(crate) fn early(source: ModelSource) -> Self {
+        let mut prey = Self::new(source);
+        prey.sender.handle_link_up(true);
         prey.drain();
         prey
     }
@@ -340,7 +356,7 @@ impl Prey {
                 self.sender.handle_scan(report);
             }
         }
-        self.sender.handle_link_up();
+        self.sender.handle_link_up(false);
         self.drain();
     }
 

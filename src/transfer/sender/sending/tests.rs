@@ -37,7 +37,7 @@ fn resumed(missing: u64) -> (Sender, StoredPage) {
     let mut sender = Sender::new(SESSION);
     sender.handle_scan(ScanReport::Page(stored.clone()));
     sender.handle_scan(ScanReport::End { pages: 1, totals, chain });
-    sender.handle_link_up();
+    sender.handle_link_up(false);
     let mut units: Ranges = Ranges::new();
     units.insert_range(0..UNITS);
     units.remove(missing);
