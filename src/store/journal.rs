@@ -3,17 +3,20 @@
 //! `Part` and `Pack` claims count if they were made in the boot that reads them, or a barrier follows them (design §6).
 //! What only takes trust away, and what was durable before it was written down, counts always.
 
+mod complete;
+
 use super::fs::{Directory, SyncPoint};
 use super::log::{Log, Opened, Place};
 use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
-use crate::transfer::completed::BUCKET_ENTRIES;
+use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{PackedFile, TargetState};
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
 use crate::wire::{CodecError, codec};
 use bincode::{Decode, Encode};
+use complete::CompleteEntries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -81,8 +84,7 @@ pub(super) struct Claims {
     pub(super) small: BTreeMap<EntryIndex, (u64, PackedFile)>,
     /// Entries that may have their final names already.
     pub(super) publishing: BTreeSet<EntryIndex>,
-    /// Complete entries: bytes and root.
-    pub(super) complete: BTreeMap<EntryIndex, (u64, Option<Value>)>,
+    pub(super) complete: CompleteEntries,
     /// Complete entries under other names.
     pub(super) renamed: BTreeSet<EntryIndex>,
     pub(super) units: Ranges,
@@ -146,7 +148,7 @@ impl<F: super::fs::File> Journal<F> {
         let last_boot = replay.boot;
         let claims = replay.end(boot);
         if is_sure && journal.is_wasteful(&claims, limits.compacted_journal) {
-            journal = Self::compact(directory, options, &claims, end_entry)?;
+            journal = journal.compact(directory, options, &claims, end_entry)?;
         } else if last_boot != Some(boot) {
             journal.append(&Record::Run { boot })?;
         }
@@ -209,8 +211,26 @@ impl<F: super::fs::File> Journal<F> {
         self.log.bytes() > smallest + 2 * CLAIM_BYTES * live as u64
     }
 
-    /// Writes `claims`, all of them covered by a barrier, into a new journal that takes the old one's place.
+    /// The complete files that have a root, which symlinks have not.
+    ///
+    /// # Errors
+    /// As [`Self::roots`].
+    pub(super) fn completed(&self, complete: &CompleteEntries) -> io::Result<Completed> {
+        let mut completed = Completed::default();
+        for bucket in complete.buckets() {
+            let roots = self.roots(bucket)?;
+            for (entry, _) in complete.of_bucket(bucket) {
+                if let Some(root) = roots.get(&entry) {
+                    completed.insert(entry, *root);
+                }
+            }
+        }
+        Ok(completed)
+    }
+
+    /// Writes `claims`, all of them covered by a barrier, into a new journal that takes this one's place.
     fn compact<D: Directory<File = F>>(
+        &self,
         directory: &D,
         options: &TargetOptions,
         claims: &Claims,
@@ -245,9 +265,12 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&publishing, |entries| Record::Publishing { entries })?;
         let renamed: Vec<EntryIndex> = claims.renamed.iter().copied().collect();
         journal.append_batches(&renamed, |entries| Record::Renamed { entries })?;
-        let complete: Vec<_> =
-            claims.complete.iter().map(|(&entry, &(bytes, root))| (entry, bytes, root)).collect();
-        journal.append_batches(&complete, |entries| Record::Published { entries })?;
+        for bucket in claims.complete.buckets() {
+            let roots = self.roots(bucket)?;
+            let with_root = |(entry, bytes)| (entry, bytes, roots.get(&entry).copied());
+            let complete: Vec<_> = claims.complete.of_bucket(bucket).map(with_root).collect();
+            journal.append_batches(&complete, |entries| Record::Published { entries })?;
+        }
         journal.append(&Record::Barrier)?;
         if claims.is_finished {
             let (failed_files, conflicts) = claims.failures;
@@ -292,9 +315,9 @@ impl Replay {
             }
             Record::Publishing { entries } => self.claims.publishing.extend(entries),
             Record::Published { entries } => {
-                for (entry, bytes, root) in entries {
+                for (entry, bytes, _) in entries {
                     if entry < self.end_entry {
-                        self.claims.publish(entry, bytes, root);
+                        self.claims.publish(entry, bytes);
                     }
                 }
             }
@@ -376,7 +399,7 @@ impl Claims {
         match record {
             Record::Part { unit, entry, offset, file_bytes, value } if entry < end_entry => {
                 self.units.insert(unit);
-                if !self.complete.contains_key(&entry) {
+                if !self.complete.contains(entry) {
                     let part = PartClaim { unit, file_bytes, value };
                     self.parts.insert((entry, offset), part);
                 }
@@ -385,7 +408,7 @@ impl Claims {
                 if files.iter().all(|(entry, _)| *entry < end_entry) {
                     self.units.insert(unit);
                     for (entry, file) in files {
-                        if !self.complete.contains_key(&entry) {
+                        if !self.complete.contains(entry) {
                             self.small.insert(entry, (unit, file));
                         }
                     }
@@ -408,16 +431,16 @@ impl Claims {
         }
     }
 
-    fn publish(&mut self, entry: EntryIndex, bytes: u64, root: Option<Value>) {
+    fn publish(&mut self, entry: EntryIndex, bytes: u64) {
         self.drop_entry(entry);
         self.publishing.remove(&entry);
-        self.complete.insert(entry, (bytes, root));
+        self.complete.insert(entry, bytes);
     }
 
     fn discard(&mut self, entry: EntryIndex, units: Range<u64>) {
         self.drop_entry(entry);
         self.publishing.remove(&entry);
-        self.complete.remove(&entry);
+        self.complete.remove(entry);
         self.renamed.remove(&entry);
         self.units.remove_range(units);
     }
@@ -447,8 +470,8 @@ impl Claims {
         }
     }
 
-    /// As the machine wants it.
-    pub(super) fn state(&self, pages: u64) -> TargetState {
+    /// As the machine wants it, with the roots of what is complete.
+    pub(super) fn state(&self, pages: u64, roots: Completed) -> TargetState {
         let mut part_values: Vec<(u64, Value)> =
             self.parts.values().map(|part| (part.unit, part.value)).collect();
         part_values.sort_unstable_by_key(|(unit, _)| *unit);
@@ -458,7 +481,7 @@ impl Claims {
             .map(|((_, offset), part)| part.file_bytes.saturating_sub(*offset).min(UNIT_BYTES))
             .sum();
         let small_bytes: u64 = self.small.values().map(|(_, file)| file.bytes).sum();
-        let complete_bytes: u64 = self.complete.values().map(|(bytes, _)| *bytes).sum();
+        let complete_bytes: u64 = self.complete.iter().map(|(_, bytes)| bytes).sum();
         let mut unwanted = Ranges::new();
         for ranges in self.unwanted.values() {
             for range in ranges.as_slice() {
@@ -472,13 +495,9 @@ impl Claims {
             part_values,
             superseded: Ranges::new(),
             unpublished: self.small.iter().map(|(&entry, &(_, file))| (entry, file)).collect(),
-            complete: self.complete.keys().copied().collect(),
+            complete: self.complete.iter().map(|(entry, _)| entry).collect(),
             renamed: self.renamed.iter().copied().collect(),
-            roots: self
-                .complete
-                .iter()
-                .filter_map(|(&entry, &(_, root))| Some((entry, root?)))
-                .collect(),
+            roots,
             kept_bytes: part_bytes + small_bytes + complete_bytes,
             is_finished: self.is_finished,
             failed_files: if self.is_finished { self.failures.0 } else { 0 },

@@ -247,7 +247,8 @@ impl<D: Directory> TargetStore<D> {
         // Written in this boot, by a process that was killed before its barrier: ours covers them, too.
         self.dirty = std::mem::take(&mut claims.unsynced);
         let superseded = self.pages.superseded().clone();
-        Ok(TargetState { superseded, ..claims.state(self.pages.len()) })
+        let roots = self.journal.completed(&claims.complete)?;
+        Ok(TargetState { superseded, ..claims.state(self.pages.len(), roots) })
     }
 
     fn open_partial(&self, entry: EntryIndex, access: Access) -> io::Result<D::File> {

@@ -67,6 +67,6 @@ fn roots_are_those_of_the_last_time() {
     assert_eq!(roots(&journal, 1), [(BUCKET, 6)]);
     publish(&mut journal, &[(6, 9)]);
     assert_eq!(roots(&journal, 0), [(5, 8), (6, 9), (BUCKET - 1, 2)]);
-    let complete: Vec<EntryIndex> = compacted.complete.keys().copied().collect();
+    let complete: Vec<EntryIndex> = compacted.complete.iter().map(|(entry, _)| entry).collect();
     assert_eq!(complete, [5, 7, BUCKET - 1, BUCKET, 5 * BUCKET]);
 }
