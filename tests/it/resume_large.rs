@@ -166,6 +166,8 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let mut receiver = receive(&pair, "second");
     // The content of a thousand of the smallest.
     let (_, _, at_work) = first_written(&mut receiver, 55 << 10);
+    // By now it has read its journal, and knows what it has.
+    let peak_kib = receiver.peak_memory_kib();
     let session = receiver.wait_for("session", PATIENCE).unwrap();
     let kept = session["kept_bytes"].as_u64().unwrap();
     assert!(receiver.wait(PATIENCE).is_some_and(|status| status.success()));
@@ -180,10 +182,11 @@ fn a_receiver_of_many_small_files_says_briefly_what_it_has() {
     let done = receiver.wait_for("done", PATIENCE).unwrap();
     eprintln!(
         "{files} files, killed at {percent} % after {took:.1?}: request of {request} bytes; link after {linked:.3?}, at work {at_work:.3?} later, \
-         more than before after {resumed:.3?}; {kept} bytes kept, {} fetched of {}; whole run: {} ms",
+         more than before after {resumed:.3?}; {kept} bytes kept, {} fetched of {}; whole run: {} ms; {peak_kib:?} KiB of memory at most",
         done["wire_bytes"], done["bytes"], done["elapsed_ms"],
     );
     assert!(request < 1_000_000, "{request} bytes");
+    assert!(peak_kib.is_none_or(|kib| kib <= 80 << 10), "{peak_kib:?}");
     assert!(kept > 0, "{session}");
     let fetched = done["wire_bytes"].as_u64().unwrap();
     assert!(0 < fetched && fetched <= done["bytes"].as_u64().unwrap() * 8 / 10, "{done}");

@@ -133,6 +133,13 @@ impl Process {
         };
         Some(Traffic { read: figure("rchar:")?, written: figure("wchar:")? })
     }
+
+    /// The most memory that it had, in KiB; none where it has ended.
+    pub(crate) fn peak_memory_kib(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches("kB").trim().parse().ok()
+    }
 }
 
 impl Drop for Process {
