@@ -195,6 +195,8 @@ pub enum Event {
         /// Bytes there: durable at the receiver, or kept, or arrived and about to be. The last may have to come again after
         /// a drop, so that it may become less.
         bytes: u64,
+        /// Of these, bytes that are durable at the receiver, or kept: what the next run need not move.
+        durable_bytes: u64,
         /// Bytes in all, as far as known.
         total_bytes: u64,
         /// Files there.

@@ -187,6 +187,7 @@ mod tests {
     fn progress() -> Event {
         Event::Progress {
             bytes: 1,
+            durable_bytes: 0,
             total_bytes: 2,
             files: 0,
             total_files: 1,

@@ -113,9 +113,9 @@ impl Human {
             Event::Session { kept_bytes, .. } => self.kept_bytes = *kept_bytes,
             Event::Peer { name, .. } => self.peer = for_person(name).into_owned(),
             Event::Manifest { bytes, .. } => self.total_bytes = *bytes,
-            Event::Progress { bytes, total_bytes, rate_bps, eta_s, .. } => {
+            Event::Progress { bytes, durable_bytes, total_bytes, rate_bps, eta_s, .. } => {
                 self.is_fresh = true;
-                self.kept_bytes = *bytes;
+                self.kept_bytes = *durable_bytes;
                 self.total_bytes = self.total_bytes.max(*total_bytes);
                 self.progress = Some(Progress {
                     bytes: *bytes,

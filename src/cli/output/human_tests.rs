@@ -43,6 +43,7 @@ fn code() -> Event {
 fn progress(bytes: u64) -> Event {
     Event::Progress {
         bytes,
+        durable_bytes: bytes / 2,
         total_bytes: 1_288_490_189,
         files: 1,
         total_files: 3,
@@ -172,7 +173,7 @@ fn a_resumable_end_says_last_what_is_kept_and_how_to_continue() {
         [
             "error: the other side is gone",
             "hint: is it asleep?",
-            "516 MiB of 1.2 GiB kept. To continue, run:",
+            "258 MiB of 1.2 GiB kept. To continue, run:",
             "",
             "    rejoin send photos",
         ]

@@ -126,6 +126,7 @@ mod tests {
     fn progress(bytes: u64) -> Event {
         Event::Progress {
             bytes,
+            durable_bytes: bytes,
             total_bytes: 100,
             files: 0,
             total_files: 1,

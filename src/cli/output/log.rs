@@ -25,8 +25,8 @@ pub(super) fn start(options: &OutputOptions, subject: &Subject, items: mpsc::Sen
         (false, true, 1) | (false, false, 2) => "rejoin=debug",
         (false, _, _) => "rejoin=trace,webrtc=debug,rtc=debug",
     };
-    let filter = options.log.as_deref().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
+    let wanted = options.log.as_deref().unwrap_or(level);
+    let filter = EnvFilter::new(format!("{wanted},{NEVER}"));
     let lines = Lines { items };
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines);
@@ -62,6 +62,9 @@ pub(crate) fn check_filter(text: &str) -> Result<String, String> {
         )),
     }
 }
+
+/// What a bare LEVEL would have logged: every message to a host, whole, and members' tokens are among them.
+const NEVER: &str = "tungstenite=off,tokio_tungstenite=off";
 
 /// Crates that log: ours, by subject below it, and the stack's.
 const TARGETS: [&str; 4] = ["rejoin", "webrtc", "rtc", "mdns"];

@@ -242,7 +242,8 @@ impl State {
 
     /// Whether the stack has heard nothing for so long, while something is missing, that its timers are near.
     fn is_quiet(&mut self, now: Instant) -> bool {
-        if !self.carrier.as_ref().is_some_and(Carrier::is_waiting) {
+        // Without a path nothing can come, and the stack is to find another.
+        if self.path().is_none() || !self.carrier.as_ref().is_some_and(Carrier::is_waiting) {
             self.waits_since = None;
             return false;
         }

@@ -43,6 +43,7 @@ impl<R: RoleActions> Runner<R> {
         let left = progress.totals.bytes.saturating_sub(moved);
         let event = Event::Progress {
             bytes: moved,
+            durable_bytes: progress.bytes,
             total_bytes: progress.totals.bytes,
             files: progress.files,
             total_files: progress.totals.files,

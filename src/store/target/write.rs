@@ -140,10 +140,11 @@ impl<D: Directory> TargetStore<D> {
         if !content.is_empty() {
             file.write_at(&[content], 0)?;
         }
-        match metadata {
-            Some(metadata) => file.set_modified(metadata.modified),
-            None => Ok(()),
+        if let Some(metadata) = metadata {
+            // Publishing looks whether it has it, and says what a file system does not take.
+            let _ = file.set_modified(metadata.modified);
         }
+        Ok(())
     }
 
     /// The permission bits that a file or directory gets.

@@ -196,3 +196,34 @@ async fn a_carrier_survives_an_ice_restart() {
     })
     .await;
 }
+
+/// The stack's clock runs while a new path is looked for, though the carrier waits since the old one was cut.
+#[tokio::test]
+async fn a_restart_after_a_silence_finds_its_path_at_once() {
+    bounded(async {
+        let (mut offerer, mut answerer) = carried().await;
+        let frame = Bytes::from(vec![1; 2_000]);
+        for link in [&mut offerer, &mut answerer] {
+            link.handle.try_send(Channel::Control, frame.clone()).unwrap();
+        }
+        assert_eq!(offerer.control.recv().await.unwrap(), frame);
+        assert_eq!(answerer.control.recv().await.unwrap(), frame);
+        cable::cut(true);
+        for link in [&mut offerer, &mut answerer] {
+            link.handle.try_send(Channel::Control, frame.clone()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        negotiate(&mut offerer, &mut answerer, LinkCommand::RestartIce).await;
+        cable::cut(false);
+        let is_back =
+            |event: &LinkEvent| matches!(event, LinkEvent::Ice(IceState::Connected)).then_some(());
+        let back = async {
+            wait_for(&mut offerer, is_back).await;
+            wait_for(&mut answerer, is_back).await;
+        };
+        tokio::time::timeout(Duration::from_millis(1_500), back).await.expect("the clock runs");
+        assert_eq!(offerer.control.recv().await.unwrap(), frame);
+        assert_eq!(answerer.control.recv().await.unwrap(), frame);
+    })
+    .await;
+}
