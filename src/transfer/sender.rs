@@ -251,8 +251,13 @@ impl Sender {
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let moving_bytes = self.run.as_ref().map_or(0, LinkRun::handed_over_bytes);
-        Progress { moving_bytes, ..self.progress }
+        let (unacked, waiting) =
+            self.run.as_ref().map_or((0, 0), LinkRun::unacked_and_waiting_bytes);
+        Progress {
+            moving_bytes: unacked.saturating_sub(waiting),
+            wire_bytes: self.progress.wire_bytes.saturating_sub(waiting),
+            ..self.progress
+        }
     }
 
     /// Whether the receiver is waited for with data under way (for a watchdog).

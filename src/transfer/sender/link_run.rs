@@ -139,10 +139,10 @@ impl LinkRun {
             && self.unacked.len() < UNACKED_UNITS_MAX
     }
 
-    /// Bytes that the link has taken and the receiver has not acknowledged.
-    pub(super) fn handed_over_bytes(&self) -> u64 {
+    /// Bytes that the receiver has not acknowledged, and how many of these the link has not taken.
+    pub(super) fn unacked_and_waiting_bytes(&self) -> (u64, u64) {
         let waiting: usize = self.frames.iter().map(Bytes::len).sum();
-        self.unacked_bytes.saturating_sub(waiting as u64)
+        (self.unacked_bytes, waiting as u64)
     }
 
     /// Pages in memory, or on their way there.

@@ -3,8 +3,9 @@ use crate::transfer::disk::{ScanReport, Stamp};
 use crate::transfer::manifest::{Chain, ModifiedTime, Totals};
 use crate::transfer::merge;
 use crate::transfer::message::{RecoveryRequest, WireRanges};
+use crate::transfer::progress::Progress;
 use crate::wire::SessionId;
-use crate::wire::frame::{Assembler, Frame};
+use crate::wire::frame::{Assembler, BODY_BYTES, Frame};
 
 const SESSION: SessionId = SessionId([1; 16]);
 const UNITS: u64 = 2 * VALUES_MAX + 5;
@@ -106,4 +107,50 @@ fn the_root_of_a_large_file_is_made_of_loaded_values() {
     assert_eq!(loaded.len(), UNITS);
     assert!(root.is_some());
     assert_eq!(root, merge::root(&(0..UNITS).map(value).collect::<Vec<_>>()));
+}
+
+/// F-43: a link that is slow has taken little of a unit that was read.
+#[test]
+fn what_the_link_has_not_taken_has_not_moved() {
+    let missing = 5;
+    let (mut sender, stored) = resumed(missing);
+    let body = Bytes::from(vec![0; 1 + BODY_BYTES]);
+    let mut is_read = false;
+    loop {
+        // Until the unit is read, its link keeps up.
+        if !is_read && sender.poll_frame().is_some() {
+            continue;
+        }
+        let Some(output) = sender.poll_output() else { break };
+        let SenderOutput::Disk(request) = output else { continue };
+        sender.handle_disk(match request {
+            SourceRequest::LoadPage { .. } => SourceReply::Page { page: Ok(stored.clone()) },
+            SourceRequest::LoadValues { entry, units } => {
+                let known = |unit| (unit != missing).then(|| value(unit));
+                let (first_unit, values) = (units.start, units.map(known).collect());
+                SourceReply::Values { entry, first_unit, values }
+            }
+            SourceRequest::ReadPart { unit, file, .. } => {
+                is_read = true;
+                let content = Ok((vec![body.clone(); 4], value(unit)));
+                SourceReply::Part { unit, entry: file.entry, content }
+            }
+            SourceRequest::KeepRoots { .. } => SourceReply::RootsKept { changed: Vec::new() },
+            other @ (SourceRequest::ReadPack { .. } | SourceRequest::LoadRoots { .. }) => {
+                panic!("{other:?}")
+            }
+        });
+    }
+    let moved = |sender: &Sender| {
+        let Progress { moving_bytes, wire_bytes, .. } = sender.progress();
+        (moving_bytes, wire_bytes)
+    };
+    assert_eq!(moved(&sender), (0, 0));
+    let taken = std::iter::from_fn(|| sender.poll_frame()).take_while(|frame| *frame != body);
+    assert!(taken.count() > 0, "its head comes first");
+    let one = BODY_BYTES as u64;
+    let (moving_bytes, wire_bytes) = moved(&sender);
+    // What waits has bytes that are not content, too.
+    assert!(one - 256 <= moving_bytes && moving_bytes <= one, "{moving_bytes}");
+    assert_eq!(moving_bytes, wire_bytes);
 }
