@@ -167,9 +167,6 @@ impl<R: RoleActions> Runner<R> {
             if let Some(ending) = self.ending.take() {
                 return ending;
             }
-            if self.host.is_none() {
-                self.around.client.set_first_message(self.session.first_message());
-            }
             let happening = self.select().await;
             self.apply(happening).await?;
         }

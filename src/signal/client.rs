@@ -124,8 +124,6 @@ pub struct Client {
     events: mpsc::Receiver<ClientEvent>,
     control: watch::Sender<Control>,
     task: JoinHandle<()>,
-    /// Connections that the caller knows of.
-    connections: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -134,8 +132,6 @@ struct Control {
     pace: Pace,
     nudges: u64,
     is_leaving: bool,
-    /// What would be said first on the connection of this number: never on one that the caller does not know to be next.
-    first: Option<(u64, ClientMessage)>,
 }
 
 impl HostConnection {
@@ -158,35 +154,25 @@ impl HostConnection {
 }
 
 impl Client {
-    /// Starts connecting to `addresses`, in order; `first` is as in [`Self::set_first_message`].
+    /// Starts connecting to `addresses`, in order. The requests of the first round have `first` with them: what the caller
+    /// says first. It says it all the same once it is connected; what the host has already is not sent again.
+    ///
+    /// The first round only: a host that stood still has the requests of all tries when it goes on, and one that was given up
+    /// must not replace the member whose connection is open.
     #[must_use]
     pub fn start(addresses: Vec<HostAddress>, first: Option<ClientMessage>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let addresses = addresses.into();
-        let first = first.map(|message| (1, message));
-        let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false, first };
+        let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false };
         let (control, controlled) = watch::channel(wanted.clone());
         let retry = Retry::new();
-        let worker = Worker { events: sender, control: controlled, wanted, retry, connections: 0 };
-        Self { events, control, task: tokio::spawn(worker.run()), connections: 0 }
+        let worker = Worker { events: sender, control: controlled, wanted, retry, first };
+        Self { events, control, task: tokio::spawn(worker.run()) }
     }
 
     /// The next event; `None` after [`ClientEvent::Stopped`]. May be cancelled without losing one.
     pub async fn event(&mut self) -> Option<ClientEvent> {
-        let event = self.events.recv().await;
-        self.connections += u64::from(matches!(event, Some(ClientEvent::Connected(_))));
-        event
-    }
-
-    /// What the caller would say first if it were connected now: the next connection begins with it, and it is good for no
-    /// other. The caller says it all the same once it is connected; what the host has already is not sent again.
-    pub fn set_first_message(&self, message: Option<ClientMessage>) {
-        let first = message.map(|message| (self.connections + 1, message));
-        self.control.send_if_modified(|control| {
-            let is_new = control.first != first;
-            control.first = first;
-            is_new
-        });
+        self.events.recv().await
     }
 
     /// How eagerly to try again from now on.
@@ -231,8 +217,8 @@ struct Worker {
     /// What the caller wanted when the delay was chosen: what it wants since then counts, even before the pause.
     wanted: Control,
     retry: Retry,
-    /// Connections that were open.
-    connections: u64,
+    /// Rides in the requests of the first round.
+    first: Option<ClientMessage>,
 }
 
 /// A socket to a host, and what the host took with its request.
@@ -252,7 +238,6 @@ impl Worker {
             Ok((address, socket, taken)) => {
                 let is_taken = taken.is_some();
                 tracing::debug!(target: "rejoin::signal", host = %address, is_taken, "connected to the host");
-                self.connections += 1;
                 let opened = Instant::now();
                 let reason = self.converse(address, socket, taken).await?;
                 self.retry.handle_lost(opened.elapsed());
@@ -315,8 +300,9 @@ impl Worker {
         }
     }
 
-    async fn connect(&self) -> Result<Connected, Vec<(HostAddress, ConnectError)>> {
+    async fn connect(&mut self) -> Result<Connected, Vec<(HostAddress, ConnectError)>> {
         let mut errors = Vec::new();
+        let first_of_round = self.first.take();
         let addresses = self.control.borrow().addresses.clone();
         for address in addresses.iter() {
             let config = WebSocketConfig::default()
@@ -325,7 +311,7 @@ impl Worker {
                 .read_buffer_size(16 * 1024)
                 .write_buffer_size(0)
                 .max_write_buffer_size(2 * MESSAGE_BYTES_MAX);
-            let mut first = self.first_message();
+            let mut first = first_of_round.clone();
             let connecting = async {
                 let mut request = address.url().into_client_request()?;
                 first = first.take().filter(|first| add_first(request.headers_mut(), first));
@@ -346,12 +332,6 @@ impl Worker {
             }
         }
         Err(errors)
-    }
-
-    /// What is to be said first on the connection that is being made.
-    fn first_message(&self) -> Option<ClientMessage> {
-        let first = self.control.borrow().first.clone();
-        first.filter(|(number, _)| *number == self.connections + 1).map(|(_, message)| message)
     }
 
     /// Carries messages both ways until the connection is lost. If the caller begins with what the host has `taken`, it is

@@ -478,7 +478,6 @@ async fn a_lost_answer_leaves_one_member_and_no_message_twice() {
     drop(near);
     assert!(matches!(joiner.event().await, Some(ClientEvent::Unreachable { .. })));
 
-    joiner.set_first_message(Some(join(false)));
     joiner.retry_now();
     let (mut near, _) = middle.accept().await.unwrap();
     let mut again = TcpStream::connect((address.host(), address.port())).await.unwrap();
@@ -500,13 +499,11 @@ async fn a_lost_answer_leaves_one_member_and_no_message_twice() {
 /// After a loss the caller says anew what it would begin with; until then nothing is said for it.
 #[tokio::test]
 #[expect(clippy::result_large_err, reason = "the type of the handshake's callback")]
-async fn a_first_message_is_good_for_one_connection() {
+async fn a_first_message_rides_in_the_first_round_only() {
     let listener = TcpListener::bind(LOOPBACK).await.unwrap();
     let address = HostAddress::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
     let mut client = Client::start(vec![address], Some(open()));
-    for (expected, told) in
-        [(Some(open()), None), (None, Some(join(true))), (Some(join(true)), None)]
-    {
+    for expected in [Some(open()), None, None] {
         let (stream, _) = listener.accept().await.unwrap();
         let mut first = None;
         let look = |request: &Request, answer: Answer| {
@@ -520,9 +517,6 @@ async fn a_first_message_is_good_for_one_connection() {
         let _connection = connected(&mut client).await;
         drop(socket);
         assert!(matches!(client.event().await, Some(ClientEvent::Lost { .. })));
-        if told.is_some() {
-            client.set_first_message(told);
-        }
         client.retry_now();
     }
 }
