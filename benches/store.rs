@@ -204,7 +204,7 @@ fn content(reply: SourceReply, segment: &Segment, page: &Page) -> (u64, UnitCont
             let metadata = files
                 .iter()
                 .filter_map(|(entry, _)| page.entry(*entry))
-                .map(|entry| FileMetadata { mode: entry.mode, modified: entry.modified })
+                .map(FileMetadata::from)
                 .collect();
             (unit, UnitContent::Pack { files, metadata }, frames)
         }

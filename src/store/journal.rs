@@ -3,12 +3,11 @@
 //! `Part` and `Pack` claims count if they were made in the boot that reads them, or a barrier follows them (design §6).
 //! What only takes trust away, and what was durable before it was written down, counts always.
 
-mod complete;
-
 use super::fs::{Directory, SyncPoint};
 use super::log::{Log, Opened, Place};
 use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
+use crate::transfer::buckets::Buckets;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{PackedFile, TargetState};
 use crate::transfer::manifest::EntryIndex;
@@ -16,7 +15,6 @@ use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
 use crate::wire::{CodecError, codec};
 use bincode::{Decode, Encode};
-use complete::CompleteEntries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -84,7 +82,8 @@ pub(super) struct Claims {
     pub(super) small: BTreeMap<EntryIndex, (u64, PackedFile)>,
     /// Entries that may have their final names already.
     pub(super) publishing: BTreeSet<EntryIndex>,
-    pub(super) complete: CompleteEntries,
+    /// Complete entries with their bytes: their roots, three times that, are read from the journal where they are needed.
+    pub(super) complete: Buckets<u64>,
     /// Complete entries under other names.
     pub(super) renamed: BTreeSet<EntryIndex>,
     pub(super) units: Ranges,
@@ -215,7 +214,7 @@ impl<F: super::fs::File> Journal<F> {
     ///
     /// # Errors
     /// As [`Self::roots`].
-    pub(super) fn completed(&self, complete: &CompleteEntries) -> io::Result<Completed> {
+    pub(super) fn completed(&self, complete: &Buckets<u64>) -> io::Result<Completed> {
         let mut completed = Completed::default();
         for bucket in complete.buckets() {
             let roots = self.roots(bucket)?;
@@ -267,7 +266,8 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         for bucket in claims.complete.buckets() {
             let roots = self.roots(bucket)?;
-            let with_root = |(entry, bytes)| (entry, bytes, roots.get(&entry).copied());
+            let with_root =
+                |(entry, bytes): (EntryIndex, &u64)| (entry, *bytes, roots.get(&entry).copied());
             let complete: Vec<_> = claims.complete.of_bucket(bucket).map(with_root).collect();
             journal.append_batches(&complete, |entries| Record::Published { entries })?;
         }
@@ -399,7 +399,7 @@ impl Claims {
         match record {
             Record::Part { unit, entry, offset, file_bytes, value } if entry < end_entry => {
                 self.units.insert(unit);
-                if !self.complete.contains(entry) {
+                if self.complete.get(entry).is_none() {
                     let part = PartClaim { unit, file_bytes, value };
                     self.parts.insert((entry, offset), part);
                 }
@@ -408,7 +408,7 @@ impl Claims {
                 if files.iter().all(|(entry, _)| *entry < end_entry) {
                     self.units.insert(unit);
                     for (entry, file) in files {
-                        if !self.complete.contains(entry) {
+                        if self.complete.get(entry).is_none() {
                             self.small.insert(entry, (unit, file));
                         }
                     }

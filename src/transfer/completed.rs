@@ -1,6 +1,7 @@
 //! Which files are complete, and with which content: told in one digest for every 4,096 entries, and entry by entry only
 //! where the two ends differ (X7, F-20, F-21).
 
+use super::buckets::{Buckets, bucket_of};
 use super::manifest::EntryIndex;
 use super::merge::Value;
 use std::collections::BTreeMap;
@@ -38,8 +39,8 @@ const OPEN_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completed {
     open_max: usize,
-    /// By bucket, each in order: place in the bucket, root.
-    open: BTreeMap<u64, Vec<(u16, Value)>>,
+    /// Roots, of the buckets that fill.
+    open: Buckets<Value>,
     /// Digests of the other buckets; `None` once a file came in or went out since.
     sealed: BTreeMap<u64, Option<Value>>,
 }
@@ -54,53 +55,36 @@ impl Completed {
     /// No file yet, and at most so many buckets whose roots are kept: fewer than by default in tests.
     #[must_use]
     pub const fn with_open(open_max: usize) -> Self {
-        Self { open_max, open: BTreeMap::new(), sealed: BTreeMap::new() }
+        Self { open_max, open: Buckets::new(), sealed: BTreeMap::new() }
     }
 
     /// Adds a file, or replaces its root. Constant time in entry order.
     pub fn insert(&mut self, entry: EntryIndex, root: Value) {
-        let (bucket, place) = split(entry);
-        if let Some(digest) = self.sealed.get_mut(&bucket) {
+        if let Some(digest) = self.sealed.get_mut(&bucket_of(entry)) {
             *digest = None;
             return;
         }
-        let files = self.open.entry(bucket).or_default();
-        match files.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(at) => files[at].1 = root,
-            Err(at) => files.insert(at, (place, root)),
-        }
+        self.open.insert(entry, root);
         // The first one: files become complete in order.
-        if self.open.len() > self.open_max
-            && let Some((bucket, files)) = self.open.pop_first()
+        if self.open.bucket_count() > self.open_max
+            && let Some((bucket, files)) = self.open.pop_bucket()
         {
-            self.sealed.insert(bucket, Some(digest(with_entries(bucket, &files))));
+            self.sealed.insert(bucket, Some(digest(files)));
         }
     }
 
     /// Takes a file out.
     pub fn remove(&mut self, entry: EntryIndex) {
-        let (bucket, place) = split(entry);
-        if let Some(digest) = self.sealed.get_mut(&bucket) {
+        if let Some(digest) = self.sealed.get_mut(&bucket_of(entry)) {
             *digest = None;
         }
-        let Some(files) = self.open.get_mut(&bucket) else {
-            return;
-        };
-        if let Ok(at) = files.binary_search_by_key(&place, |(place, _)| *place) {
-            files.remove(at);
-        }
-        if files.is_empty() {
-            self.open.remove(&bucket);
-        }
+        self.open.remove(entry);
     }
 
     /// The root of a complete file, if its bucket's are kept.
     #[must_use]
     pub fn root(&self, entry: EntryIndex) -> Option<Value> {
-        let (bucket, place) = split(entry);
-        let files = self.open.get(&bucket)?;
-        let at = files.binary_search_by_key(&place, |(place, _)| *place).ok()?;
-        files.get(at).map(|(_, root)| *root)
+        self.open.get(entry).copied()
     }
 
     /// Buckets without a digest: [`Self::digests`] is without them until they were [loaded](Self::load).
@@ -122,8 +106,7 @@ impl Completed {
     #[must_use]
     pub fn digests(&self) -> Vec<(u64, Value)> {
         let sealed = self.sealed.iter().filter_map(|(bucket, digest)| Some((*bucket, (*digest)?)));
-        let open =
-            self.open.iter().map(|(&bucket, files)| (bucket, digest(with_entries(bucket, files))));
+        let open = self.open.buckets().map(|bucket| (bucket, digest(self.files_of(bucket))));
         let mut digests: Vec<_> = sealed.chain(open).collect();
         digests.sort_unstable_by_key(|(bucket, _)| *bucket);
         digests
@@ -132,7 +115,12 @@ impl Completed {
     /// The files of a bucket, in order, if its roots are kept.
     #[must_use]
     pub fn files(&self, bucket: u64) -> Option<Vec<(EntryIndex, Value)>> {
-        self.open.get(&bucket).map(|files| with_entries(bucket, files).collect())
+        let files: Vec<_> = self.files_of(bucket).collect();
+        (!files.is_empty()).then_some(files)
+    }
+
+    fn files_of(&self, bucket: u64) -> impl Iterator<Item = (EntryIndex, Value)> + '_ {
+        self.open.of_bucket(bucket).map(|(entry, root)| (entry, *root))
     }
 }
 
@@ -142,18 +130,6 @@ impl FromIterator<(EntryIndex, Value)> for Completed {
         files.into_iter().for_each(|(entry, root)| completed.insert(entry, root));
         completed
     }
-}
-
-fn with_entries(
-    bucket: u64,
-    files: &[(u16, Value)],
-) -> impl Iterator<Item = (EntryIndex, Value)> + '_ {
-    let start = bucket_entries(bucket).start;
-    files.iter().map(move |(place, root)| (start + u64::from(*place), *root))
-}
-
-fn split(entry: EntryIndex) -> (u64, u16) {
-    (entry / BUCKET_ENTRIES, u16::try_from(entry % BUCKET_ENTRIES).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
@@ -215,7 +191,10 @@ mod tests {
         let completed: Completed = (0..1_000_000).map(|entry| (entry, [1; 32])).collect();
         assert_eq!(completed.unknown().count(), 0);
         assert_eq!(completed.digests().len(), 245);
-        assert_eq!((completed.open.len(), completed.sealed.len()), (OPEN_MAX, 245 - OPEN_MAX));
+        assert_eq!(
+            (completed.open.bucket_count(), completed.sealed.len()),
+            (OPEN_MAX, 245 - OPEN_MAX)
+        );
     }
 
     #[test]

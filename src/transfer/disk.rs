@@ -4,7 +4,7 @@
 //! (design §6) is the order of the requests.
 
 use super::completed::Completed;
-use super::manifest::{Chain, EntryIndex, ModifiedTime, RelativePath, Totals};
+use super::manifest::{Chain, Entry, EntryIndex, ModifiedTime, RelativePath, Totals};
 use super::merge::Value;
 use super::ranges::Ranges;
 use bytes::Bytes;
@@ -307,6 +307,12 @@ pub struct FileMetadata {
     pub mode: u32,
     /// Modification time.
     pub modified: ModifiedTime,
+}
+
+impl From<&Entry> for FileMetadata {
+    fn from(entry: &Entry) -> Self {
+        Self { mode: entry.mode, modified: entry.modified }
+    }
 }
 
 /// A file or symlink that is complete and shall get its final name.

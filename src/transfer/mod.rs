@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no tasks. The machines ask for disk work by value ([`disk`]) and get its outcome as an
 //! input, so a test can fail, delay or crash any of it.
 
+pub mod buckets;
 pub mod completed;
 pub mod disk;
 pub mod layout;

@@ -209,7 +209,7 @@ impl Receiver {
     fn metadata(&self, number: u64, files: &[(EntryIndex, PackedFile)]) -> Vec<FileMetadata> {
         let Some(state) = self.window.get(&number) else { return Vec::new() };
         let entries = files.iter().filter_map(|(entry, _)| state.entry(*entry));
-        entries.map(|entry| FileMetadata { mode: entry.mode, modified: entry.modified }).collect()
+        entries.map(FileMetadata::from).collect()
     }
 
     pub(super) fn on_body(&mut self, body: Bytes, now: Instant) {

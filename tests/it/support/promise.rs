@@ -145,7 +145,7 @@ fn read_segment<D: Directory>(
             let metadata = files
                 .iter()
                 .filter_map(|(entry, _)| page.entry(*entry))
-                .map(|entry| FileMetadata { mode: entry.mode, modified: entry.modified })
+                .map(FileMetadata::from)
                 .collect();
             vec![Unit {
                 unit: *unit,
