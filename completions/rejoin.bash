@@ -443,7 +443,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__receive)
-            opts="-o -y -q -v -h --code-file --out --yes --on-conflict --overwrite --max-size --max-files --wait --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
+            opts="-o -y -q -v -h --code-file --out --yes --on-conflict --overwrite --checksum --follow-target --max-size --max-files --wait --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -554,6 +554,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --buffer-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -582,12 +586,16 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__resume)
-            opts="-y -q -v -h --yes --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
+            opts="-y -q -v -h --yes --on-conflict --overwrite --checksum --follow-target --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --on-conflict)
+                    COMPREPLY=($(compgen -W "skip overwrite rename fail" -- "${cur}"))
+                    return 0
+                    ;;
                 --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -648,6 +656,10 @@ _rejoin() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --buffer-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -676,7 +688,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__send)
-            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
+            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -777,6 +789,10 @@ _rejoin() {
                     return 0
                     ;;
                 --reconnect-delay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

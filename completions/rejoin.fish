@@ -60,6 +60,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ice-tries -d 'ICE
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l stall-timeout -d 'A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand send" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
@@ -100,6 +101,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ice-tries -d 'ICE r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l stall-timeout -d 'A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand tx" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
@@ -145,6 +147,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ice-tries -d '
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l stall-timeout -d 'A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
@@ -157,6 +160,8 @@ plain\t'A line every ten seconds'
 none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -s y -l yes -d 'Accept without asking; existing files that differ stay, see --on-conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l checksum -d 'Compare existing files by content, not by size and modification time'
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l follow-target -d 'Follow a symlink inside the target where a directory is expected, instead of a conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l relay-only -d 'Go through a TURN server only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
@@ -191,6 +196,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ice-tries -d 'ICE r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l stall-timeout -d 'A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
@@ -203,6 +209,8 @@ plain\t'A line every ten seconds'
 none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -s y -l yes -d 'Accept without asking; existing files that differ stay, see --on-conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l checksum -d 'Compare existing files by content, not by size and modification time'
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l follow-target -d 'Follow a symlink inside the target where a directory is expected, instead of a conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l relay-only -d 'Go through a TURN server only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
@@ -237,6 +245,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ice-tries -d 'ICE
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l stall-timeout -d 'A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
@@ -249,6 +258,8 @@ plain\t'A line every ten seconds'
 none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s y -l yes -d 'Accept without asking; existing files that differ stay, see --on-conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l checksum -d 'Compare existing files by content, not by size and modification time'
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l follow-target -d 'Follow a symlink inside the target where a directory is expected, instead of a conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l relay-only -d 'Go through a TURN server only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'
@@ -256,6 +267,10 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s q -l quiet -d 'Pr
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s v -l verbose -d 'Print more; repeat for the log (-vv, -vvv)'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l json -d 'Print one JSON object a line on standard output'
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l on-conflict -d 'What to do about an existing file that differs [default: ask on a terminal without -y, else fail]' -r -f -a "skip\t'Leave it, and count that as done'
+overwrite\t'Replace it'
+rename\t'Leave it, and write the new one under another name'
+fail\t'Leave it, list it, receive the rest, exit with code 7'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l turn -d 'TURN server (turn:HOST:PORT); repeatable. Credentials: REJOIN_TURN_USERNAME and REJOIN_TURN_PASSWORD, REJOIN_TURN_SECRET, or REJOIN_TURN_CREDENTIALS_COMMAND; never on the command line' -r
@@ -274,6 +289,7 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ice-tries -d 'I
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l ice-delay -d 'Before the second ICE restart, doubled for each later one (100ms to 5m) [default: 5s]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l reconnect-tries -d 'Tries of a new connection before the slow pace begins (1 to 100) [default: 5]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l reconnect-delay -d 'Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l stall-timeout -d 'A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l buffer-limit -d 'Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l datagram-bytes -d 'Largest UDP payload that is tried (1200 to 65000) [default: what the path takes]' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l log -d 'What to log, by target: LEVEL or TARGET=LEVEL, with commas (rejoin::ice=debug); beats -v' -r
@@ -285,6 +301,9 @@ bar\t'A bar'
 plain\t'A line every ten seconds'
 none\t'Nothing'"
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -s y -l yes -d 'Accept without asking; existing files that differ stay untouched'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l overwrite -d 'Short for --on-conflict overwrite'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l checksum -d 'Compare existing files by content, not by size and modification time'
+complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l follow-target -d 'Follow a symlink inside the target where a directory is expected, instead of a conflict'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l direct-only -d 'Never go through a TURN server'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l relay-only -d 'Go through a TURN server only'
 complete -c rejoin -n "__fish_rejoin_using_subcommand resume" -l plain -d 'Plain WebRTC packets, as browsers send them: slower, and no match for loss'

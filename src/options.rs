@@ -173,6 +173,10 @@ pub struct ReceiveOptions {
     pub limits: ReceiveLimits,
     /// How long to wait for a sender or room that is not there yet; none: not at all.
     pub wait: Option<Duration>,
+    /// Files that are there are compared by content, not by size and mtime.
+    pub checksum: bool,
+    /// A symlink inside the target that stands where a directory is to be is followed; else it is a conflict.
+    pub follow_target: bool,
 }
 
 /// How to be a host.

@@ -36,12 +36,8 @@ pub(crate) struct ReceiveArgs {
     /// Accept without asking; existing files that differ stay, see --on-conflict
     #[arg(short, long, env = "REJOIN_YES", value_parser = BoolishValueParser::new())]
     yes: bool,
-    /// What to do about an existing file that differs [default: ask on a terminal without -y, else fail]
-    #[arg(long, value_name = "CHOICE", env = "REJOIN_ON_CONFLICT")]
-    on_conflict: Option<ConflictArg>,
-    /// Short for --on-conflict overwrite
-    #[arg(long, env = "REJOIN_OVERWRITE", value_parser = BoolishValueParser::new(), conflicts_with = "on_conflict")]
-    overwrite: bool,
+    #[command(flatten)]
+    present: PresentArgs,
     /// Refuse more bytes than this
     #[arg(long, value_name = "SIZE", env = "REJOIN_MAX_SIZE", value_parser = value::size)]
     max_size: Option<u64>,
@@ -55,6 +51,40 @@ pub(crate) struct ReceiveArgs {
     connect: ConnectArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// What becomes of what is in the target already. `resume` has these too.
+#[derive(Args, Debug)]
+pub(crate) struct PresentArgs {
+    /// What to do about an existing file that differs [default: ask on a terminal without -y, else fail]
+    #[arg(long, value_name = "CHOICE", env = "REJOIN_ON_CONFLICT")]
+    on_conflict: Option<ConflictArg>,
+    /// Short for --on-conflict overwrite
+    #[arg(long, env = "REJOIN_OVERWRITE", value_parser = BoolishValueParser::new(), conflicts_with = "on_conflict")]
+    overwrite: bool,
+    /// Compare existing files by content, not by size and modification time
+    #[arg(long, env = "REJOIN_CHECKSUM", value_parser = BoolishValueParser::new())]
+    checksum: bool,
+    /// Follow a symlink inside the target where a directory is expected, instead of a conflict
+    #[arg(long, env = "REJOIN_FOLLOW_TARGET", value_parser = BoolishValueParser::new())]
+    follow_target: bool,
+}
+
+impl PresentArgs {
+    pub(crate) fn on_conflict(&self) -> Option<OnConflict> {
+        let chosen = self.on_conflict.map(|choice| match choice {
+            ConflictArg::Skip => OnConflict::Skip,
+            ConflictArg::Overwrite => OnConflict::Overwrite,
+            ConflictArg::Rename => OnConflict::Rename,
+            ConflictArg::Fail => OnConflict::Fail,
+        });
+        chosen.or(self.overwrite.then_some(OnConflict::Overwrite))
+    }
+
+    /// The same receive, with what was said about the target.
+    pub(crate) fn apply(&self, options: ReceiveOptions) -> ReceiveOptions {
+        ReceiveOptions { checksum: self.checksum, follow_target: self.follow_target, ..options }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -76,7 +106,7 @@ pub(crate) fn run(
 ) -> ExitCode {
     let printer = Printer::new(&args.output.to_options(), Subject::Receiving);
     let timeout = args.connect.timeout;
-    let consent = Consenting { yes: args.yes, on_conflict: on_conflict(&args) };
+    let consent = Consenting { yes: args.yes, on_conflict: args.present.on_conflict() };
     match options(args, credentials) {
         Ok(options) => {
             if code_source == Some(ValueSource::CommandLine) {
@@ -97,21 +127,13 @@ fn options(args: ReceiveArgs, credentials: Credentials) -> Result<ReceiveOptions
         Some(file) => Some(code_file::read(&file)?),
         None => args.code,
     };
-    Ok(ReceiveOptions {
+    Ok(args.present.apply(ReceiveOptions {
         common: args.connect.into_options(credentials.turn),
         code: code.map(Secret::new),
         target: args.out,
         limits: ReceiveLimits { bytes: args.max_size, files: args.max_files },
         wait: args.wait,
-    })
-}
-
-fn on_conflict(args: &ReceiveArgs) -> Option<OnConflict> {
-    let chosen = args.on_conflict.map(|choice| match choice {
-        ConflictArg::Skip => OnConflict::Skip,
-        ConflictArg::Overwrite => OnConflict::Overwrite,
-        ConflictArg::Rename => OnConflict::Rename,
-        ConflictArg::Fail => OnConflict::Fail,
-    });
-    chosen.or(args.overwrite.then_some(OnConflict::Overwrite))
+        checksum: false,
+        follow_target: false,
+    }))
 }

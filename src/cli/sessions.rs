@@ -14,6 +14,7 @@ use super::args::{ConnectArgs, OutputArgs};
 use super::config::Credentials;
 use super::output::{Printer, Subject, escape, fail_early, listing, units};
 use super::prompt::Consenting;
+use super::receive::PresentArgs;
 use super::run::Run;
 use super::usage;
 
@@ -65,6 +66,8 @@ pub(crate) struct ResumeArgs {
     /// Accept without asking; existing files that differ stay untouched
     #[arg(short, long, env = "REJOIN_YES", value_parser = BoolishValueParser::new())]
     yes: bool,
+    #[command(flatten)]
+    present: PresentArgs,
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
@@ -151,7 +154,7 @@ pub(crate) fn resume(args: ResumeArgs, credentials: Credentials) -> ExitCode {
     let common = args.connect.into_options(credentials.turn);
     let chosen = choose(common.state_directory.as_deref(), args.id.as_deref())
         .and_then(|session| stored::continuation(&common, &session));
-    let consent = Consenting { yes: args.yes, on_conflict: None };
+    let consent = Consenting { yes: args.yes, on_conflict: args.present.on_conflict() };
     match chosen {
         Ok(Continuation::Send(options_of)) => {
             let printer = Printer::new(&options, Subject::Sending("the session".to_owned()));
@@ -161,6 +164,7 @@ pub(crate) fn resume(args: ResumeArgs, credentials: Credentials) -> ExitCode {
         Ok(Continuation::Receive(options_of)) => {
             let printer = Printer::new(&options, Subject::Receiving);
             let run = Run { printer, timeout, code_out: None, consent };
+            let options_of = args.present.apply(options_of);
             run.drive(|ui| rejoin::session::receive(options_of, ui))
         }
         Err(error) => Printer::new(&options, Subject::Receiving).fail(error),

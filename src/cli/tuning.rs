@@ -41,6 +41,9 @@ pub(crate) struct TuningArgs {
     /// Before the first of them, doubled for each later one (100ms to 5m) [default: 2s]
     #[arg(long, value_name = "DUR", env = "REJOIN_RECONNECT_DELAY", hide_short_help = true, value_parser = delay)]
     reconnect_delay: Option<Duration>,
+    /// A new connection where nothing comes for this long although the link is there (1s to 1h) [default: 60s; a receiver that waits for content: 15s at most]
+    #[arg(long, value_name = "DUR", env = "REJOIN_STALL_TIMEOUT", hide_short_help = true, value_parser = stall_timeout)]
+    stall_timeout: Option<Duration>,
     /// Bytes that may wait in the transport to be sent (64k to 64M) [default: 4M]
     #[arg(long, value_name = "SIZE", env = "REJOIN_BUFFER_LIMIT", hide_short_help = true, value_parser = buffer_limit)]
     buffer_limit: Option<u64>,
@@ -88,6 +91,7 @@ impl TuningArgs {
             ice_delay: self.ice_delay.unwrap_or(base.ice_delay),
             reconnect_tries: self.reconnect_tries.unwrap_or(base.reconnect_tries),
             reconnect_delay: self.reconnect_delay.unwrap_or(base.reconnect_delay),
+            stall_timeout: self.stall_timeout.unwrap_or(base.stall_timeout),
             buffer_limit: self.buffer_limit.unwrap_or(base.buffer_limit),
         }
     }
@@ -103,6 +107,16 @@ fn delay(text: &str) -> Result<Duration, String> {
 
 fn short(text: &str) -> Result<Duration, String> {
     within(text, Duration::ZERO)
+}
+
+/// A second is more than any round trip; who means an hour means never.
+fn stall_timeout(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let duration = value::duration(text)?;
+    if (least..=most).contains(&duration) {
+        return Ok(duration);
+    }
+    Err("expected 1s to 1h".to_owned())
 }
 
 /// Five minutes at most: what waits longer has given up.
@@ -160,6 +174,7 @@ mod tests {
             ("--ice-delay", "100ms", "99ms"),
             ("--reconnect-tries", "9", "0"),
             ("--reconnect-delay", "1s", "1h"),
+            ("--stall-timeout", "1s", "61m"),
             ("--buffer-limit", "64k", "63k"),
         ];
         for (flag, good, bad) in table {

@@ -19,6 +19,8 @@ pub struct Timing {
     pub reconnect_tries: u32,
     /// Before the first of them; doubled for each one after it, up to 60 s (F-09).
     pub reconnect_delay: Duration,
+    /// Nothing of what is due comes for this long although the link is there: a new connection (cli.md, `--stall-timeout`).
+    pub stall_timeout: Duration,
     /// Bytes that may wait in the stack to be sent (S-04).
     pub buffer_limit: u64,
 }
@@ -61,6 +63,7 @@ impl Timing {
                 reconnect_tries: 10,
                 reconnect_delay: Duration::from_secs(1),
                 buffer_limit: 1024 * 1024,
+                ..base
             },
             // Silence of three seconds is a fact on such a path.
             Profile::LowLatency => Self {
@@ -85,6 +88,7 @@ impl Default for Timing {
             ice_delay: Duration::from_secs(5),
             reconnect_tries: 5,
             reconnect_delay: Duration::from_secs(2),
+            stall_timeout: Duration::from_secs(60),
             buffer_limit: 4 * 1024 * 1024,
         }
     }

@@ -268,7 +268,7 @@ impl Session {
         self.ice.handle_timeout(now);
         self.watch_quality(now);
         if self.is_stalled(now) {
-            self.on_dead("nothing of what is due came for 15 s", now);
+            self.on_dead("nothing of what is due came for too long", now);
         }
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_timeout(now),

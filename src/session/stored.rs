@@ -257,6 +257,8 @@ pub fn continuation(
             target: surroundings::path_of(&target),
             limits: ReceiveLimits::default(),
             wait: None,
+            checksum: false,
+            follow_target: false,
         }),
     })
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Tries to reach a host that the schedule of layer B counts before it only repeats itself (S-06).
 const HOST_TRIES: u32 = 5;
 
-/// How long units may be due and not come before a new connection is tried.
+/// How long units may be due and not come before a new connection is tried, at most: a user may want it sooner.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// More than the pings and path checks of that time: a frame is on its way, slowly. 56 kbit/s bring 105 kB in it.
@@ -258,7 +258,8 @@ impl Session {
     }
 
     pub(super) fn stalls_at(&self) -> Option<Instant> {
-        Some(self.up.as_ref()?.due_since? + STALL_TIMEOUT)
+        let patience = self.timing.stall_timeout.min(STALL_TIMEOUT);
+        Some(self.up.as_ref()?.due_since? + patience)
     }
 
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
