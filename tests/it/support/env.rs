@@ -141,6 +141,23 @@ impl Invocation {
         self
     }
 
+    /// Runs it by another program, which has the words before it: `strace …`, `ip netns exec …`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn through(mut self, words: impl IntoIterator<Item = OsString>) -> Self {
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().unwrap());
+        let binary = super::lab::wrapped::reachable(Path::new(self.command.get_program()));
+        command.args(words).arg(binary).args(self.command.get_args()).env_clear();
+        for (name, value) in self.command.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        if let Some(directory) = self.command.get_current_dir() {
+            command.current_dir(directory);
+        }
+        self.command = command;
+        self
+    }
+
     /// For tests that watch the process themselves.
     pub(crate) fn into_command(self) -> Command {
         self.command

@@ -7,6 +7,8 @@ pub(crate) mod coturn;
 pub(crate) mod crash;
 pub(crate) mod env;
 pub(crate) mod faulty;
+#[cfg(target_os = "linux")]
+pub(crate) mod lab;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
 pub(crate) mod pair;
