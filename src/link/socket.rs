@@ -240,6 +240,12 @@ impl LinkRuntime {
         self.carrying.as_ref().map(|carrying| carrying.bytes_max())
     }
 
+    /// Bytes of the stack's records that a carrier has and no datagram took yet. None without a carrier.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> Option<u64> {
+        self.carrying.as_ref().map(|carrying| carrying.unsent_bytes())
+    }
+
     /// The addresses of `host` as far as they are known, without asking anybody.
     #[must_use]
     pub fn resolved(&self, host: &str) -> Vec<SocketAddr> {

@@ -166,7 +166,9 @@ impl Sender {
 
     /// The link is gone: what was in flight is forgotten.
     pub fn handle_link_down(&mut self) {
+        self.progress = self.sent_progress();
         if let Some(run) = self.run.take() {
+            run.never_sent().0.into_iter().for_each(|unit| self.sent_units.remove(unit));
             self.stale_replies += run.in_flight.len();
         }
         // They are read again on the next link.
@@ -248,14 +250,28 @@ impl Sender {
         self.run.as_ref().is_some_and(|run| !run.frames.is_empty())
     }
 
+    /// Bytes that the link took for [`Channel::Data`] and did not send, so far: they went over no wire, and where the
+    /// link is lost they never will.
+    pub const fn handle_unsent(&mut self, bytes: u64) {
+        if let Some(run) = &mut self.run {
+            run.unsent_bytes = bytes;
+        }
+    }
+
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let (unacked, waiting) =
             self.run.as_ref().map_or((0, 0), LinkRun::unacked_and_waiting_bytes);
+        Progress { moving_bytes: unacked.saturating_sub(waiting), ..self.sent_progress() }
+    }
+
+    /// With what went over the wire; not with what waits to.
+    fn sent_progress(&self) -> Progress {
+        let (_, bytes, again) = self.run.as_ref().map(LinkRun::never_sent).unwrap_or_default();
         Progress {
-            moving_bytes: unacked.saturating_sub(waiting),
-            wire_bytes: self.progress.wire_bytes.saturating_sub(waiting),
+            wire_bytes: self.progress.wire_bytes.saturating_sub(bytes),
+            resent_bytes: self.progress.resent_bytes.saturating_sub(again),
             ..self.progress
         }
     }

@@ -217,6 +217,17 @@ impl LinkHandle {
         self.shared.outgoing(channel).progress()
     }
 
+    /// Bytes that `channel` took and that went into no datagram, as far as can be known: with a carrier what it has
+    /// not sent, without one what the peer's SCTP has not acknowledged, and what waits before the stack.
+    #[must_use]
+    pub fn unsent_bytes(&self, channel: Channel) -> u64 {
+        let outgoing = self.shared.outgoing(channel);
+        let Progress { accepted, acknowledged } = outgoing.progress();
+        let queued = outgoing.queued.load(Ordering::Relaxed) as u64;
+        let stacked = accepted.saturating_sub(acknowledged + queued);
+        queued + self.shared.runtime.unsent_bytes().map_or(stacked, |unsent| unsent.min(stacked))
+    }
+
     /// Bytes accepted on all channels and not known to be acknowledged.
     #[must_use]
     pub fn outstanding_bytes(&self) -> u64 {

@@ -149,6 +149,11 @@ impl Carrying {
         ((figures.delivery_rate as f64 * time.as_secs_f64()) as usize).max(BACKLOG_BYTES_MIN)
     }
 
+    /// Bytes of the stack's records that no datagram took yet.
+    pub(super) fn unsent_bytes(&self) -> u64 {
+        self.state().carrier.as_ref().map_or(0, |carrier| carrier.figures().queued)
+    }
+
     /// A socket of this connection holds so many bytes, by the kernel's count.
     pub(super) fn add_socket(&self, granted_bytes: usize) {
         let share = granted_bytes / 13 * 8;

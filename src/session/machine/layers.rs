@@ -91,6 +91,13 @@ impl Session {
         }
     }
 
+    /// Bytes of the data channel that the link took and did not send: when it is lost, they went nowhere.
+    pub fn handle_unsent(&mut self, bytes: u64) {
+        if let (Some(_), Transfer::Sender(sender)) = (&self.up, &mut self.transfer) {
+            sender.handle_unsent(bytes);
+        }
+    }
+
     /// Descriptions that were late, repeated or foreign, and were dropped (X2).
     #[must_use]
     pub const fn stale_answers(&self) -> u64 {

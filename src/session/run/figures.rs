@@ -14,24 +14,27 @@ impl<R: RoleActions> Runner<R> {
             let progress = connection.handle.progress(Channel::Data);
             let is_busy = progress.accepted > progress.acknowledged;
             self.session.handle_delivery(progress.acknowledged, is_busy, now);
+            self.session.handle_unsent(connection.handle.unsent_bytes(Channel::Data));
         }
     }
 
-    /// Bytes of content that the link has taken and not delivered: a sender's alone.
-    fn in_flight_bytes(&self) -> u64 {
+    /// Bytes of content that the link has taken and not delivered, and of these what it has sent: a sender's alone.
+    fn in_flight_bytes(&self) -> (u64, u64) {
         match &self.connection {
             Some(connection) if self.around.source.is_some() => {
                 let progress = connection.handle.progress(Channel::Data);
-                progress.accepted.saturating_sub(progress.acknowledged)
+                let in_flight = progress.accepted.saturating_sub(progress.acknowledged);
+                let unsent = connection.handle.unsent_bytes(Channel::Data);
+                (in_flight, in_flight.saturating_sub(unsent))
             }
-            Some(_) | None => 0,
+            Some(_) | None => (0, 0),
         }
     }
 
     pub(super) async fn tell_progress(&mut self, now: Instant) {
         let progress = self.session.progress();
-        let in_flight = self.in_flight_bytes();
-        let rate_bps = self.pace.sample(progress.wire_bytes.saturating_sub(in_flight), now);
+        let (in_flight, sent) = self.in_flight_bytes();
+        let rate_bps = self.pace.sample(progress.wire_bytes.saturating_sub(sent), now);
         if !self.session.is_up()
             || (progress.bytes == self.last_progress && progress.bytes == progress.totals.bytes)
         {

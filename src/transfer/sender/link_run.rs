@@ -102,6 +102,10 @@ impl FileRun {
 pub(super) struct Mark {
     pub(super) page: Arc<LoadedPage>,
     pub(super) bytes: u64,
+    /// How many units went before it on this link.
+    pub(super) order: u64,
+    /// Whether it went on this run before.
+    pub(super) is_again: bool,
     /// Files that are settled with it: those of a pack, or the large file whose last unit it is.
     pub(super) files: Vec<EntryIndex>,
 }
@@ -125,6 +129,10 @@ pub(super) struct LinkRun {
     pub(super) frames: VecDeque<Bytes>,
     pub(super) unacked: BTreeMap<u64, Mark>,
     pub(super) unacked_bytes: u64,
+    /// Units queued on this link.
+    pub(super) units_queued: u64,
+    /// Bytes that the link took and did not send, as last told.
+    pub(super) unsent_bytes: u64,
     /// Units of large files that are not acknowledged, by file: at zero the file is sent.
     pub(super) open_units: BTreeMap<EntryIndex, u64>,
     pub(super) end_sent: bool,
@@ -143,6 +151,33 @@ impl LinkRun {
     pub(super) fn unacked_and_waiting_bytes(&self) -> (u64, u64) {
         let waiting: usize = self.frames.iter().map(Bytes::len).sum();
         (self.unacked_bytes, waiting as u64)
+    }
+
+    /// Units of which nothing went over the wire, and bytes that did not: in all, and of units that went before. What was
+    /// queued last goes last, and is what did not go.
+    pub(super) fn never_sent(&self) -> (Vec<u64>, u64, u64) {
+        let (_, waiting) = self.unacked_and_waiting_bytes();
+        let mut left = waiting + self.unsent_bytes;
+        if left == 0 {
+            return Default::default();
+        }
+        let mut newest: Vec<(&u64, &Mark)> = self.unacked.iter().collect();
+        newest.sort_unstable_by_key(|(_, mark)| std::cmp::Reverse(mark.order));
+        let (mut units, mut bytes, mut again) = (Vec::new(), 0, 0);
+        for (unit, mark) in newest {
+            let unsent = mark.bytes.min(left);
+            left -= unsent;
+            bytes += unsent;
+            if mark.is_again {
+                again += unsent;
+            } else if unsent == mark.bytes {
+                units.push(*unit);
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        (units, bytes, again)
     }
 
     /// Pages in memory, or on their way there.

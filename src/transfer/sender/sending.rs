@@ -530,12 +530,14 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         run.frames.extend(frames);
         run.unacked_bytes += bytes;
-        let mark = Mark { page: Arc::clone(page), bytes, files };
+        let (order, is_again) = (run.units_queued, self.sent_units.contains(unit));
+        run.units_queued += 1;
+        let mark = Mark { page: Arc::clone(page), bytes, order, is_again, files };
         if let Some(replaced) = run.unacked.insert(unit, mark) {
             run.unacked_bytes -= replaced.bytes;
         }
         self.progress.wire_bytes += bytes;
-        if self.sent_units.contains(unit) {
+        if is_again {
             self.progress.resent_bytes += bytes;
         }
         self.sent_units.insert(unit);

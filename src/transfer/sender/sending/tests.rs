@@ -153,4 +153,43 @@ fn what_the_link_has_not_taken_has_not_moved() {
     // What waits has bytes that are not content, too.
     assert!(one - 256 <= moving_bytes && moving_bytes <= one, "{moving_bytes}");
     assert_eq!(moving_bytes, wire_bytes);
+    // The link took all of it, and three of four bodies went out.
+    while sender.poll_frame().is_some() {}
+    sender.handle_unsent(one);
+    assert_eq!(sender.progress().wire_bytes, 3 * one);
+    sender.handle_unsent(10 * one);
+    assert_eq!(sender.progress().wire_bytes, 0);
+    sender.handle_unsent(2 * one);
+    sender.handle_link_down();
+    sender.handle_unsent(one);
+    assert_eq!(sender.progress().wire_bytes, 2 * one);
+    assert!(sender.sent_units.contains(missing), "part of it went");
+}
+
+/// B-T: what a lost link took and never sent went over no wire, and is not sent twice by the next one.
+#[test]
+fn what_a_lost_link_did_not_send_is_given_back() {
+    let (mut sender, stored) = resumed(5);
+    let page = sender.parse_page(0, Ok(stored)).expect("its own page");
+    let page = Arc::new(page);
+    let send = |sender: &mut Sender, unit| {
+        let head = UnitHead::Part { entry: 0, value: value(unit) };
+        sender.send_unit(&page, unit, head, Vec::new(), 100, Vec::new());
+    };
+    (0..4).for_each(|unit| send(&mut sender, unit));
+    while sender.poll_frame().is_some() {}
+    // The newest is what did not go: all of 3, half of 2.
+    sender.handle_unsent(150);
+    sender.handle_link_down();
+    assert_eq!(sender.progress().wire_bytes, 250);
+    sender.handle_link_up(false);
+    (0..4).for_each(|unit| send(&mut sender, unit));
+    while sender.poll_frame().is_some() {}
+    let Progress { wire_bytes, resent_bytes, .. } = sender.progress();
+    assert_eq!((wire_bytes, resent_bytes), (650, 300));
+    // And what went before and did not go again is not sent twice.
+    sender.handle_unsent(250);
+    sender.handle_link_down();
+    let Progress { wire_bytes, resent_bytes, .. } = sender.progress();
+    assert_eq!((wire_bytes, resent_bytes), (400, 150));
 }
