@@ -181,12 +181,7 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
         .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
     let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Sender)
         .map_err(surroundings::state_error)?;
-    let mut paths = Vec::new();
-    for path in &options.sources {
-        let real = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        paths.push(surroundings::path_bytes(&real));
-    }
-    paths.sort();
+    let paths = roots.paths().to_vec();
     let found = state.find_by_source(&paths, "").map_err(surroundings::state_error)?;
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
     let is_wanted = |record: &SessionRecord| match &options.code {

@@ -2,22 +2,99 @@
 
 use super::fs::Directory;
 use crate::transfer::manifest::RelativePath;
-use std::collections::HashMap;
 use std::io;
 
-/// Handles kept open: the work goes through a tree in order, so few are used again; 64 descriptors must do (P-12).
+/// Handles kept open, in all: the work goes through a tree in order, so few are used again; 64 descriptors must do for
+/// the process (P-12).
 const HANDLES_MAX: usize = 24;
 
-/// Resolves paths below a root, one component after the other and never through a symlink.
+/// A bounded set of open directories below any number of roots, each root known by its number.
+#[derive(Debug)]
+pub(super) struct Handles<D> {
+    /// Most recently used last.
+    kept: Vec<Handle<D>>,
+}
+
+#[derive(Debug)]
+struct Handle<D> {
+    root: usize,
+    path: RelativePath,
+    directory: D,
+}
+
+impl<D: Directory> Handles<D> {
+    pub(super) fn new() -> Self {
+        Self { kept: Vec::with_capacity(HANDLES_MAX) }
+    }
+
+    /// The directory at `path` below a root, one component after the other and never through a symlink; `open_root` is
+    /// asked where nothing above it is open.
+    ///
+    /// # Errors
+    /// As the system says, for the first component that fails.
+    pub(super) fn open(
+        &mut self,
+        root: usize,
+        path: &RelativePath,
+        open_root: impl FnOnce() -> io::Result<D>,
+    ) -> io::Result<D> {
+        if let Some(directory) = self.get(root, path) {
+            return Ok(directory);
+        }
+        // From the deepest ancestor that is open, down again.
+        let mut missing = Vec::new();
+        let mut at = path.clone();
+        let mut directory = loop {
+            let Some((parent, name)) =
+                at.split_last().map(|(parent, name)| (parent, name.to_vec()))
+            else {
+                let directory = open_root()?;
+                self.keep(root, RelativePath::root(), directory.clone());
+                break directory;
+            };
+            missing.push(name);
+            if let Some(directory) = self.get(root, &parent) {
+                break directory;
+            }
+            at = parent;
+        };
+        for name in missing.iter().rev() {
+            directory = directory.open_directory(name)?;
+        }
+        if !missing.is_empty() {
+            self.keep(root, path.clone(), directory.clone());
+        }
+        Ok(directory)
+    }
+
+    /// Gives all of them up.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    fn get(&mut self, root: usize, path: &RelativePath) -> Option<D> {
+        let at = self.kept.iter().rposition(|kept| kept.root == root && kept.path == *path)?;
+        self.kept[at..].rotate_left(1);
+        self.kept.last().map(|kept| kept.directory.clone())
+    }
+
+    fn keep(&mut self, root: usize, path: RelativePath, directory: D) {
+        if self.kept.len() >= HANDLES_MAX {
+            self.kept.remove(0);
+        }
+        self.kept.push(Handle { root, path, directory });
+    }
+}
+
+/// Resolves paths below one root.
 pub(super) struct Directories<D> {
     root: D,
-    open: HashMap<RelativePath, (D, u64)>,
-    uses: u64,
+    handles: Handles<D>,
 }
 
 impl<D: Directory> Directories<D> {
     pub(super) fn new(root: D) -> Self {
-        Self { root, open: HashMap::new(), uses: 0 }
+        Self { root, handles: Handles::new() }
     }
 
     /// The root itself.
@@ -28,46 +105,38 @@ impl<D: Directory> Directories<D> {
     /// The directory at `path`.
     ///
     /// # Errors
-    /// As the system says, for the first component that fails.
+    /// As [`Handles::open`].
     pub(super) fn open(&mut self, path: &RelativePath) -> io::Result<D> {
-        self.uses += 1;
-        if let Some((directory, used)) = self.open.get_mut(path) {
-            *used = self.uses;
-            return Ok(directory.clone());
-        }
-        // From the deepest ancestor that is open, down again.
-        let mut missing = Vec::new();
-        let mut at = path.clone();
-        let mut directory = loop {
-            let Some((parent, name)) =
-                at.split_last().map(|(parent, name)| (parent, name.to_vec()))
-            else {
-                break self.root.clone();
-            };
-            missing.push(name);
-            if let Some((directory, used)) = self.open.get_mut(&parent) {
-                *used = self.uses;
-                break directory.clone();
-            }
-            at = parent;
-        };
-        for name in missing.iter().rev() {
-            directory = directory.open_directory(name)?;
-        }
-        if !missing.is_empty() {
-            self.keep(path.clone(), directory.clone());
-        }
-        Ok(directory)
+        self.handles.open(0, path, || Ok(self.root.clone()))
     }
+}
 
-    fn keep(&mut self, path: RelativePath, directory: D) {
-        if self.open.len() >= HANDLES_MAX {
-            let oldest =
-                self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone());
-            if let Some(oldest) = oldest {
-                self.open.remove(&oldest);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryDisk;
+
+    /// B-M: however many roots and directories are walked, few handles stay open.
+    #[test]
+    fn handles_are_bounded_over_all_roots() {
+        let disk = MemoryDisk::new();
+        let mut handles = Handles::new();
+        for root in 0..100 {
+            let name = format!("{root}").into_bytes();
+            disk.root().create_directory(&name, 0o755).unwrap();
+            let top = disk.root().open_directory(&name).unwrap();
+            top.create_directory(b"a", 0o755).unwrap();
+            top.open_directory(b"a").unwrap().create_directory(b"b", 0o755).unwrap();
+            let path = RelativePath::root().join(b"a").join(b"b");
+            for _ in 0..2 {
+                handles.open(root, &path, || Ok(top.clone())).unwrap();
+                handles.open(root, &RelativePath::root().join(b"a"), || Ok(top.clone())).unwrap();
             }
+            assert!(handles.kept.len() <= HANDLES_MAX, "{}", handles.kept.len());
         }
-        self.open.insert(path, (directory, self.uses));
+        // The most recently used are open: nothing asks for their root.
+        let path = RelativePath::root().join(b"a").join(b"b");
+        assert!(handles.open(99, &path, || Err(io::ErrorKind::Other.into())).is_ok());
+        assert!(handles.open(0, &path, || Err(io::ErrorKind::Other.into())).is_err());
     }
 }

@@ -10,11 +10,22 @@ pub fn disk_error(operation: &'static str, path: &[u8], error: &io::Error) -> Di
     DiskError { kind: kind(error), operation, path: escape(path), message: message(error) }
 }
 
+/// Whether the process lacks something (descriptors): no property of what it was about.
+#[must_use]
+pub(super) fn is_of_process(error: &io::Error) -> bool {
+    kind(error) == DiskErrorKind::Process
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "ErrorKind is non-exhaustive")]
 fn kind(error: &io::Error) -> DiskErrorKind {
     #[cfg(unix)]
-    if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
-        return DiskErrorKind::Device;
+    {
+        use rustix::io::Errno;
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::IO) => return DiskErrorKind::Device,
+            Some(Errno::MFILE | Errno::NFILE) => return DiskErrorKind::Process,
+            _ => {}
+        }
     }
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -48,10 +59,11 @@ fn message(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = text.chars();
-    match characters.next() {
+    let text = match characters.next() {
         Some(first) => first.to_lowercase().chain(characters).collect(),
         None => text.to_owned(),
-    }
+    };
+    if is_of_process(error) { format!("{text}; raise the limit (ulimit -n)") } else { text }
 }
 
 /// Bytes of a path as text that is safe on a terminal: what is no UTF-8 as `\xNN`, controls and characters that
@@ -105,6 +117,8 @@ mod tests {
             (Errno::LOOP, DiskErrorKind::Path),
             (Errno::NAMETOOLONG, DiskErrorKind::Path),
             (Errno::IO, DiskErrorKind::Device),
+            (Errno::MFILE, DiskErrorKind::Process),
+            (Errno::NFILE, DiskErrorKind::Process),
         ] {
             let error = io::Error::from(errno);
             assert_eq!(kind(&error), expected, "{errno:?}");

@@ -41,9 +41,10 @@ impl OsDirectory {
     /// # Errors
     /// As the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::RDONLY;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        Ok(Self(Arc::new(rustix::fs::open(path, flags, Mode::empty())?)))
+        let opened =
+            open_directory(|flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()));
+        Ok(Self(Arc::new(opened?)))
     }
 
     /// Opens a directory and makes it and its parents if they are absent, with `mode`.
@@ -57,9 +58,24 @@ impl OsDirectory {
         Self::open(path)
     }
 
+    /// A handle of the same directory that can be listed and synced.
+    fn readable(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::RDONLY;
+        Ok(rustix::fs::openat(&self.0, c".", flags, Mode::empty())?)
+    }
+
     fn open_at(&self, name: &[u8], flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         check_component(name)?;
         Ok(rustix::fs::openat(&self.0, name, flags | OPEN, Mode::from_raw_mode(mode))?)
+    }
+}
+
+/// Opens a directory for reading; one that may only be searched, for that: names in it can be reached, not listed.
+fn open_directory(open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    match open(OFlags::DIRECTORY | OFlags::RDONLY) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Err(Errno::ACCESS) => Ok(open(OFlags::DIRECTORY | OFlags::PATH)?),
+        outcome => Ok(outcome?),
     }
 }
 
@@ -111,7 +127,7 @@ impl Directory for OsDirectory {
 
     fn names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.0)? {
+        for entry in Dir::new(self.readable()?)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
@@ -122,8 +138,10 @@ impl Directory for OsDirectory {
     }
 
     fn open_directory(&self, name: &[u8]) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY;
-        Ok(Self(Arc::new(self.open_at(name, flags, 0)?)))
+        check_component(name)?;
+        let opened =
+            open_directory(|flags| rustix::fs::openat(&self.0, name, flags | OPEN, Mode::empty()));
+        Ok(Self(Arc::new(opened?)))
     }
 
     fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()> {
@@ -161,11 +179,20 @@ impl Directory for OsDirectory {
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode & 0o777))?)
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        match rustix::fs::fchmod(&self.0, mode) {
+            // A handle that is only for searching.
+            Err(Errno::BADF) => Ok(rustix::fs::chmodat(&self.0, c".", mode, AtFlags::empty())?),
+            outcome => Ok(outcome?),
+        }
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
-        Ok(rustix::fs::futimens(&self.0, &timestamps(modified))?)
+        let times = timestamps(modified);
+        match rustix::fs::futimens(&self.0, &times) {
+            Err(Errno::BADF) => Ok(rustix::fs::utimensat(&self.0, c".", &times, AtFlags::empty())?),
+            outcome => Ok(outcome?),
+        }
     }
 
     fn rename(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
@@ -214,6 +241,12 @@ impl Directory for OsDirectory {
         match rustix::fs::fsync(&self.0) {
             // File systems whose directories cannot be synced (some FUSE and network ones) have nothing to promise.
             Err(Errno::INVAL) => Ok(()),
+            // A handle that is only for searching: nothing less than everything can be synced.
+            #[cfg(target_os = "linux")]
+            Err(Errno::BADF) => {
+                rustix::fs::sync();
+                Ok(())
+            }
             outcome => Ok(outcome?),
         }
     }
@@ -221,7 +254,10 @@ impl Directory for OsDirectory {
     fn sync_file_system(&self, _point: SyncPoint) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         {
-            rustix::fs::syncfs(&self.0)?;
+            match rustix::fs::syncfs(&self.0) {
+                Err(Errno::BADF) => rustix::fs::sync(),
+                outcome => outcome?,
+            }
             Ok(true)
         }
         #[cfg(not(target_os = "linux"))]

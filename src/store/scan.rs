@@ -4,7 +4,7 @@
 //! like any other: what is as its page says keeps its number, what changed becomes a new entry that supersedes the old
 //! one, what is new is added (`super::known`). What vanished shows when it is read (`super::source`).
 
-use super::error::{disk_error, escape};
+use super::error::{disk_error, escape, is_of_process};
 use super::fs::{Directory, FileKind, Metadata};
 use super::known::{Known, Look};
 use super::pages::SourcePages;
@@ -172,9 +172,15 @@ impl<D: Directory> Scan<D> {
         if depth > DEPTH_MAX {
             return Err(skip(format!("it lies deeper than {DEPTH_MAX} directories")));
         }
-        let io_skip = |error: io::Error| skip(cannot_read(&error));
-        let (directory, own_name) = self.tree.open_parent(path).map_err(io_skip)?;
-        let metadata = directory.metadata(own_name).map_err(io_skip)?;
+        let io_skip = |error: io::Error| trouble(path, &error);
+        let (directory, own_name, metadata) = self
+            .tree
+            .with_descriptors(|| {
+                let (directory, name) = self.tree.open_parent(path)?;
+                let metadata = directory.metadata(&name)?;
+                Ok((directory, name, metadata))
+            })
+            .map_err(io_skip)?;
         let (kind, stamp) = match metadata.kind {
             FileKind::File if metadata.bytes > FILE_BYTES_MAX => {
                 return Err(skip(format!("it is larger than {FILE_BYTES_MAX} bytes")));
@@ -184,7 +190,7 @@ impl<D: Directory> Scan<D> {
                 (EntryKind::File { bytes }, Some(stamp(&metadata)))
             }
             FileKind::Symlink => {
-                let target = directory.read_symlink(own_name).map_err(io_skip)?;
+                let target = directory.read_symlink(&own_name).map_err(io_skip)?;
                 name::check_symlink_target(&target, depth)
                     .map_err(|error| skip(error.to_string()))?;
                 (EntryKind::Symlink { target }, None)
@@ -312,9 +318,11 @@ impl<D: Directory> Scan<D> {
 
     /// The names of a directory, in order.
     fn list(&mut self, path: &RelativePath, index: Option<EntryIndex>) -> io::Result<Level> {
-        let directory = self.tree.open(path)?;
-        let metadata = directory.own_metadata()?;
-        let names = self.without_twins(path, directory.names()?);
+        let (metadata, names) = self.tree.with_descriptors(|| {
+            let directory = self.tree.open(path)?;
+            Ok((directory.own_metadata()?, directory.names()?))
+        })?;
+        let names = self.without_twins(path, names);
         Ok(Level {
             path: path.clone(),
             index,
@@ -360,9 +368,13 @@ const fn skip(reason: String) -> Trouble {
     Trouble::Skip { reason, is_failure: true }
 }
 
-fn cannot_read(error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::NotFound {
-        return "it vanished during the scan".to_owned();
+/// What an error at one path means: what the process lacks ends the scan, the rest is of the entry.
+fn trouble(path: &RelativePath, error: &io::Error) -> Trouble {
+    if is_of_process(error) {
+        return Trouble::Fatal(disk_error("scan", path.as_bytes(), error));
     }
-    format!("it cannot be read: {}", disk_error("", b"", error).message)
+    if error.kind() == io::ErrorKind::NotFound {
+        return skip("it vanished during the scan".to_owned());
+    }
+    skip(format!("it cannot be read: {}", disk_error("", b"", error).message))
 }

@@ -3,9 +3,13 @@
 //! Nothing is read twice and nothing is hashed ahead. Every read compares the file's stamp before and after, so a unit
 //! is of the version that was promised or it is refused.
 
+mod named;
 mod roots;
+mod tree;
 
-use super::directories::Directories;
+pub use named::{SourceError, SourceRoots};
+pub(super) use tree::SourceTree;
+
 use super::error::disk_error;
 use super::fs::{Access, Directory, File, FileKind, Metadata};
 use super::pages::SourcePages;
@@ -15,16 +19,13 @@ use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     DiskError, PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, Stamp,
 };
-use crate::transfer::manifest::{EntryIndex, RelativePath};
+use crate::transfer::manifest::EntryIndex;
 use crate::transfer::merge::{Value, finish_unit, unit_hasher};
 use crate::wire::SessionId;
 use crate::wire::frame::{BODY_BYTES, KIND_BODY};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use thiserror::Error;
 
 /// Names of the value files in the sender's session directory.
 const PART_VALUES: &[u8] = b"values";
@@ -32,161 +33,6 @@ const ROOT_VALUES: &[u8] = b"roots";
 
 /// Payload bytes read at once: hashed while they are in the cache.
 const STRIDE_BYTES: usize = 4 * BODY_BYTES;
-
-/// Why paths cannot be sent.
-#[derive(Debug, Error)]
-pub enum SourceError {
-    /// One of them is not there or cannot be reached.
-    #[error("cannot open {path}: {error}")]
-    Open {
-        /// As given, escaped for a terminal.
-        path: String,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// A path without a name of its own, as `/` is.
-    #[error("{path} has no name that it could be sent under")]
-    NoName {
-        /// As given, escaped for a terminal.
-        path: String,
-    },
-    /// Two paths that end in the same name.
-    #[error("{first} and {second} have the same name")]
-    SameName {
-        /// One of them, escaped for a terminal.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// The session's own files.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-/// What is sent: each top-level name, and the directory that it is in.
-#[derive(Clone)]
-pub struct SourceRoots<D> {
-    parents: Vec<D>,
-    names: BTreeMap<Vec<u8>, usize>,
-}
-
-impl<D: Directory> SourceRoots<D> {
-    /// Names in directories that are open already.
-    ///
-    /// # Errors
-    /// [`SourceError::SameName`].
-    pub fn from_parents(
-        roots: impl IntoIterator<Item = (D, Vec<Vec<u8>>)>,
-    ) -> Result<Self, SourceError> {
-        let (mut parents, mut names) = (Vec::new(), BTreeMap::new());
-        for (parent, own) in roots {
-            for name in own {
-                let text = super::escape(&name);
-                if names.insert(name, parents.len()).is_some() {
-                    return Err(SourceError::SameName { first: text.clone(), second: text });
-                }
-            }
-            parents.push(parent);
-        }
-        Ok(Self { parents, names })
-    }
-
-    /// The top-level names, sorted by bytes.
-    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.names.keys().map(Vec::as_slice)
-    }
-
-    pub(super) fn tree(&self) -> SourceTree<D> {
-        let parents = self.parents.iter().cloned().map(Directories::new).collect();
-        SourceTree { parents, names: self.names.clone() }
-    }
-}
-
-#[cfg(unix)]
-impl SourceRoots<super::OsDirectory> {
-    /// From the paths that the user gave. Each is sent under its last component; one that ends in `/`, `.` or `..` is
-    /// the directory that this means, under its real name. A symlink that is named itself is sent as one.
-    ///
-    /// # Errors
-    /// [`SourceError`], for the first path that cannot be sent.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, SourceError> {
-        let mut parents: Vec<super::OsDirectory> = Vec::new();
-        let mut by_path: BTreeMap<PathBuf, usize> = BTreeMap::new();
-        let mut names: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-        let mut given: BTreeMap<Vec<u8>, String> = BTreeMap::new();
-        for path in paths {
-            let text = super::escape(super::os::path_bytes(path));
-            let opening = |error| SourceError::Open { path: text.clone(), error };
-            let (parent, name) = split_path(path).map_err(opening)?;
-            let (Some(parent), Some(name)) = (parent, name) else {
-                return Err(SourceError::NoName { path: text });
-            };
-            let at = match by_path.get(&parent) {
-                Some(at) => *at,
-                None => {
-                    parents.push(super::OsDirectory::open(&parent).map_err(opening)?);
-                    by_path.insert(parent, parents.len() - 1);
-                    parents.len() - 1
-                }
-            };
-            parents[at].metadata(&name).map_err(opening)?;
-            if let Some(first) = given.insert(name.clone(), text.clone()) {
-                return Err(SourceError::SameName { first, second: text });
-            }
-            names.insert(name, at);
-        }
-        Ok(Self { parents, names })
-    }
-}
-
-/// The real parent of what `path` means, and its name there.
-#[cfg(unix)]
-fn split_path(path: &std::path::Path) -> io::Result<(Option<PathBuf>, Option<Vec<u8>>)> {
-    let bytes = super::os::path_bytes(path);
-    let last = bytes.rsplit(|&byte| byte == b'/').next().unwrap_or(bytes);
-    let whole = if matches!(last, b"" | b"." | b"..") {
-        path.canonicalize()?
-    } else {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(std::path::Path::new(".")).canonicalize()?;
-        parent.join(path.file_name().unwrap_or_default())
-    };
-    let name =
-        whole.file_name().map(|name| super::os::path_bytes(std::path::Path::new(name)).to_vec());
-    Ok((whole.parent().map(std::path::Path::to_path_buf), name))
-}
-
-/// Resolves paths of the manifest.
-pub(super) struct SourceTree<D> {
-    parents: Vec<Directories<D>>,
-    names: BTreeMap<Vec<u8>, usize>,
-}
-
-impl<D: Directory> SourceTree<D> {
-    /// The directory at `path`, which is not the root.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub(super) fn open(&mut self, path: &RelativePath) -> io::Result<D> {
-        let at = self.parent_of(path.components().next().unwrap_or_default())?;
-        self.parents[at].open(path)
-    }
-
-    /// The directory that holds what `path` names, and its name there.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub(super) fn open_parent<'a>(&mut self, path: &'a RelativePath) -> io::Result<(D, &'a [u8])> {
-        let name = path.components().next_back().ok_or(io::ErrorKind::InvalidInput)?;
-        let (parent, _) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
-        let at = self.parent_of(path.components().next().unwrap_or_default())?;
-        Ok((self.parents[at].open(&parent)?, name))
-    }
-
-    fn parent_of(&self, name: &[u8]) -> io::Result<usize> {
-        Ok(*self.names.get(name).ok_or(io::ErrorKind::NotFound)?)
-    }
-}
 
 /// The sender's store.
 pub struct SourceStore<D: Directory> {
@@ -212,15 +58,16 @@ pub fn open<D: Directory>(
     let part_values = Values::open(directory, PART_VALUES, session).map_err(opening)?;
     let root_values = Values::open(directory, ROOT_VALUES, session).map_err(opening)?;
     let pages = Arc::new(Mutex::new(pages));
+    let tree = roots.tree();
     let store = SourceStore {
-        tree: roots.tree(),
+        tree: tree.clone(),
         pages: Arc::clone(&pages),
         part_values,
         root_values,
         last: None,
     };
     let names = roots.names().map(<[u8]>::to_vec).collect();
-    Ok((Scan::new(roots.tree(), names, pages, session), store))
+    Ok((Scan::new(tree, names, pages, session), store))
 }
 
 impl<D: Directory> SourceStore<D> {
@@ -331,10 +178,10 @@ impl<D: Directory> SourceStore<D> {
 
     /// Opens the file of an entry, if it is still the version that was scanned.
     fn open_file(&mut self, file: &SourceFile) -> Result<D::File, ReadError> {
-        let opened = self
-            .tree
-            .open_parent(&file.path)
-            .and_then(|(parent, name)| parent.open_file(name, Access::Read));
+        let opened = self.tree.with_descriptors(|| {
+            let (parent, name) = self.tree.open_parent(&file.path)?;
+            parent.open_file(&name, Access::Read)
+        });
         opened.map_err(|error| read_error(file, &error))
     }
 
@@ -366,14 +213,22 @@ fn read_stamped<F: File>(
         Err(error) => Err(read_error(file, &error)),
     };
     check()?;
-    read().map_err(|error| {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            ReadError::Changed
-        } else {
-            read_error(file, &error)
+    match read() {
+        // It ends before its size, and is said to be what it was.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            check().and(Err(ReadError::UnknownSize))
         }
-    })?;
-    check()
+        Err(error) => Err(read_error(file, &error)),
+        Ok(())
+            if file.stamp.bytes == 0
+                && handle
+                    .read_at(&mut [IoSliceMut::new(&mut [0])], 0)
+                    .is_ok_and(|read| read > 0) =>
+        {
+            check().and(Err(ReadError::UnknownSize))
+        }
+        Ok(()) => check(),
+    }
 }
 
 fn is_stamped(metadata: &Metadata, stamp: &Stamp) -> bool {

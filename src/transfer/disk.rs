@@ -19,6 +19,8 @@ pub enum DiskErrorKind {
     Permission,
     /// The path is too long, is taken by another kind of file, or left the root.
     Path,
+    /// The process has no descriptor left (`EMFILE`, `ENFILE`): nothing about the path, and the run ends.
+    Process,
     /// The device failed (`EIO`), or a failed fsync: what was not yet durable is not trusted any more.
     Device,
     /// Any other.
@@ -117,6 +119,9 @@ pub enum ReadError {
     /// It is gone.
     #[error("vanished before it was sent")]
     Vanished,
+    /// What it holds is not what its size says, as in /proc and /sys.
+    #[error("its size is not known before it is read")]
+    UnknownSize,
     /// It could not be read.
     #[error(transparent)]
     Disk(#[from] DiskError),

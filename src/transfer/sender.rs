@@ -138,6 +138,10 @@ impl Sender {
             ScanReport::Skipped { path, reason, is_failure } => {
                 self.on_skipped(path, reason, is_failure)
             }
+            ScanReport::End { totals, .. } if totals.entries == 0 => self.fail(Error::new(
+                ErrorKind::Failure,
+                "there is nothing to send: everything that was named is left out",
+            )),
             ScanReport::End { pages, totals, chain } => {
                 self.end = Some((pages, totals, chain));
                 self.settle_doubts();

@@ -26,6 +26,7 @@ mod found_again;
 mod hostile;
 mod kill;
 mod meeting;
+mod named_sources;
 mod policy;
 mod recovery;
 mod relay;

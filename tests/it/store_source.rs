@@ -315,7 +315,8 @@ fn paths_have_the_names_that_a_user_expects() {
     assert_eq!(name(source.path().join("real/.")), "real");
     assert_eq!(name(source.path().join("real/in/..")), "real");
     assert_eq!(name(source.path().join("link")), "link");
-    assert_eq!(name(source.path().join("link/")), "real");
+    assert_eq!(name(source.path().join("link/")), "link");
+    assert_eq!(name(source.path().join("link/.")), "real");
     assert!(matches!(SourceRoots::open(&[PathBuf::from("/")]), Err(SourceError::NoName { .. })));
     let missing = SourceRoots::open(&[source.path().join("missing")]);
     assert!(matches!(missing, Err(SourceError::Open { .. })));

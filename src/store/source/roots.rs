@@ -36,8 +36,10 @@ impl<D: Directory> SourceStore<D> {
     }
 
     fn is_unchanged(&mut self, file: &SourceFile) -> bool {
-        let metadata =
-            self.tree.open_parent(&file.path).and_then(|(parent, name)| parent.metadata(name));
+        let metadata = self.tree.with_descriptors(|| {
+            let (parent, name) = self.tree.open_parent(&file.path)?;
+            parent.metadata(&name)
+        });
         metadata.is_ok_and(|metadata| is_stamped(&metadata, &file.stamp))
     }
 }

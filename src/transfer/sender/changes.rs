@@ -2,8 +2,9 @@
 
 use super::Sender;
 use super::link_run::{Job, LoadedPage};
+use crate::error::{Error, ErrorKind};
 use crate::event::FileStatus;
-use crate::transfer::disk::ReadError;
+use crate::transfer::disk::{DiskErrorKind, ReadError};
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::message::{Message, bounded_text};
 use std::sync::Arc;
@@ -40,6 +41,11 @@ impl Sender {
         if self.is_out(entry) {
             return;
         }
+        if let ReadError::Disk(error) = &error
+            && error.kind == DiskErrorKind::Process
+        {
+            return self.fail(Error::new(ErrorKind::Disk, error.to_string()));
+        }
         self.drop_jobs(entry);
         if self.end.is_some() {
             return self.fail_file(page, entry, &error);
@@ -56,7 +62,7 @@ impl Sender {
     }
 
     fn fail_file(&mut self, page: &LoadedPage, entry: EntryIndex, error: &ReadError) {
-        let is_changed = !matches!(error, ReadError::Disk(_));
+        let is_changed = matches!(error, ReadError::Changed | ReadError::Vanished);
         let reason = bounded_text(&error.to_string());
         self.failed_entries.insert(entry, (is_changed, reason.clone()));
         let status = if is_changed { FileStatus::Changed } else { FileStatus::Failed };

@@ -135,6 +135,14 @@ impl Invocation {
         self
     }
 
+    /// Acts for another user, which only root can.
+    #[cfg(unix)]
+    pub(crate) fn user(mut self, id: u32) -> Self {
+        std::os::unix::process::CommandExt::uid(&mut self.command, id);
+        std::os::unix::process::CommandExt::gid(&mut self.command, id);
+        self
+    }
+
     /// Nobody reads what it writes to stdout, as after `| head -0`.
     pub(crate) fn stdout_closed(mut self) -> Self {
         self.is_stdout_closed = true;
