@@ -3,9 +3,7 @@
 //! 32 bytes an entry, sorted once: 32 MB for 10^6 entries, gone when the walk is over.
 
 use crate::transfer::disk::Stamp;
-use crate::transfer::manifest::{
-    DirectoryTable, Entry, EntryIndex, EntryKind, Page, RelativePath, fold,
-};
+use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, RelativePath};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What the pages say of an entry that the walk found.
@@ -27,13 +25,11 @@ pub(super) enum Look {
     },
     /// A directory where a file is now, or the other way round.
     OtherKind,
-    /// A name that some file systems take for the same.
-    Twin,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Promise {
-    /// Of the directory's path, and the name as a case-insensitive file system sees it.
+    /// Of the path; with [`Self::exact`] 96 bits, so that no two of a tree are ever taken for one.
     key: u64,
     /// Of everything that tells one version from another.
     version: u64,
@@ -83,10 +79,8 @@ impl Known {
         let present = promise(path, 0, entry, stamp);
         let start = self.promises.partition_point(|promise| promise.key < present.key);
         let mut named = self.promises[start..].iter().take_while(|found| found.key == present.key);
-        let Some(first) = named.next() else { return Look::New };
-        let exact = std::iter::once(first).chain(named).find(|found| found.exact == present.exact);
-        match exact {
-            None => Look::Twin,
+        match named.find(|found| found.exact == present.exact) {
+            None => Look::New,
             Some(found) if found.is_directory != present.is_directory => Look::OtherKind,
             Some(found) if found.version == present.version => {
                 Look::Same { first: found.first.into() }
@@ -102,7 +96,6 @@ fn promise(
     entry: &Entry,
     stamp: Option<&Stamp>,
 ) -> Promise {
-    let directory = path.split_last().map(|(directory, _)| directory).unwrap_or_default();
     let stamp = stamp.map(|Stamp { bytes, modified, changed, inode }| {
         (*bytes, instant(*modified), instant(*changed), *inode)
     });
@@ -112,7 +105,7 @@ fn promise(
         EntryKind::Symlink { target } => Some(Err(target)),
     };
     Promise {
-        key: hash(&(directory.as_bytes(), fold(&entry.name))),
+        key: hash(&path.as_bytes()),
         version: hash(&(kind, entry.mode, instant(entry.modified), stamp)),
         first: index as u32,
         latest: index as u32,

@@ -12,11 +12,11 @@ use super::source::SourceTree;
 use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
 use crate::transfer::manifest::{
     Chain, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, PAGE_BYTES_MAX,
-    PAGE_ENTRIES_MAX, Page, RelativePath, Totals, fold,
+    PAGE_ENTRIES_MAX, Page, RelativePath, Totals,
 };
 use crate::transfer::name::{self, DEPTH_MAX};
 use crate::wire::SessionId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -136,7 +136,7 @@ impl<D: Directory> Scan<D> {
         self.known.sort();
         self.phase = Phase::Walk;
         let (path, top) = (RelativePath::root(), std::mem::take(&mut self.top));
-        let names = self.without_twins(&path, top).into_iter();
+        let names = top.into_iter();
         self.levels.push(Level { path, index: None, identity: None, names });
         Ok(())
     }
@@ -168,7 +168,7 @@ impl<D: Directory> Scan<D> {
         parent: Option<EntryIndex>,
     ) -> Result<(), Trouble> {
         let depth = path.components().count() - 1;
-        name::check_name(&name, depth == 0).map_err(|error| skip(error.to_string()))?;
+        name::check_name(&name).map_err(|error| skip(error.to_string()))?;
         if depth > DEPTH_MAX {
             return Err(skip(format!("it lies deeper than {DEPTH_MAX} directories")));
         }
@@ -215,12 +215,6 @@ impl<D: Directory> Scan<D> {
         let index = match look {
             Look::Same { first } | Look::Changed { first, .. } => first,
             Look::New => self.totals.entries,
-            Look::Twin => {
-                return Err(skip(
-                    "its name differs from one that was offered before only by case or composition"
-                        .to_owned(),
-                ));
-            }
             Look::OtherKind => {
                 return Err(skip(
                     "a file became a directory, or a directory a file, since it was offered; send it with --new"
@@ -244,7 +238,7 @@ impl<D: Directory> Scan<D> {
                 entry.supersedes = Some(latest);
                 self.push(entry, stamp).map_err(Trouble::Fatal)?;
             }
-            Look::New | Look::Twin | Look::OtherKind => {
+            Look::New | Look::OtherKind => {
                 self.push(entry, stamp).map_err(Trouble::Fatal)?;
             }
         }
@@ -318,44 +312,17 @@ impl<D: Directory> Scan<D> {
 
     /// The names of a directory, in order.
     fn list(&mut self, path: &RelativePath, index: Option<EntryIndex>) -> io::Result<Level> {
-        let (metadata, names) = self.tree.with_descriptors(|| {
+        let (metadata, mut names) = self.tree.with_descriptors(|| {
             let directory = self.tree.open(path)?;
             Ok((directory.own_metadata()?, directory.names()?))
         })?;
-        let names = self.without_twins(path, names);
+        names.sort_unstable();
         Ok(Level {
             path: path.clone(),
             index,
             identity: Some((metadata.device, metadata.inode)),
             names: names.into_iter(),
         })
-    }
-
-    /// Sorts names by bytes and skips those that some file systems take for an earlier one: the receiver would refuse
-    /// the whole page.
-    fn without_twins(&mut self, path: &RelativePath, mut names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-        names.sort_unstable();
-        let mut first: HashMap<u64, usize> = HashMap::with_capacity(names.len());
-        let mut twins = Vec::new();
-        for (at, name) in names.iter().enumerate() {
-            match first.entry(fold(name)) {
-                std::collections::hash_map::Entry::Occupied(found) => {
-                    twins.push((at, *found.get()))
-                }
-                std::collections::hash_map::Entry::Vacant(free) => {
-                    free.insert(at);
-                }
-            }
-        }
-        for &(at, first) in twins.iter().rev() {
-            let reason = format!(
-                "its name differs from {} only by case or composition",
-                escape(&names[first])
-            );
-            let name = names.remove(at);
-            self.skip(&path.join(&name), reason, true);
-        }
-        names
     }
 
     fn skip(&mut self, path: &RelativePath, reason: String, is_failure: bool) {

@@ -17,7 +17,7 @@ use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
-use crate::transfer::name::RESERVED_ROOT_NAME;
+use crate::transfer::name::RESERVED_NAME;
 use crate::wire::SessionId;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -92,9 +92,9 @@ impl<D: Directory> TargetStore<D> {
     /// it (I-06); [`DiskErrorKind::Other`] if another process has the session open, or a newer version wrote it.
     pub fn open(root: D, options: TargetOptions) -> Result<(Self, TargetState), DiskError> {
         let id = options.session.to_string().into_bytes();
-        let home = own_directory(&root, RESERVED_ROOT_NAME)?;
+        let home = own_directory(&root, RESERVED_NAME)?;
         let partials = own_directory(&home, &id)?;
-        let at = [RESERVED_ROOT_NAME, b"/", &id].concat();
+        let at = [RESERVED_NAME, b"/", &id].concat();
         let opening = |error: io::Error| disk_error("open journal in", &at, &error);
         let (pages, opened_pages) =
             TargetPages::open(&partials, options.session).map_err(opening)?;
@@ -201,7 +201,7 @@ impl<D: Directory> TargetStore<D> {
         let id = self.options.session.to_string().into_bytes();
         let root = self.directories.root().clone();
         remove_session(&root, &self.home, &self.partials, &id)
-            .map_err(|error| disk_error("remove", RESERVED_ROOT_NAME, &error))
+            .map_err(|error| disk_error("remove", RESERVED_NAME, &error))
     }
 
     /// Checks the claims against the partial files that are there, and removes those that nothing claims.
@@ -262,7 +262,7 @@ impl<D: Directory> TargetStore<D> {
     /// An error about a file of the session's own directory.
     fn own_error(&self, operation: &'static str, name: &[u8], error: &io::Error) -> DiskError {
         let id = self.options.session.to_string();
-        let path = [RESERVED_ROOT_NAME, b"/", id.as_bytes(), b"/", name].concat();
+        let path = [RESERVED_NAME, b"/", id.as_bytes(), b"/", name].concat();
         disk_error(operation, &path, error)
     }
 }
@@ -274,7 +274,7 @@ impl<D: Directory> TargetStore<D> {
 pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(), DiskError> {
     let id = session.to_string().into_bytes();
     let discard = || {
-        let home = root.open_directory(RESERVED_ROOT_NAME)?;
+        let home = root.open_directory(RESERVED_NAME)?;
         match home.open_directory(&id) {
             // Removed, and then killed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => remove_home(root, &home),
@@ -283,7 +283,7 @@ pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(),
     };
     match discard() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome.map_err(|error| disk_error("remove", RESERVED_ROOT_NAME, &error)),
+        outcome => outcome.map_err(|error| disk_error("remove", RESERVED_NAME, &error)),
     }
 }
 
@@ -292,11 +292,11 @@ pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(),
 /// # Errors
 /// As the system says.
 pub fn sessions_in<D: Directory>(root: &D) -> Result<Vec<SessionId>, DiskError> {
-    let home = match root.open_directory(RESERVED_ROOT_NAME) {
+    let home = match root.open_directory(RESERVED_NAME) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        outcome => outcome.map_err(|error| disk_error("open", RESERVED_ROOT_NAME, &error))?,
+        outcome => outcome.map_err(|error| disk_error("open", RESERVED_NAME, &error))?,
     };
-    let names = home.names().map_err(|error| disk_error("list", RESERVED_ROOT_NAME, &error))?;
+    let names = home.names().map_err(|error| disk_error("list", RESERVED_NAME, &error))?;
     Ok(names.iter().filter_map(|name| super::state::parse_session(name)).collect())
 }
 
@@ -319,7 +319,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
 
 /// Removes `.rejoin` unless another session lives there; either way what is removed stays so.
 fn remove_home<D: Directory>(root: &D, home: &D) -> io::Result<()> {
-    match root.remove_directory(RESERVED_ROOT_NAME) {
+    match root.remove_directory(RESERVED_NAME) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             home.sync(SyncPoint::EndOfSession)
         }

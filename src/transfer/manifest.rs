@@ -7,7 +7,6 @@ mod check;
 mod names;
 mod path;
 
-pub(crate) use check::fold;
 pub use check::{ManifestError, PageCheck, Refusal, Verdict};
 pub use path::{DirectoryTable, RelativePath};
 

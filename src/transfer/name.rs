@@ -14,8 +14,9 @@ pub const SYMLINK_TARGET_BYTES_MAX: usize = 4_095;
 /// Deepest directory nesting of a manifest.
 pub const DEPTH_MAX: usize = 1_000;
 
-/// The directory in the target root that holds journals and partial files; no entry may be called that there.
-pub const RESERVED_ROOT_NAME: &[u8] = b".rejoin";
+/// The directory that holds journals and partial files, in the target and on every file system mounted below it: no
+/// entry is called that at any depth, whatever its case.
+pub const RESERVED_NAME: &[u8] = b".rejoin";
 
 /// Why a name or a symlink target is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -38,19 +39,19 @@ pub enum NameError {
     /// `C:…`, `\\…` or a `..` between backslashes: a path on another platform.
     #[error("the name is a Windows path")]
     WindowsPath,
-    /// [`RESERVED_ROOT_NAME`] in the root.
-    #[error("the name .rejoin is reserved in the target directory")]
+    /// [`RESERVED_NAME`].
+    #[error("the name .rejoin is reserved for unfinished transfers")]
     Reserved,
     /// A symlink that leaves the tree, or whose target climbs after it has descended.
     #[error("the symlink points out of the tree")]
     SymlinkEscapes,
 }
 
-/// Checks one path component; `in_root` says that its parent is the target root.
+/// Checks one path component.
 ///
 /// # Errors
 /// The first rule that the name breaks.
-pub fn check_name(name: &[u8], in_root: bool) -> Result<(), NameError> {
+pub fn check_name(name: &[u8]) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
@@ -69,10 +70,16 @@ pub fn check_name(name: &[u8], in_root: bool) -> Result<(), NameError> {
     if is_windows_path(name) {
         return Err(NameError::WindowsPath);
     }
-    if in_root && name.eq_ignore_ascii_case(RESERVED_ROOT_NAME) {
+    if is_reserved(name) {
         return Err(NameError::Reserved);
     }
     Ok(())
+}
+
+/// Whether it is [`RESERVED_NAME`], as a case-insensitive file system sees it.
+#[must_use]
+pub const fn is_reserved(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(RESERVED_NAME)
 }
 
 /// Checks a symlink's target: relative, `..` only in front and at most `depth` of them, where `depth` counts the
@@ -138,9 +145,9 @@ mod tests {
             "\u{1f980}".as_bytes(),
             b"-rf",
         ] {
-            assert_eq!(check_name(name, true), Ok(()), "{name:?}");
+            assert_eq!(check_name(name), Ok(()), "{name:?}");
         }
-        assert_eq!(check_name(b".rejoin", false), Ok(()));
+        assert_eq!(check_name(b".Rejoin"), Err(NameError::Reserved));
     }
 
     #[test]

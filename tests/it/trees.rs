@@ -67,6 +67,25 @@ fn make_tree(pair: &Pair) {
     }
 }
 
+/// B-I: names that differ by case or composition are two names; the disk that receives them can hold both.
+#[test]
+fn names_that_differ_by_case_or_composition_arrive() {
+    let pair = Pair::new();
+    let names = ["xt_DSCP.c", "xt_dscp.c", "caf\u{e9}", "cafe\u{301}", "\u{df}", "ss", "SS"];
+    for directory in ["", "Deep/", "deep/"] {
+        for name in names {
+            pair.home.file(&format!("tree/{directory}{name}"), format!("{directory}{name}"));
+        }
+    }
+    // Its other name came with an earlier run.
+    pair.transfer("tree", &["-y"], (0, 0));
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
+    pair.home.file("tree/DEEP/SS", "new");
+    let again = pair.transfer("tree", &["-y"], (0, 0)).1;
+    assert_eq!(fs::read(pair.path("target/tree/DEEP/SS")).unwrap(), b"new");
+    assert_eq!(again.outcome()["unchanged_files"], 21);
+}
+
 #[test]
 fn a_tree_with_everything_arrives_exactly() {
     let pair = Pair::new();

@@ -170,7 +170,7 @@ mod on_unix {
                 let Named { name, parent, real_name, known_as } = named(path)
                     .map_err(opening)?
                     .ok_or(SourceError::NoName { path: text.clone() })?;
-                name::check_name(&name, true)
+                name::check_name(&name)
                     .map_err(|error| SourceError::BadName { path: text.clone(), error })?;
                 if let Some(first) = given.insert(name.clone(), text.clone()) {
                     return Err(SourceError::SameName { first, second: text });

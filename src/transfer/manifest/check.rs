@@ -6,7 +6,6 @@ use crate::transfer::name::{self, DEPTH_MAX, NameError};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use thiserror::Error;
-use unicode_normalization::UnicodeNormalization;
 
 /// A page that no honest sender makes: the session ends and nothing of the page is published.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -28,16 +27,6 @@ pub enum ManifestError {
     /// The same path twice.
     #[error("entry {index}: {name} is a duplicate")]
     Duplicate {
-        /// The second of the two.
-        index: EntryIndex,
-        /// Its name, escaped.
-        name: String,
-    },
-    /// Two names that one file system or another takes for the same.
-    #[error(
-        "entry {index}: {name} differs from another name in its directory only by case or composition"
-    )]
-    Twin {
         /// The second of the two.
         index: EntryIndex,
         /// Its name, escaped.
@@ -85,8 +74,9 @@ pub struct PageCheck {
     /// Bytes of the files that were not refused.
     accepted_bytes: u64,
     directories: HashMap<EntryIndex, Parent>,
-    /// Who holds a name, by the hash of its directory and of the name as a case-insensitive file system sees it: 64
-    /// bits, so that two names meet by chance once in 10^7 manifests of 10^6 entries.
+    /// Who holds a name, by 96 bits of hashes over its directory and its bytes: two of 10^6 names meet by chance once in
+    /// 10^17 manifests, and are refused then. Names that differ by case or composition are two: whether they can be
+    /// held apart is for the disk that receives them.
     names: Names,
 }
 
@@ -173,22 +163,16 @@ impl PageCheck {
                 | if is_directory { DIRECTORY } else { 0 },
             exact: hash(&entry.name) as u32,
         };
-        match (
-            self.names.insert(hash(&(entry.parent, fold(&entry.name))), holder),
-            entry.supersedes,
-        ) {
+        let before = self.names.insert(hash(&(entry.parent, &entry.name)), holder);
+        match (before, entry.supersedes) {
             (None, None) => Ok(()),
             (Some(before), Some(old))
-                if before.exact == holder.exact
-                    && u64::from(before.index & !DIRECTORY) == old
+                if u64::from(before.index & !DIRECTORY) == old
                     && (before.index & DIRECTORY != 0) == is_directory =>
             {
                 Ok(())
             }
-            (Some(before), None) if before.exact == holder.exact => {
-                Err(ManifestError::Duplicate { index, name: name() })
-            }
-            (Some(_), None) => Err(ManifestError::Twin { index, name: name() }),
+            (Some(_), None) => Err(ManifestError::Duplicate { index, name: name() }),
             (_, Some(_)) => Err(ManifestError::BadSupersede { index }),
         }
     }
@@ -202,7 +186,7 @@ fn hash(what: &impl Hash) -> u64 {
 
 /// The rules that an entry breaks by itself; `depth` counts the directories above it.
 fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
-    name::check_name(&entry.name, entry.parent.is_none())?;
+    name::check_name(&entry.name)?;
     if depth > DEPTH_MAX {
         return Err(Refusal::TooDeep);
     }
@@ -211,18 +195,4 @@ fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
         EntryKind::File { bytes } if *bytes > FILE_BYTES_MAX => Err(Refusal::TooLarge),
         EntryKind::File { .. } | EntryKind::Directory => Ok(()),
     }
-}
-
-/// A name as a case-insensitive, normalising file system sees it, hashed.
-pub(crate) fn fold(name: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match std::str::from_utf8(name) {
-        Ok(name) if name.is_ascii() => name.to_ascii_lowercase().as_bytes().hash(&mut hasher),
-        Ok(name) => {
-            let folded: String = name.nfd().flat_map(char::to_lowercase).nfc().collect();
-            folded.as_bytes().hash(&mut hasher);
-        }
-        Err(_) => name.to_ascii_lowercase().hash(&mut hasher),
-    }
-    hasher.finish()
 }

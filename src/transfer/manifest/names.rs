@@ -12,7 +12,7 @@ const SHARD_BITS: u32 = 14;
 pub(super) struct Holder {
     /// Its index, below [`ENTRIES_MAX`], and [`DIRECTORY`].
     pub(super) index: u32,
-    /// Of the name's own bytes.
+    /// A second hash of the name, part of what it is known by.
     pub(super) exact: u32,
 }
 
@@ -23,7 +23,7 @@ const _: () = assert!(ENTRIES_MAX < DIRECTORY as u64);
 /// Holders by the hash of their name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    /// By the highest bits of the hash, each in order of hashes; none before the first name.
+    /// By the highest bits of the hash, each in order of both hashes; none before the first name.
     shards: Vec<Vec<(u64, Holder)>>,
 }
 
@@ -34,7 +34,8 @@ impl Names {
             self.shards.resize_with(SHARDS, Vec::new);
         }
         let shard = &mut self.shards[(hash >> (u64::BITS - SHARD_BITS)) as usize];
-        match shard.binary_search_by_key(&hash, |(hash, _)| *hash) {
+        match shard.binary_search_by_key(&(hash, holder.exact), |(hash, held)| (*hash, held.exact))
+        {
             Ok(at) => Some(std::mem::replace(&mut shard[at].1, holder)),
             Err(at) => {
                 if shard.len() == shard.capacity() {
@@ -61,8 +62,8 @@ mod tests {
             let (mut kept, mut map) = (Names::default(), HashMap::new());
             for (high, low, index) in names {
                 let hash = (high.wrapping_sub(3) << (u64::BITS - SHARD_BITS)).wrapping_add(low.wrapping_sub(20));
-                let holder = Holder { index, exact: !index };
-                prop_assert_eq!(kept.insert(hash, holder), map.insert(hash, holder));
+                let holder = Holder { index, exact: index % 3 };
+                prop_assert_eq!(kept.insert(hash, holder), map.insert((hash, holder.exact), holder));
             }
         }
     }
