@@ -122,11 +122,19 @@ pub(crate) fn program(name: &str) -> Here<PathBuf> {
         .ok_or_else(|| Absent(format!("the program {name} is not installed")))
 }
 
-/// Mounts, namespaces and other users are root's.
+/// Mounts, namespaces and other users are root's, and not of root in every container.
 pub(crate) fn root() -> Here<()> {
+    /// `CAP_SYS_ADMIN`, as a bit.
+    const ADMINISTRATION: u64 = 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
     match rustix::process::geteuid().is_root() {
-        true => Ok(()),
         false => Err(Absent("not run as root".into())),
+        true if capabilities.is_none_or(|bits| bits & ADMINISTRATION == 0) => {
+            Err(Absent("root may not mount here (CAP_SYS_ADMIN)".into()))
+        }
+        true => Ok(()),
     }
 }
 
