@@ -84,9 +84,14 @@ impl<'pair> Meeting<'pair> {
 
     /// The sender, once its room is open.
     pub(crate) fn sender(&self) -> Running {
-        let run = self.invocation(self.pair.send(&self.sending), &self.sender_through).spawn();
+        let run = self.sender_starting();
         run.event_where("code", |event| event["event"] == "code");
         run
+    }
+
+    /// The sender, whether or not anybody can reach it yet.
+    pub(crate) fn sender_starting(&self) -> Running {
+        self.invocation(self.pair.send(&self.sending), &self.sender_through).spawn()
     }
 
     /// The receiver.
@@ -111,7 +116,7 @@ impl Ends {
     /// Both ended with this code and name the same paths as missing; those.
     #[track_caller]
     pub(crate) fn expect(&self, code: i32) -> Vec<String> {
-        let ends = format!("sender {}\nreceiver {}", shown(&self.sender), shown(&self.receiver));
+        let ends = self.report();
         assert_eq!((self.sender.code(), self.receiver.code()), (code, code), "{ends}");
         let (sent, received) = (left_out(&self.sender), left_out(&self.receiver));
         let paths = |list: &BTreeMap<String, String>| list.keys().cloned().collect::<Vec<_>>();
@@ -122,6 +127,11 @@ impl Ends {
             assert_eq!(there[figure], here[figure], "{figure}\n{ends}");
         }
         paths(&received)
+    }
+
+    /// What both said, for a test that fails.
+    pub(crate) fn report(&self) -> String {
+        format!("sender {}\nreceiver {}", shown(&self.sender), shown(&self.receiver))
     }
 
     /// Both ended with 0, and nothing at all is missing.
