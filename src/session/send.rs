@@ -18,7 +18,7 @@ use crate::signal::local::PublishedRoom;
 use crate::signal::room::Limits;
 use crate::store::record::{CodeHash, SessionRecord, Side};
 use crate::store::state::{StateDirectory, StateError};
-use crate::store::{OsDirectory, SourceRoots, invitation};
+use crate::store::{OsDirectory, SourceError, SourceRoots, invitation};
 use crate::transfer::disk::ScanReport;
 use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
@@ -177,10 +177,12 @@ struct Opened {
 
 /// Opens the paths and the session: the unfinished one of the same paths, or a new one.
 fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Result<Opened, Error> {
-    let roots = SourceRoots::open(&options.sources)
-        .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
-    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Sender)
-        .map_err(surroundings::state_error)?;
+    let refused = |error: SourceError| Error::new(ErrorKind::Failure, error.to_string());
+    let roots = SourceRoots::open(&options.sources).map_err(refused)?;
+    let state_directory = options.common.state_directory.as_deref();
+    let state =
+        StateDirectory::open(state_directory, Role::Sender).map_err(surroundings::state_error)?;
+    let roots = roots.without(&surroundings::own_directories(state_directory)).map_err(refused)?;
     let paths = roots.paths().to_vec();
     let found = state.find_by_source(&paths, "").map_err(surroundings::state_error)?;
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.

@@ -11,11 +11,11 @@ use crate::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
 use crate::store::OsDirectory;
-use crate::store::state::{StateDirectory, StateError};
+use crate::store::state::{StateDirectory, StateError, default_path};
 use crate::wire::MemberId;
 use crate::wire::frame::FRAME_BYTES_MAX;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The state directory on this machine.
@@ -191,16 +191,28 @@ pub(super) fn sweep(state_directory: Option<std::path::PathBuf>) {
 
 /// The rooms of this machine.
 fn rooms() -> Option<LocalRooms> {
+    LocalRooms::open(&runtime())
+        .inspect_err(|error| tracing::info!(target: "rejoin::signal", %error, "rooms of this machine are not known"))
+        .ok()
+}
+
+/// Where rooms of this machine are.
+fn runtime() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let (chosen, runtime) = (variable(RUNTIME_VARIABLE), variable("XDG_RUNTIME_DIR"));
-    let directory = runtime_directory(
+    runtime_directory(
         chosen.as_deref().map(Path::new),
         runtime.as_deref().map(Path::new),
         &std::env::temp_dir(),
-    );
-    LocalRooms::open(&directory)
-        .inspect_err(|error| tracing::info!(target: "rejoin::signal", %error, "rooms of this machine are not known"))
-        .ok()
+    )
+}
+
+/// Directories of our own, which are never content: the state in use, the user's default one, and the rooms, made here
+/// so that a scan knows them.
+pub(super) fn own_directories(state: Option<&Path>) -> Vec<PathBuf> {
+    drop(rooms());
+    let states = state.map(Path::to_path_buf).into_iter().chain(default_path());
+    states.chain([runtime()]).collect()
 }
 
 /// Publishes a room for receivers on this machine; without it they need the address in the code.

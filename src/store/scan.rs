@@ -168,6 +168,9 @@ impl<D: Directory> Scan<D> {
         parent: Option<EntryIndex>,
     ) -> Result<(), Trouble> {
         let depth = path.components().count() - 1;
+        if name::is_reserved(&name) {
+            return Err(own("it belongs to an unfinished transfer, and is never sent"));
+        }
         name::check_name(&name).map_err(|error| skip(error.to_string()))?;
         if depth > DEPTH_MAX {
             return Err(skip(format!("it lies deeper than {DEPTH_MAX} directories")));
@@ -228,7 +231,14 @@ impl<D: Directory> Scan<D> {
             if self.levels.iter().any(|level| level.identity == identity) {
                 return Err(skip("it is one of the directories that it lies in".to_owned()));
             }
-            Some(self.list(path, Some(index)).map_err(io_skip)?)
+            if self.tree.is_own(metadata.device, metadata.inode) {
+                return Err(own(OWN));
+            }
+            let level = self.list(path, Some(index)).map_err(io_skip)?;
+            if level.names.as_slice().iter().any(|name| name == super::state::MARK) {
+                return Err(own(OWN));
+            }
+            Some(level)
         } else {
             None
         };
@@ -333,6 +343,13 @@ impl<D: Directory> Scan<D> {
 
 const fn skip(reason: String) -> Trouble {
     Trouble::Skip { reason, is_failure: true }
+}
+
+const OWN: &str = "it holds the state of rejoin itself, and is never sent";
+
+/// Something of our own: a notice, no failure.
+fn own(reason: &str) -> Trouble {
+    Trouble::Skip { reason: reason.to_owned(), is_failure: false }
 }
 
 /// What an error at one path means: what the process lacks ends the scan, the rest is of the entry.

@@ -32,6 +32,9 @@ const MEMBER: &[u8] = b"member";
 const RECORD: &[u8] = b"record";
 const LOCK: &[u8] = b"lock";
 
+/// Marks a state directory, so that a scan knows those of other runs, too: they hold secrets, and are never sent.
+pub(super) const MARK: &[u8] = b".rejoin-state";
+
 /// Permission bits that nobody else may have on state.
 const OTHERS: u32 = 0o077;
 
@@ -127,6 +130,12 @@ impl StateDirectory<super::OsDirectory> {
         let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
         let metadata = root.own_metadata().map_err(opening)?;
         check_private(&text, &metadata)?;
+        match root.create_file(MARK, 0o600) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                tracing::debug!(target: "rejoin::store", %error, "the state directory is not marked");
+            }
+            Ok(_) | Err(_) => {}
+        }
         Self::new(root, role)
     }
 }

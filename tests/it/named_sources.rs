@@ -213,3 +213,47 @@ fn a_directory_that_may_only_be_searched_is_a_way() {
         mode(name, 0o755);
     }
 }
+
+/// B-O: state, runtime and `.rejoin` are never content, at any depth, whoever's they are; it is told, and no failure.
+#[test]
+fn what_is_our_own_is_left_out() {
+    let pair = Pair::new();
+    pair.home.file("home/file", "x");
+    let (home, state) = (pair.path("home"), pair.path("home/in/use"));
+    fs::create_dir_all(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    // Of an unfinished receive, and of another case below.
+    pair.home.file("home/old/.rejoin/0123/0.part", "partial");
+    pair.home.file("home/deep/er/.Rejoin/file", "partial");
+    // The state of another run, which this one is not told of, and the place where it is by default.
+    pair.send(["nothing"]).env("REJOIN_STATE_DIR", home.join("others")).run().expect_code(1);
+    let other = pair.home.rejoin(["sessions", "list"]);
+    other.env("REJOIN_STATE_DIR", home.join("others")).run();
+    assert!(home.join("others").is_dir(), "no state of another run");
+    pair.home.file("home/.local/state/rejoin/sending/record", "a secret");
+    let own = |invocation: crate::support::env::Invocation| {
+        invocation
+            .env("HOME", &home)
+            .env("REJOIN_STATE_DIR", &state)
+            .env("REJOIN_RUNTIME_DIR", home.join("run"))
+    };
+    let sender = own(pair.send(["--json", "--code", CODE, "home"])).spawn();
+    sender.event_where("code", |event| event["event"] == "code");
+    let receiver =
+        pair.receiving().env("REJOIN_RUNTIME_DIR", home.join("run")).run().expect_code(0);
+    let sender = sender.wait().expect_code(0);
+    assert_eq!(receiver.outcome()["files"], 1);
+    for name in ["in/use", "old/.rejoin", "deep/er/.Rejoin", "others", ".local/state/rejoin", "run"]
+    {
+        assert!(!pair.path("target/home").join(name).exists(), "{name} was sent");
+        assert!(
+            sender.stdout.contains(&format!("home/{name}")),
+            "{name} is not told: {}",
+            sender.stdout
+        );
+    }
+    for name in ["home/in/use", "home/in/use/sending", "home/old/.rejoin/0123", "home/others"] {
+        let run = own(pair.send([name])).run().expect_code(1);
+        assert_eq!(run.stdout, "", "{name}");
+    }
+}

@@ -3,6 +3,8 @@
 //! - A name means what it leads to: a symlink that is *named* is followed, and sent under its own name. Links inside a
 //!   tree are sent as links.
 //! - Only what is a file or a directory, and can be read, is sent; anything else is refused with the remedy.
+//! - What rejoin keeps for itself is never content: the directories of [`SourceRoots::without`], any other state
+//!   directory (known by a mark in it), and everything called `.rejoin`.
 //! - How a path is spelled makes no difference: it is known by the real directory that it is in and its name there.
 
 use super::tree::{Parent, SourceTree};
@@ -67,6 +69,12 @@ pub enum SourceError {
         /// The rule that it breaks.
         error: NameError,
     },
+    /// A directory of rejoin's own, or something in one.
+    #[error("cannot send {path}: it belongs to rejoin itself, and is never sent")]
+    Own {
+        /// As given, escaped for a terminal.
+        path: String,
+    },
     /// Two paths that end in the same name.
     #[error("{first} and {second} have the same name")]
     SameName {
@@ -86,6 +94,8 @@ pub struct SourceRoots<D> {
     pub(super) parents: Vec<Parent<D>>,
     pub(super) names: BTreeMap<Vec<u8>, Root>,
     paths: Vec<Vec<u8>>,
+    /// Device and inode of directories that are left out.
+    own: Vec<(u64, u64)>,
 }
 
 /// Where a top-level name is.
@@ -116,7 +126,7 @@ impl<D: Directory> SourceRoots<D> {
             }
             parents.push(Parent::Held(parent));
         }
-        Ok(Self { parents, names, paths: Vec::new() })
+        Ok(Self { parents, names, paths: Vec::new(), own: Vec::new() })
     }
 
     /// The top-level names, sorted by bytes.
@@ -129,6 +139,11 @@ impl<D: Directory> SourceRoots<D> {
     #[must_use]
     pub fn paths(&self) -> &[Vec<u8>] {
         &self.paths
+    }
+
+    /// Whether this is a directory that is never content.
+    pub(super) fn is_own(&self, device: u64, inode: u64) -> bool {
+        self.own.contains(&(device, inode))
     }
 
     /// Clones of it share their open handles.
@@ -146,9 +161,11 @@ mod on_unix {
     use crate::store::source::tree::Parent;
     use crate::transfer::name;
     use std::collections::BTreeMap;
+    use std::ffi::OsStr;
     use std::fs::{File, Metadata};
     use std::io::{self, Read};
-    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
     use std::path::{Path, PathBuf};
 
     impl SourceRoots<OsDirectory> {
@@ -193,7 +210,39 @@ mod on_unix {
                 known.push(known_as);
             }
             known.sort();
-            Ok(Self { parents, names, paths: known })
+            Ok(Self { parents, names, paths: known, own: Vec::new() })
+        }
+    }
+
+    impl SourceRoots<OsDirectory> {
+        /// Leaves out directories of ours, wherever they show, and what lies in them: those that are there.
+        ///
+        /// # Errors
+        /// [`SourceError::Own`], if nothing else was named.
+        pub fn without(mut self, own: &[PathBuf]) -> Result<Self, SourceError> {
+            let identity = |path: &Path| {
+                let metadata = std::fs::metadata(path).ok()?;
+                Some((metadata.dev(), metadata.ino()))
+            };
+            self.own = own.iter().filter_map(|path| identity(path)).collect();
+            let mut seen: BTreeMap<PathBuf, bool> = BTreeMap::new();
+            for (known_as, path) in
+                self.paths.iter().map(|path| (path, Path::new(OsStr::from_bytes(path))))
+            {
+                // A link is known by its own place; what it leads to is what would be sent.
+                let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+                let is_own = real.ancestors().any(|above| {
+                    *seen.entry(above.to_path_buf()).or_insert_with(|| {
+                        let name = above.file_name().map(|name| path_bytes(Path::new(name)));
+                        name.is_some_and(name::is_reserved)
+                            || identity(above).is_some_and(|found| self.own.contains(&found))
+                    })
+                });
+                if is_own {
+                    return Err(SourceError::Own { path: escape(known_as) });
+                }
+            }
+            Ok(self)
         }
     }
 

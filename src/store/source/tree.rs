@@ -88,6 +88,11 @@ impl<D: Directory> SourceTree<D> {
         Ok((directory, name.ok_or(io::ErrorKind::InvalidInput)?))
     }
 
+    /// Whether this is a directory of rejoin's own, which is never content.
+    pub(in crate::store) fn is_own(&self, device: u64, inode: u64) -> bool {
+        self.roots.is_own(device, inode)
+    }
+
     /// Does `work`. Where the process has no descriptor left, the handles are given up and it is done once more: what
     /// the process lacks is no property of a file.
     ///
