@@ -125,6 +125,9 @@ pub struct Summary {
     pub exit: u8,
 }
 
+/// The code of the warning that datagrams are cut on their way, which a person sees at `-v` only: nothing is to be done.
+pub const FRAGMENTED: &str = "fragmented";
+
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]

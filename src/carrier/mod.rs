@@ -42,7 +42,7 @@ pub struct CarrierConfig {
     pub token_out: u64,
     /// Marks the peer's.
     pub token_in: u64,
-    /// UDP payload that every path takes.
+    /// UDP payload that every path takes, if it may be cut on its way.
     pub datagram_bytes_start: usize,
     /// The largest that is probed for.
     pub datagram_bytes_max: usize,
@@ -57,6 +57,8 @@ pub struct CarrierConfig {
 pub struct Train {
     /// Bytes of each.
     pub segment_bytes: usize,
+    /// Whether they must arrive whole or not at all: a probe, or larger than what always passes.
+    pub is_whole: bool,
 }
 
 /// What a carrier knows of its path, and what it did.
@@ -164,7 +166,7 @@ impl Carrier {
         train: &mut Vec<u8>,
     ) -> Option<Train> {
         if self.receiver.acknowledge(self.config.token_out, now, train) {
-            return Some(Train { segment_bytes: train.len() });
+            return Some(Train { segment_bytes: train.len(), is_whole: false });
         }
         self.sender.poll_transmit(self.config.token_out, now, segments_max, train)
     }
@@ -188,6 +190,12 @@ impl Carrier {
     /// Another path, on which each datagram gets `overhead_bytes` more: rate, round trip and size begin anew.
     pub fn handle_path(&mut self, overhead_bytes: usize, now: Instant) {
         self.sender.handle_path(overhead_bytes, now);
+    }
+
+    /// Whether datagrams of the size in use are cut on their way.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.sender.is_cut()
     }
 
     /// What is known and was done.

@@ -1,4 +1,8 @@
 //! How large a datagram the path takes (RFC 8899): probes upwards, and back to what always passes where nothing arrives.
+//!
+//! What always passes may be cut on its way: routers and systems cut and join what is not forbidden to be cut, so a path of
+//! any size takes it. Whatever is larger, and every probe, has to arrive whole. Where nothing larger passes, one more probe
+//! tells whether what is in use is cut.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +24,16 @@ pub(super) struct PathMtu {
     probe: Option<Probe>,
     lost: u32,
     next_search: Option<Instant>,
+    floor: Floor,
+}
+
+/// What becomes of datagrams of the size that always passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Floor {
+    /// Nobody asked.
+    Unknown,
+    Whole,
+    Cut,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +54,7 @@ impl PathMtu {
             probe: None,
             lost: 0,
             next_search: None,
+            floor: Floor::Unknown,
         }
     }
 
@@ -65,6 +80,9 @@ impl PathMtu {
             .chain([self.most])
             .filter(|size| *size > self.current && *size < self.refused && *size <= self.most)
             .min();
+        if next.is_none() && self.current == self.start && self.floor == Floor::Unknown {
+            return Some(self.start).filter(|_| self.most > self.start);
+        }
         if next.is_none() && self.refused <= self.most {
             self.next_search = Some(now + RAISE_AFTER);
         }
@@ -81,6 +99,7 @@ impl PathMtu {
         match self.probe {
             Some(probe) if numbers.contains(&probe.number) => {
                 (self.current, self.probe, self.lost) = (probe.bytes, None, 0);
+                self.floor = Floor::Whole;
                 true
             }
             Some(_) | None => false,
@@ -96,20 +115,34 @@ impl PathMtu {
             self.probe = None;
             self.lost += 1;
             if self.lost >= PROBES_MAX {
-                (self.refused, self.lost) = (probe.bytes, 0);
+                self.lost = 0;
+                self.refuse(probe.bytes);
             }
         }
     }
 
     /// The system will not send that much.
     pub(super) fn handle_too_large(&mut self, bytes: usize) {
-        self.refused = self.refused.min(bytes.max(self.start + 1));
+        self.refuse(bytes);
         if self.probe.is_some_and(|probe| probe.bytes >= bytes) {
             self.probe = None;
         }
         if self.current >= bytes {
             self.current = self.start;
         }
+    }
+
+    fn refuse(&mut self, bytes: usize) {
+        if bytes <= self.start {
+            self.floor = Floor::Cut;
+        } else {
+            self.refused = self.refused.min(bytes);
+        }
+    }
+
+    /// Whether datagrams of the size in use are cut on their way.
+    pub(super) const fn is_cut(&self) -> bool {
+        matches!(self.floor, Floor::Cut) && self.current == self.start
     }
 
     /// Nothing arrives: perhaps because it is too large.
@@ -169,6 +202,33 @@ mod tests {
         assert_eq!(tried, [1_400, 1_452, 1_472, 1_472, 1_472]);
         assert_eq!(mtu.wanted(now + Duration::from_secs(100)), None);
         assert_eq!(mtu.wanted(now + Duration::from_secs(700)), Some(1_472));
+    }
+
+    /// B-R: a path that is smaller than what always passes is told of, by its silence or by the system.
+    #[test]
+    fn what_always_passes_is_known_to_be_cut_or_whole() {
+        let now = Instant::now();
+        for (passes, is_cut) in [(548, true), (1_096, true), (1_200, false), (1_300, false)] {
+            let mut mtu = PathMtu::new(1_200, 8_900);
+            let tried = search(&mut mtu, passes, now);
+            let floor = if is_cut { 3 } else { 1 };
+            assert_eq!(tried, [vec![1_400; 3], vec![1_200; floor]].concat());
+            assert_eq!((mtu.current(), mtu.is_cut()), (1_200, is_cut));
+            // Once, although what is larger is asked for again.
+            let later = search(&mut mtu, passes, now + Duration::from_secs(700));
+            assert_eq!(later, [1_400; 3]);
+            mtu.reset();
+            assert!(!mtu.is_cut());
+        }
+        let mut mtu = PathMtu::new(1_200, 8_900);
+        for bytes in [1_400, 1_200] {
+            assert_eq!(mtu.wanted(now), Some(bytes));
+            mtu.handle_sent(1, bytes, now + Duration::from_secs(1));
+            mtu.handle_too_large(bytes);
+        }
+        assert!(mtu.is_cut() && mtu.wanted(now).is_none());
+        // A user who allows no more than that asks nothing.
+        assert_eq!(PathMtu::new(540, 540).wanted(now), None);
     }
 
     #[test]

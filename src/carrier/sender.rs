@@ -201,7 +201,11 @@ impl Sender {
                 break;
             }
         }
-        (segment > 0).then_some(Train { segment_bytes: segment })
+        (segment > 0).then(|| self.train(segment))
+    }
+
+    fn train(&self, segment_bytes: usize) -> Train {
+        Train { segment_bytes, is_whole: self.mtu.is_large(segment_bytes + self.overhead) }
     }
 
     /// The next bytes to be sent: lost ones first.
@@ -267,13 +271,13 @@ impl Sender {
                 let number = self.base + self.packets.len() as u64;
                 wire::encode_probe(token, number, PROBE_BYTES_MIN, train);
                 self.note_sent(0, 0, 0, now);
-                return Some(Train { segment_bytes: PROBE_BYTES_MIN });
+                return Some(self.train(PROBE_BYTES_MIN));
             }
             None => return None,
         };
         let before = train.len();
         self.send(token, range, now, train);
-        Some(Train { segment_bytes: train.len() - before })
+        Some(self.train(train.len() - before))
     }
 
     /// Whether larger datagrams pass; not before the path is known to be there.
@@ -287,7 +291,7 @@ impl Sender {
         wire::encode_probe(token, number, size, train);
         self.mtu.handle_sent(number, bytes, now + self.rtt.probe_timeout(0));
         self.note_sent(0, 0, 0, now);
-        Some(Train { segment_bytes: size })
+        Some(Train { segment_bytes: size, is_whole: true })
     }
 
     pub(super) fn handle_acknowledgement(&mut self, message: &Acknowledgement<'_>, now: Instant) {
@@ -559,6 +563,10 @@ impl Sender {
         let packets = self.packets.capacity() * size_of::<Packet>();
         let ranges = self.acknowledged.len() + self.lost.len() + self.numbers.len();
         self.stream.capacity() + packets + ranges * size_of::<Range<u64>>()
+    }
+
+    pub(super) const fn is_cut(&self) -> bool {
+        self.mtu.is_cut()
     }
 
     pub(super) fn figures(&self) -> Figures {

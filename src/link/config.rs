@@ -65,7 +65,7 @@ pub const SCTP_MTU_CARRIED: u16 = 16_000;
 /// paths: 8 MiB fill 400 Mbit/s at 150 ms.
 pub const RECEIVE_WINDOW_BYTES_CARRIED: u32 = 8 * 1024 * 1024;
 
-/// UDP payload that passes every path: QUIC's choice (RFC 9000 §14.1).
+/// UDP payload that passes every path, on some cut in pieces: QUIC's choice (RFC 9000 §14.1).
 pub const DATAGRAM_BYTES_START: usize = 1_200;
 
 /// How a link is carried.

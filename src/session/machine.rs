@@ -65,6 +65,8 @@ pub struct Session {
     timing: Timing,
     presence: Presence,
     ice: IceRestart,
+    /// Whether the user was told that datagrams are cut on their way.
+    is_fragmented: bool,
     /// Our end of the nominated pair.
     local: Option<IpAddr>,
     /// Addresses of this machine, as last told; none yet: nothing was.
@@ -134,6 +136,7 @@ impl Session {
             timing: Timing::default(),
             presence: Presence::default(),
             ice: IceRestart::new(is_receiver, &Timing::default()),
+            is_fragmented: false,
             local: None,
             addresses: Vec::new(),
             host_away: None,

@@ -30,6 +30,8 @@ mod lab_services;
 mod lab_trees;
 mod meeting;
 mod named_sources;
+#[cfg(target_os = "linux")]
+mod path_mtu;
 mod policy;
 mod recovery;
 mod relay;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rejoin::error::Error;
-use rejoin::event::{Event, FileStatus, Layer, Path, Summary};
+use rejoin::event::{Event, FRAGMENTED, FileStatus, Layer, Path, Summary};
 
 use super::escape::for_person;
 use super::screen::Traits;
@@ -206,6 +206,7 @@ impl Human {
                 units::elapsed(Duration::from_millis(*after_ms)),
                 units::size(*kept_bytes)
             )],
+            Event::Warning { code, .. } if code == FRAGMENTED && self.verbosity == 0 => Vec::new(),
             Event::Warning { message, .. } => {
                 let warning = self.traits.style.caution("warning:");
                 vec![format!("{warning} {}", for_person(message))]

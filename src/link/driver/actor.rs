@@ -305,6 +305,7 @@ impl Actor {
     async fn report_path(&self) {
         match self.path().await {
             Some(path) => {
+                self.runtime.look_at_path(path.local.ip(), path.remote);
                 if path.kind == PathKind::Relay {
                     self.runtime.set_wake_mode(WakeMode::Relayed);
                 }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use crate::link::credit::ReceiveCredit;
-use crate::link::socket::{LinkRuntime, SocketCounts};
+use crate::link::socket::{Fragmented, LinkRuntime, SocketCounts};
 use crate::link::{
     CANDIDATE_BYTES_MAX, Channel, DESCRIPTION_BYTES_MAX, FRAME_BYTES_MAX, LinkCommand, LinkError,
     LinkEvent, Unsent,
@@ -248,6 +248,12 @@ impl LinkHandle {
     #[must_use]
     pub fn socket_counts(&self) -> SocketCounts {
         self.shared.runtime.counts()
+    }
+
+    /// Whether datagrams are cut on their way, as far as is known.
+    #[must_use]
+    pub fn fragmented(&self) -> Option<Fragmented> {
+        self.shared.runtime.fragmented()
     }
 
     /// Closes the link and waits until it has ended: delivers what is queued on control and pulse for at most 3 s, tells

@@ -235,13 +235,19 @@ impl Carrying {
 }
 
 impl State {
-    /// Logs the figures now and then.
+    /// Logs the figures now and then, and tells of a path that cuts.
     fn report(&mut self, now: Instant) {
         if self.reported.is_none_or(|at| now >= at + REPORT_INTERVAL)
             && let Some(carrier) = &self.carrier
         {
             self.reported = Some(now);
             tracing::debug!(target: "rejoin::carrier", figures = ?carrier.figures());
+        }
+        if self.carrier.as_ref().is_some_and(Carrier::is_cut)
+            && let Some(path) = &self.path
+            && let Some(port) = path.port()
+        {
+            port.socket().on_cut(path.remote());
         }
     }
 
@@ -439,7 +445,8 @@ impl State {
             if self.outlet.is_empty() && !self.outlet.fill(carrier, &path, &port, now) {
                 return;
             }
-            match port.socket().try_send(&self.outlet.transmit(path.remote())) {
+            let transmit = self.outlet.transmit(path.remote());
+            match port.socket().try_send(&transmit, self.outlet.is_whole()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return port.await_room();

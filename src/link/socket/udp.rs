@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::Shared;
+use super::cutting::{self, Cutting};
 use crate::link::cable;
 
 /// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
@@ -23,6 +24,7 @@ pub(super) struct UdpSocket {
     shared: Arc<Shared>,
     /// Bytes read since the reader was last told to wait.
     burst: AtomicU64,
+    cutting: Cutting,
 }
 
 impl UdpSocket {
@@ -31,29 +33,63 @@ impl UdpSocket {
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let batch = UdpSocketState::new(UdpSockRef::from(&io))?;
         shared.sockets.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { io, batch, shared, burst: AtomicU64::new(0) })
+        let cutting = Cutting::allowed(&io);
+        Ok(Self { io, batch, shared, burst: AtomicU64::new(0), cutting })
     }
 
     pub(super) const fn io(&self) -> &tokio::net::UdpSocket {
         &self.io
     }
 
-    /// Sends a datagram or a train if the system takes it now.
+    /// Sends a datagram or a train if the system takes it now. `is_whole`: it must not be cut on its way.
     ///
     /// # Errors
     /// `WouldBlock`; anything else means that it is lost.
-    pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+    pub(super) fn try_send(&self, transmit: &Transmit<'_>, is_whole: bool) -> io::Result<()> {
         let length = transmit.contents.len();
         if cable::is_cut() {
             return Ok(());
         }
+        let segment = transmit.segment_size.unwrap_or(length).max(1);
+        self.cutting.prepare(&self.io, segment, is_whole);
+        let sent = self.send_now(transmit);
+        match &sent {
+            // A system cuts single datagrams, not trains.
+            Err(error) if segment < length && !is_whole && is_train_refused(error) => {
+                self.cutting.forbid_trains();
+                for datagram in transmit.contents.chunks(segment) {
+                    let transmit = Transmit {
+                        destination: transmit.destination,
+                        ecn: transmit.ecn,
+                        contents: datagram,
+                        segment_size: None,
+                        src_ip: transmit.src_ip,
+                    };
+                    match self.send_now(&transmit) {
+                        // Those that find no room are lost like any packet.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                        sent => sent?,
+                    }
+                }
+            }
+            Ok(()) | Err(_) => sent?,
+        }
+        self.shared.on_sent(length.div_ceil(segment) as u64, length as u64);
+        Ok(())
+    }
+
+    fn send_now(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         // Through `try_io`, or Tokio's cached readiness stays and the caller spins.
         self.io.try_io(Interest::WRITABLE, || {
             self.batch.try_send(UdpSockRef::from(&self.io), transmit)
-        })?;
-        let segment = transmit.segment_size.unwrap_or(length).max(1);
-        self.shared.on_sent(length.div_ceil(segment) as u64, length as u64);
-        Ok(())
+        })
+    }
+
+    /// Datagrams to `remote` are cut on their way: whoever asks is told what the path takes.
+    pub(super) fn on_cut(&self, remote: SocketAddr) {
+        if let (false, Ok(local)) = (self.shared.is_cut(), self.io.local_addr()) {
+            self.shared.on_cut(cutting::path_bytes(local.ip(), remote));
+        }
     }
 
     /// A packet that the system will not send is a packet lost, never the end of a link (C-05).
@@ -143,7 +179,7 @@ impl AsyncUdpSocket for UdpSocket {
     }
 
     fn max_gso_segments(&self) -> usize {
-        self.batch.max_gso_segments()
+        if self.cutting.takes_trains() { self.batch.max_gso_segments() } else { 1 }
     }
 
     fn max_gro_segments(&self) -> usize {
@@ -159,7 +195,7 @@ impl AsyncUdpSocket for UdpSocket {
         self.watch_sent(transmit);
         loop {
             std::task::ready!(self.io.poll_send_ready(context))?;
-            match self.try_send(transmit) {
+            match self.try_send(transmit, false) {
                 Ok(()) => return Poll::Ready(Ok(length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
@@ -196,6 +232,12 @@ impl AsyncUdpSocket for UdpSocket {
             }
         }
     }
+}
+
+/// What systems say to a train whose datagrams would have to be cut.
+fn is_train_refused(error: &io::Error) -> bool {
+    let refusals = [rustix::io::Errno::MSGSIZE, rustix::io::Errno::INVAL, rustix::io::Errno::IO];
+    refusals.iter().any(|refusal| error.raw_os_error() == Some(refusal.raw_os_error()))
 }
 
 /// Errors of a receive that report an earlier send (ICMP); the stack would drop the socket for some.

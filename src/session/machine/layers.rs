@@ -1,7 +1,7 @@
 //! How a session gets its link back: what reaches the layers of [`crate::session::recovery`], and what comes of them.
 
 use super::{Meeting, Session, SessionOutput, Transfer};
-use crate::event::{Event, Layer, LinkState};
+use crate::event::{Event, FRAGMENTED, Layer, LinkState};
 use crate::link::LinkEvent;
 use crate::link::quality::Verdict;
 use crate::options::Timing;
@@ -89,6 +89,18 @@ impl Session {
             let limit = window.min(self.timing.buffer_limit);
             self.outputs.push_back(SessionOutput::SendLimit(limit));
         }
+    }
+
+    /// Datagrams are cut on their way: the path takes `path_bytes`, where that is known. Said once.
+    pub fn handle_fragmented(&mut self, path_bytes: Option<u32>) {
+        if self.up.is_none() || std::mem::replace(&mut self.is_fragmented, true) {
+            return;
+        }
+        let message = match path_bytes {
+            Some(bytes) => format!("the path takes {bytes} bytes; datagrams are fragmented"),
+            None => "the path takes fewer than 1,228 bytes; datagrams are fragmented".to_owned(),
+        };
+        self.event(Event::Warning { code: FRAGMENTED.to_owned(), message });
     }
 
     /// Bytes of the data channel that the link took and did not send: when it is lost, they went nowhere.

@@ -2,6 +2,7 @@
 
 use super::{RoleActions, Runner};
 use crate::event::Event;
+use crate::link::socket::Fragmented;
 use crate::wire::Channel;
 use std::time::Instant;
 
@@ -10,6 +11,9 @@ impl<R: RoleActions> Runner<R> {
     pub(super) fn measure(&mut self, now: Instant) {
         let Some(connection) = &self.connection else { return };
         self.session.handle_inbound(connection.handle.socket_counts().bytes_received, now);
+        if let Some(Fragmented { path_bytes }) = connection.handle.fragmented() {
+            self.session.handle_fragmented(path_bytes);
+        }
         if self.around.source.is_some() {
             let progress = connection.handle.progress(Channel::Data);
             let is_busy = progress.accepted > progress.acknowledged;

@@ -88,6 +88,7 @@ pub(super) struct Outlet {
     /// Where in it the part begins that was not sent.
     at: usize,
     segment: usize,
+    is_whole: bool,
     /// The train before it is wrapped.
     bare: Vec<u8>,
     transactions: u64,
@@ -123,6 +124,11 @@ impl Outlet {
         self.segment
     }
 
+    /// Whether its datagrams must not be cut.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Takes the next train of the carrier. False: none is due.
     pub(super) fn fill(
         &mut self,
@@ -136,10 +142,12 @@ impl Outlet {
         if path.framing == Framing::Plain {
             let train = carrier.poll_transmit(now, segments_max, &mut self.train);
             self.segment = train.map_or(0, |train| train.segment_bytes);
+            self.is_whole = train.is_some_and(|train| train.is_whole);
         } else {
             self.bare.clear();
             let train = carrier.poll_transmit(now, segments_max, &mut self.bare);
             let segment = train.map_or(0, |train| train.segment_bytes).max(1);
+            self.is_whole = train.is_some_and(|train| train.is_whole);
             let bare = std::mem::take(&mut self.bare);
             for datagram in bare.chunks(segment) {
                 let transaction = self.next_transaction();
