@@ -152,12 +152,15 @@ pub enum Event {
         /// Whether that machine must be on the same network (all our addresses are private).
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         local_only: bool,
+        /// Whether no other machine can get here: it has no address of a network.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        this_machine: bool,
     },
     /// A continued session waits for its other side.
     Waiting {
         /// The name it gives itself.
         peer: String,
-        /// Where this side is to be met.
+        /// Where this side is to be met: its addresses, with commas; empty where no other machine can get here.
         host: String,
     },
     /// The other side proved who it is.

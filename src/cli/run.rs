@@ -311,6 +311,7 @@ mod tests {
                 code: "7-a-b-c".to_owned(),
                 command: "rejoin receive 7-a-b-c".to_owned(),
                 local_only: false,
+                this_machine: false,
             })
             .await;
             let consent = ui.ask_consent(Offer::default()).await?;
@@ -321,8 +322,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "7-a-b-c\n");
         let nowhere = Some(directory.path().join("none/code"));
         let result = outcome(None, nowhere, |ui| async move {
-            ui.emit(Event::Code { code: String::new(), command: String::new(), local_only: false })
-                .await;
+            let (code, command) = (String::new(), String::new());
+            ui.emit(Event::Code { code, command, local_only: false, this_machine: false }).await;
             std::future::pending().await
         });
         assert_eq!(result.await.unwrap_err().kind, ErrorKind::Disk);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rejoin::signal::address;
+
 /// Longest duration taken, ten years: anything above is a typing error, and sums of instants cannot overflow.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Longest URL taken.
@@ -56,12 +58,14 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
-/// A host: `ws://HOST[:PORT][/PATH]` or `wss://…`.
+/// A host: `ws://HOST[:PORT][/PREFIX]`, `wss://…`, or an address as in a code.
 pub(crate) fn host_url(text: &str) -> Result<String, String> {
-    let rest = after_scheme(text, &["ws://", "wss://"])?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    check_authority(authority)?;
-    Ok(text.to_owned())
+    // Of several addresses, the last may be the port of all.
+    let whole = if text.starts_with(':') { format!("h,{text}") } else { text.to_owned() };
+    match address::parse_list(&whole) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A STUN server: `stun:HOST[:PORT]`; the empty text is "none".
@@ -197,13 +201,22 @@ mod tests {
 
     #[test]
     fn urls() {
-        for text in ["ws://a", "wss://a.example:443/x?y", "ws://[::1]:9750", "ws://127.0.0.1:1"] {
+        for text in [
+            "a",
+            "192.0.2.7",
+            "2001:db8::1",
+            ":81",
+            "ws://a",
+            "wss://a.example:443/x",
+            "ws://[::1]:9750",
+            "ws://127.0.0.1:1",
+        ] {
             assert_eq!(host_url(text).as_deref(), Ok(text));
         }
         for text in [
             "",
-            "a",
             "http://a",
+            "wss://a.example:443/x?y",
             "ws://",
             "ws://:80",
             "ws://a:0",

@@ -464,29 +464,50 @@ impl ToSocketAddrs for LocalAddresses {
         if !self.loopback_only {
             match rtc::shared::ifaces::ifaces() {
                 Ok(interfaces) => {
-                    let usable =
-                        interfaces.into_iter().filter_map(|interface| Some(interface.addr?.ip()));
-                    for address in usable.filter(is_usable) {
-                        if !addresses.contains(&address)
-                            && addresses.len() + 1 < LOCAL_ADDRESSES_MAX
-                        {
-                            addresses.push(address);
-                        }
-                    }
+                    let of = interfaces
+                        .into_iter()
+                        .filter_map(|interface| Some((interface.name, interface.addr?)));
+                    addresses = local_addresses(&of.collect::<Vec<_>>());
                 }
                 Err(error) => {
                     tracing::warn!(target: "rejoin::ice", %error, "cannot list the network interfaces");
                 }
             }
         }
-        addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let sockets: Vec<_> =
-            addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
-        Ok(sockets.into_iter())
+        addresses.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        Ok(addresses.into_iter())
     }
 }
 
-/// Whether a peer could reach an interface address. Link-local ones need a scope that candidates do not carry.
+/// The addresses to bind, of interfaces by name. A link-local one (RFC 3927) only where its interface has no other: a cable
+/// between two machines, a network without a server of addresses. Of IPv6 such an address needs a scope, which candidates do
+/// not carry and the stack knows its sockets with.
+fn local_addresses(interfaces: &[(String, SocketAddr)]) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let has_other = |name: &str| {
+        interfaces.iter().any(|(other, address)| other == name && is_usable(&address.ip()))
+    };
+    let (others, local): (Vec<_>, Vec<_>) = interfaces
+        .iter()
+        .filter(|(name, address)| {
+            is_usable(&address.ip()) || is_link_local(&address.ip()) && !has_other(name)
+        })
+        .partition(|(_, address)| is_usable(&address.ip()));
+    for (_, address) in others.into_iter().chain(local) {
+        let mut address = *address;
+        address.set_port(0);
+        if !addresses.contains(&address) && addresses.len() + 1 < LOCAL_ADDRESSES_MAX {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+const fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_link_local())
+}
+
+/// Whether a peer could reach an interface address from beyond its cable.
 fn is_usable(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -514,6 +535,22 @@ mod tests {
 
     fn ends_at_once(runtime: &LinkRuntime) -> bool {
         runtime.sleep(Duration::from_secs(86_400)).now_or_never().is_some()
+    }
+
+    /// B-G: two machines on one cable have nothing else.
+    #[test]
+    fn a_link_local_address_is_bound_where_its_interface_has_no_other() {
+        let of = |list: &[(&str, &str)]| {
+            let parse = |(name, ip): &(&str, &str)| {
+                (String::from(*name), SocketAddr::new(ip.parse().unwrap(), 0))
+            };
+            let bound = local_addresses(&list.iter().map(parse).collect::<Vec<_>>());
+            bound.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        let cable = ("eth1", "169.254.3.1");
+        assert_eq!(of(&[cable, ("eth0", "192.0.2.7")]), ["192.0.2.7", "169.254.3.1"]);
+        assert_eq!(of(&[cable, ("eth1", "192.0.2.7"), ("lo", "127.0.0.1")]), ["192.0.2.7"]);
+        assert_eq!(of(&[("eth1", "fe80::1")]), Vec::<String>::new());
     }
 
     #[tokio::test]

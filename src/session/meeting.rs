@@ -9,7 +9,7 @@
 mod joining;
 mod opening;
 
-pub use joining::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE};
+pub use joining::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, no_such_code};
 pub use opening::{Opening, OpeningConfig};
 
 use crate::error::Error;

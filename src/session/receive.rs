@@ -11,9 +11,10 @@ use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
 use crate::options::ReceiveOptions;
-use crate::signal::RoomName;
+use crate::signal::client::{Client, Targets};
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::protocol::RefusalReason;
+use crate::signal::{RoomName, interfaces};
 use crate::store::record::{CodeHash, Paths, SessionRecord, Side};
 use crate::store::state::StateDirectory;
 use crate::store::target::{self, TargetLimits, TargetOptions, TargetStore};
@@ -23,6 +24,7 @@ use crate::transfer::receiver::ReceiverConfig;
 use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -31,7 +33,7 @@ use tokio::sync::mpsc;
 const NEWS_MAX: usize = 4;
 
 /// Hosts kept in a record: the last ones.
-const HOSTS_MAX: usize = 8;
+const HOSTS_MAX: usize = 12;
 
 /// Between two looks for a sender on this machine.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -125,7 +127,7 @@ async fn meet(
     let record = stored.as_ref().map(|stored| &stored.record);
     let rooms = rooms(record, code.as_ref());
     let stored_hosts = record.map(|record| record.hosts.clone()).unwrap_or_default();
-    let addresses = find_host(&options, code.as_ref(), &rooms, &stored_hosts, wait_until).await?;
+    let targets = find_host(&options, code.as_ref(), &rooms, &stored_hosts, wait_until).await?;
     let (feed, news) = mpsc::channel(NEWS_MAX);
     // A user who names hosts means those.
     let is_watching = options.common.hosts.is_empty();
@@ -174,7 +176,7 @@ async fn meet(
         state,
         target,
         directory: options.target.clone(),
-        hosts: addresses.iter().map(HostAddress::url).collect(),
+        hosts: targets.addresses.iter().map(HostAddress::url).collect(),
         code,
         member,
         token_key,
@@ -188,8 +190,8 @@ async fn meet(
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
-        client: crate::signal::client::Client::start(addresses.clone(), session.first_message()),
-        hosts: addresses,
+        hosts: targets.addresses.clone(),
+        client: Client::start_at(targets, session.first_message()),
         news: Some(news),
         link_config,
         relaying,
@@ -334,38 +336,79 @@ fn rooms(record: Option<&SessionRecord>, code: Option<&Code>) -> Vec<RoomName> {
 }
 
 /// Where the sender is to be met: as the user says, as the code says, on this machine, as the last run did.
+///
+/// An address in the code that is this machine's own may be another machine's as well (a bridge to containers), and then
+/// leads to whatever runs here: it is tried last, unless all of them are ours and the sender is here.
 async fn find_host(
     options: &ReceiveOptions,
     code: Option<&Code>,
     rooms: &[RoomName],
     stored: &[String],
     wait_until: Option<Instant>,
-) -> Result<Vec<HostAddress>, Error> {
+) -> Result<Targets, Error> {
     if !options.common.hosts.is_empty() {
-        return surroundings::host_addresses(&options.common.hosts);
+        let named = surroundings::named_hosts(&options.common.hosts)?;
+        return Ok(Targets { is_seeking: true, ..named });
     }
-    let mut addresses: Vec<HostAddress> = code.and_then(Code::host).cloned().into_iter().collect();
+    let named = code.map(Code::hosts).unwrap_or_default();
+    let stored = surroundings::host_addresses(stored)?;
     loop {
-        if addresses.is_empty() || !stored.is_empty() {
-            let rooms = rooms.to_vec();
-            let look = move || rooms.into_iter().find_map(surroundings::find_published);
-            addresses.extend(surroundings::blocking(look).await?);
-        }
-        addresses.extend(surroundings::host_addresses(stored)?);
-        let mut seen = HashSet::new();
-        addresses.retain(|address| seen.insert(address.url()));
+        let rooms = rooms.to_vec();
+        let (here, own) = surroundings::blocking(move || {
+            let found = |room: RoomName| Some((room, surroundings::find_published(room)?));
+            let here: Vec<_> = rooms.into_iter().filter_map(found).collect();
+            (here, interfaces::all())
+        })
+        .await?;
+        let addresses = in_order(named, &here, &stored, &own);
         if !addresses.is_empty() {
-            return Ok(addresses);
+            return Ok(Targets { addresses, is_seeking: true, ..Targets::default() });
         }
         if code.is_none() {
             return Err(no_code());
         }
         if wait_until.is_none_or(|until| Instant::now() >= until) {
-            return Err(Error::new(ErrorKind::Unreachable, "no sender on this machine has this code")
-                .with_hint("add @HOST:PORT as the sender shows it, or --host, or --wait if it is not there yet"));
+            return Err(Error::new(
+                ErrorKind::Unreachable,
+                "no sender on this machine has this code",
+            )
+            .with_hint(
+                "add @ADDRESS as the sender shows it, or --host, or --wait if it is not there yet",
+            ));
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// The addresses to try, each once. `named`: those in the code; `here`: hosts of rooms that processes of this machine
+/// publish; `stored`: where the sender was met; `own`: the addresses of this machine.
+fn in_order(
+    named: &[HostAddress],
+    here: &[(RoomName, HostAddress)],
+    stored: &[HostAddress],
+    own: &[IpAddr],
+) -> Vec<HostAddress> {
+    let is_ours = |address: &&HostAddress| {
+        address.ip().is_some_and(|ip| ip.is_loopback() || own.contains(&ip))
+    };
+    let mut addresses = Vec::new();
+    // The name of a session's room is the session's alone; the number of a code's room is many codes'.
+    let is_session = |room: &RoomName| matches!(room, RoomName::Session(_));
+    let of_session = here.iter().filter(|(room, _)| is_session(room));
+    addresses.extend(of_session.map(|(_, address)| address));
+    let of_code = || here.iter().filter(|(room, _)| !is_session(room)).map(|(_, address)| address);
+    if named.iter().all(|address| is_ours(&address)) {
+        addresses.extend(of_code());
+    }
+    addresses.extend(named.iter().filter(|address| !is_ours(address)));
+    addresses.extend(named.iter().filter(is_ours));
+    if !stored.is_empty() {
+        addresses.extend(of_code());
+    }
+    addresses.extend(stored);
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(*address));
+    addresses.into_iter().cloned().collect()
 }
 
 struct ReceiverRole {
@@ -386,7 +429,7 @@ struct ReceiverRole {
 }
 
 impl RoleActions for ReceiverRole {
-    async fn on_code_ready(&mut self, _code: &Code) {}
+    async fn on_code_ready(&mut self, _code: &Code, _host: Option<&HostAddress>) {}
 
     fn on_code_spent(&mut self) {}
 
@@ -491,4 +534,38 @@ fn resume_command(options: &ReceiveOptions) -> String {
         format!(" -o {}", shell::quote(&surroundings::path_bytes(&options.target)))
     };
     format!("rejoin receive{directory}{}", surroundings::common_arguments(&options.common))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(text: &str) -> Vec<HostAddress> {
+        crate::signal::address::parse_list(text).unwrap()
+    }
+
+    fn shown(found: &[HostAddress]) -> String {
+        crate::signal::address::list(found)
+    }
+
+    /// B-G: a bridge with the same address on both machines.
+    #[test]
+    fn what_is_ours_is_tried_last_unless_the_sender_is_here() {
+        let own: Vec<IpAddr> = ["172.17.0.1", "192.0.2.9"].map(|ip| ip.parse().unwrap()).into();
+        let here = [(RoomName::Code(7), addresses("127.0.0.1").remove(0))];
+        let named = addresses("172.17.0.1,192.0.2.7");
+        assert_eq!(shown(&in_order(&named, &here, &[], &own)), "192.0.2.7,172.17.0.1");
+        let named = addresses("172.17.0.1,192.0.2.9");
+        let found = in_order(&named, &here, &[], &own);
+        assert_eq!(shown(&found), "127.0.0.1,172.17.0.1,192.0.2.9");
+        assert_eq!(shown(&in_order(&[], &here, &[], &own)), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_session_that_runs_here_is_met_here() {
+        let session = (RoomName::Session([1; 16]), addresses("127.0.0.1:81").remove(0));
+        let stored = addresses("192.0.2.7:80,127.0.0.1:81");
+        let found = in_order(&addresses("192.0.2.8:80"), &[session], &stored, &[]);
+        assert_eq!(shown(&found), "127.0.0.1:81,192.0.2.8:80,192.0.2.7:80");
+    }
 }

@@ -18,7 +18,9 @@ pub(super) use telling::Recorder;
 
 use timeline::{Step, Timeline};
 
-use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
+use edges::{
+    next_event, next_news, next_scan, next_source, next_target, receive, unreachable, writable,
+};
 
 use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
@@ -31,7 +33,9 @@ use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
 use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
-use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
+use crate::signal::client::{
+    ClientEvent, ConnectError, HostConnection, LossReason, Pace as HostPace,
+};
 use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
@@ -315,21 +319,19 @@ impl<R: RoleActions> Runner<R> {
                 tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
                 self.host = None;
                 self.session.handle_host_down(now);
-                self.session.handle_host_retry(retry_in, now);
+                // Another address is asked at once.
+                if !matches!(reason, LossReason::Absent) {
+                    self.session.handle_host_retry(retry_in, now);
+                }
             }
             Some(ClientEvent::Unreachable { errors, retry_in }) => {
-                self.session.handle_host_retry(retry_in, now);
+                if !errors.iter().any(|(_, error)| matches!(error, ConnectError::Absent)) {
+                    self.session.handle_host_retry(retry_in, now);
+                }
                 let is_patient = self.session.is_paired()
                     || self.around.wait_until.is_some_and(|until| now < until);
                 if !is_patient && !self.was_met {
-                    let list: Vec<String> = errors
-                        .iter()
-                        .map(|(host, error)| format!("{}: {error}", host.url()))
-                        .collect();
-                    let text = format!("no host can be reached ({})", list.join("; "));
-                    let hint =
-                        "check the address and that the sender or host runs; --wait waits for it";
-                    return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
+                    return Err(unreachable(&errors));
                 }
             }
             // The link goes on without a host; without both there is no way back.
@@ -470,7 +472,10 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Link(command) => self.command(command),
             SessionOutput::StopLink => self.stop_link(),
             SessionOutput::Send(channel, frame) => self.queue(channel, frame),
-            SessionOutput::CodeReady(code) => self.around.role.on_code_ready(&code).await,
+            SessionOutput::CodeReady(code) => {
+                let host = self.host.as_ref().map(HostConnection::address);
+                self.around.role.on_code_ready(&code, host).await;
+            }
             SessionOutput::CodeSpent => self.around.role.on_code_spent(),
             SessionOutput::Pair(pairing) => self.pair(&pairing).await?,
             SessionOutput::Peer { member, name, epoch } => {

@@ -11,11 +11,12 @@ use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
 use crate::options::SendOptions;
-use crate::signal::RoomName;
+use crate::signal::client::{Client, Targets};
 use crate::signal::code::{Code, HostAddress, PORT_DEFAULT};
 use crate::signal::host::{Host, HostHandle};
 use crate::signal::local::PublishedRoom;
 use crate::signal::room::Limits;
+use crate::signal::{RoomName, address};
 use crate::store::record::{CodeHash, SessionRecord, Side};
 use crate::store::state::{StateDirectory, StateError};
 use crate::store::{OsDirectory, SourceError, SourceRoots, invitation};
@@ -81,7 +82,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     .await;
 
     let stored_port = record.listen.as_deref().and_then(|port| port.parse().ok());
-    let (host, addresses) = open_host(&options, stored_port).await?;
+    let (host, targets) = open_host(&options, stored_port).await?;
     let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
     let chosen = chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let is_code_fixed = chosen.is_some();
@@ -135,8 +136,8 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
-        client: crate::signal::client::Client::start(addresses.clone(), session.first_message()),
-        hosts: addresses,
+        hosts: targets.addresses.clone(),
+        client: Client::start_at(targets, session.first_message()),
         news: Some(news),
         link_config: surroundings::link_config(&options.common)?,
         relaying,
@@ -210,18 +211,15 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
     Ok(Opened { state, roots, stored, is_resumed: false })
 }
 
-/// Starts the embedded host, unless the user named others.
+/// Starts the embedded host, unless the user named others. Its own process needs no network to get there.
 async fn open_host(
     options: &SendOptions,
     stored: Option<u16>,
-) -> Result<(Option<HostHandle>, Vec<HostAddress>), Error> {
+) -> Result<(Option<HostHandle>, Targets), Error> {
     if !options.common.hosts.is_empty() {
-        return Ok((None, surroundings::host_addresses(&options.common.hosts)?));
+        return Ok((None, surroundings::named_hosts(&options.common.hosts)?));
     }
-    let local = |port: u16| {
-        HostAddress::new("127.0.0.1", port)
-            .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))
-    };
+    let local = |port: u16| HostAddress::of_ip(Ipv4Addr::LOCALHOST.into(), port);
     let mut last = None;
     for port in stored.into_iter().chain([PORT_DEFAULT, 0]) {
         for address in [
@@ -234,8 +232,13 @@ async fn open_host(
                     // The receiver looks for us where we were. Whoever has that port now may be a host, too: one
                     // relays as well as another.
                     let before = stored.filter(|port| *port != own);
-                    let ports = before.into_iter().chain([own]);
-                    return Ok((Some(host), ports.map(local).collect::<Result<_, _>>()?));
+                    let targets = Targets {
+                        addresses: before.into_iter().map(local).collect(),
+                        is_in_turn: true,
+                        is_seeking: false,
+                        own: Some((local(own), host.own())),
+                    };
+                    return Ok((Some(host), targets));
                 }
                 Err(error) => last = Some(error.to_string()),
             }
@@ -296,9 +299,8 @@ impl SenderRole {
     /// Lets receivers on this machine find the session's room, wherever the embedded host listens.
     fn publish_session(&mut self) {
         let secret = self.stored.as_ref().and_then(|stored| stored.record.secret.as_ref());
-        if let (Some(secret), Some(port)) = (secret, self.host_port)
-            && let Ok(local) = HostAddress::new("127.0.0.1", port)
-        {
+        if let (Some(secret), Some(port)) = (secret, self.host_port) {
+            let local = HostAddress::of_ip(Ipv4Addr::LOCALHOST.into(), port);
             self.published_session = None;
             self.published_session = surroundings::publish(RoomName::of_session(secret), &local);
         }
@@ -307,18 +309,21 @@ impl SenderRole {
     /// Says for whom a continued session waits, and where; `before` is the port that the receiver knows.
     async fn say_where(&self, before: Option<u16>) {
         let Some(port) = self.host_port else { return };
-        let own = surroundings::own_address();
-        let Ok(address) = HostAddress::new(&own.to_string(), port) else { return };
-        let url = address.url();
+        let host = address::list(&surroundings::own_host(port));
         if let Some(before) = before.filter(|before| *before != port) {
-            let message = format!(
-                "port {before} is in use, so this session listens on {port}; if the other side does not find it, \
-                 continue there with: rejoin receive --host {url}"
-            );
+            let elsewhere = if host.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    "; if the other side does not find it, continue there with: rejoin receive --host {host}"
+                )
+            };
+            let message =
+                format!("port {before} is in use, so this session listens on {port}{elsewhere}");
             self.ui.emit(Event::Warning { code: "port_moved".to_owned(), message }).await;
         }
         let peer = self.stored.as_ref().map(|stored| stored.record.peer_name.clone());
-        self.ui.emit(Event::Waiting { peer: peer.unwrap_or_default(), host: url }).await;
+        self.ui.emit(Event::Waiting { peer: peer.unwrap_or_default(), host }).await;
     }
 
     /// Stores the record; a failure costs at most what an earlier version lacks.
@@ -331,7 +336,7 @@ impl SenderRole {
 }
 
 impl RoleActions for SenderRole {
-    async fn on_code_ready(&mut self, code: &Code) {
+    async fn on_code_ready(&mut self, code: &Code, host: Option<&HostAddress>) {
         // The code of an invitation is not the one that the session began with.
         if let Some(stored) = self.stored.as_mut().filter(|stored| !stored.record.is_confirmed)
             && let Ok(salt) = surroundings::random()
@@ -339,27 +344,17 @@ impl RoleActions for SenderRole {
             stored.record.code = Some(CodeHash::new(&surroundings::canonical(code), salt));
         }
         self.save();
-        let own = self.host_port.map(|port| (surroundings::own_address(), port));
-        let address =
-            own.and_then(|(address, port)| HostAddress::new(&address.to_string(), port).ok());
-        if let Some(port) = self.host_port
-            && let Ok(local) = HostAddress::new("127.0.0.1", port)
-        {
+        // Where the room is: at our own host, or at the one that has our port.
+        let port = self.host_port.map(|own| host.map_or(own, HostAddress::port));
+        let own = port.map(surroundings::own_host).unwrap_or_default();
+        if let Some(port) = port {
+            let local = HostAddress::of_ip(Ipv4Addr::LOCALHOST.into(), port);
             self.published = surroundings::publish(RoomName::Code(code.room()), &local);
         }
-        let shown = code.clone().with_host(address);
-        let hosts: String = self
-            .hosts
-            .iter()
-            .map(|host| format!(" --host {}", shell::quote(host.as_bytes())))
-            .collect();
-        self.ui
-            .emit(Event::Code {
-                code: code.to_string(),
-                command: format!("rejoin receive {shown}{hosts}"),
-                local_only: own.is_some_and(|(address, _)| surroundings::is_private(address)),
-            })
-            .await;
+        let this_machine = port.is_some() && own.is_empty();
+        let local_only = port.is_some() && !own.is_empty() && surroundings::are_private(&own);
+        let (code, command) = surroundings::invitation(code, own, &self.hosts);
+        self.ui.emit(Event::Code { code, command, local_only, this_machine }).await;
     }
 
     fn on_code_spent(&mut self) {

@@ -4,7 +4,7 @@ use super::surroundings;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Layer, PathText, Role};
 use crate::options::{CommonOptions, ReceiveLimits, ReceiveOptions, SendOptions};
-use crate::signal::code::{Code, HostAddress};
+use crate::signal::code::Code;
 use crate::store::OsDirectory;
 use crate::store::invitation::Invitation;
 use crate::store::record::{Attempt, AttemptOutcome, SessionRecord, Side};
@@ -194,22 +194,9 @@ pub fn invite(state_directory: Option<&Path>, session: &StoredSession) -> Result
     state.invite(id, &invitation).map_err(surroundings::state_error)?;
     // An embedded host listens where it did, unless somebody else took its port; `send` says so then.
     let port = record.listen.as_deref().and_then(|port| port.parse().ok());
-    let own = port
-        .filter(|_| record.hosts.is_empty())
-        .and_then(|port| HostAddress::new(&surroundings::own_address().to_string(), port).ok());
-    let hosts: String = record
-        .hosts
-        .iter()
-        .map(|host| format!(" --host {}", super::shell::quote(host.as_bytes())))
-        .collect();
-    let shown = code.clone().with_host(own);
-    Ok(Invited {
-        id: session.id.clone(),
-        code: code.to_string(),
-        command: format!("rejoin receive {shown}{hosts}"),
-        expires,
-        is_running: session.is_running,
-    })
+    let own = port.filter(|_| record.hosts.is_empty()).map(surroundings::own_host);
+    let (code, command) = surroundings::invitation(&code, own.unwrap_or_default(), &record.hosts);
+    Ok(Invited { id: session.id.clone(), code, command, expires, is_running: session.is_running })
 }
 
 /// What recovery has done on this machine so far.

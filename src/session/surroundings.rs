@@ -6,15 +6,16 @@ use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
 use crate::link::config::{CarrierSettings, SERVERS_MAX};
 use crate::options::{CommonOptions, PathPolicy};
-use crate::signal::RoomName;
 use crate::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
+use crate::signal::client::Targets;
 use crate::signal::code::{Code, HostAddress};
+use crate::signal::interfaces;
 use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
+use crate::signal::{RoomName, address};
 use crate::store::OsDirectory;
 use crate::store::state::{StateDirectory, StateError, default_path};
 use crate::wire::MemberId;
 use crate::wire::frame::FRAME_BYTES_MAX;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,28 +77,26 @@ pub(super) fn own_name() -> String {
     name[..name.floor_char_boundary(crate::signal::message::NAME_BYTES_MAX)].to_owned()
 }
 
-/// The address of this machine that others would use: the one it would send from; nothing is sent.
-pub(super) fn own_address() -> IpAddr {
-    let route = |to: SocketAddr| {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        socket.connect(to).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    // TEST-NET-1 (RFC 5737): never a real host, always by the default route.
-    let address = route(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9)));
-    address.filter(|address| !address.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+/// Where others reach a host of this machine that listens on `port`, the best address first; empty where this machine is
+/// alone. Never loopback: no other machine gets here by that.
+pub(super) fn own_host(port: u16) -> Vec<HostAddress> {
+    let own = tokio::task::block_in_place(interfaces::own_addresses);
+    own.usable.into_iter().map(|ip| HostAddress::of_ip(ip, port)).collect()
 }
 
-/// Whether only machines of the same network reach the address.
-pub(super) const fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_private() || address.is_loopback() || address.is_link_local()
-        }
-        IpAddr::V6(address) => {
-            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
-        }
-    }
+/// Whether only machines of the same network reach these addresses.
+pub(super) fn are_private(addresses: &[HostAddress]) -> bool {
+    addresses.iter().filter_map(HostAddress::ip).all(interfaces::is_private)
+}
+
+/// The code as others use it, and the command for the other machine: with the addresses of the host of this machine, or with
+/// the hosts that the user named.
+pub(super) fn invitation(code: &Code, own: Vec<HostAddress>, hosts: &[String]) -> (String, String) {
+    let shown = code.clone().with_hosts(own).to_string();
+    let hosts: String =
+        hosts.iter().map(|host| format!(" --host {}", shell::quote(host.as_bytes()))).collect();
+    let command = format!("rejoin receive {shown}{hosts}");
+    (shown, command)
 }
 
 /// A path as bytes.
@@ -107,7 +106,7 @@ pub(super) fn path_bytes(path: &Path) -> Vec<u8> {
 
 /// A code as it is remembered: without the host, which may change.
 pub(super) fn canonical(code: &Code) -> String {
-    code.clone().with_host(None).to_string()
+    code.clone().with_hosts(Vec::new()).to_string()
 }
 
 /// What a state directory that cannot be used means.
@@ -122,11 +121,18 @@ pub(super) fn state_error(error: StateError) -> Error {
 
 /// The hosts that the user named.
 pub(super) fn host_addresses(urls: &[String]) -> Result<Vec<HostAddress>, Error> {
-    urls.iter()
-        .map(|url| {
-            url.parse().map_err(|error| Error::new(ErrorKind::Usage, format!("{url}: {error}")))
-        })
-        .collect()
+    let text = urls.join(",");
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    address::parse_list(&text)
+        .map_err(|error| Error::new(ErrorKind::Usage, format!("{text}: {error}")))
+}
+
+/// Where the hosts that the user named are: several hosts by their URLs, or the addresses of one.
+pub(super) fn named_hosts(urls: &[String]) -> Result<Targets, Error> {
+    let is_in_turn = urls.iter().any(|url| url.contains("://"));
+    Ok(Targets { addresses: host_addresses(urls)?, is_in_turn, ..Targets::default() })
 }
 
 /// The link's settings.

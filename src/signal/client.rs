@@ -1,29 +1,36 @@
 //! I/O: the WebSocket to a host. Connects, reports, reconnects; entering rooms again is the caller's work on
 //! [`ClientEvent::Connected`]. What it would say first it may tell beforehand: then that is in the host's hands already.
+//!
+//! A member that looks for another one ([`Targets::is_seeking`]) by several addresses is not done with the first host that
+//! answers: one that does not know the room is left for the next address. Until all were asked, what such a host said is no
+//! answer.
 
+mod dial;
+mod in_process;
+mod seeking;
+
+pub use dial::{ConnectError, NotAHost};
+pub use in_process::OwnHost;
+pub(super) use in_process::Stream;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use self::dial::{Dialled, Socket, dial, dial_own};
+use self::seeking::Seeking;
 use super::code::HostAddress;
 use super::codec::CodecError;
-use super::first_message;
-use super::protocol::{ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX};
+use super::protocol::{ClientMessage, CloseReason, HostMessage};
 pub use super::retry::Pace;
 use super::retry::Retry;
 
-/// One address, from resolving its name to the WebSocket being open.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest a host may ask us to stay away.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Own pings, so that a dead connection is noticed without trusting the host to ping.
@@ -38,8 +45,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 const EVENTS_MAX: usize = 256;
 /// Messages not yet written.
 const OUTGOING_MAX: usize = 256;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What happened to the connection.
 #[derive(Debug)]
@@ -66,17 +71,6 @@ pub enum ClientEvent {
     Stopped(CloseReason),
 }
 
-/// Why one address could not be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Nobody answered in time.
-    #[error("no answer within {} s", CONNECT_TIMEOUT.as_secs())]
-    Timeout,
-    /// Refused, unreachable, not a host, or its certificate is not trusted.
-    #[error("{0}")]
-    WebSocket(Box<tokio_tungstenite::tungstenite::Error>),
-}
-
 /// Why an open connection was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum LossReason {
@@ -92,6 +86,9 @@ pub enum LossReason {
     /// The caller named other hosts.
     #[error("another host is tried")]
     Moved,
+    /// Nobody who is looked for is there, and there are other addresses.
+    #[error("the other side is not at this host; another address is tried")]
+    Absent,
     /// The socket failed, or the host exceeded a limit of ours.
     #[error("{0}")]
     WebSocket(Box<tokio_tungstenite::tungstenite::Error>),
@@ -116,6 +113,19 @@ pub enum SendError {
 pub struct HostConnection {
     address: HostAddress,
     outgoing: mpsc::Sender<ClientMessage>,
+}
+
+/// Where a client connects to.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// Addresses, the best first.
+    pub addresses: Vec<HostAddress>,
+    /// Whether they are of several hosts, which both sides try in this order; else of one, and whichever opens first is taken.
+    pub is_in_turn: bool,
+    /// Whether the member looks for another one: then a host where nobody is is not the last word.
+    pub is_seeking: bool,
+    /// The host of this process, tried after the addresses, and what it is called.
+    pub own: Option<(HostAddress, OwnHost)>,
 }
 
 /// Keeps a connection to the first of several hosts that answers. Dropping it closes the connection.
@@ -154,19 +164,37 @@ impl HostConnection {
 }
 
 impl Client {
-    /// Starts connecting to `addresses`, in order. The requests of the first round have `first` with them: what the caller
+    /// Starts connecting to several hosts, in order. See [`Self::start_at`].
+    #[must_use]
+    pub fn start(addresses: Vec<HostAddress>, first: Option<ClientMessage>) -> Self {
+        Self::start_at(Targets { addresses, is_in_turn: true, ..Targets::default() }, first)
+    }
+
+    /// Starts connecting to `targets`. The requests of the first round have `first` with them: what the caller
     /// says first. It says it all the same once it is connected; what the host has already is not sent again.
     ///
     /// The first round only: a host that stood still has the requests of all tries when it goes on, and one that was given up
     /// must not replace the member whose connection is open.
     #[must_use]
-    pub fn start(addresses: Vec<HostAddress>, first: Option<ClientMessage>) -> Self {
+    pub fn start_at(targets: Targets, first: Option<ClientMessage>) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let Targets { addresses, is_in_turn, is_seeking, own } = targets;
         let addresses = addresses.into();
         let wanted = Control { addresses, pace: Pace::Urgent, nudges: 0, is_leaving: false };
         let (control, controlled) = watch::channel(wanted.clone());
         let retry = Retry::new();
-        let worker = Worker { events: sender, control: controlled, wanted, retry, first };
+        let worker = Worker {
+            events: sender,
+            control: controlled,
+            wanted,
+            retry,
+            first,
+            is_in_turn,
+            is_seeking,
+            own,
+            answered: None,
+            absent: HashSet::new(),
+        };
         Self { events, control, task: tokio::spawn(worker.run()) }
     }
 
@@ -219,10 +247,14 @@ struct Worker {
     retry: Retry,
     /// Rides in the requests of the first round.
     first: Option<ClientMessage>,
+    is_in_turn: bool,
+    is_seeking: bool,
+    own: Option<(HostAddress, OwnHost)>,
+    /// The address that answered last: of several of one host the first to be tried again.
+    answered: Option<HostAddress>,
+    /// Addresses of this round where nobody was.
+    absent: HashSet<HostAddress>,
 }
-
-/// A socket to a host, and what the host took with its request.
-type Connected = (HostAddress, Socket, Option<ClientMessage>);
 
 /// The caller has dropped the client, or the host said not to come back.
 struct Stop;
@@ -239,10 +271,19 @@ impl Worker {
                 let is_taken = taken.is_some();
                 tracing::debug!(target: "rejoin::signal", host = %address, is_taken, "connected to the host");
                 let opened = Instant::now();
-                let reason = self.converse(address, socket, taken).await?;
-                self.retry.handle_lost(opened.elapsed());
+                let reason = self.converse(address.clone(), socket, taken).await?;
+                if !matches!(reason, LossReason::Absent) {
+                    self.retry.handle_lost(opened.elapsed());
+                    self.absent.clear();
+                    self.answered = Some(address.clone());
+                }
                 tracing::debug!(target: "rejoin::signal", %reason, "lost the host");
                 let retry_in = match &reason {
+                    LossReason::Absent => {
+                        self.absent.insert(address);
+                        self.emit(ClientEvent::Lost { reason, retry_in: Duration::ZERO }).await?;
+                        return Ok(());
+                    }
                     LossReason::Goodbye(close) if !close.is_retryable() => {
                         self.emit(ClientEvent::Stopped(*close)).await?;
                         return Err(Stop);
@@ -300,37 +341,32 @@ impl Worker {
         }
     }
 
-    async fn connect(&mut self) -> Result<Connected, Vec<(HostAddress, ConnectError)>> {
-        let mut errors = Vec::new();
+    async fn connect(&mut self) -> Result<Dialled, Vec<(HostAddress, ConnectError)>> {
         let first_of_round = self.first.take();
-        let addresses = self.control.borrow().addresses.clone();
-        for address in addresses.iter() {
-            let config = WebSocketConfig::default()
-                .max_message_size(Some(MESSAGE_BYTES_MAX))
-                .max_frame_size(Some(MESSAGE_BYTES_MAX))
-                .read_buffer_size(16 * 1024)
-                .write_buffer_size(0)
-                .max_write_buffer_size(2 * MESSAGE_BYTES_MAX);
-            let mut first = first_of_round.clone();
-            let connecting = async {
-                let mut request = address.url().into_client_request()?;
-                first = first.take().filter(|first| add_first(request.headers_mut(), first));
-                // The last argument turns Nagle's algorithm off.
-                connect_async_with_config(request, Some(config), true).await
-            };
-            match timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(Ok((socket, answer))) => {
-                    let said = answer.headers().get(first_message::NAME);
-                    let is_taken = said.is_some_and(|said| said == first_message::TAKEN);
-                    let taken = first.filter(|_| is_taken);
-                    return Ok((address.clone(), socket, taken));
-                }
-                Ok(Err(error)) => {
-                    errors.push((address.clone(), ConnectError::WebSocket(Box::new(error))))
-                }
-                Err(_) => errors.push((address.clone(), ConnectError::Timeout)),
+        let known = self.control.borrow().addresses.clone();
+        let mut wanted: Vec<HostAddress> =
+            known.iter().filter(|address| !self.absent.contains(*address)).cloned().collect();
+        if let Some(answered) = self.answered.as_ref().filter(|_| !self.is_in_turn) {
+            wanted.sort_by_key(|address| address != answered);
+        }
+        let of_one_host = if self.is_in_turn { 1 } else { wanted.len().max(1) };
+        let mut errors = Vec::new();
+        for addresses in wanted.chunks(of_one_host) {
+            match dial(addresses, &mut first_of_round.clone()).await {
+                Ok(dialled) => return Ok(dialled),
+                Err(failed) => errors.extend(failed),
             }
         }
+        if let Some((address, own)) = &self.own {
+            match dial_own(address, own, first_of_round).await {
+                Ok(dialled) => return Ok(dialled),
+                Err(error) => errors.push((address.clone(), error)),
+            }
+        }
+        // The round is over: in the next one everybody is asked again.
+        errors.extend(self.absent.drain().map(|address| (address, ConnectError::Absent)));
+        let place = |wanted: &HostAddress| known.iter().position(|address| address == wanted);
+        errors.sort_by_key(|(address, _)| place(address).unwrap_or(usize::MAX));
         Err(errors)
     }
 
@@ -349,6 +385,12 @@ impl Worker {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let mut has_handles = true;
+        let mut seeking = Seeking::default();
+        if let Some(taken) = &taken {
+            seeking.handle_said(taken);
+        }
+        let mut leave_at: Option<Instant> = None;
+        let is_own = self.own.as_ref().is_some_and(|(own, _)| *own == address);
         let mut control = self.control.clone();
         let mut moving = self.control.clone();
         loop {
@@ -358,16 +400,35 @@ impl Worker {
             };
             let moved = async {
                 // As above.
-                let _ = moving.wait_for(|control| !control.addresses.contains(&address)).await;
+                let _ = moving
+                    .wait_for(|control| !is_own && !control.addresses.contains(&address))
+                    .await;
+            };
+            let absent = async {
+                match leave_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
             };
             let message = tokio::select! {
                 () = moved => return Ok(LossReason::Moved),
+                () = absent => return Ok(LossReason::Absent),
                 incoming = timeout_at(heard + SILENCE_MAX, socket.next()) => {
                     heard = Instant::now();
-                    match self.hear(incoming).await? {
-                        Some(reason) => return Ok(reason),
-                        None => continue,
+                    let message = match hear(incoming) {
+                        Heard::Message(message) => message,
+                        Heard::Nothing => continue,
+                        Heard::End(reason) => return Ok(reason),
+                    };
+                    if self.has_others() {
+                        let grace = seeking.handle_heard(&message);
+                        leave_at = grace.map(|grace| Instant::now() + grace);
+                        if grace == Some(Duration::ZERO) {
+                            continue;
+                        }
                     }
+                    self.emit(ClientEvent::Message(message)).await?;
+                    continue;
                 }
                 message = messages.recv(), if has_handles => {
                     // The caller waits for nothing from this connection but its events.
@@ -378,6 +439,7 @@ impl Worker {
                     if taken.take().is_some_and(|taken| taken == message) {
                         continue;
                     }
+                    seeking.handle_said(&message);
                     match message.encode() {
                         Ok(bytes) => Message::binary(bytes),
                         Err(error) => {
@@ -401,34 +463,9 @@ impl Worker {
         }
     }
 
-    /// One frame, or its absence; a reason if the connection is over.
-    async fn hear(
-        &self,
-        incoming: Result<
-            Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
-            tokio::time::error::Elapsed,
-        >,
-    ) -> Result<Option<LossReason>, Stop> {
-        let message = match incoming {
-            Err(_) => return Ok(Some(LossReason::Silent)),
-            Ok(None) => return Ok(Some(LossReason::Closed)),
-            Ok(Some(Err(error))) => return Ok(Some(LossReason::WebSocket(Box::new(error)))),
-            Ok(Some(Ok(message))) => message,
-        };
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
-            Message::Close(_) => return Ok(Some(LossReason::Closed)),
-            Message::Text(_) => return Ok(Some(LossReason::Codec(CodecError::Malformed))),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(None),
-        };
-        match HostMessage::decode(&bytes) {
-            Ok(HostMessage::Goodbye { reason }) => Ok(Some(LossReason::Goodbye(reason))),
-            Ok(message) => {
-                self.emit(ClientEvent::Message(message)).await?;
-                Ok(None)
-            }
-            Err(error) => Ok(Some(LossReason::Codec(error))),
-        }
+    /// Whether a host where nobody is can be left for another address.
+    fn has_others(&self) -> bool {
+        self.is_seeking && self.control.borrow().addresses.len() > 1
     }
 
     async fn emit(&self, event: ClientEvent) -> Result<(), Stop> {
@@ -436,12 +473,35 @@ impl Worker {
     }
 }
 
-/// Puts the first message into a request; `false` where it does not fit.
-fn add_first(headers: &mut HeaderMap, message: &ClientMessage) -> bool {
-    let value = first_message::encode(message).and_then(|value| HeaderValue::try_from(value).ok());
-    let Some(mut value) = value else { return false };
-    // A member's token is in it.
-    value.set_sensitive(true);
-    headers.insert(first_message::NAME, value);
-    true
+/// What came in.
+enum Heard {
+    Message(HostMessage),
+    Nothing,
+    /// The connection is over.
+    End(LossReason),
+}
+
+fn hear(
+    incoming: Result<
+        Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
+        tokio::time::error::Elapsed,
+    >,
+) -> Heard {
+    let message = match incoming {
+        Err(_) => return Heard::End(LossReason::Silent),
+        Ok(None) => return Heard::End(LossReason::Closed),
+        Ok(Some(Err(error))) => return Heard::End(LossReason::WebSocket(Box::new(error))),
+        Ok(Some(Ok(message))) => message,
+    };
+    let bytes = match message {
+        Message::Binary(bytes) => bytes,
+        Message::Close(_) => return Heard::End(LossReason::Closed),
+        Message::Text(_) => return Heard::End(LossReason::Codec(CodecError::Malformed)),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Heard::Nothing,
+    };
+    match HostMessage::decode(&bytes) {
+        Ok(HostMessage::Goodbye { reason }) => Heard::End(LossReason::Goodbye(reason)),
+        Ok(message) => Heard::Message(message),
+        Err(error) => Heard::End(LossReason::Codec(error)),
+    }
 }

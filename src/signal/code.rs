@@ -1,7 +1,8 @@
-//! The code a person reads out: `ROOM-word-word-word[@HOST[:PORT]]`.
+//! The code a person reads out: `ROOM-word-word-word[@ADDRESSES]`.
 //!
 //! The room number is public and independent of the words; only the words are secret. Words come from the English
-//! BIP-39 list, whose first four letters are unique, so four letters of a word are enough (I-04).
+//! BIP-39 list, whose first four letters are unique, so four letters of a word are enough (I-04). What follows the `@` is all
+//! that one host is known by, in the form of [`super::address`].
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -9,6 +10,8 @@ use std::str::FromStr;
 
 use bip39::Language;
 
+use super::address;
+pub use super::address::{AddressError, HostAddress, PORT_DEFAULT};
 use super::keys::{RoomName, Seed};
 
 /// Words in a fresh code: 33 bits, against at most three guesses.
@@ -17,8 +20,6 @@ pub const WORDS_DEFAULT: usize = 3;
 pub const WORDS_MIN: usize = 2;
 /// Most words; more than this is not read out by anyone, and the bound keeps parsing cheap.
 pub const WORDS_MAX: usize = 24;
-/// The port of a host whose address names none.
-pub const PORT_DEFAULT: u16 = 9750;
 /// Longest text accepted as a code, before anything is parsed.
 const CODE_BYTES_MAX: usize = 1024;
 /// Letters that identify a word of the list.
@@ -52,18 +53,9 @@ pub enum CodeError {
         /// The nearest word of the list.
         suggestion: &'static str,
     },
-    /// What follows `@` is not a host.
-    #[error("what follows the @ is not HOST, HOST:PORT, ws://… or wss://…")]
-    Host,
-}
-
-/// Where a host listens: parsed and completed, ready for the client.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HostAddress {
-    secure: bool,
-    host: String,
-    port: u16,
-    path: String,
+    /// What follows `@` is no address of a host.
+    #[error("what follows the @: {0}")]
+    Host(#[from] AddressError),
 }
 
 /// A parsed code. `Display` gives the canonical text with its words, for the person; `Debug` shows no word.
@@ -71,7 +63,7 @@ pub struct HostAddress {
 pub struct Code {
     room: u32,
     words: Vec<&'static str>,
-    host: Option<HostAddress>,
+    hosts: Vec<HostAddress>,
 }
 
 impl Code {
@@ -90,7 +82,7 @@ impl Code {
                 list[usize::from(u16::from_le_bytes(bytes)) % list.len()]
             })
             .collect();
-        Self { room, words, host: None }
+        Self { room, words, hosts: Vec::new() }
     }
 
     /// The same words in another room: the host picked the number after the words were drawn.
@@ -99,10 +91,10 @@ impl Code {
         Self { room, ..self }
     }
 
-    /// The same code, naming a host.
+    /// The same code, naming a host by all its addresses, the best first; none: the bare code.
     #[must_use]
-    pub fn with_host(self, host: Option<HostAddress>) -> Self {
-        Self { host, ..self }
+    pub fn with_hosts(self, hosts: Vec<HostAddress>) -> Self {
+        Self { hosts, ..self }
     }
 
     /// The public room number.
@@ -117,10 +109,10 @@ impl Code {
         RoomName::Code(self.room)
     }
 
-    /// The host inside the code, if any.
+    /// The addresses of the host inside the code, the best first.
     #[must_use]
-    pub const fn host(&self) -> Option<&HostAddress> {
-        self.host.as_ref()
+    pub fn hosts(&self) -> &[HostAddress] {
+        &self.hosts
     }
 
     /// How many words it has: 11 bits each.
@@ -142,9 +134,9 @@ impl FromStr for Code {
         if text.len() > CODE_BYTES_MAX {
             return Err(CodeError::TooLong);
         }
-        let (code, host) = match text.trim().split_once('@') {
-            Some((code, host)) => (code, Some(host.trim().parse()?)),
-            None => (text.trim(), None),
+        let (code, hosts) = match text.trim().split_once('@') {
+            Some((code, hosts)) => (code, address::parse_list(hosts)?),
+            None => (text.trim(), Vec::new()),
         };
         let mut parts = code.split(is_separator).filter(|part| !part.is_empty());
         let room = parts.next().ok_or(CodeError::Empty)?;
@@ -160,7 +152,7 @@ impl FromStr for Code {
             .enumerate()
             .map(|(index, word)| parse_word(index + 1, word))
             .collect::<Result<_, _>>()?;
-        Ok(Self { room, words, host })
+        Ok(Self { room, words, hosts })
     }
 }
 
@@ -229,115 +221,16 @@ impl fmt::Display for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.room)?;
         self.words.iter().try_for_each(|word| write!(formatter, "-{word}"))?;
-        match &self.host {
-            Some(host) => write!(formatter, "@{host}"),
-            None => Ok(()),
+        if self.hosts.is_empty() {
+            return Ok(());
         }
+        write!(formatter, "@{}", address::list(&self.hosts))
     }
 }
 
 impl fmt::Debug for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Code({}-… {:?})", self.room, self.host)
-    }
-}
-
-impl HostAddress {
-    /// A plain address, as an embedded host has it. `host` is a name or a literal address without brackets.
-    ///
-    /// # Errors
-    /// [`CodeError::Host`] if `host` is neither.
-    pub fn new(host: &str, port: u16) -> Result<Self, CodeError> {
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        Self { secure: false, host, port, path: "/ws".to_owned() }.checked()
-    }
-
-    /// The URL of its WebSocket.
-    #[must_use]
-    pub fn url(&self) -> String {
-        let scheme = if self.secure { "wss" } else { "ws" };
-        format!("{scheme}://{}:{}{}", self.host, self.port, self.path)
-    }
-
-    /// Whether it asks for TLS.
-    #[must_use]
-    pub const fn is_secure(&self) -> bool {
-        self.secure
-    }
-
-    /// Name or literal address; IPv6 in brackets.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// TCP port.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
-    }
-
-    fn checked(self) -> Result<Self, CodeError> {
-        let literal = self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let host_valid = match literal {
-            // A zone (`fe80::1%eth0`) has no place in a URL and none on another machine.
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => {
-                !self.host.is_empty()
-                    && self
-                        .host
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-            }
-        };
-        let path_valid =
-            self.path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte));
-        if host_valid && path_valid && self.port != 0 { Ok(self) } else { Err(CodeError::Host) }
-    }
-}
-
-impl FromStr for HostAddress {
-    type Err = CodeError;
-
-    fn from_str(text: &str) -> Result<Self, CodeError> {
-        let lower = text.to_ascii_lowercase();
-        let (secure, explicit, rest) = if lower.starts_with("ws://") {
-            (false, true, &text[5..])
-        } else if lower.starts_with("wss://") {
-            (true, true, &text[6..])
-        } else {
-            (false, false, text)
-        };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        if !explicit && !path.trim_matches('/').is_empty() {
-            return Err(CodeError::Host);
-        }
-        let path = if path.trim_matches('/').is_empty() { "/ws" } else { path };
-        let bracket = authority.rfind(']').map_or(0, |at| at + 1);
-        let (host, port) = match authority[bracket..].find(':') {
-            Some(colon) => {
-                let (host, port) = authority.split_at(bracket + colon);
-                (host, port[1..].parse().map_err(|_| CodeError::Host)?)
-            }
-            // An explicit scheme brings its own port, as everywhere else, when it is TLS: 443 is where proxies listen.
-            None if secure => (authority, 443),
-            None => (authority, PORT_DEFAULT),
-        };
-        Self { secure, host: host.to_ascii_lowercase(), port, path: path.to_owned() }.checked()
-    }
-}
-
-impl fmt::Display for HostAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.secure || self.path != "/ws" {
-            formatter.write_str(if self.secure { "wss://" } else { "ws://" })?;
-        }
-        formatter.write_str(&self.host)?;
-        let usual = if self.secure { 443 } else { PORT_DEFAULT };
-        if self.port != usual {
-            write!(formatter, ":{}", self.port)?;
-        }
-        if self.path != "/ws" { formatter.write_str(&self.path) } else { Ok(()) }
+        write!(formatter, "Code({}-… {:?})", self.room, self.hosts)
     }
 }
 
@@ -451,53 +344,22 @@ mod tests {
     }
 
     #[test]
-    fn hosts_in_a_code() {
-        for (typed, url, shown) in [
-            ("192.0.2.7", "ws://192.0.2.7:9750/ws", "192.0.2.7"),
-            ("192.0.2.7:81", "ws://192.0.2.7:81/ws", "192.0.2.7:81"),
-            ("Example.ORG", "ws://example.org:9750/ws", "example.org"),
-            ("[2001:db8::1]", "ws://[2001:db8::1]:9750/ws", "[2001:db8::1]"),
-            ("[2001:db8::1]:81", "ws://[2001:db8::1]:81/ws", "[2001:db8::1]:81"),
-            ("ws://h", "ws://h:9750/ws", "h"),
-            ("wss://h/", "wss://h:443/ws", "wss://h"),
-            ("WSS://h:1/a/b", "wss://h:1/a/b", "wss://h:1/a/b"),
-        ] {
-            let parsed = code(&format!("7-crane-velvet@{typed}"));
-            let host = parsed.host().unwrap();
-            assert_eq!(host.url(), url);
-            assert_eq!(host.to_string(), shown);
-            assert_eq!(&host.to_string().parse::<HostAddress>().unwrap(), host);
-        }
-        for typed in [
-            "",
-            "a b",
-            "h:0",
-            "h:65536",
-            "h:x",
-            "[::1",
-            "::1",
-            "http://h",
-            "h/path",
-            "[fe80::1%eth0]",
-            "u@h",
-            "ws://h?x",
-            "é",
-            "h:80:81",
-        ] {
-            assert_eq!(
-                format!("7-crane-velvet@{typed}").parse::<Code>(),
-                Err(CodeError::Host),
-                "{typed}"
-            );
-        }
-        assert_eq!(HostAddress::new("2001:db8::1", 81).unwrap().to_string(), "[2001:db8::1]:81");
+    fn a_code_names_its_host_by_several_addresses() {
+        let typed = "7-crane-velvet@192.0.2.7, 2001:db8::7,:81";
+        let parsed = code(typed);
+        let urls: Vec<String> = parsed.hosts().iter().map(HostAddress::url).collect();
+        assert_eq!(urls, ["ws://192.0.2.7:81/ws", "ws://[2001:db8::7]:81/ws"]);
+        assert_eq!(parsed.to_string(), "7-crane-velvet@192.0.2.7,2001:db8::7,:81");
+        assert_eq!(code(&parsed.to_string()), parsed);
+        assert_eq!(parsed.with_hosts(Vec::new()).to_string(), "7-crane-velvet");
+        let refused = "7-crane-velvet@a b".parse::<Code>();
+        assert!(matches!(refused, Err(CodeError::Host(_))), "{refused:?}");
     }
 
     proptest! {
         #[test]
         fn parsing_never_panics(text in ".{0,80}") {
             let _ = text.parse::<Code>();
-            let _ = text.parse::<HostAddress>();
             let _ = format!("7-crane-velvet@{text}").parse::<Code>();
         }
     }

@@ -4,14 +4,16 @@
 //! and yields a [`seal`]ed channel for [`message`]s. The host sees room names, member ids, sizes and times; nothing
 //! else (H-08).
 //!
-//! Pure, without I/O and clock: everything except [`host`], [`client`] and [`local`].
+//! Pure, without I/O and clock: everything except [`host`], [`client`], [`interfaces`] and [`local`].
 
+pub mod address;
 pub mod capabilities;
 pub mod client;
 pub mod code;
 mod codec;
 mod first_message;
 pub mod host;
+pub mod interfaces;
 pub mod join;
 mod keys;
 pub mod local;

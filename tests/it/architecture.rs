@@ -56,6 +56,7 @@ const DOES_IO: &[&str] = &[
     "signal::client",
     "signal::host",
     "signal::cluster",
+    "signal::interfaces",
     "store",
     "session::run",
     "session::worker",
@@ -93,7 +94,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     ),
     (&["tokio::", "tokio_tungstenite", "axum::"], DOES_IO),
     (&["std::thread::sleep", "tokio::time::sleep"], DOES_IO),
-    (&["std::fs"], &["store", "cli", "signal::local", "link::fault"]),
+    (&["std::fs"], &["store", "cli", "signal::local", "signal::interfaces", "link::fault"]),
     (
         &["UdpSocket", "TcpStream", "TcpListener", "ToSocketAddrs"],
         &[
@@ -103,7 +104,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
             "signal::host",
             "signal::cluster",
             // Asks for the route, sends nothing.
-            "session::surroundings",
+            "signal::interfaces",
         ],
     ),
     (&["webrtc::", "rtc::"], &["link"]),

@@ -10,6 +10,7 @@
     reason = "a test that gets another reply than it waits for fails, whichever it is"
 )]
 
+mod addresses;
 mod architecture;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod campaign;

@@ -89,8 +89,8 @@ impl Human {
     pub(super) fn event(&mut self, event: &Event) -> Lines {
         self.remember(event);
         let mut lines = Lines::default();
-        if let Event::Code { code, command, local_only } = event {
-            self.code(&mut lines, code, command, *local_only);
+        if let Event::Code { code, command, local_only, this_machine } = event {
+            self.code(&mut lines, code, command, reach(*local_only, *this_machine));
             return lines;
         }
         lines.stderr = self.message(event);
@@ -139,7 +139,7 @@ impl Human {
     }
 
     /// The code line stands on stdout where that is not a terminal, and on stderr where it is.
-    fn code(&self, lines: &mut Lines, code: &str, command: &str, local_only: bool) {
+    fn code(&self, lines: &mut Lines, code: &str, command: &str, reach: Option<&str>) {
         if self.json {
             return;
         }
@@ -158,11 +158,8 @@ impl Human {
             format!("    {}", self.traits.style.strong(command)),
             String::new(),
         ]);
-        if local_only {
-            lines.stderr.extend([
-                "It has to be on the same network; --host reaches further.".to_owned(),
-                String::new(),
-            ]);
+        if let Some(reach) = reach {
+            lines.stderr.extend([reach.to_owned(), String::new()]);
         }
     }
 
@@ -180,7 +177,12 @@ impl Human {
             Event::Waiting { peer, host } => {
                 let peer = for_person(peer);
                 let peer = if peer.is_empty() { "the receiver".into() } else { peer };
-                vec![format!("Waiting for {peer} at {}", for_person(host))]
+                let place = if host.is_empty() {
+                    "on this machine: it has no address of a network".into()
+                } else {
+                    format!("at {}", for_person(host))
+                };
+                vec![format!("Waiting for {peer} {place}")]
             }
             Event::Manifest { files, bytes, complete } => self.offer(*files, *bytes, *complete),
             Event::Connected { path, remote, rtt_ms, .. } => self.connected(*path, remote, *rtt_ms),
@@ -355,6 +357,17 @@ impl Human {
             Subject::Sending(label) => label,
             Subject::Receiving | Subject::Hosting(_) | Subject::Demo => "Receiving",
         }
+    }
+}
+
+/// How far the command under a code reaches, where that is not everywhere.
+const fn reach(local_only: bool, this_machine: bool) -> Option<&'static str> {
+    match (local_only, this_machine) {
+        (_, true) => Some(
+            "Only this machine can receive: it has no address of a network. --host names a place to meet.",
+        ),
+        (true, false) => Some("It has to be on the same network; --host reaches further."),
+        (false, false) => None,
     }
 }
 

@@ -37,6 +37,7 @@ fn code() -> Event {
         code: "7-crane-velvet-orbit".to_owned(),
         command: "rejoin receive 7-crane-velvet-orbit@192.0.2.7:9750".to_owned(),
         local_only: false,
+        this_machine: false,
     }
 }
 

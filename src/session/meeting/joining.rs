@@ -13,7 +13,7 @@ mod retry;
 mod signals;
 
 use config::refusal;
-pub use config::{Entrance, JoiningConfig};
+pub use config::{Entrance, JoiningConfig, no_such_code};
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
 use crate::error::{Error, ErrorKind};

@@ -1,13 +1,13 @@
 //! What the loop stands on: the role's own actions, the stores' threads, and waiting for what may not be there.
 
 use super::{Recorder, Relaying};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{LinkConfig, LinkEvent, LinkHandle};
-use crate::session::meeting::Pairing;
+use crate::session::meeting::{Pairing, no_such_code};
 use crate::session::news::News;
 use crate::session::worker::Worker;
-use crate::signal::client::{Client, Pace as HostPace};
+use crate::signal::client::{Client, ConnectError, Pace as HostPace};
 use crate::signal::code::{Code, HostAddress};
 use crate::store::OsDirectory;
 use crate::store::record::SessionRecord;
@@ -32,8 +32,12 @@ pub(in crate::session) type TargetWorker =
 
 /// What the two roles do differently at the edges.
 pub(in crate::session) trait RoleActions: Send {
-    /// Sender: the code is known and its room open.
-    fn on_code_ready(&mut self, code: &Code) -> impl Future<Output = ()> + Send;
+    /// Sender: the code is known and its room open, at `host`.
+    fn on_code_ready(
+        &mut self,
+        code: &Code,
+        host: Option<&HostAddress>,
+    ) -> impl Future<Output = ()> + Send;
     /// Sender: the code is spent.
     fn on_code_spent(&mut self);
     /// Stores what a join agreed on; a receiver gets its opened store.
@@ -137,4 +141,16 @@ pub(super) async fn next_news(news: &mut Option<mpsc::Receiver<News>>) -> Option
         Some(news) => news.recv().await,
         None => std::future::pending().await,
     }
+}
+
+/// What it means that nobody was found at any address.
+pub(super) fn unreachable(errors: &[(HostAddress, ConnectError)]) -> Error {
+    if errors.iter().all(|(_, error)| matches!(error, ConnectError::Absent)) {
+        return no_such_code();
+    }
+    let list: Vec<String> =
+        errors.iter().map(|(host, error)| format!("{}: {error}", host.url())).collect();
+    let text = format!("no host can be reached ({})", list.join("; "));
+    let hint = "check the address and that the sender or host runs; --wait waits for it";
+    Error::new(ErrorKind::Unreachable, text).with_hint(hint)
 }

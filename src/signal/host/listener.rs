@@ -2,7 +2,7 @@
 //! sends half a request would otherwise keep its socket for ever.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Sleep, sleep};
+
+use crate::signal::client::Stream;
 
 /// Sockets beyond the WebSockets: health checks and metrics must still get through to a full host.
 const SPARE_SOCKETS: u32 = 64;
@@ -31,13 +33,15 @@ pub(super) struct Places {
 /// A listener whose sockets have to earn their life.
 pub(super) struct GuardedListener {
     listener: TcpListener,
+    /// Connections of this process.
+    own: mpsc::Receiver<DuplexStream>,
     places: Places,
     deadline: Duration,
 }
 
 /// A socket that ends at its deadline unless it was upgraded.
 pub(super) struct GuardedStream {
-    stream: TcpStream,
+    stream: Stream,
     deadline: Pin<Box<Sleep>>,
     upgraded: Arc<AtomicBool>,
     _place: OwnedSemaphorePermit,
@@ -66,8 +70,13 @@ impl Places {
 }
 
 impl GuardedListener {
-    pub(super) const fn new(listener: TcpListener, places: Places, deadline: Duration) -> Self {
-        Self { listener, places, deadline }
+    pub(super) const fn new(
+        listener: TcpListener,
+        own: mpsc::Receiver<DuplexStream>,
+        places: Places,
+        deadline: Duration,
+    ) -> Self {
+        Self { listener, own, places, deadline }
     }
 }
 
@@ -81,10 +90,18 @@ impl Listener for GuardedListener {
                 // Nobody closes the semaphore.
                 return std::future::pending().await;
             };
-            match self.listener.accept().await {
-                Ok((stream, address)) => {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted.map(|(stream, address)| {
                     // Signaling is small messages that somebody waits for; without it they merely are slower.
                     let _ = stream.set_nodelay(true);
+                    (Stream::Tcp(stream), address)
+                }),
+                Some(stream) = self.own.recv() => {
+                    Ok((Stream::Own(stream), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+                }
+            };
+            match accepted {
+                Ok((stream, address)) => {
                     let deadline = Box::pin(sleep(self.deadline));
                     let upgraded = Arc::new(AtomicBool::new(false));
                     return (GuardedStream { stream, deadline, upgraded, _place: place }, address);

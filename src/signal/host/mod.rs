@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use connection::{Outgoing, serve};
 use listener::{GuardedListener, Peer, Places};
 
+use super::client::OwnHost;
 use super::first_message;
 use super::protocol::{HostMessage, MESSAGE_BYTES_MAX};
 use super::room::{Command, ConnectionId, Counters, Gauges, Limits, Rooms};
@@ -55,6 +56,7 @@ pub enum HostError {
 #[derive(Debug)]
 pub struct HostHandle {
     local_addr: SocketAddr,
+    own: OwnHost,
     inputs: mpsc::Sender<Input>,
     stop: watch::Sender<bool>,
     places: Places,
@@ -95,7 +97,9 @@ impl Host {
         let (stop, mut stopped) = watch::channel(false);
         let owner = tokio::spawn(Owner::new(limits).run(queue));
         let places = Places::new(limits.connections_max);
-        let listener = GuardedListener::new(listener, places.clone(), limits.join_deadline);
+        let (own, accepted) = OwnHost::new();
+        let deadline = limits.join_deadline;
+        let listener = GuardedListener::new(listener, accepted, places.clone(), deadline);
         let router = router(Shared { inputs: inputs.clone() });
         let service = router.into_make_service_with_connect_info::<Peer>();
         let server = tokio::spawn(async move {
@@ -107,7 +111,7 @@ impl Host {
             let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
         });
         tracing::info!(target: "rejoin::host", %local_addr, "listening");
-        Ok(HostHandle { local_addr, inputs, stop, places, server, owner })
+        Ok(HostHandle { local_addr, own, inputs, stop, places, server, owner })
     }
 }
 
@@ -116,6 +120,12 @@ impl HostHandle {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The way in for this process: it needs no interface and no address.
+    #[must_use]
+    pub fn own(&self) -> OwnHost {
+        self.own.clone()
     }
 
     /// Totals and present numbers; `None` once it has stopped.

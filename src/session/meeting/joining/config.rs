@@ -46,6 +46,13 @@ pub enum Entrance {
     },
 }
 
+/// Nobody offers the code, at any host that was asked.
+#[must_use]
+pub fn no_such_code() -> Error {
+    Error::new(ErrorKind::Authentication, NO_SUCH_CODE)
+        .with_hint("check the code, or use --wait if the sender is not there yet")
+}
+
 /// What a code's room that the host does not open means for the user.
 pub(super) fn refusal(reason: RefusalReason) -> Error {
     match reason {
@@ -53,8 +60,7 @@ pub(super) fn refusal(reason: RefusalReason) -> Error {
             Error::new(ErrorKind::Authentication, reason.to_string())
                 .with_hint("ask the sender for a fresh code")
         }
-        RefusalReason::NoSuchRoom => Error::new(ErrorKind::Authentication, NO_SUCH_CODE)
-            .with_hint("check the code, or use --wait if the sender is not there yet"),
+        RefusalReason::NoSuchRoom => no_such_code(),
         RefusalReason::UnknownMember
         | RefusalReason::Taken
         | RefusalReason::RoomFull

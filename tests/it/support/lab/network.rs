@@ -38,10 +38,24 @@ impl Network {
     /// `a` (10.77.0.1, fd77::1) and `b` (10.77.0.2, fd77::2), one cable between `va` and `vb`, no default route.
     pub(crate) fn two() -> Here<Self> {
         let network = Self::new(["a", "b"])?;
-        network.cable(("a", "va"), ("b", "vb"));
+        network.address_two();
+        Ok(network)
+    }
+
+    fn address_two(&self) {
+        self.cable(("a", "va"), ("b", "vb"));
         for (host, number) in [("a", 1), ("b", 2)] {
-            network.ip(host, &format!("addr add 10.77.0.{number}/24 dev v{host}"));
-            network.ip(host, &format!("addr add fd77::{number}/64 dev v{host} nodad"));
+            self.ip(host, &format!("addr add 10.77.0.{number}/24 dev v{host}"));
+            self.ip(host, &format!("addr add fd77::{number}/64 dev v{host} nodad"));
+        }
+    }
+
+    /// As [`Self::two`], and one more `interface` on each, up, behind which nobody is.
+    pub(crate) fn two_and(interface: &str) -> Here<Self> {
+        let network = Self::new(["a", "b", "nowhere"])?;
+        network.address_two();
+        for host in ["a", "b"] {
+            network.cable((host, interface), ("nowhere", &format!("n{host}")));
         }
         Ok(network)
     }
