@@ -45,6 +45,7 @@
 //! nothing of files; the library never prints and never ends the process.
 
 pub mod carrier;
+pub mod environment;
 pub mod error;
 pub mod event;
 pub mod link;

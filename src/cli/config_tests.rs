@@ -2,15 +2,14 @@ use clap::CommandFactory as _;
 
 use super::*;
 use crate::cli::Cli;
-use rejoin::options::TurnSource;
 
-fn layered(text: &str) -> Result<(Command, Credentials), String> {
-    apply(Cli::command(), parse(text)?, |_| None)
+fn layered(text: &str) -> Result<(Command, TurnSource), String> {
+    apply(Cli::command(), file::parse(text)?, |_| None)
 }
 
 fn matches(text: &str, argv: &[&str]) -> ArgMatches {
     let (command, _) = layered(text).unwrap();
-    let blind = crate::cli::without_environment(command);
+    let blind = variables::forget_all(command);
     blind.try_get_matches_from(argv).unwrap()
 }
 
@@ -77,29 +76,64 @@ fn a_byte_order_mark_is_no_key() {
 }
 
 #[test]
-fn size_is_bounded_and_absence_is_fine() {
+fn a_section_holds_for_what_is_below_its_command() {
+    let found = matches("state-dir = \"a\"\n", &["rejoin", "sessions", "list"]);
+    let state = |matches: &ArgMatches| {
+        let (_, sessions) = matches.subcommand().unwrap();
+        let (_, list) = sessions.subcommand().unwrap();
+        list.get_one::<std::path::PathBuf>("state_dir").unwrap().display().to_string()
+    };
+    assert_eq!(state(&found), "a");
+    let found = matches("[sessions]\nstate-dir = \"b\"\n", &["rejoin", "sessions", "list"]);
+    assert_eq!(state(&found), "b");
+}
+
+/// B-U: what stands in the file's place is read, taken for nothing, or named; never waited for.
+#[cfg(unix)]
+#[test]
+fn what_is_no_usable_file_is_named_or_taken_for_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
-    assert_eq!(read(&path), Ok(Table::new()));
+    let message = |path: &Path| {
+        let Found::Unusable(error) = file::read(path) else { panic!("it is used") };
+        assert!(error.message.contains("config.toml") && !error.hint.is_empty(), "{error}");
+        error.message
+    };
+    assert_eq!(file::read(&path), Found::Nothing);
+    assert_eq!(file::read(&path.join("below")), Found::Nothing);
     std::fs::write(&path, "#".repeat(100_000)).unwrap();
-    assert!(read(&path).unwrap_err().contains("larger than 64 KiB"));
+    assert_eq!(file::read(&path.join("config.toml")), Found::Nothing);
+    assert!(message(&path).contains("larger than 64 KiB"));
+    std::fs::write(&path, b"host = '\xff'").unwrap();
+    assert!(message(&path).contains("no UTF-8 text"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(message(&path).contains("no regular file"));
+    std::fs::remove_dir(&path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+    assert!(message(&path).contains("no regular file"));
+    for (device, is_nothing) in [("/dev/null", true), ("/dev/zero", false)] {
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(device, &path).unwrap();
+        assert_eq!(file::read(&path) == Found::Nothing, is_nothing, "{device}");
+    }
 }
 
 #[test]
 fn environment_beats_the_file_for_credentials_too() {
-    let table = parse("turn_username = \"file\"\nturn_password = \"secret\"").unwrap();
+    let table = file::parse("turn_username = \"file\"\nturn_password = \"secret\"").unwrap();
     let environment = |name: &str| (name == "REJOIN_TURN_USERNAME").then(|| "env".to_owned());
-    let (_, layered) = apply(Cli::command(), table, environment).unwrap();
-    let TurnSource::Fixed { credentials, .. } = layered.turn else { panic!("no credentials") };
+    let (_, turn) = apply(Cli::command(), table, environment).unwrap();
+    let TurnSource::Fixed { credentials, .. } = turn else { panic!("no credentials") };
     assert_eq!((credentials.username.as_str(), credentials.password.expose()), ("env", "secret"));
 }
 
 #[test]
-fn what_is_typed_silences_a_rival_in_the_environment() {
-    let blind = crate::cli::without_environment(Cli::command());
+fn what_is_typed_silences_its_rivals_wherever_they_stand() {
     let typed =
-        blind.try_get_matches_from(["rejoin", "receive", "--code-file", "f", "-v"]).unwrap();
-    let command = silence_rivals(Cli::command(), &typed);
+        |argv: &[&str]| variables::forget_all(Cli::command()).try_get_matches_from(argv).unwrap();
+    let argv = ["rejoin", "receive", "--code-file", "f", "-v"];
+    let command = settle_rivals(Cli::command(), &typed(&argv));
     let receive = command.find_subcommand("receive").unwrap();
     let has_environment = |id: &str| {
         let arg = receive.get_arguments().find(|arg| arg.get_id() == id);
@@ -107,4 +141,13 @@ fn what_is_typed_silences_a_rival_in_the_environment() {
     };
     assert!(!has_environment("code") && !has_environment("quiet"));
     assert!(has_environment("code_file") && has_environment("overwrite"));
+
+    let (command, _) =
+        layered("on-conflict = \"skip\"\ndirect-only = true\nquiet = true\n").unwrap();
+    let argv = ["rejoin", "receive", "--overwrite", "--relay-only", "-v"];
+    let command = variables::forget_all(settle_rivals(command, &typed(&argv)));
+    let found = command.try_get_matches_from(argv).unwrap();
+    let (_, receive) = found.subcommand().unwrap();
+    assert!(receive.value_source("on_conflict").is_none());
+    assert!(!receive.get_flag("direct_only") && !receive.get_flag("quiet"));
 }

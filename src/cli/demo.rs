@@ -14,10 +14,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use rejoin::environment;
 use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Summary;
 use tokio::time::Instant;
 
+use super::Setting;
 use super::args::VerbosityArgs;
 use super::output::{Printer, PrinterHandle, Subject, escape, units};
 use super::prompt::Consenting;
@@ -48,13 +50,14 @@ pub(crate) struct DemoArgs {
     verbosity: VerbosityArgs,
 }
 
-pub(crate) fn run(args: &DemoArgs) -> ExitCode {
+pub(crate) fn run(args: &DemoArgs, setting: &Setting) -> ExitCode {
     let run = Run {
         printer: Printer::new(&args.verbosity.to_options(), Subject::Demo),
         timeout: None,
         code_out: None,
         consent: Consenting::default(),
     };
+    setting.warnings.iter().for_each(|warning| run.printer.warn(warning));
     let printer = run.printer.handle();
     run.drive(|ui| async move {
         tokio::select! {
@@ -261,7 +264,7 @@ struct Home {
 impl Home {
     fn new() -> std::io::Result<Self> {
         let name = format!("rejoin-demo-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = environment::temporary_directory().join(name);
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use rejoin::options::{HOST_LISTEN, HostOptions};
 
+use super::Setting;
 use super::args::VerbosityArgs;
 use super::output::{LogFormat, Printer, Subject};
 use super::run;
@@ -41,12 +42,13 @@ enum LogFormatArg {
     Json,
 }
 
-pub(crate) fn run(args: HostArgs) -> ExitCode {
+pub(crate) fn run(args: HostArgs, setting: &Setting) -> ExitCode {
     let log_format = match args.log_format {
         LogFormatArg::Text => LogFormat::Text,
         LogFormatArg::Json => LogFormat::Json,
     };
     let printer = Printer::new(&args.verbosity.to_options(), Subject::Hosting(log_format));
+    setting.warnings.iter().for_each(|warning| printer.warn(warning));
     let options = HostOptions {
         listen: args.listen,
         public_url: args.public_url,

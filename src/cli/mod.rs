@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod host;
 mod output;
+mod process;
 mod prompt;
 mod receive;
 mod run;
@@ -17,8 +18,10 @@ mod send;
 mod sessions;
 mod stats;
 mod stop;
+mod tree;
 mod tuning;
 mod value;
+mod variables;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,7 @@ use clap::error::ErrorKind as ClapKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use rejoin::error::{Error, ErrorKind};
+use rejoin::options::TurnSource;
 
 /// Why a code does not belong on the command line: others can read it there (CVE-2023-43621). Warned about, never refused.
 const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line; use REJOIN_CODE or --code-file";
@@ -69,9 +73,20 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// What a command finds besides its arguments.
+#[derive(Default)]
+pub(crate) struct Setting {
+    /// Credentials, which no flag may carry.
+    turn: TurnSource,
+    /// What is to be warned about before anything runs.
+    warnings: Vec<String>,
+}
+
 /// Reads arguments, environment and configuration, runs the command, and returns its exit code.
 pub(crate) fn main() -> ExitCode {
-    let typed = match without_environment(Cli::command()).try_get_matches() {
+    process::spare_address_space();
+    process::own_what_is_made();
+    let typed = match variables::forget_all(Cli::command()).try_get_matches() {
         Ok(typed) => typed,
         Err(error) => return reject(with_environment_shown(error)),
     };
@@ -88,35 +103,43 @@ pub(crate) fn main() -> ExitCode {
     let parsed = layered
         .command
         .try_get_matches()
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, code_source(&matches))));
-    let (cli, code_source) = match parsed {
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, has_typed_code(&matches))));
+    let (cli, has_typed_code) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return reject(error),
     };
-    match cli.command {
-        Command::Send(args) => send::run(*args, code_source, layered.credentials),
-        Command::Receive(args) => receive::run(*args, code_source, layered.credentials),
-        Command::Resume(args) => sessions::resume(*args, layered.credentials),
-        Command::Sessions(args) => sessions::run(&args),
-        Command::Stats(args) => stats::run(&args),
-        Command::Host(args) => host::run(args),
-        Command::Demo(args) => demo::run(&args),
+    let unused = layered.warning.map(|error| format!("{} ({})", error.message, error.hint));
+    let exposed = has_typed_code.then(|| CODE_ON_ARGV.to_owned());
+    let warnings = unused.into_iter().chain(exposed).collect();
+    dispatch(cli.command, Setting { turn: layered.turn, warnings })
+}
+
+fn dispatch(command: Command, setting: Setting) -> ExitCode {
+    match command {
+        Command::Send(args) => send::run(*args, setting),
+        Command::Receive(args) => receive::run(*args, setting),
+        Command::Resume(args) => sessions::resume(*args, setting),
+        Command::Sessions(args) => sessions::run(&args, &setting),
+        Command::Stats(args) => stats::run(&args, &setting),
+        Command::Host(args) => host::run(args, &setting),
+        Command::Demo(args) => demo::run(&args, &setting),
         Command::Completions(args) => completions::run(&args),
     }
+}
+
+/// What the system says, without its number.
+fn cause(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 /// An error in what was asked, found after parsing.
 fn usage(message: &str) -> Error {
     Error::new(ErrorKind::Usage, message)
-}
-
-/// The same command, blind to the environment: what it parses was typed.
-fn without_environment(command: clap::Command) -> clap::Command {
-    let names: Vec<String> =
-        command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
-    names.into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |subcommand| subcommand.mut_args(|arg| arg.env(None)))
-    })
 }
 
 /// Help names the environment variables, so it has to come from the whole definition.
@@ -143,15 +166,15 @@ fn reject(error: clap::Error) -> ExitCode {
 
 /// Whether NDJSON was asked for, where arguments could not be parsed.
 fn wants_json() -> bool {
-    std::env::args_os().any(|arg| arg == "--json") || std::env::var_os("REJOIN_JSON").is_some()
+    std::env::args_os().any(|arg| arg == "--json") || variables::is_on("REJOIN_JSON")
 }
 
-fn code_source(matches: &ArgMatches) -> Option<ValueSource> {
-    let (name, matches) = matches.subcommand()?;
-    match name {
-        "send" | "receive" => matches.value_source("code"),
-        _ => None,
-    }
+/// Whether a code stands on the command line, where others can read it.
+fn has_typed_code(matches: &ArgMatches) -> bool {
+    matches.subcommand().is_some_and(|(name, matches)| {
+        ["send", "receive"].contains(&name)
+            && matches.value_source("code") == Some(ValueSource::CommandLine)
+    })
 }
 
 #[cfg(test)]
@@ -165,22 +188,18 @@ mod tests {
 
     #[test]
     fn every_option_has_its_environment_twin() {
-        for subcommand in Cli::command().get_subcommands() {
-            if subcommand.get_name() == "completions" {
-                continue;
-            }
-            for arg in subcommand.get_arguments() {
-                let Some(long) = arg.get_long().filter(|long| *long != "help") else {
+        let check = |command: clap::Command| {
+            for arg in command.get_arguments().filter(|_| command.get_name() != "completions") {
+                let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long))
+                else {
                     continue;
                 };
                 let expected = format!("REJOIN_{}", long.to_uppercase().replace('-', "_"));
-                assert_eq!(
-                    arg.get_env().and_then(|name| name.to_str()),
-                    Some(expected.as_str()),
-                    "{} --{long}",
-                    subcommand.get_name()
-                );
+                let name = arg.get_env().and_then(|name| name.to_str());
+                assert_eq!(name, Some(expected.as_str()), "{} --{long}", command.get_name());
             }
-        }
+            command
+        };
+        tree::everywhere(Cli::command(), &check);
     }
 }

@@ -5,17 +5,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::parser::ValueSource;
 use clap::{Args, ValueEnum};
 use rejoin::error::Error;
-use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions, Secret};
+use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions, Secret, TurnSource};
 
 use super::args::{ConnectArgs, OutputArgs};
-use super::config::Credentials;
 use super::output::{Printer, Subject};
 use super::prompt::Consenting;
 use super::run::Run;
-use super::{code_file, usage, value};
+use super::{Setting, code_file, usage, value};
 
 #[derive(Args, Debug)]
 pub(crate) struct ReceiveArgs {
@@ -99,19 +97,13 @@ enum ConflictArg {
     Fail,
 }
 
-pub(crate) fn run(
-    args: ReceiveArgs,
-    code_source: Option<ValueSource>,
-    credentials: Credentials,
-) -> ExitCode {
+pub(crate) fn run(args: ReceiveArgs, setting: Setting) -> ExitCode {
     let printer = Printer::new(&args.output.to_options(), Subject::Receiving);
     let timeout = args.connect.timeout;
     let consent = Consenting { yes: args.yes, on_conflict: args.present.on_conflict() };
-    match options(args, credentials) {
+    setting.warnings.iter().for_each(|warning| printer.warn(warning));
+    match options(args, setting.turn, &printer) {
         Ok(options) => {
-            if code_source == Some(ValueSource::CommandLine) {
-                printer.warn(super::CODE_ON_ARGV);
-            }
             let run = Run { printer, timeout, code_out: None, consent };
             run.drive(|ui| rejoin::session::receive(options, ui))
         }
@@ -119,16 +111,20 @@ pub(crate) fn run(
     }
 }
 
-fn options(args: ReceiveArgs, credentials: Credentials) -> Result<ReceiveOptions, Error> {
+fn options(
+    args: ReceiveArgs,
+    turn: TurnSource,
+    printer: &Printer,
+) -> Result<ReceiveOptions, Error> {
     if args.out == Path::new("-") {
         return Err(usage("writing to standard output is not possible yet; name a directory"));
     }
     let code = match args.code_file {
-        Some(file) => Some(code_file::read(&file)?),
+        Some(file) => Some(code_file::read(&file, args.connect.timeout, printer)?),
         None => args.code,
     };
     Ok(args.present.apply(ReceiveOptions {
-        common: args.connect.into_options(credentials.turn),
+        common: args.connect.into_options(turn),
         code: code.map(Secret::new),
         target: args.out,
         limits: ReceiveLimits { bytes: args.max_size, files: args.max_files },

@@ -1,4 +1,8 @@
 //! Drives a session: forwards its events to the printer, answers its questions, and ends it when it is time.
+//!
+//! **A session is never left alive**: whatever ends a run, a failure of the command line's own work included, the
+//! session is told to stop first and has its grace; one that does not listen is taken down while its runtime still
+//! works. The runtime ends with the process, not before: work that would outlive it panics.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,16 +14,19 @@ use rejoin::ui::{self, Stop, Ui, UiPeer};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::code_file::{CodeOut, Writing};
 use super::output::{Printer, PrinterHandle};
 use super::prompt::{self, Consenting};
 use super::stop::{Stops, Wishes};
-use super::{code_file, usage};
+use super::{process, usage};
 
 /// What a session gets to wind down after a stop; a whole exit stays below 2 s (P-06). Nothing is lost beyond it:
 /// the journal is always good.
 const STOP_GRACE: Duration = Duration::from_millis(1500);
-/// What a background task of the runtime gets after that.
-const RUNTIME_GRACE: Duration = Duration::from_millis(100);
+/// What an abandoned session gets to let go of what it holds.
+const ABORT_GRACE: Duration = Duration::from_millis(100);
+/// How long a code waits for its file before it is shown; a disk that stands still is told about later.
+const CODE_HOLD: Duration = Duration::from_secs(1);
 
 /// Everything around a session.
 pub(crate) struct Run {
@@ -30,12 +37,52 @@ pub(crate) struct Run {
 }
 
 /// How a session came to its end.
+#[derive(Default)]
 struct End {
     /// What it said; none: it was abandoned.
     result: Option<Result<Summary, Error>>,
     stop: Option<Stop>,
+    /// What went wrong beside it, for which it was stopped.
+    failure: Option<Error>,
     /// A second Ctrl-C.
     at_once: bool,
+}
+
+/// What a run waits for besides its session.
+struct Conversation {
+    /// The event that the printer has no room for yet.
+    pending: Option<Event>,
+    /// The code on its way into its file.
+    writing: Option<Writing>,
+    /// Until when the code is not shown, since its file is not there yet.
+    held_until: Option<Instant>,
+    stop: Option<Stop>,
+    abandon_at: Instant,
+    failure: Option<Error>,
+}
+
+impl Conversation {
+    /// Begins the end; the first cause counts.
+    fn stop(&mut self, cause: Stop, peer: &UiPeer) {
+        if self.stop.is_none() {
+            self.stop = Some(cause);
+            self.abandon_at = Instant::now() + STOP_GRACE;
+            peer.stop.send_replace(self.stop);
+        }
+    }
+
+    /// The code is written, or cannot be.
+    fn written(&mut self, outcome: Result<(), Error>, peer: &UiPeer) {
+        (self.writing, self.held_until) = (None, None);
+        if let Err(error) = outcome
+            && self.stop.is_none()
+        {
+            self.failure = Some(error);
+            // Nobody is to use a code of a run that ends.
+            self.pending.take_if(|event| matches!(event, Event::Code { .. }));
+            self.stop(Stop::Terminate, peer);
+        }
+    }
 }
 
 impl Run {
@@ -44,7 +91,11 @@ impl Run {
     where
         F: Future<Output = Result<Summary, Error>> + Send + 'static,
     {
-        let runtime = match tokio::runtime::Runtime::new() {
+        let code_out = match self.code_out.as_deref().map(CodeOut::prepare).transpose() {
+            Ok(code_out) => code_out,
+            Err(error) => return self.printer.fail(error),
+        };
+        let runtime = match process::runtime() {
             Ok(runtime) => runtime,
             Err(error) => return self.printer.fail(no_runtime(&error)),
         };
@@ -53,14 +104,22 @@ impl Run {
             // Inside the runtime: a session may make sockets and timers before its first await.
             let _context = runtime.enter();
             let session = start(ui);
-            runtime.block_on(self.converse(session, peer))
+            runtime.block_on(self.converse(session, peer, code_out))
         };
-        runtime.shutdown_timeout(RUNTIME_GRACE);
         let at_once = end.as_ref().is_ok_and(|end| end.at_once);
-        self.printer.finish(end.and_then(conclude), at_once)
+        let exit = self.printer.finish(end.and_then(conclude), at_once);
+        // Tasks that are left, a watcher or a connection to a host, end with the process: what they are in the middle of
+        // would panic without timers and threads.
+        std::mem::forget(runtime);
+        exit
     }
 
-    async fn converse<F>(&self, session: F, mut peer: UiPeer) -> Result<End, Error>
+    async fn converse<F>(
+        &self,
+        session: F,
+        mut peer: UiPeer,
+        code_out: Option<CodeOut>,
+    ) -> Result<End, Error>
     where
         F: Future<Output = Result<Summary, Error>> + Send + 'static,
     {
@@ -69,37 +128,41 @@ impl Run {
         let mut session = tokio::spawn(session);
         let printer = self.printer.handle();
         let interactive = prompt::is_interactive();
-        let mut pending: Option<Event> = None;
-        let mut stop: Option<Stop> = None;
-        let mut abandon_at = Instant::now();
+        let mut now = Conversation {
+            pending: None,
+            writing: None,
+            held_until: None,
+            stop: None,
+            abandon_at: Instant::now(),
+            failure: None,
+        };
         let (result, at_once) = loop {
             tokio::select! {
                 biased;
-                cause = stops.next() => {
-                    if stop.is_some() {
-                        if cause == Stop::Interrupt {
-                            session.abort();
-                            break (None, true);
-                        }
-                        continue;
-                    }
-                    stop = Some(cause);
-                    abandon_at = Instant::now() + STOP_GRACE;
-                    peer.stop.send_replace(stop);
-                }
+                cause = stops.next() => match now.stop {
+                    None => now.stop(cause, &peer),
+                    Some(_) if cause == Stop::Interrupt => break (None, true),
+                    Some(_) => {}
+                },
                 () = wishes.next() => peer.restart.send_modify(|count| *count += 1),
-                () = tokio::time::sleep_until(abandon_at), if stop.is_some() => {
-                    session.abort();
+                () = tokio::time::sleep_until(now.abandon_at), if now.stop.is_some() => {
                     break (None, false);
                 }
-                is_sent = printer.room(), if pending.is_some() => {
-                    if let (Some(permit), Some(event)) = (is_sent, pending.take()) {
+                outcome = written(&mut now.writing), if now.writing.is_some() => {
+                    now.written(outcome, &peer);
+                }
+                () = until(now.held_until), if now.held_until.is_some() => now.held_until = None,
+                is_sent = printer.room(), if now.pending.is_some() && now.held_until.is_none() => {
+                    if let (Some(permit), Some(event)) = (is_sent, now.pending.take()) {
                         permit.send(event.into());
                     }
                 }
-                Some(event) = peer.events.recv(), if pending.is_none() => {
-                    self.write_code(&event)?;
-                    pending = Some(event);
+                Some(event) = peer.events.recv(), if now.pending.is_none() => {
+                    if let (Event::Code { code, .. }, Some(out)) = (&event, &code_out) {
+                        now.writing = Some(out.write(code));
+                        now.held_until = out.is_prompt().then(|| Instant::now() + CODE_HOLD);
+                    }
+                    now.pending = Some(event);
                 }
                 Some(question) = peer.questions.recv() => {
                     let printer = printer.clone();
@@ -111,19 +174,36 @@ impl Run {
                 }
             }
         };
+        if result.is_none() {
+            session.abort();
+            // Whoever hangs in a system call is left to the end of the process.
+            let _ = tokio::time::timeout(ABORT_GRACE, session).await;
+        }
+        if let Some(mut writing) = now.writing.filter(|_| now.held_until.is_some() && !at_once) {
+            // A session that ended all the same says how the run went.
+            let _ = tokio::time::timeout(CODE_HOLD, writing.outcome()).await;
+        }
         if !at_once {
-            let rest = forward_rest(&printer, pending, &mut peer);
+            let rest = forward_rest(&printer, now.pending, &mut peer);
             // A reader that is slow now is not waited for twice: `finish` has its own patience.
             let _ = tokio::time::timeout(STOP_GRACE, rest).await;
         }
-        Ok(End { result, stop, at_once })
+        Ok(End { result, stop: now.stop, failure: now.failure, at_once })
     }
+}
 
-    fn write_code(&self, event: &Event) -> Result<(), Error> {
-        match (event, &self.code_out) {
-            (Event::Code { code, .. }, Some(file)) => code_file::write(file, code),
-            _ => Ok(()),
-        }
+/// The code's way into its file is over. Cancel safe.
+async fn written(writing: &mut Option<Writing>) -> Result<(), Error> {
+    match writing {
+        Some(writing) => writing.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -162,6 +242,11 @@ async fn forward_rest(printer: &PrinterHandle, pending: Option<Event>, peer: &mu
 /// What the run amounts to: a stop that was asked for names the exit code, unless the session got to a better end, or
 /// to a worse one that the user has to know of.
 fn conclude(end: End) -> Result<Summary, Error> {
+    if let Some(failure) = end.failure {
+        let resume_command =
+            end.result.and_then(Result::err).and_then(|error| error.resume_command);
+        return Err(Error { resume_command, ..failure });
+    }
     let (cause, failure) = match (end.stop, end.result) {
         (None, result) => {
             return result.unwrap_or_else(|| Err(usage("ended without a reason")));
@@ -197,7 +282,9 @@ fn conclude(end: End) -> Result<Summary, Error> {
 }
 
 fn no_runtime(error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Failure, format!("cannot start: {error}"))
+    Error::new(ErrorKind::Failure, format!("cannot start: {}", super::cause(error))).with_hint(
+        "the limits of open files, threads and memory are those of `ulimit -n`, `-u` and `-v`",
+    )
 }
 
 #[cfg(test)]
@@ -208,7 +295,7 @@ mod tests {
     use crate::cli::output::{ColorWhen, OutputOptions, ProgressStyle, Subject};
 
     fn end(stop: Option<Stop>, result: Option<Result<Summary, Error>>) -> Result<Summary, Error> {
-        conclude(End { result, stop, at_once: false })
+        conclude(End { result, stop, ..End::default() })
     }
 
     #[test]
@@ -266,7 +353,8 @@ mod tests {
             consent: Consenting { yes: true, on_conflict: None },
         };
         let (ui, peer) = ui::pair();
-        let end = run.converse(session(ui), peer);
+        let code_out = run.code_out.as_deref().map(CodeOut::prepare).transpose().unwrap();
+        let end = run.converse(session(ui), peer, code_out);
         // Virtual too, where the clock is: a loop that hangs fails at once.
         let end = tokio::time::timeout(Duration::from_secs(600), end).await;
         end.unwrap().and_then(conclude)
@@ -320,11 +408,16 @@ mod tests {
         });
         assert_eq!(result.await, Ok(Summary::default()));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "7-a-b-c\n");
-        let nowhere = Some(directory.path().join("none/code"));
-        let result = outcome(None, nowhere, |ui| async move {
+        // What was writable at the start and is not later.
+        let gone = Some(directory.path().join("gone/code"));
+        std::fs::create_dir(directory.path().join("gone")).unwrap();
+        let removed = directory.path().join("gone");
+        let result = outcome(None, gone, |ui| async move {
+            std::fs::remove_dir(removed).unwrap();
             let (code, command) = (String::new(), String::new());
             ui.emit(Event::Code { code, command, local_only: false, this_machine: false }).await;
-            std::future::pending().await
+            assert_eq!(ui.stopped().await, Stop::Terminate, "the session is told");
+            Err(Error::new(ErrorKind::Interrupted, "stopped"))
         });
         assert_eq!(result.await.unwrap_err().kind, ErrorKind::Disk);
     }

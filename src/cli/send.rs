@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::parser::ValueSource;
 use rejoin::error::Error;
-use rejoin::options::{CODE_WORDS, Secret, SendOptions};
+use rejoin::options::{CODE_WORDS, Secret, SendOptions, TurnSource};
 
 use super::args::{ConnectArgs, OutputArgs};
-use super::config::Credentials;
 use super::output::{Printer, Subject, escape};
 use super::prompt::Consenting;
 use super::run::Run;
-use super::{code_file, usage};
+use super::{Setting, code_file, usage};
 
 #[derive(Args, Debug)]
 pub(crate) struct SendArgs {
@@ -47,20 +45,14 @@ pub(crate) struct SendArgs {
     pub(crate) output: OutputArgs,
 }
 
-pub(crate) fn run(
-    args: SendArgs,
-    code_source: Option<ValueSource>,
-    credentials: Credentials,
-) -> ExitCode {
+pub(crate) fn run(args: SendArgs, setting: Setting) -> ExitCode {
     let subject = Subject::Sending(label(&args.paths));
     let printer = Printer::new(&args.output.to_options(), subject);
     let timeout = args.connect.timeout;
     let code_out = args.code_out.clone();
-    match options(args, credentials) {
+    setting.warnings.iter().for_each(|warning| printer.warn(warning));
+    match options(args, setting.turn, &printer) {
         Ok(options) => {
-            if code_source == Some(ValueSource::CommandLine) {
-                printer.warn(super::CODE_ON_ARGV);
-            }
             let run = Run { printer, timeout, code_out, consent: Consenting::default() };
             run.drive(|ui| rejoin::session::send(options, ui))
         }
@@ -68,16 +60,16 @@ pub(crate) fn run(
     }
 }
 
-fn options(args: SendArgs, credentials: Credentials) -> Result<SendOptions, Error> {
+fn options(args: SendArgs, turn: TurnSource, printer: &Printer) -> Result<SendOptions, Error> {
     if args.paths.iter().any(|path| path == Path::new("-")) {
         return Err(usage("standard input cannot be sent yet; name a file"));
     }
     let code = match args.code_file {
-        Some(file) => Some(code_file::read(&file)?),
+        Some(file) => Some(code_file::read(&file, args.connect.timeout, printer)?),
         None => args.code,
     };
     Ok(SendOptions {
-        common: args.connect.into_options(credentials.turn),
+        common: args.connect.into_options(turn),
         sources: args.paths,
         code: code.map(Secret::new),
         code_words: args.words,

@@ -11,12 +11,11 @@ use rejoin::event::{Layer, Role};
 use rejoin::session::stored::{self, Continuation, StoredSession};
 
 use super::args::{ConnectArgs, OutputArgs};
-use super::config::Credentials;
-use super::output::{Printer, Subject, escape, fail_early, listing, units};
+use super::output::{Printer, Subject, escape, fail_early, listing, units, warn_early};
 use super::prompt::Consenting;
 use super::receive::PresentArgs;
 use super::run::Run;
-use super::usage;
+use super::{Setting, usage};
 
 /// Digits of an id that a listing shows; any beginning that is unique names a session.
 const SHORT_ID: usize = 12;
@@ -74,11 +73,12 @@ pub(crate) struct ResumeArgs {
     pub(crate) output: OutputArgs,
 }
 
-pub(crate) fn run(args: &SessionsArgs) -> ExitCode {
+pub(crate) fn run(args: &SessionsArgs, setting: &Setting) -> ExitCode {
     let list = match &args.action {
         Action::List(list) | Action::Prune(list) => list,
         Action::Show(one) | Action::Discard(one) | Action::Invite(one) => &one.list,
     };
+    warn_early(&setting.warnings);
     if let Action::Invite(one) = &args.action {
         return invite(one);
     }
@@ -148,21 +148,23 @@ fn invite(one: &OneArgs) -> ExitCode {
 }
 
 /// Continues a stored session in its stored role.
-pub(crate) fn resume(args: ResumeArgs, credentials: Credentials) -> ExitCode {
+pub(crate) fn resume(args: ResumeArgs, setting: Setting) -> ExitCode {
     let timeout = args.connect.timeout;
     let options = args.output.to_options();
-    let common = args.connect.into_options(credentials.turn);
+    let common = args.connect.into_options(setting.turn);
     let chosen = choose(common.state_directory.as_deref(), args.id.as_deref())
         .and_then(|session| stored::continuation(&common, &session));
     let consent = Consenting { yes: args.yes, on_conflict: args.present.on_conflict() };
     match chosen {
         Ok(Continuation::Send(options_of)) => {
             let printer = Printer::new(&options, Subject::Sending("the session".to_owned()));
+            setting.warnings.iter().for_each(|warning| printer.warn(warning));
             let run = Run { printer, timeout, code_out: None, consent };
             run.drive(|ui| rejoin::session::send(options_of, ui))
         }
         Ok(Continuation::Receive(options_of)) => {
             let printer = Printer::new(&options, Subject::Receiving);
+            setting.warnings.iter().for_each(|warning| printer.warn(warning));
             let run = Run { printer, timeout, code_out: None, consent };
             let options_of = args.present.apply(options_of);
             run.drive(|ui| rejoin::session::receive(options_of, ui))

@@ -10,7 +10,8 @@ use rejoin::session::stored;
 use rejoin::store::statistics::{LayerStatistics, Statistics};
 use serde_json::{Value, json};
 
-use super::output::{escape, fail_early, listing, units};
+use super::Setting;
+use super::output::{escape, fail_early, listing, units, warn_early};
 
 #[derive(Args, Debug)]
 pub(crate) struct StatsArgs {
@@ -22,7 +23,8 @@ pub(crate) struct StatsArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &StatsArgs) -> ExitCode {
+pub(crate) fn run(args: &StatsArgs, setting: &Setting) -> ExitCode {
+    warn_early(&setting.warnings);
     match stored::statistics(args.state_dir.as_deref()) {
         Ok(statistics) if args.json => listing(&[object(&statistics).to_string()]),
         Ok(statistics) => {

@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::cable;
+use crate::environment;
 
 static WATCH: OnceLock<()> = OnceLock::new();
 static COUNT: OnceLock<Option<Mutex<Count>>> = OnceLock::new();
@@ -22,11 +23,11 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(10);
 /// Starts to follow the environment. Once per process.
 pub fn watch() {
     WATCH.get_or_init(|| {
-        let rate = std::env::var("REJOIN_FAULT_RATE").ok().and_then(|rate| rate.parse().ok());
+        let rate = environment::text("REJOIN_FAULT_RATE").and_then(|rate| rate.parse().ok());
         if let Some(rate) = rate {
             cable::thin(rate);
         }
-        let Some(path) = std::env::var_os("REJOIN_FAULT_CUT").map(PathBuf::from) else {
+        let Some(path) = environment::variable("REJOIN_FAULT_CUT").map(PathBuf::from) else {
             return;
         };
         let watcher = std::thread::Builder::new().name("fault-cut".into());
@@ -58,7 +59,7 @@ struct Count {
 
 impl Count {
     fn from_environment() -> Option<Self> {
-        let path = std::env::var_os("REJOIN_FAULT_COUNT")?;
+        let path = environment::variable("REJOIN_FAULT_COUNT")?;
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(path).ok()?;
         let mut bytes = [0; 8];

@@ -86,6 +86,9 @@ pub enum Continuation {
 /// The state directory cannot be used.
 pub fn list(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error> {
     let mut sessions = Vec::new();
+    if surroundings::State::is_absent(state_directory) {
+        return Ok(sessions);
+    }
     for role in ROLES {
         let listed = open(state_directory, role)?.list().map_err(surroundings::state_error)?;
         sessions.extend(listed.into_iter().map(|listed| describe(role, listed)));
@@ -204,6 +207,9 @@ pub fn invite(state_directory: Option<&Path>, session: &StoredSession) -> Result
 /// # Errors
 /// The state directory cannot be used, or a newer version wrote it.
 pub fn statistics(state_directory: Option<&Path>) -> Result<Statistics, Error> {
+    if surroundings::State::is_absent(state_directory) {
+        return Ok(Statistics::default());
+    }
     open(state_directory, Role::Sender)?.statistics().map_err(surroundings::state_error)
 }
 

@@ -2,6 +2,7 @@
 
 use super::entropy::Entropy;
 use super::shell;
+use crate::environment;
 use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
 use crate::link::config::{CarrierSettings, SERVERS_MAX};
@@ -111,12 +112,16 @@ pub(super) fn canonical(code: &Code) -> String {
 
 /// What a state directory that cannot be used means.
 pub(super) fn state_error(error: StateError) -> Error {
-    let kind = if matches!(error, StateError::Locked { .. }) {
-        ErrorKind::Refused
-    } else {
-        ErrorKind::Disk
-    };
-    Error::new(kind, error.to_string())
+    const ELSEWHERE: &str = "name another place for sessions with --state-dir or REJOIN_STATE_DIR";
+    match &error {
+        StateError::Locked { .. } => Error::new(ErrorKind::Refused, error.to_string()),
+        StateError::NoSession(_) | StateError::Record { .. } => {
+            Error::new(ErrorKind::Disk, error.to_string())
+        }
+        StateError::NotPrivate { .. } | StateError::NoPlace | StateError::Disk(_) => {
+            Error::new(ErrorKind::Disk, error.to_string()).with_hint(ELSEWHERE)
+        }
+    }
 }
 
 /// The hosts that the user named.
@@ -204,12 +209,12 @@ fn rooms() -> Option<LocalRooms> {
 
 /// Where rooms of this machine are.
 fn runtime() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let (chosen, runtime) = (variable(RUNTIME_VARIABLE), variable("XDG_RUNTIME_DIR"));
+    let chosen = environment::variable(RUNTIME_VARIABLE);
+    let runtime = environment::variable("XDG_RUNTIME_DIR");
     runtime_directory(
         chosen.as_deref().map(Path::new),
         runtime.as_deref().map(Path::new),
-        &std::env::temp_dir(),
+        &environment::temporary_directory(),
     )
 }
 

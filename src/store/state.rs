@@ -69,7 +69,9 @@ pub enum StateError {
         error: RecordError,
     },
     /// No place for state on this system.
-    #[error("no state directory is known here; name one with --state-dir")]
+    #[error(
+        "no state directory is known here: HOME is no absolute path, and this user has no other"
+    )]
     NoPlace,
     /// As the system says.
     #[error(transparent)]
@@ -121,14 +123,21 @@ impl StateDirectory<super::OsDirectory> {
         };
         let text = super::os::path_bytes(&path).to_vec();
         let opening = |error: io::Error| disk_error("open state directory", &text, &error);
-        let is_link = |path: &std::path::Path| {
-            std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
-        };
-        if is_link(&path) {
+        let present = std::fs::symlink_metadata(&path).ok();
+        if present.as_ref().is_some_and(std::fs::Metadata::is_symlink) {
             return Err(not_private(&text, "is a symlink; name the directory itself"));
+        }
+        if present.as_ref().is_some_and(|metadata| !metadata.is_dir()) {
+            return Err(not_private(&text, "is not a directory"));
         }
         let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
         let metadata = root.own_metadata().map_err(opening)?;
+        if present.is_none() && check_private(&text, &metadata).is_err() {
+            // Made a moment ago, empty, and of no use.
+            let _ = std::fs::remove_dir(&path);
+            let reason = "cannot be closed to other users: its file system keeps no permissions";
+            return Err(not_private(&text, reason));
+        }
         check_private(&text, &metadata)?;
         match root.create_file(MARK, 0o600) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -138,6 +147,17 @@ impl StateDirectory<super::OsDirectory> {
         }
         Self::new(root, role)
     }
+
+    /// Whether there is no state yet, and nothing in its place: who only looks has nothing to see, and makes nothing.
+    #[must_use]
+    pub fn is_absent(path: Option<&std::path::Path>) -> bool {
+        let path = path.map(std::path::Path::to_path_buf).or_else(default_path);
+        let looked = path.map(std::fs::symlink_metadata);
+        looked.is_some_and(|looked| {
+            let kind = looked.map_err(|error| error.kind()).err();
+            matches!(kind, Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+        })
+    }
 }
 
 /// Where state lives unless the user says otherwise.
@@ -145,7 +165,8 @@ impl StateDirectory<super::OsDirectory> {
 pub fn default_path() -> Option<std::path::PathBuf> {
     let directories = directories::ProjectDirs::from("", "", "rejoin")?;
     let path = directories.state_dir().unwrap_or_else(|| directories.data_local_dir());
-    Some(path.to_path_buf())
+    // A relative HOME would be another place in every directory.
+    path.is_absolute().then(|| path.to_path_buf())
 }
 
 impl<D: Directory> StateDirectory<D> {

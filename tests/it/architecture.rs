@@ -12,12 +12,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Values that every layer may make and none interprets: they know nothing of the crate.
     ("error", &[]),
     ("event", &[]),
+    ("environment", &[]),
     ("transfer", &["wire", "time", "error", "event"]),
     ("store", &["wire", "time", "transfer", "event"]),
     ("signal", &["wire", "time"]),
     // Bytes in, datagrams out: it knows neither what it carries nor where to.
     ("carrier", &[]),
     ("link", &["wire", "time", "carrier"]),
+    ("link::fault", &["environment"]),
     // The pure part of a session: no edge of it.
     (
         "session::machine",
@@ -35,8 +37,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "time", "wire", "transfer", "store", "signal", "link", "error", "event", "options",
-            "question", "ui",
+            "environment",
+            "time",
+            "wire",
+            "transfer",
+            "store",
+            "signal",
+            "link",
+            "error",
+            "event",
+            "options",
+            "question",
+            "ui",
         ],
     ),
     // Another crate: it sees the library by its name only, and the library cannot see it.
@@ -114,6 +126,8 @@ const CONFINED: &[(&[&str], &[&str])] = &[
         &["cli"],
     ),
     (&["process::exit"], &[]),
+    // An empty variable is an unset one, whoever asks.
+    (&["env::var", "env::vars", "env::temp_dir", "env::home_dir"], &["environment"]),
 ];
 
 struct File {

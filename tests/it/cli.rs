@@ -104,7 +104,7 @@ fn usage_errors_are_one_line_of_json_where_that_was_asked_for() {
 fn the_environment_is_read_and_flags_beat_it() {
     let home = Home::new();
     let wrong = home.rejoin(["receive"]).env("REJOIN_TIMEOUT", "soon").run().expect_code(2);
-    assert!(wrong.stderr.contains("--timeout"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("REJOIN_TIMEOUT: "), "{}", wrong.stderr);
     // What is typed beats its rival in the environment: no conflict, but the missing file is told.
     let beaten = home
         .rejoin(["receive", "--code-file", "missing"])

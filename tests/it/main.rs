@@ -39,6 +39,7 @@ mod relay;
 mod resume_large;
 mod rot;
 mod secrets;
+mod services;
 mod sessions;
 mod simulation;
 mod source_changes;

@@ -6,6 +6,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use rejoin::environment;
 use rejoin::link::cable;
 use rejoin::options::Timing;
 
@@ -20,7 +21,7 @@ const PING_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Follows the demo, where this process is a child of it; how it then keeps its link.
 pub(crate) fn follow() -> Option<Timing> {
-    let rate = std::env::var(VARIABLE).ok()?.parse().ok()?;
+    let rate = environment::text(VARIABLE)?.parse().ok()?;
     cable::thin(rate);
     let follower = std::thread::Builder::new().name("demo-cable".to_owned());
     follower

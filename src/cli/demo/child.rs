@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 
+use rejoin::environment;
 use rejoin::error::{Error, ErrorKind};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
@@ -43,10 +44,8 @@ impl Child {
         let executable =
             std::env::current_exe().map_err(|error| failed("cannot find this program", &error))?;
         let mut process = Command::new(executable);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("REJOIN_") {
-                process.env_remove(name);
-            }
+        for name in environment::names("REJOIN_") {
+            process.env_remove(name);
         }
         let mut process = process
             .arg(command)

@@ -14,7 +14,7 @@ mod style;
 pub(crate) mod units;
 
 use std::process::ExitCode;
-use std::sync::mpsc as blocking;
+use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
 
 use rejoin::error::Error;
@@ -103,6 +103,15 @@ pub(crate) struct Printer {
     items: mpsc::Sender<Item>,
     outcome: oneshot::Sender<Outcome>,
     is_over: blocking::Receiver<()>,
+    /// What the thread would have had; there where it cannot be started.
+    unstarted: Arc<Mutex<Option<Work>>>,
+}
+
+/// All that the thread works with.
+struct Work {
+    sinks: Sinks,
+    items: mpsc::Receiver<Item>,
+    outcome: oneshot::Receiver<Outcome>,
 }
 
 /// A way to the printer, for tasks.
@@ -119,12 +128,21 @@ impl Printer {
         let (over, is_over) = blocking::sync_channel(1);
         log::start(options, &subject, items.clone());
         let sinks = Sinks::new(options, subject);
-        std::thread::spawn(move || {
-            sinks.serve(queue, outcome_comes);
+        let work = Work { sinks, items: queue, outcome: outcome_comes };
+        let unstarted = Arc::new(Mutex::new(Some(work)));
+        let taken = Arc::clone(&unstarted);
+        let thread = std::thread::Builder::new().name("printer".to_owned()).spawn(move || {
+            if let Some(work) = take(&taken) {
+                work.sinks.serve(work.items, work.outcome);
+            }
             // Whoever waited has left.
             let _ = over.send(());
         });
-        Self { items, outcome, is_over }
+        match thread {
+            Ok(_) => Self { items, outcome, is_over, unstarted: Arc::default() },
+            // The system has no more threads: all that will be told is how the run ended.
+            Err(_) => Self { items, outcome, is_over, unstarted },
+        }
     }
 
     pub(crate) fn handle(&self) -> PrinterHandle {
@@ -135,6 +153,12 @@ impl Printer {
     pub(crate) fn warn(&self, message: &str) {
         // The queue is empty at that time.
         let _ = self.items.try_send(Item::Warning(message.to_owned()));
+    }
+
+    /// Tells something, before anything runs.
+    pub(crate) fn say(&self, message: &str) {
+        // As above.
+        let _ = self.items.try_send(Item::Line(message.to_owned()));
     }
 
     /// Ends a run that did not start.
@@ -148,12 +172,20 @@ impl Printer {
             Ok(summary) => summary.exit,
             Err(error) => error.kind.exit_code(),
         };
+        if let Some(mut work) = take(&self.unstarted) {
+            work.sinks.outcome(outcome);
+            return ExitCode::from(exit);
+        }
         let patience = if at_once { FINISH_AT_ONCE } else { FINISH_PATIENCE };
         // Where the thread is gone, or stuck in a pipe, the exit code still tells.
         let _ = self.outcome.send(outcome);
         let _ = self.is_over.recv_timeout(patience);
         ExitCode::from(exit)
     }
+}
+
+fn take(work: &Mutex<Option<Work>>) -> Option<Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 impl PrinterHandle {
@@ -207,6 +239,16 @@ pub(crate) fn fail_early(error: Error, json: bool) -> ExitCode {
     Printer::new(&options, Subject::Receiving).fail(error)
 }
 
+/// Warns on stderr where a command needs no printer.
+pub(crate) fn warn_early(messages: &[String]) {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
+    for message in messages {
+        // Without a stderr there is nobody to warn.
+        let _ = writeln!(stderr, "warning: {message}");
+    }
+}
+
 /// The NDJSON line of an error that clap has told the person already.
 pub(crate) fn json_error(error: &Error) {
     Json::new(Instant::now()).outcome(&Err(error.clone()));
@@ -243,7 +285,8 @@ impl Sinks {
     fn serve(mut self, mut items: mpsc::Receiver<Item>, mut outcome: oneshot::Receiver<Outcome>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let Ok(runtime) = runtime else {
-            return;
+            // How it ends is told at least.
+            return outcome.blocking_recv().into_iter().for_each(|outcome| self.outcome(outcome));
         };
         runtime.block_on(async {
             let mut plain = tokio::time::interval(PLAIN_EVERY);

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+use rejoin::environment;
 
 use super::human::{Human, Lines};
 use super::style::Style;
@@ -39,8 +40,8 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(options: &OutputOptions, start: Instant) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = environment::variable("TERM").is_some_and(|term| term == "dumb");
+        let no_color = environment::variable("NO_COLOR").is_some();
         let progress = match options.progress {
             ProgressStyle::None => Progress::None,
             ProgressStyle::Auto if options.quiet || options.json => Progress::None,

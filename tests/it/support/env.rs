@@ -117,6 +117,12 @@ impl Invocation {
         self
     }
 
+    /// Without a variable that every home has.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// What stdin has; without it, stdin is empty.
     pub(crate) fn input(mut self, text: impl AsRef<[u8]>) -> Self {
         self.input = text.as_ref().to_vec();
@@ -157,7 +163,9 @@ impl Invocation {
         let binary = super::lab::wrapped::reachable(Path::new(self.command.get_program()));
         command.args(words).arg(binary).args(self.command.get_args()).env_clear();
         for (name, value) in self.command.get_envs() {
-            command.env(name, value.unwrap());
+            if let Some(value) = value {
+                command.env(name, value);
+            }
         }
         if let Some(directory) = self.command.get_current_dir() {
             command.current_dir(directory);
