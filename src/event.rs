@@ -54,6 +54,8 @@ pub enum FileStatus {
     Failed,
     /// Changed at the source while it was being sent.
     Changed,
+    /// The sender left it out; the event says why.
+    Missing,
 }
 
 /// Which layer of reconnection is at work (design §7).
@@ -99,19 +101,23 @@ pub enum LinkState {
 /// The figures at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Files and symlinks moved in this session.
+    /// Files and symlinks that are at the receiver as promised, whatever brought them there.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Bytes of content that went over the wire in this run.
     pub wire_bytes: u64,
-    /// Bytes that earlier runs or connections had moved already.
+    /// Bytes that earlier runs had moved already.
     pub kept_bytes: u64,
-    /// Bytes that went over the wire more than once.
+    /// Bytes that went over the wire in this run more than once.
     pub resent_bytes: u64,
     /// Files that were there already.
     pub unchanged_files: u64,
-    /// Files that did not arrive.
+    /// Of these, files taken for the same by size and time, without reading them.
+    pub unread_files: u64,
+    /// Entries left out without a failure: special files, our own, and what the receiver's user skips.
+    pub skipped_files: u64,
+    /// Entries that were asked for and are not there.
     pub failed_files: u64,
     /// Times that the link was lost and found.
     pub reconnections: u64,
@@ -119,7 +125,7 @@ pub struct Summary {
     pub elapsed_ms: u64,
     /// Bytes per second over the run.
     pub rate_bps: u64,
-    /// Whether everything that was asked for is verified and durable.
+    /// Whether everything that was asked for is there, durable, and was received or compared by content in this session.
     pub verified: bool,
     /// The exit code.
     pub exit: u8,

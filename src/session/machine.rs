@@ -356,6 +356,10 @@ impl Session {
             | Message::BucketEntries { .. }
             | Message::Contradict { .. }
             | Message::EarlyAnswer
+            | Message::LeftOut { .. }
+            | Message::Missing { .. }
+            | Message::Compare { .. }
+            | Message::Roots { .. }
             | Message::Bye { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),

@@ -37,8 +37,8 @@ const CLAIM_BYTES: u64 = 64;
 pub(super) enum Record {
     /// A process of this boot writes from here on.
     Run { boot: [u8; 16] },
-    /// Entries of a page that shall not be received.
-    Decide { page: u64, unwanted: Vec<(u64, u64)> },
+    /// What a user decided of a page: directories that are there and not ours, and files that are skipped.
+    Decide { page: u64, unwanted: Vec<(u64, u64)>, skipped: Vec<(u64, u64)> },
     /// A unit of a large file is written.
     Part { unit: u64, entry: EntryIndex, offset: u64, file_bytes: u64, value: Value },
     /// A unit of small files is written.
@@ -61,8 +61,6 @@ pub(super) enum Record {
     Finished,
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
-    /// What did not arrive when all was settled; `Finished` follows.
-    Failures { failed_files: u64, conflicts: u64 },
 }
 
 /// A unit of a large file.
@@ -89,10 +87,9 @@ pub(super) struct Claims {
     pub(super) units: Ranges,
     /// Entries with claims that are trusted only because this is the boot that made them.
     pub(super) unsynced: BTreeSet<EntryIndex>,
-    pub(super) unwanted: BTreeMap<u64, Ranges>,
+    /// By page: directories that are not ours, and files that the user skips.
+    pub(super) decided: BTreeMap<u64, (Ranges, Ranges)>,
     pub(super) is_finished: bool,
-    /// Files that did not arrive, and those that were in conflict.
-    pub(super) failures: (u64, u64),
 }
 
 /// The open journal.
@@ -238,9 +235,9 @@ impl<F: super::fs::File> Journal<F> {
         let log = Log::replace(directory, NEW_NAME, MAGIC, options.session)?;
         let mut journal = Self { log, published: PublishedPlaces::default() };
         journal.append(&Record::Run { boot: options.boot })?;
-        for (&page, unwanted) in &claims.unwanted {
-            let unwanted = pairs(unwanted);
-            journal.append(&Record::Decide { page, unwanted })?;
+        for (&page, (unwanted, skipped)) in &claims.decided {
+            let (unwanted, skipped) = (pairs(unwanted), pairs(skipped));
+            journal.append(&Record::Decide { page, unwanted, skipped })?;
         }
         for (&(entry, offset), part) in &claims.parts {
             journal.append(&Record::Part {
@@ -273,8 +270,6 @@ impl<F: super::fs::File> Journal<F> {
         }
         journal.append(&Record::Barrier)?;
         if claims.is_finished {
-            let (failed_files, conflicts) = claims.failures;
-            journal.append(&Record::Failures { failed_files, conflicts })?;
             journal.append(&Record::Finished)?;
         }
         journal.sync(SyncPoint::Compacted)?;
@@ -308,9 +303,9 @@ impl Replay {
             Record::Part { .. } | Record::Pack { .. } => self.unsure.push(record),
             Record::Barrier => self.settle(),
             Record::SyncFailed => self.unsure.clear(),
-            Record::Decide { page, unwanted } => {
+            Record::Decide { page, unwanted, skipped } => {
                 if page < self.pages {
-                    self.claims.unwanted.insert(page, ranges(&unwanted));
+                    self.claims.decided.insert(page, (ranges(&unwanted), ranges(&skipped)));
                 }
             }
             Record::Publishing { entries } => self.claims.publishing.extend(entries),
@@ -347,9 +342,6 @@ impl Replay {
                 }
             }
             Record::Finished => self.claims.is_finished = true,
-            Record::Failures { failed_files, conflicts } => {
-                self.claims.failures = (failed_files, conflicts);
-            }
             Record::Renamed { entries } => self.claims.renamed.extend(entries),
         }
     }
@@ -426,8 +418,7 @@ impl Claims {
             | Record::SyncFailed
             | Record::Units { .. }
             | Record::Finished
-            | Record::Renamed { .. }
-            | Record::Failures { .. } => {}
+            | Record::Renamed { .. } => {}
         }
     }
 
@@ -482,15 +473,15 @@ impl Claims {
             .sum();
         let small_bytes: u64 = self.small.values().map(|(_, file)| file.bytes).sum();
         let complete_bytes: u64 = self.complete.iter().map(|(_, bytes)| bytes).sum();
-        let mut unwanted = Ranges::new();
-        for ranges in self.unwanted.values() {
-            for range in ranges.as_slice() {
-                unwanted.insert_range(range.clone());
-            }
+        let (mut unwanted, mut skipped) = (Ranges::new(), Ranges::new());
+        for (directories, files) in self.decided.values() {
+            directories.as_slice().iter().for_each(|range| unwanted.insert_range(range.clone()));
+            files.as_slice().iter().for_each(|range| skipped.insert_range(range.clone()));
         }
         TargetState {
             pages,
             unwanted,
+            skipped,
             units: self.units.clone(),
             part_values,
             superseded: Ranges::new(),
@@ -500,8 +491,6 @@ impl Claims {
             roots,
             kept_bytes: part_bytes + small_bytes + complete_bytes,
             is_finished: self.is_finished,
-            failed_files: if self.is_finished { self.failures.0 } else { 0 },
-            conflicts: if self.is_finished { self.failures.1 } else { 0 },
         }
     }
 }

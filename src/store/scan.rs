@@ -14,6 +14,7 @@ use crate::transfer::manifest::{
     Chain, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, PAGE_BYTES_MAX,
     PAGE_ENTRIES_MAX, Page, RelativePath, Totals,
 };
+use crate::transfer::missing::{LeftOut, MissingKind};
 use crate::transfer::name::{self, DEPTH_MAX};
 use crate::wire::SessionId;
 use std::collections::VecDeque;
@@ -72,7 +73,7 @@ enum Phase {
 
 /// A skipped entry, or the end of the scan.
 enum Trouble {
-    Skip { reason: String, is_failure: bool },
+    LeaveOut { kind: MissingKind, reason: String },
     Fatal(DiskError),
 }
 
@@ -152,9 +153,11 @@ impl<D: Directory> Scan<D> {
                 continue;
             };
             let (path, parent) = (level.path.join(&name), level.index);
-            match self.take(&path, name, parent) {
+            match self.take(&path, name.clone(), parent) {
                 Ok(()) => {}
-                Err(Trouble::Skip { reason, is_failure }) => self.skip(&path, reason, is_failure),
+                Err(Trouble::LeaveOut { kind, reason }) => {
+                    self.leave_out(parent, name, kind, reason);
+                }
                 Err(Trouble::Fatal(error)) => return Err(error),
             }
         }
@@ -171,9 +174,11 @@ impl<D: Directory> Scan<D> {
         if name::is_reserved(&name) {
             return Err(own("it belongs to an unfinished transfer, and is never sent"));
         }
-        name::check_name(&name).map_err(|error| skip(error.to_string()))?;
+        name::check_name(&name)
+            .map_err(|error| leave_out(MissingKind::Unnameable, error.to_string()))?;
         if depth > DEPTH_MAX {
-            return Err(skip(format!("it lies deeper than {DEPTH_MAX} directories")));
+            let reason = format!("it lies deeper than {DEPTH_MAX} directories");
+            return Err(leave_out(MissingKind::Unnameable, reason));
         }
         let io_skip = |error: io::Error| trouble(path, &error);
         let (directory, own_name, metadata) = self
@@ -186,7 +191,8 @@ impl<D: Directory> Scan<D> {
             .map_err(io_skip)?;
         let (kind, stamp) = match metadata.kind {
             FileKind::File if metadata.bytes > FILE_BYTES_MAX => {
-                return Err(skip(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+                let reason = format!("it is larger than {FILE_BYTES_MAX} bytes");
+                return Err(leave_out(MissingKind::Unnameable, reason));
             }
             FileKind::File => {
                 let bytes = metadata.bytes;
@@ -195,15 +201,13 @@ impl<D: Directory> Scan<D> {
             FileKind::Symlink => {
                 let target = directory.read_symlink(&own_name).map_err(io_skip)?;
                 name::check_symlink_target(&target, depth)
-                    .map_err(|error| skip(error.to_string()))?;
+                    .map_err(|error| leave_out(MissingKind::Escaping, error.to_string()))?;
                 (EntryKind::Symlink { target }, None)
             }
             FileKind::Directory => (EntryKind::Directory, None),
             FileKind::Other => {
-                return Err(Trouble::Skip {
-                    reason: "not a file, directory or symlink".to_owned(),
-                    is_failure: false,
-                });
+                let what = "a FIFO, socket or device, which has no content to send";
+                return Err(leave_out(MissingKind::Special, what.to_owned()));
             }
         };
         let mut entry = Entry {
@@ -219,7 +223,8 @@ impl<D: Directory> Scan<D> {
             Look::Same { first } | Look::Changed { first, .. } => first,
             Look::New => self.totals.entries,
             Look::OtherKind => {
-                return Err(skip(
+                return Err(leave_out(
+                    MissingKind::Changed,
                     "a file became a directory, or a directory a file, since it was offered; send it with --new"
                         .to_owned(),
                 ));
@@ -229,7 +234,8 @@ impl<D: Directory> Scan<D> {
         let level = if entry.kind == EntryKind::Directory {
             let identity = Some((metadata.device, metadata.inode));
             if self.levels.iter().any(|level| level.identity == identity) {
-                return Err(skip("it is one of the directories that it lies in".to_owned()));
+                let reason = "it is one of the directories that it lies in".to_owned();
+                return Err(leave_out(MissingKind::Escaping, reason));
             }
             if self.tree.is_own(metadata.device, metadata.inode) {
                 return Err(own(OWN));
@@ -335,21 +341,26 @@ impl<D: Directory> Scan<D> {
         })
     }
 
-    fn skip(&mut self, path: &RelativePath, reason: String, is_failure: bool) {
-        let path = escape(path.as_bytes());
-        self.reports.push_back(ScanReport::Skipped { path, reason, is_failure });
+    fn leave_out(
+        &mut self,
+        parent: Option<EntryIndex>,
+        name: Vec<u8>,
+        kind: MissingKind,
+        reason: String,
+    ) {
+        self.reports.push_back(ScanReport::LeftOut(LeftOut { parent, name, kind, reason }));
     }
 }
 
-const fn skip(reason: String) -> Trouble {
-    Trouble::Skip { reason, is_failure: true }
+const fn leave_out(kind: MissingKind, reason: String) -> Trouble {
+    Trouble::LeaveOut { kind, reason }
 }
 
 const OWN: &str = "it holds the state of rejoin itself, and is never sent";
 
 /// Something of our own: a notice, no failure.
 fn own(reason: &str) -> Trouble {
-    Trouble::Skip { reason: reason.to_owned(), is_failure: false }
+    leave_out(MissingKind::Own, reason.to_owned())
 }
 
 /// What an error at one path means: what the process lacks ends the scan, the rest is of the entry.
@@ -358,7 +369,8 @@ fn trouble(path: &RelativePath, error: &io::Error) -> Trouble {
         return Trouble::Fatal(disk_error("scan", path.as_bytes(), error));
     }
     if error.kind() == io::ErrorKind::NotFound {
-        return skip("it vanished during the scan".to_owned());
+        return leave_out(MissingKind::Vanished, "it vanished during the scan".to_owned());
     }
-    skip(format!("it cannot be read: {}", disk_error("", b"", error).message))
+    let reason = format!("it cannot be read: {}", disk_error("", b"", error).message);
+    leave_out(MissingKind::Unreadable, reason)
 }

@@ -4,6 +4,7 @@
 //! and replied to as durable after both are synced, data first; a final name appears only by a rename of a complete,
 //! synced partial. After a failure the store carries nothing out any more: it is opened again.
 
+mod compare;
 mod publish;
 mod survey;
 mod write;
@@ -144,10 +145,17 @@ impl<D: Directory> TargetStore<D> {
                 .keep(number, &encoded)
                 .map(|()| None)
                 .map_err(|error| self.own_error("keep page in", pages::NAME, &error)),
-            TargetRequest::Survey { page, wanted } => self.survey(page, &wanted).map(Some),
-            TargetRequest::Decide { page, unwanted } => {
-                let unwanted = journal::pairs(&unwanted);
-                self.journal(&Record::Decide { page, unwanted }).map(|()| None)
+            TargetRequest::Survey { page, wanted, by_content } => {
+                self.survey(page, &wanted, by_content).map(Some)
+            }
+            TargetRequest::Hash { page, files } => Ok(Some(self.hash_files(page, files))),
+            TargetRequest::SetTimes { files } => {
+                self.set_times(&files);
+                Ok(None)
+            }
+            TargetRequest::Decide { page, unwanted, skipped } => {
+                let (unwanted, skipped) = (journal::pairs(&unwanted), journal::pairs(&skipped));
+                self.journal(&Record::Decide { page, unwanted, skipped }).map(|()| None)
             }
             TargetRequest::CreateDirectories { directories } => {
                 self.create_directories(directories).map(Some)
@@ -157,8 +165,8 @@ impl<D: Directory> TargetStore<D> {
             }
             TargetRequest::Barrier { publish } => self.barrier(&publish).map(Some),
             TargetRequest::Discard { entry, units } => self.discard(entry, &units).map(|()| None),
-            TargetRequest::Finish { directories, failed_files, conflicts } => {
-                self.finish(directories, failed_files, conflicts).map(Some)
+            TargetRequest::Finish { directories, is_whole } => {
+                self.finish(directories, is_whole).map(Some)
             }
             TargetRequest::LoadPage { number } => self
                 .pages

@@ -6,6 +6,7 @@
 use super::completed::Completed;
 use super::manifest::{Chain, Entry, EntryIndex, ModifiedTime, RelativePath, Totals};
 use super::merge::Value;
+use super::missing::LeftOut;
 use super::ranges::Ranges;
 use bytes::Bytes;
 use thiserror::Error;
@@ -197,15 +198,8 @@ pub struct StoredPage {
 pub enum ScanReport {
     /// The next page, already stored with the session.
     Page(StoredPage),
-    /// An entry that is left out (not a regular file, a bad name, a symlink out of the tree, unreadable), and why.
-    Skipped {
-        /// Its path, escaped for a terminal.
-        path: String,
-        /// Why, as a sentence fragment.
-        reason: String,
-        /// Whether the user lost something that they asked for (exit 6) or merely gets a notice.
-        is_failure: bool,
-    },
+    /// An entry that is left out of the manifest. The page of its directory may come later.
+    LeftOut(LeftOut),
     /// The scan is complete.
     End {
         /// Number of pages.
@@ -224,8 +218,11 @@ pub enum ScanReport {
 pub enum Existing {
     /// Nothing there.
     Absent,
-    /// A file of the same size and mtime, or the same symlink, or a directory where one is wanted.
+    /// A file of the same size and mtime, as far as the disk keeps times, or the same symlink, or a directory where one is
+    /// wanted.
     Same,
+    /// A file of the same size of which metadata says no more: only content tells whether it is the same.
+    SameSize,
     /// A file or symlink that differs.
     Differs {
         /// Its size in bytes.
@@ -402,13 +399,30 @@ pub enum TargetRequest {
         page: u64,
         /// Its entries that were not refused.
         wanted: Vec<Wanted>,
+        /// Whether size and time prove nothing (`--checksum`): every file of the right size is [`Existing::SameSize`].
+        by_content: bool,
     },
-    /// Journal which entries of a page shall not be received (there already, refused, in conflict).
+    /// Read files that are there, and tell their roots: what is wanted may be there already.
+    Hash {
+        /// Their page.
+        page: u64,
+        /// Each with its path.
+        files: Vec<(EntryIndex, RelativePath)>,
+    },
+    /// Files that are there have the promised content: they get the promised times. One that does not take it keeps its own.
+    SetTimes {
+        /// Each with its path, size and time.
+        files: Vec<(RelativePath, u64, ModifiedTime)>,
+    },
+    /// Journal what was decided of a page and cannot be seen again: what was there before and so is not ours, and which
+    /// files the user skips. It replaces what was decided of the page before.
     Decide {
         /// The page.
         page: u64,
-        /// The entries.
+        /// Directories and files that were there.
         unwanted: Ranges,
+        /// Files that are skipped.
+        skipped: Ranges,
     },
     /// Make directories, parents first; those that exist are left as they are.
     CreateDirectories {
@@ -442,10 +456,9 @@ pub enum TargetRequest {
     Finish {
         /// Every directory that this session made.
         directories: Vec<DirectoryMetadata>,
-        /// Files that did not arrive: a later run says so too.
-        failed_files: u64,
-        /// Files left alone because they exist and differ.
-        conflicts: u64,
+        /// Whether all that was asked for is there. What is missing is looked for again by a later run, so only a whole
+        /// session is journalled as finished.
+        is_whole: bool,
     },
     /// Load a page kept earlier.
     LoadPage {
@@ -468,6 +481,21 @@ pub enum TargetReply {
         page: u64,
         /// One for each entry asked for, in order.
         existing: Vec<(EntryIndex, Existing)>,
+    },
+    /// For `Hash`: one for each file asked for, in order; no root: it cannot be read, or is no file.
+    Hashed {
+        /// The page.
+        page: u64,
+        /// Each with its root.
+        roots: Vec<(EntryIndex, Option<Value>)>,
+    },
+    /// Something that the user should know and that costs no content, such as metadata that a disk does not take. It
+    /// answers nothing: it may come before any reply.
+    Warning {
+        /// Stable name, in snake case.
+        code: &'static str,
+        /// Sentence, safe on a terminal.
+        message: String,
     },
     /// For `CreateDirectories`: those that could not be made.
     DirectoriesCreated {
@@ -515,8 +543,10 @@ pub enum TargetReply {
 pub struct TargetState {
     /// Pages kept: their bytes, in order.
     pub pages: u64,
-    /// Entries not to be received.
+    /// Directories and files that were there before, which are not ours.
     pub unwanted: Ranges,
+    /// Files that the user skips, for what is there.
+    pub skipped: Ranges,
     /// Units written and to be trusted (same boot, or covered by a barrier).
     pub units: Ranges,
     /// Of those, the values of units of large files that are not complete: (unit, value), in order of units.
@@ -535,8 +565,4 @@ pub struct TargetState {
     pub kept_bytes: u64,
     /// Everything is there, and `Finish` was done.
     pub is_finished: bool,
-    /// As `Finish` said: files that did not arrive.
-    pub failed_files: u64,
-    /// As `Finish` said: files left alone because they exist and differ.
-    pub conflicts: u64,
 }

@@ -6,9 +6,11 @@
 mod check;
 mod names;
 mod path;
+mod sizes;
 
 pub use check::{ManifestError, PageCheck, Refusal, Verdict};
 pub use path::{DirectoryTable, RelativePath};
+pub use sizes::EntrySize;
 
 use crate::wire::{CodecError, SessionId, codec};
 use bincode::{Decode, Encode};
@@ -152,23 +154,24 @@ impl Chain {
 pub struct Totals {
     /// Entries of every kind.
     pub entries: u64,
-    /// Regular files and symlinks.
+    /// Regular files and symlinks that no later entry replaces.
     pub files: u64,
-    /// Bytes of the regular files.
+    /// Bytes of these files.
     pub bytes: u64,
 }
 
 impl Totals {
     /// Counts one more entry. Saturates: the limits are checked where entries are.
     pub const fn add(&mut self, entry: &Entry) {
+        let size = EntrySize::of(&entry.kind);
         self.entries += 1;
-        match &entry.kind {
-            EntryKind::Directory => {}
-            EntryKind::Symlink { .. } => self.files += 1,
-            EntryKind::File { bytes } => {
-                self.files += 1;
-                self.bytes = self.bytes.saturating_add(*bytes);
-            }
-        }
+        self.files += size.files;
+        self.bytes = self.bytes.saturating_add(size.bytes);
+    }
+
+    /// An entry counts no more: a later one took its place. It stays an entry.
+    pub const fn replace(&mut self, old: EntrySize) {
+        self.files = self.files.saturating_sub(old.files);
+        self.bytes = self.bytes.saturating_sub(old.bytes);
     }
 }

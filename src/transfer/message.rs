@@ -4,8 +4,9 @@
 
 use super::completed::{BUCKET_ENTRIES, EXPAND_MAX};
 use super::disk::PackedFile;
-use super::manifest::{Chain, EntryIndex, Totals};
+use super::manifest::{Chain, EntryIndex, PAGE_ENTRIES_MAX, Totals};
 use super::merge::Value;
+use super::missing::{LeftOut, Missing, MissingKind, NAME_BYTES_MAX, Outcome};
 use super::ranges::Ranges;
 use crate::wire::frame::{self, MESSAGE_BYTES_MAX};
 use crate::wire::{CodecError, SessionId, codec};
@@ -17,6 +18,12 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Pages that follow an [`EarlyAnswer`](Message::EarlyAnswer) before the request came, at most: 240 kB.
 pub const EARLY_PAGES_MAX: u64 = 4;
+
+/// Entries of one message that names what is missing, at most.
+pub const MISSING_MAX: usize = 128;
+
+/// Roots of one message that answers a comparison, at most: a page of them.
+pub const ROOTS_MAX: usize = PAGE_ENTRIES_MAX;
 
 /// A set of indices on the wire: gap and length of each range, in turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -151,6 +158,10 @@ pub enum Message {
         totals: Totals,
         /// Chain value over them.
         chain: Chain,
+        /// Entries that the manifest lacks and that are failures, named in [`Message::LeftOut`] or not.
+        failed: u64,
+        /// Entries that it lacks and that are none.
+        skipped: u64,
     },
     /// Receiver, control: what it wants of a page: all but these.
     Want {
@@ -179,8 +190,8 @@ pub enum Message {
     EntryFailed {
         /// The file.
         entry: EntryIndex,
-        /// Whether it changed or vanished while it was being sent (else: unreadable).
-        is_changed: bool,
+        /// Why.
+        kind: MissingKind,
         /// Why, for a person.
         reason: String,
     },
@@ -198,10 +209,8 @@ pub enum Message {
     },
     /// Receiver, control: everything is resolved, verified and durable.
     Complete {
-        /// Files that did not arrive.
-        failed_files: u64,
-        /// Files left alone because they exist and differ.
-        conflicts: u64,
+        /// What became of it, what the sender left out included.
+        outcome: Outcome,
     },
     /// Sender, control: it knows; both may close.
     CompleteAck,
@@ -244,6 +253,31 @@ pub enum Message {
     /// Sender, data: the answer to a request that [`has_nothing`](RecoveryRequest::has_nothing), before it came. To any
     /// other it is none, and what follows it up to the [`RecoveryAnswer`](Self::RecoveryAnswer) says nothing.
     EarlyAnswer,
+    /// Sender, data: entries that it left out of the manifest; on every link, before the end.
+    LeftOut {
+        /// Each with its directory, of a page before; at most [`MISSING_MAX`].
+        entries: Vec<LeftOut>,
+    },
+    /// Receiver, control: what will not be there although it was offered; before it is complete.
+    Missing {
+        /// Each with its reason; at most [`MISSING_MAX`].
+        entries: Vec<Missing>,
+    },
+    /// Receiver, control: files of a page that waits for its want are there with the same size. What are their roots?
+    Compare {
+        /// The page.
+        page: u64,
+        /// Regular files of it.
+        entries: WireRanges,
+    },
+    /// Sender, data: answers a comparison, in parts; one without a root cannot be read as promised. An empty part says that
+    /// it is being read.
+    Roots {
+        /// The page.
+        page: u64,
+        /// Each with its root; at most [`ROOTS_MAX`].
+        files: Vec<(EntryIndex, Option<Value>)>,
+    },
 }
 
 impl Message {
@@ -262,17 +296,48 @@ impl Message {
     /// Anything that is not exactly one message within the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let message: Self = codec::decode(bytes, "message", MESSAGE_BYTES_MAX)?;
-        if let Self::Bye { text, .. } | Self::EntryFailed { reason: text, .. } = &message
-            && text.len() > TEXT_BYTES_MAX
-        {
-            return Err(CodecError::TooLarge {
-                what: "text",
-                bytes: text.len(),
-                limit: TEXT_BYTES_MAX,
-            });
-        }
+        message.check_texts()?;
         message.check_counts()?;
         Ok(message)
+    }
+
+    /// Texts for a person and names are within our limits.
+    fn check_texts(&self) -> Result<(), CodecError> {
+        let check = |what: &'static str, bytes: usize, limit: usize| {
+            if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }
+        };
+        let text = |text: &str| check("text", text.len(), TEXT_BYTES_MAX);
+        match self {
+            Self::Bye { text: said, .. } | Self::EntryFailed { reason: said, .. } => text(said),
+            Self::LeftOut { entries } => entries.iter().try_for_each(|entry| {
+                check("name", entry.name.len(), NAME_BYTES_MAX)?;
+                text(&entry.reason)
+            }),
+            Self::Missing { entries } => entries.iter().try_for_each(|entry| {
+                check("name", entry.name.len(), NAME_BYTES_MAX)?;
+                text(&entry.reason)
+            }),
+            Self::RecoveryRequest(_)
+            | Self::RecoveryAnswer { .. }
+            | Self::Estimate { .. }
+            | Self::Page { .. }
+            | Self::End { .. }
+            | Self::Want { .. }
+            | Self::Unit { .. }
+            | Self::FileRoot { .. }
+            | Self::Resend { .. }
+            | Self::Ack { .. }
+            | Self::Complete { .. }
+            | Self::CompleteAck
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::ExpandBuckets { .. }
+            | Self::BucketEntries { .. }
+            | Self::Contradict { .. }
+            | Self::Compare { .. }
+            | Self::Roots { .. }
+            | Self::EarlyAnswer => Ok(()),
+        }
     }
 
     fn check_counts(&self) -> Result<(), CodecError> {
@@ -282,6 +347,9 @@ impl Message {
             Self::BucketEntries { files, .. } | Self::Contradict { files, .. } => {
                 ("number of files of a bucket", files.len(), files_max)
             }
+            Self::LeftOut { entries } => ("number of missing entries", entries.len(), MISSING_MAX),
+            Self::Missing { entries } => ("number of missing entries", entries.len(), MISSING_MAX),
+            Self::Roots { files, .. } => ("number of roots", files.len(), ROOTS_MAX),
             Self::RecoveryRequest(_)
             | Self::RecoveryAnswer { .. }
             | Self::Estimate { .. }
@@ -298,6 +366,7 @@ impl Message {
             | Self::Ping { .. }
             | Self::Pong { .. }
             | Self::Bye { .. }
+            | Self::Compare { .. }
             | Self::EarlyAnswer => return Ok(()),
         };
         if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }

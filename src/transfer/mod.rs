@@ -10,6 +10,7 @@ pub mod layout;
 pub mod manifest;
 pub mod merge;
 pub mod message;
+pub mod missing;
 pub mod name;
 pub mod progress;
 pub mod ranges;

@@ -1,6 +1,7 @@
 //! How far a transfer is, at either end.
 
 use super::manifest::Totals;
+use super::missing::Outcome;
 
 /// Figures for a progress line and for the summary of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +22,6 @@ pub struct Progress {
     pub resent_bytes: u64,
     /// Bytes that earlier runs had moved.
     pub kept_bytes: u64,
-    /// Files that were there already.
-    pub unchanged_files: u64,
-    /// Files that did not and will not arrive.
-    pub failed_files: u64,
-    /// Files left alone because another version is there.
-    pub conflicts: u64,
+    /// What became of the entries so far; at the sender only once the receiver has said it.
+    pub outcome: Outcome,
 }

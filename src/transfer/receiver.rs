@@ -12,11 +12,13 @@
 //! Disk requests are carried out in order, so a barrier covers every write that was asked for before it.
 
 mod asked;
+mod compare;
 mod completion;
 mod due;
 mod lookup;
 mod pages;
 mod recovery;
+mod settled;
 mod units;
 
 pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
@@ -34,6 +36,7 @@ use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use completion::Completion;
 use pages::PageState;
+use settled::Settled;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use units::{FileState, Incoming};
@@ -112,6 +115,7 @@ pub struct Receiver {
     units: Ranges,
     /// Entries with their final name.
     complete: Ranges,
+    settled: Settled,
     completion: Completion,
     files: BTreeMap<EntryIndex, FileState>,
     incoming: Option<Incoming>,
@@ -133,8 +137,6 @@ pub struct Receiver {
     resending: BTreeMap<u64, Vec<EntryIndex>>,
     /// What is to be asked for again once the sender has answered a request that says that it is here.
     owed_resends: Vec<Message>,
-    /// Whether content arrived that could not be repaired.
-    is_corrupt: bool,
     corrupt_counts: BTreeMap<u64, u32>,
     /// Directories that could not be made, or are not directories.
     blocked: BTreeSet<EntryIndex>,
@@ -161,12 +163,7 @@ impl Receiver {
     pub fn new(session: SessionId, config: ReceiverConfig, mut kept: TargetState) -> Self {
         let everything = config.everything();
         let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
-        let progress = Progress {
-            kept_bytes: kept.kept_bytes,
-            failed_files: kept.failed_files,
-            conflicts: kept.conflicts,
-            ..Progress::default()
-        };
+        let progress = Progress { kept_bytes: kept.kept_bytes, ..Progress::default() };
         let mut receiver = Self {
             session,
             link: LinkPhase::Down,
@@ -185,6 +182,7 @@ impl Receiver {
             superseded: kept.superseded.clone(),
             units: kept.units.clone(),
             complete: kept.complete.clone(),
+            settled: Settled::default(),
             completion: Completion::new(std::mem::take(&mut kept.roots)),
             files: BTreeMap::new(),
             incoming: None,
@@ -199,7 +197,6 @@ impl Receiver {
             policies: BTreeMap::new(),
             resending: BTreeMap::new(),
             owed_resends: Vec::new(),
-            is_corrupt: false,
             corrupt_counts: BTreeMap::new(),
             blocked: BTreeSet::new(),
             directories_made: Vec::new(),
@@ -209,12 +206,15 @@ impl Receiver {
             names: Vec::new(),
             end: None,
             is_finishing: false,
-            is_finished: kept.is_finished,
+            is_finished: false,
             is_over: false,
             progress,
             outputs: VecDeque::new(),
             kept,
         };
+        // What came since is ours, whatever was there before.
+        let complete = receiver.complete.as_slice().to_vec();
+        complete.into_iter().for_each(|range| receiver.unwanted.remove_range(range));
         receiver.load_next_page();
         receiver
     }
@@ -226,6 +226,8 @@ impl Receiver {
         self.has_estimate = false;
         (self.has_nothing, self.early) = (false, None);
         self.forget_resends();
+        self.forget_comparisons();
+        self.forget_left_outs();
         self.completion.forget_link();
         self.recover();
         self.advance(now);
@@ -236,6 +238,7 @@ impl Receiver {
         self.link = LinkPhase::Down;
         self.incoming = None;
         self.forget_resends();
+        self.forget_comparisons();
         self.completion.forget_link();
     }
 
@@ -259,19 +262,29 @@ impl Receiver {
             | Message::Unit { .. }
             | Message::End { .. }
             | Message::Contradict { .. }
+            | Message::LeftOut { .. }
+            | Message::Roots { .. }
                 if is_early =>
             {
                 self.protocol("it spoke before it was asked");
             }
             Message::Page { encoded } => self.on_page(Bytes::from(encoded)),
-            Message::End { pages, totals, chain } => self.on_end(pages, totals, chain, now),
+            Message::LeftOut { entries } => self.on_left_out(entries),
+            Message::End { pages, totals, chain, failed, skipped } => {
+                if self.end_left_outs(failed, skipped) {
+                    self.on_end(pages, totals, chain, now);
+                } else {
+                    self.protocol("it left out more than it counts");
+                }
+            }
             Message::Unit { unit, head } => self.on_unit_head(unit, head, now),
             Message::ExpandBuckets { buckets } => self.on_expand(&buckets),
             Message::Contradict { page, files } => self.on_contradict(page, &files),
             Message::FileRoot { entry, root } => self.on_file_root(entry, root),
-            Message::EntryFailed { entry, is_changed, reason } => {
-                self.on_entry_failed(entry, is_changed, &reason)
+            Message::EntryFailed { entry, kind, reason } => {
+                self.on_entry_failed(entry, kind, &reason)
             }
+            Message::Roots { page, files } => self.on_their_roots(page, files),
             Message::CompleteAck if self.is_finished => {
                 self.is_over = true;
                 self.outputs.push_back(ReceiverOutput::Done);
@@ -283,6 +296,8 @@ impl Receiver {
             | Message::Ack { .. }
             | Message::BucketEntries { .. }
             | Message::Complete { .. }
+            | Message::Missing { .. }
+            | Message::Compare { .. }
             | Message::CompleteAck => self.protocol("a message that only a receiver sends"),
             Message::Ping { .. } | Message::Pong { .. } => {}
         }
@@ -302,6 +317,10 @@ impl Receiver {
     pub fn handle_disk(&mut self, reply: TargetReply, now: Instant) {
         match reply {
             TargetReply::Surveyed { page, existing } => self.surveys.push_back((page, existing)),
+            TargetReply::Hashed { page, roots } => self.on_hashed(page, roots),
+            TargetReply::Warning { code, message } => {
+                self.event(Event::Warning { code: code.to_owned(), message });
+            }
             TargetReply::DirectoriesCreated { failed } => self.on_directories_created(failed),
             TargetReply::Written { unit } => self.on_written(unit),
             TargetReply::Corrupt { unit } => self.on_corrupt(unit),
@@ -368,19 +387,19 @@ impl Receiver {
     pub fn progress(&self) -> Progress {
         let incoming = self.incoming.as_ref().map_or(0, Incoming::received_bytes);
         let moving_bytes = incoming + self.backlog_bytes + self.written_bytes.values().sum::<u64>();
-        Progress { moving_bytes, ..self.progress }
+        Progress {
+            moving_bytes,
+            bytes: self.settled.bytes(),
+            files: self.settled.files(),
+            outcome: self.settled.outcome(),
+            ..self.progress
+        }
     }
 
     /// Whether everything is there and durable, whether or not the sender knows.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.is_finished
-    }
-
-    /// Whether content arrived that could not be repaired (exit 9).
-    #[must_use]
-    pub const fn is_corrupt(&self) -> bool {
-        self.is_corrupt
     }
 
     fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {
@@ -484,6 +503,7 @@ impl Receiver {
         self.ask_consent(now);
         self.use_surveys();
         self.ask_conflict();
+        self.ask_comparisons();
         self.send_wants();
         self.look_at_contradicted();
         self.start_barrier(now);
@@ -502,8 +522,8 @@ impl Receiver {
 
     fn send_complete(&mut self) {
         if self.link == LinkPhase::Receiving && self.completion.has_ended {
-            let Progress { failed_files, conflicts, .. } = self.progress;
-            self.send(Message::Complete { failed_files, conflicts });
+            self.send_missing();
+            self.send(Message::Complete { outcome: self.settled.outcome() });
         }
     }
 

@@ -14,17 +14,20 @@ mod acks;
 mod changes;
 mod compare;
 mod early;
+mod left_out;
 mod link_run;
 mod plan;
+mod roots;
 mod sending;
 
 use super::disk::{ScanReport, SourceReply, SourceRequest, StoredPage};
 use super::layout::Layout;
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ManifestError, Page, PageCheck, Totals};
 use super::message::{ByeReason, Message, RecoveryRequest, bounded_text};
+use super::missing::{LeftOut, LeftOuts, MissingKind, Outcome};
 use super::ranges::Ranges;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, FileStatus, PathText};
+use crate::event::Event;
 use crate::transfer::progress::Progress;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
@@ -32,7 +35,7 @@ use changes::Doubt;
 use compare::Compare;
 use link_run::LinkRun;
 use plan::Plan;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the sender asks of its surroundings.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,13 +83,17 @@ pub struct Sender {
     stale_replies: usize,
     /// Units that went out on any link of this run.
     sent_units: Ranges,
-    /// Entries that could not be read as promised: whether they changed, and why.
-    failed_entries: BTreeMap<EntryIndex, (bool, String)>,
+    /// Entries that could not be read as promised, and why.
+    failed_entries: BTreeMap<EntryIndex, (MissingKind, String)>,
     /// Entries that were found changed while the scan still goes on, which may offer their new version.
     doubtful: BTreeMap<EntryIndex, Doubt>,
     /// Entries whose new version is promised: nothing of the old one is sent any more.
     superseded: Ranges,
-    skipped: u64,
+    left_outs: LeftOuts,
+    /// Those whose directory is of a page that is still to come.
+    left_outs_untold: VecDeque<LeftOut>,
+    /// What the receiver named as missing.
+    missing: BTreeSet<EntryIndex>,
     progress: Progress,
     outputs: VecDeque<SenderOutput>,
     is_done: bool,
@@ -114,7 +121,9 @@ impl Sender {
             failed_entries: BTreeMap::new(),
             doubtful: BTreeMap::new(),
             superseded: Ranges::new(),
-            skipped: 0,
+            left_outs: LeftOuts::default(),
+            left_outs_untold: VecDeque::new(),
+            missing: BTreeSet::new(),
             progress: Progress::default(),
             outputs: VecDeque::new(),
             is_done: false,
@@ -135,14 +144,14 @@ impl Sender {
                     ));
                 }
             }
-            ScanReport::Skipped { path, reason, is_failure } => {
-                self.on_skipped(path, reason, is_failure)
-            }
+            ScanReport::LeftOut(left_out) => self.on_left_out(left_out),
             ScanReport::End { totals, .. } if totals.entries == 0 => self.fail(Error::new(
                 ErrorKind::Failure,
                 "there is nothing to send: everything that was named is left out",
             )),
-            ScanReport::End { pages, totals, chain } => {
+            ScanReport::End { pages, chain, .. } => {
+                // As the receiver counts: what a later version replaces is no file.
+                let totals = self.check.totals();
                 self.end = Some((pages, totals, chain));
                 self.settle_doubts();
                 self.progress.totals = totals;
@@ -198,9 +207,12 @@ impl Sender {
                 Some(units) => self.on_ack(&units),
                 None => self.protocol("an acknowledgement is not made of ranges"),
             },
-            Message::Complete { failed_files, conflicts } => {
-                self.on_complete(failed_files, conflicts)
-            }
+            Message::Complete { outcome } => self.on_complete(outcome),
+            Message::Missing { entries } => self.on_missing(entries),
+            Message::Compare { page, entries } => match entries.to_ranges() {
+                Some(entries) => self.on_compare(page, &entries),
+                None => self.protocol("a comparison is not made of ranges"),
+            },
             Message::BucketEntries { bucket, files } => self.on_bucket_entries(bucket, files),
             Message::Bye { reason, text } => self.on_bye(reason, &text),
             Message::RecoveryAnswer { .. }
@@ -213,6 +225,8 @@ impl Sender {
             | Message::ExpandBuckets { .. }
             | Message::Contradict { .. }
             | Message::EarlyAnswer
+            | Message::LeftOut { .. }
+            | Message::Roots { .. }
             | Message::CompleteAck => self.protocol("a message that only a sender sends"),
             Message::Ping { .. } | Message::Pong { .. } => {}
         }
@@ -286,12 +300,6 @@ impl Sender {
         self.run.as_ref().is_some_and(|run| !run.unacked.is_empty() || !run.frames.is_empty())
     }
 
-    /// Whether files failed here or arrived in part there.
-    #[must_use]
-    pub const fn failures(&self) -> (u64, u64) {
-        (self.progress.failed_files + self.skipped, self.progress.conflicts)
-    }
-
     fn add_page(&mut self, stored: &StoredPage) -> Result<(), String> {
         let page = Page::decode(&stored.encoded).map_err(|error| error.to_string())?;
         let verdicts = self.check.check(&page).map_err(|error: ManifestError| error.to_string())?;
@@ -315,17 +323,9 @@ impl Sender {
             .filter_map(|entry| entry.supersedes)
             .for_each(|old| self.supersede(old));
         self.progress.totals = self.check.totals();
+        self.tell_left_outs();
         self.on_estimate(false);
         Ok(())
-    }
-
-    fn on_skipped(&mut self, path: String, reason: String, is_failure: bool) {
-        if is_failure {
-            self.skipped += 1;
-        }
-        let status = if is_failure { FileStatus::Failed } else { FileStatus::Skipped };
-        let path = PathText { path, path_escaped: false };
-        self.event(Event::File { path, bytes: 0, status, error: Some(reason) });
     }
 
     /// Tells user and peer how much there is, so far or in all.
@@ -341,7 +341,7 @@ impl Sender {
         }
     }
 
-    fn on_complete(&mut self, failed_files: u64, conflicts: u64) {
+    fn on_complete(&mut self, outcome: Outcome) {
         let Some(run) = &self.run else { return };
         let Some((pages, ..)) = self.end.filter(|_| run.end_sent) else {
             return self.protocol("it completed a manifest that is not complete");
@@ -349,12 +349,15 @@ impl Sender {
         if run.next_page < pages {
             return self.protocol("it completed pages that it never got");
         }
+        let known = self.left_outs.failed() + self.failed_entries.len() as u64;
+        if outcome.failed + outcome.corrupt + outcome.conflicts < known {
+            return self.protocol("it has what was never sent");
+        }
         // Acknowledgements travel unordered: the last may still be on its way.
         let mut everything = Ranges::new();
         everything.insert_range(0..u64::MAX);
         self.on_ack(&everything);
-        self.progress.conflicts = conflicts;
-        self.progress.failed_files = self.progress.failed_files.max(failed_files);
+        self.progress.outcome = outcome;
         self.send(Message::CompleteAck);
         self.is_done = true;
         self.outputs.push_back(SenderOutput::Done);

@@ -9,6 +9,7 @@ use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::completed::digest;
 use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::message::{Message, RecoveryRequest, WireRanges};
+use rejoin::transfer::missing::Outcome;
 use rejoin::transfer::ranges::Ranges;
 use rejoin::transfer::receiver::{ReceiverConfig, ReceiverOutput};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
         is_accepted: true,
+        by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,
     }
@@ -411,7 +413,7 @@ fn claims_of_complete_files_are_checked() {
     }
     // One that never answers, and completes instead.
     let mut prey = claiming(vec![(0, [7; 32])]);
-    prey.say(Message::Complete { failed_files: 0, conflicts: 0 });
+    prey.say(Message::Complete { outcome: Outcome::default() });
     assert_eq!(prey.failure(), Some(ErrorKind::Failure));
 }
 
@@ -469,7 +471,7 @@ fn failures_outlive_a_crash_after_the_end() {
     sim.source.changed.push(b"file-07".to_vec());
     sim.target.foreign.insert(b"file-09".to_vec(), Node::File(b"older".to_vec()));
     sim.connect_after(Duration::from_millis(1));
-    while !sim.target.is_finished() {
+    while !sim.target.has_ended {
         assert!(sim.step());
     }
     assert_eq!((&sim.sender_end, &sim.receiver_end), (&None, &None));
@@ -482,7 +484,7 @@ fn failures_outlive_a_crash_after_the_end() {
         (Some(Ending::Done), Some(Ending::Done))
     );
     for progress in [sim.sender.progress(), sim.receiver.progress()] {
-        assert_eq!((progress.failed_files, progress.conflicts), (1, 1));
+        assert_eq!((progress.outcome.failed, progress.outcome.conflicts), (1, 1));
     }
     assert!(sim.units_sent.is_empty());
 }

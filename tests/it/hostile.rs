@@ -14,6 +14,7 @@ use rejoin::transfer::merge;
 use rejoin::transfer::message::{
     ByeReason, EARLY_PAGES_MAX, Message, RecoveryRequest, UnitHead, WireRanges,
 };
+use rejoin::transfer::missing::{MissingKind, Outcome};
 use rejoin::transfer::name::{NameError, check_name, check_symlink_target};
 use rejoin::transfer::ranges::Ranges;
 use rejoin::wire::SessionId;
@@ -83,7 +84,7 @@ fn a_bad_name_is_refused_alone() {
         assert_eq!(found.len(), expected, "{shown}: {found:?}");
         assert_eq!(found[&b"zz-good"[..]], b"good");
         assert_eq!(found.contains_key(&name), !is_bad, "{shown}");
-        assert_eq!(victim.receiver.progress().failed_files, u64::from(is_bad), "{shown}");
+        assert_eq!(victim.receiver.progress().outcome.failed, u64::from(is_bad), "{shown}");
         let is_failed = |event: &&Event| {
             matches!(event, Event::File { status: FileStatus::Failed, error: Some(_), .. })
         };
@@ -111,7 +112,7 @@ fn the_reserved_name_is_refused_at_any_depth() {
     let found = victim.found();
     let files: Vec<_> = found.values().filter(|content| !content.is_empty()).collect();
     assert_eq!(files, [b"good"], "{found:?}");
-    assert_eq!(victim.receiver.progress().failed_files, 3);
+    assert_eq!(victim.receiver.progress().outcome.failed, 3);
 }
 
 /// A link with a bad target is refused alone; a good one is made.
@@ -150,7 +151,7 @@ fn children_of_a_refused_directory_are_refused() {
         assert!(victim.is_finished(), "{}: {:?}", name.escape_ascii(), victim.end);
         let found = victim.found();
         assert_eq!(found.keys().collect::<Vec<_>>(), [b"zz-good"], "{}", name.escape_ascii());
-        assert_eq!(victim.receiver.progress().failed_files, 4);
+        assert_eq!(victim.receiver.progress().outcome.failed, 4);
     }
 }
 
@@ -271,7 +272,7 @@ fn sizes_that_lie() {
         victim.recover();
         victim.page(0, 0, vec![file(b"huge", bytes), good.0]);
         assert_eq!(victim.end.as_ref().map(|end| end.as_ref().unwrap_err().kind), None, "{bytes}");
-        assert_eq!(victim.receiver.progress().failed_files, 1);
+        assert_eq!(victim.receiver.progress().outcome.failed, 1);
     }
     // A pebibyte that is never sent: what is kept for it does not grow with it.
     let mut victim = Victim::accepting();
@@ -395,8 +396,8 @@ fn wrong_content_is_never_published() {
     victim.say(Message::FileRoot { entry: 0, root: [9; 32] });
     victim.end(1);
     assert!(victim.is_finished(), "{:?}", victim.end);
-    assert!(victim.receiver.is_corrupt());
-    assert_eq!(victim.receiver.progress().failed_files, 1);
+    let Outcome { corrupt, failed, .. } = victim.receiver.progress().outcome;
+    assert_eq!((corrupt, failed), (1, 0));
     victim.expect_nothing("a wrong root");
     // A root that never comes: the file waits for it.
     let mut victim = Victim::wanting(vec![file(b"large", content.len() as u64)]);
@@ -414,18 +415,24 @@ fn wrong_content_is_never_published() {
 #[test]
 fn an_end_must_be_true() {
     let totals = Totals { entries: 1, files: 1, bytes: 3 };
-    let right = |victim: &Victim| Message::End { pages: 1, totals, chain: victim.chain };
+    let right = |victim: &Victim| Message::End {
+        pages: 1,
+        totals,
+        chain: victim.chain,
+        failed: 0,
+        skipped: 0,
+    };
     let lies: [&dyn Fn(&Victim) -> Message; 5] = [
-        &|victim| Message::End { pages: 0, totals, chain: victim.chain },
-        &|victim| Message::End { pages: 2, totals, chain: victim.chain },
-        &|_| Message::End { pages: 1, totals, chain: Chain([0; 32]) },
+        &|victim| Message::End { pages: 0, totals, chain: victim.chain, failed: 0, skipped: 0 },
+        &|victim| Message::End { pages: 2, totals, chain: victim.chain, failed: 0, skipped: 0 },
+        &|_| Message::End { pages: 1, totals, chain: Chain([0; 32]), failed: 0, skipped: 0 },
         &|victim| {
             let totals = Totals { files: 0, ..totals };
-            Message::End { pages: 1, totals, chain: victim.chain }
+            Message::End { pages: 1, totals, chain: victim.chain, failed: 0, skipped: 0 }
         },
         &|victim| {
             let totals = Totals { bytes: u64::MAX, ..totals };
-            Message::End { pages: 1, totals, chain: victim.chain }
+            Message::End { pages: 1, totals, chain: victim.chain, failed: 0, skipped: 0 }
         },
     ];
     for lie in lies {
@@ -544,17 +551,21 @@ fn every_message() -> Vec<Message> {
         Message::RecoveryAnswer { pages: 7 },
         Message::Estimate { totals, is_complete: true },
         Message::Page { encoded: Vec::new() },
-        Message::End { pages: 0, totals, chain: Chain([1; 32]) },
+        Message::End { pages: 0, totals, chain: Chain([1; 32]), failed: 0, skipped: 0 },
         Message::Want { page: 0, unwanted: units.clone(), units: units.clone() },
         Message::Unit { unit: 0, head: head(vec![(0, packed)]) },
         Message::Unit { unit: 1, head: UnitHead::Part { entry: 0, value: [0; 32] } },
         Message::FileRoot { entry: 0, root: [0; 32] },
         Message::FileRoot { entry: u64::MAX, root: [0; 32] },
-        Message::EntryFailed { entry: 0, is_changed: true, reason: "gone".to_owned() },
-        Message::EntryFailed { entry: u64::MAX, is_changed: false, reason: String::new() },
+        Message::EntryFailed { entry: 0, kind: MissingKind::Changed, reason: "gone".to_owned() },
+        Message::EntryFailed {
+            entry: u64::MAX,
+            kind: MissingKind::Unreadable,
+            reason: String::new(),
+        },
         Message::Resend { unit: 0, unwanted: units.clone() },
         Message::Ack { units },
-        Message::Complete { failed_files: 0, conflicts: 0 },
+        Message::Complete { outcome: Outcome::default() },
         Message::CompleteAck,
         Message::ExpandBuckets { buckets: vec![0] },
         Message::BucketEntries { bucket: 0, files: vec![(0, [1; 32])] },
@@ -656,7 +667,7 @@ fn any_message_in_any_state_of_a_receiver() {
                 victim.tick();
                 victim.expect_nothing(state);
                 // It may end in order where the one file was failed; never as if it were there.
-                let has_failed = victim.receiver.progress().failed_files > 0;
+                let has_failed = victim.receiver.progress().outcome.failed > 0;
                 assert!(!victim.is_finished() || has_failed, "{state}: {first:?}");
             }
         }
@@ -763,7 +774,7 @@ fn requests_outside_the_manifest_are_refused() {
         ("a unit that is not", Message::Resend { unit: 1 << 40, unwanted: nothing() }),
         ("a unit far off", Message::Resend { unit: u64::MAX, unwanted: nothing() }),
         ("ranges that are none", Message::Ack { units: raw_ranges(&[(1, 0)]) }),
-        ("too early", Message::Complete { failed_files: 0, conflicts: 0 }),
+        ("too early", Message::Complete { outcome: Outcome::default() }),
         ("a sender's message", Message::CompleteAck),
     ];
     for (what, message) in cases {
@@ -902,7 +913,13 @@ fn an_early_answer_to_another_request_says_nothing() {
     let other = Page { number: 0, first_entry: 0, entries: vec![file(b"other", 3)] };
     let page = Message::Page { encoded: other.encode().unwrap() };
     let mut victim = wanting();
-    let end = Message::End { pages: 0, totals: Totals::default(), chain: Chain([1; 32]) };
+    let end = Message::End {
+        pages: 0,
+        totals: Totals::default(),
+        chain: Chain([1; 32]),
+        failed: 0,
+        skipped: 0,
+    };
     for message in std::iter::repeat_n(page.clone(), EARLY_PAGES_MAX as usize).chain([end]) {
         victim.say(message);
     }

@@ -41,7 +41,7 @@ fn source() -> (MemoryDisk, Promise) {
     below.create_symlink(b"link", b"../small").expect("new");
     let roots = SourceRoots::from_parents([(root.clone(), vec![b"tree".to_vec()])]).expect("one");
     let promise = promise(&roots, &root.open_directory(b"session").expect("there"));
-    assert_eq!(promise.skipped, vec![]);
+    assert_eq!(promise.left_out, vec![]);
     (disk, promise)
 }
 

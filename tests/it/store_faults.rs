@@ -239,7 +239,7 @@ fn scan<D: Directory>(
                 number += 1;
             }
             ScanReport::Failed(error) => return Err(error),
-            ScanReport::Skipped { .. } | ScanReport::End { .. } => {}
+            ScanReport::LeftOut(_) | ScanReport::End { .. } => {}
         }
     }
     assert!(number >= sent, "a page that was sent is gone");

@@ -90,7 +90,7 @@ fn a_tree_arrives_as_it_was() {
     symlink("with space", tree.join("link")).expect("made");
     symlink("/etc/passwd", tree.join("bad link")).expect("made");
     let promise = promise_of(std::slice::from_ref(&tree));
-    assert_eq!(promise.skipped.len(), 1, "{:?}", promise.skipped);
+    assert_eq!(promise.left_out.len(), 1, "{:?}", promise.left_out);
     fs::remove_file(tree.join("bad link")).expect("removed");
     let touched = fs::File::open(&tree).expect("a directory");
     touched
@@ -98,7 +98,7 @@ fn a_tree_arrives_as_it_was() {
         .expect("set");
     let promise = {
         let mut again = promise_of(std::slice::from_ref(&tree));
-        again.skipped = promise.skipped;
+        again.left_out = promise.left_out;
         again
     };
     let (mut store, state) = open(out.path());
@@ -345,7 +345,9 @@ fn a_survey_says_what_is_there() {
     let (mut store, state) = open(out.path());
     let survey = |store: &mut TargetStore<OsDirectory>, wanted: &[Wanted]| {
         let wanted = wanted.to_vec();
-        match ask(store, TargetRequest::Survey { page: 0, wanted }).expect("no failure") {
+        match ask(store, TargetRequest::Survey { page: 0, wanted, by_content: false })
+            .expect("no failure")
+        {
             Some(TargetReply::Surveyed { existing, .. }) => {
                 existing.into_iter().map(|(_, existing)| existing).collect::<Vec<_>>()
             }
@@ -367,8 +369,8 @@ fn a_survey_says_what_is_there() {
             WantedKind::Directory => {}
         }
     }
-    let differ = |found: &Existing| matches!(found, Existing::Differs { .. });
-    assert!(survey(&mut store, &wanted).iter().all(differ));
+    let found = survey(&mut store, &wanted);
+    assert!(matches!(found[..], [Existing::SameSize, Existing::Differs { .. }]), "{found:?}");
     wanted.iter_mut().for_each(|wanted| wanted.kind = WantedKind::Directory);
     assert_eq!(survey(&mut store, &wanted), [Existing::OtherKind, Existing::OtherKind]);
 }
@@ -429,10 +431,7 @@ fn a_swapped_parent_leads_nowhere() {
             let _ = ask(&mut store, TargetRequest::Barrier { publish });
             let directories = promise.directories.iter();
             let directories = directories.map(|(_, directory)| directory.clone()).collect();
-            let _ = ask(
-                &mut store,
-                TargetRequest::Finish { directories, failed_files: 0, conflicts: 0 },
-            );
+            let _ = ask(&mut store, TargetRequest::Finish { directories, is_whole: true });
             store.cleanup().expect("cleaned up");
             // So that there is something to publish in the next round.
             for name in promise.publish.values() {

@@ -255,7 +255,7 @@ fn a_strange_file_in_the_place_of_a_senders_pages_is_refused_kept_aside_or_cut()
             match report {
                 ScanReport::Page(_) => pages += 1,
                 ScanReport::Failed(error) => return Err(error),
-                ScanReport::Skipped { .. } | ScanReport::End { .. } => {}
+                ScanReport::LeftOut(_) | ScanReport::End { .. } => {}
             }
         }
         Ok(pages)

@@ -15,6 +15,7 @@ fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
         is_accepted: true,
+        by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,
     }
@@ -306,8 +307,8 @@ fn a_changed_file_fails_alone() {
         let mut expected = sim.source.tree.clone();
         expected.remove(&changed);
         assert!(sim.target.tree == expected, "seed {seed}");
-        assert_eq!(sim.receiver.progress().failed_files, 1, "seed {seed}");
-        assert_eq!(sim.sender.progress().failed_files, 1, "seed {seed}");
+        assert_eq!(sim.receiver.progress().outcome.failed, 1, "seed {seed}");
+        assert_eq!(sim.sender.progress().outcome.failed, 1, "seed {seed}");
     }
 }
 
@@ -372,7 +373,8 @@ fn limits_do_not_believe_estimates() {
             tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 1_000]));
         }
         let source = ModelSource::new(tree, SESSION, 4);
-        let config = ReceiverConfig { is_accepted, bytes_max: 10_000, ..accept_all() };
+        let config =
+            ReceiverConfig { is_accepted, by_content: false, bytes_max: 10_000, ..accept_all() };
         let mut sim = Sim::new(1, source, config);
         let mut asked = 0;
         sim.answer = Box::new(move |_| {
@@ -519,7 +521,7 @@ fn one_answer_decides_more_pages_than_may_be_open() {
     while sim.target.writes < 3 {
         assert!(sim.step());
     }
-    assert_eq!(sim.receiver.progress().conflicts, 150);
+    assert_eq!(sim.receiver.progress().outcome.conflicts, 150);
     sim.answer = Box::new(answer(OnConflict::Overwrite));
     sim.crash_receiver();
     sim.connect_after(Duration::from_millis(1));

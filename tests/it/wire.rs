@@ -18,6 +18,7 @@ use rejoin::transfer::manifest::{
 use rejoin::transfer::message::{
     ByeReason, Message, RecoveryRequest, TEXT_BYTES_MAX, UnitHead, WireRanges,
 };
+use rejoin::transfer::missing::{LeftOut, Missing, MissingKind, Outcome};
 use rejoin::transfer::ranges::Ranges;
 use rejoin::wire::frame::{
     Assembler, FRAME_BYTES_MAX, Frame, KIND_BODY, KIND_FRAGMENT, KIND_MESSAGE, MESSAGE_BYTES_MAX,
@@ -43,6 +44,27 @@ fn ranges(of: &[u64]) -> WireRanges {
     WireRanges::from(&of.iter().copied().collect::<Ranges>())
 }
 
+const OUTCOME: Outcome = Outcome {
+    files: 1,
+    bytes: 1 << 33,
+    unchanged: 3,
+    unread: 2,
+    skipped: 5,
+    failed: 6,
+    conflicts: 251,
+    corrupt: 8,
+};
+
+fn left_out() -> LeftOut {
+    let (name, reason) = (b"socket\xff".to_vec(), "a FIFO, socket or device".to_owned());
+    LeftOut { parent: Some(3), name, kind: MissingKind::Special, reason }
+}
+
+fn missing() -> Missing {
+    let (name, reason) = (b"a".to_vec(), "another version".to_owned());
+    Missing { entry: 4, parent: None, name, kind: MissingKind::Conflict, reason }
+}
+
 /// A message of every kind with its name; a new variant does not compile until it has one here.
 fn messages() -> Vec<(&'static str, Message)> {
     let totals = Totals { entries: 300, files: 299, bytes: 1 << 40 };
@@ -62,14 +84,18 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::RecoveryAnswer { pages: 251 },
         Message::Estimate { totals, is_complete: true },
         Message::Page { encoded: vec![1, 2, 3] },
-        Message::End { pages: 65_536, totals, chain: Chain([5; 32]) },
+        Message::End { pages: 65_536, totals, chain: Chain([5; 32]), failed: 0, skipped: 0 },
         Message::Want { page: 1, unwanted: ranges(&[4, 5]), units: ranges(&[]) },
         Message::Unit { unit: 6, head: UnitHead::Part { entry: 7, value: [8; 32] } },
         Message::FileRoot { entry: 10, root: [11; 32] },
-        Message::EntryFailed { entry: 12, is_changed: true, reason: "gone \u{1f980}".to_owned() },
+        Message::EntryFailed {
+            entry: 12,
+            kind: MissingKind::Changed,
+            reason: "gone \u{1f980}".to_owned(),
+        },
         Message::Resend { unit: 13, unwanted: ranges(&[14]) },
         Message::Ack { units: ranges(&[0, 1, 2]) },
-        Message::Complete { failed_files: 15, conflicts: 16 },
+        Message::Complete { outcome: OUTCOME },
         Message::CompleteAck,
         Message::Ping { number: 17 },
         Message::Pong { number: u64::MAX },
@@ -78,6 +104,10 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::BucketEntries { bucket: 20, files: vec![(81_920, [21; 32]), (81_923, [22; 32])] },
         Message::Contradict { page: 23, files: vec![(24, [25; 32])] },
         Message::EarlyAnswer,
+        Message::LeftOut { entries: vec![left_out()] },
+        Message::Missing { entries: vec![missing()] },
+        Message::Compare { page: 26, entries: ranges(&[27, 28]) },
+        Message::Roots { page: 29, files: vec![(30, Some([31; 32])), (32, None)] },
     ];
     let mut named: Vec<_> = all.into_iter().map(|message| (name_of(&message), message)).collect();
     let head = UnitHead::Pack { files: vec![(1, packed), (2, packed)] };
@@ -107,6 +137,10 @@ const fn name_of(message: &Message) -> &'static str {
         Message::BucketEntries { .. } => "bucket-entries",
         Message::Contradict { .. } => "contradict",
         Message::EarlyAnswer => "early-answer",
+        Message::LeftOut { .. } => "left-out",
+        Message::Missing { .. } => "missing",
+        Message::Compare { .. } => "compare",
+        Message::Roots { .. } => "roots",
     }
 }
 
@@ -478,9 +512,23 @@ fn any_message() -> impl Strategy<Value = Message> {
         (any::<u64>(), any_ranges(), any_ranges())
             .prop_map(|(page, unwanted, units)| Message::Want { page, unwanted, units }),
         (any::<u64>(), head).prop_map(|(unit, head)| Message::Unit { unit, head }),
-        (any::<u64>(), any::<bool>(), ".{0,200}").prop_map(|(entry, is_changed, reason)| {
-            Message::EntryFailed { entry, is_changed, reason }
+        (any::<u64>(), ".{0,200}").prop_map(|(entry, reason)| {
+            Message::EntryFailed { entry, kind: MissingKind::Vanished, reason }
         }),
+        (
+            prop::option::of(any::<u64>()),
+            prop::collection::vec(any::<u8>(), 0..=1_024),
+            0_usize..=128
+        )
+            .prop_map(|(parent, name, count)| Message::LeftOut {
+                entries: vec![LeftOut { parent, name, ..left_out() }; count],
+            }),
+        (any::<u64>(), 0_usize..=128).prop_map(|(entry, count)| Message::Missing {
+            entries: vec![Missing { entry, ..missing() }; count],
+        }),
+        (any::<u64>(), any_ranges()).prop_map(|(page, entries)| Message::Compare { page, entries }),
+        (any::<u64>(), prop::collection::vec(any::<(u64, Option<[u8; 32]>)>(), 0..=1_024))
+            .prop_map(|(page, files)| Message::Roots { page, files }),
         (any::<u64>(), any_ranges())
             .prop_map(|(unit, unwanted)| Message::Resend { unit, unwanted }),
         any_ranges().prop_map(|units| Message::Ack { units }),

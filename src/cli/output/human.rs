@@ -265,6 +265,7 @@ impl Human {
         let (word, is_listed) = match status {
             FileStatus::Failed => ("failed", true),
             FileStatus::Changed => ("changed while being read", true),
+            FileStatus::Missing => ("left out by the sender", true),
             FileStatus::Skipped => ("left alone", self.verbosity > 0),
             FileStatus::Received => ("received", self.verbosity > 0),
             FileStatus::Sent => ("sent", self.verbosity > 0),
@@ -311,7 +312,8 @@ impl Human {
             units::rate(summary.rate_bps),
         );
         let figures = [
-            (summary.unchanged_files > 0, format!(", {} unchanged", summary.unchanged_files)),
+            (summary.unchanged_files > 0, unchanged(summary)),
+            (summary.skipped_files > 0, format!(", {} left out", summary.skipped_files)),
             (summary.failed_files > 0, format!(", {} failed", summary.failed_files)),
             (summary.kept_bytes > 0, format!(", {} kept", units::size(summary.kept_bytes))),
             (summary.verified, ", verified".to_owned()),
@@ -369,6 +371,16 @@ const fn reach(local_only: bool, this_machine: bool) -> Option<&'static str> {
         (true, false) => Some("It has to be on the same network; --host reaches further."),
         (false, false) => None,
     }
+}
+
+/// Files that were there: what was not read is only as good as size and time say.
+fn unchanged(summary: &Summary) -> String {
+    let how = match summary.unread_files {
+        0 => "",
+        unread if unread == summary.unchanged_files => " (by size and time)",
+        _ => " (some by size and time)",
+    };
+    format!(", {} unchanged{how}", summary.unchanged_files)
 }
 
 fn reconnecting(layer: Layer, attempt: u32, of: u32, delay_ms: u64) -> Vec<String> {

@@ -42,22 +42,6 @@ impl Session {
         }
     }
 
-    /// Files that failed and files in conflict, and whether content could not be repaired.
-    #[must_use]
-    pub fn failures(&self) -> (u64, u64, bool) {
-        match &self.transfer {
-            Transfer::Sender(sender) => {
-                let (failed, conflicts) = sender.failures();
-                (failed, conflicts, false)
-            }
-            Transfer::Receiver(receiver) => {
-                let progress = receiver.progress();
-                (progress.failed_files, progress.conflicts, receiver.is_corrupt())
-            }
-            Transfer::Unpaired(_) => (0, 0, false),
-        }
-    }
-
     /// Times that a link was lost and another found.
     #[must_use]
     pub const fn reconnections(&self) -> u64 {

@@ -88,8 +88,7 @@ impl<D: Directory> TargetStore<D> {
     pub(super) fn finish(
         &mut self,
         mut directories: Vec<DirectoryMetadata>,
-        failed_files: u64,
-        conflicts: u64,
+        is_whole: bool,
     ) -> Result<TargetReply, DiskError> {
         self.make_durable(&[])?;
         directories.sort_by_key(|directory| std::cmp::Reverse(directory.path.components().count()));
@@ -103,10 +102,9 @@ impl<D: Directory> TargetStore<D> {
         }
         self.sync_touched(SyncPoint::DirectoryMetadata)
             .map_err(|error| self.sync_failed(&error))?;
-        if failed_files + conflicts > 0 {
-            self.journal(&Record::Failures { failed_files, conflicts })?;
+        if is_whole {
+            self.journal(&Record::Finished)?;
         }
-        self.journal(&Record::Finished)?;
         self.journal.sync(SyncPoint::Finished).map_err(|error| self.sync_failed(&error))?;
         Ok(TargetReply::Finished)
     }
@@ -433,7 +431,7 @@ fn is_identical<D: Directory>(parent: &D, name: &[u8], kind: &PublishKind) -> io
     }
 }
 
-fn hash(file: &impl File) -> io::Result<Value> {
+pub(super) fn hash(file: &impl File) -> io::Result<Value> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 20];
     let mut offset = 0;

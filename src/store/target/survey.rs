@@ -12,12 +12,13 @@ impl<D: Directory> TargetStore<D> {
         &mut self,
         page: u64,
         wanted: &[Wanted],
+        by_content: bool,
     ) -> Result<TargetReply, DiskError> {
         let mut existing = Vec::with_capacity(wanted.len());
         // In a new tree most entries are one of many in a directory that is not there.
         let mut absent = None;
         for wanted in wanted {
-            let found = match self.look(wanted, &mut absent) {
+            let found = match self.look(wanted, by_content, &mut absent) {
                 // An unusable parent: what becomes of the entry shows when it is published.
                 Err(error) if is_of_entry(&error) => Existing::Absent,
                 outcome => outcome
@@ -29,7 +30,12 @@ impl<D: Directory> TargetStore<D> {
     }
 
     /// `absent` is a directory that was found to be absent.
-    fn look(&mut self, wanted: &Wanted, absent: &mut Option<RelativePath>) -> io::Result<Existing> {
+    fn look(
+        &mut self,
+        wanted: &Wanted,
+        by_content: bool,
+        absent: &mut Option<RelativePath>,
+    ) -> io::Result<Existing> {
         let Some((parent, name)) = wanted.path.split_last() else {
             return Ok(Existing::OtherKind);
         };
@@ -51,10 +57,9 @@ impl<D: Directory> TargetStore<D> {
         }
         Ok(match (&wanted.kind, metadata.kind) {
             (WantedKind::Directory, FileKind::Directory) => Existing::Same,
-            (WantedKind::File { bytes, modified }, FileKind::File)
-                if metadata.bytes == *bytes && metadata.modified == clamp_modified(*modified) =>
-            {
-                Existing::Same
+            (WantedKind::File { bytes, modified }, FileKind::File) if metadata.bytes == *bytes => {
+                let is_of_time = metadata.modified == clamp_modified(*modified);
+                if is_of_time && !by_content { Existing::Same } else { Existing::SameSize }
             }
             (WantedKind::Symlink { target }, FileKind::Symlink)
                 if parent.read_symlink(name)? == *target =>

@@ -1,6 +1,7 @@
 //! What a page must satisfy before anything of it is believed (A-01…A-10, I-01; design §5).
 
 use super::names::{DIRECTORY, Holder, Names};
+use super::sizes::{EntrySize, Sizes};
 use super::{ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, Page, Totals};
 use crate::transfer::name::{self, DEPTH_MAX, NameError};
 use std::collections::HashMap;
@@ -78,6 +79,7 @@ pub struct PageCheck {
     /// 10^17 manifests, and are refused then. Names that differ by case or composition are two: whether they can be
     /// held apart is for the disk that receives them.
     names: Names,
+    sizes: Sizes,
 }
 
 /// A directory whose children may come.
@@ -110,6 +112,12 @@ impl PageCheck {
         for (index, entry) in page.iter() {
             let verdict = self.check_entry(index, entry)?;
             self.totals.add(entry);
+            if let Some(old) = entry.supersedes {
+                let old = self.sizes.get(old);
+                self.totals.replace(old);
+                self.accepted_bytes = self.accepted_bytes.saturating_sub(old.bytes);
+            }
+            self.sizes.push(EntrySize::of(&entry.kind));
             if let (Ok(()), EntryKind::File { bytes }) = (verdict, &entry.kind) {
                 self.accepted_bytes = self.accepted_bytes.saturating_add(*bytes);
             }
@@ -122,7 +130,13 @@ impl PageCheck {
         Ok(verdicts)
     }
 
-    /// What the pages so far hold, refused and replaced entries included.
+    /// What an entry of the pages so far counts in the totals, as long as none replaces it.
+    #[must_use]
+    pub fn size(&self, entry: EntryIndex) -> EntrySize {
+        self.sizes.get(entry)
+    }
+
+    /// What the pages so far hold, refused entries included; what was replaced is an entry and no file.
     #[must_use]
     pub const fn totals(&self) -> Totals {
         self.totals

@@ -83,8 +83,13 @@ impl DirectoryTable {
     /// The path of an entry; `None` where a parent is unknown.
     #[must_use]
     pub fn path(&self, entry: &Entry) -> Option<RelativePath> {
-        let mut names = vec![&entry.name[..]];
-        let mut parent = entry.parent;
+        self.path_of(entry.parent, &entry.name)
+    }
+
+    /// The path of a name in a directory; `None` where a parent is unknown.
+    #[must_use]
+    pub fn path_of(&self, mut parent: Option<EntryIndex>, name: &[u8]) -> Option<RelativePath> {
+        let mut names = vec![name];
         while let Some(index) = parent {
             // A parent's index is smaller than its child's, so this ends; the bound is for tables made from hostile pages.
             let (above, name) =

@@ -14,6 +14,8 @@ pub struct ReceiverConfig {
     pub on_conflict: Option<OnConflict>,
     /// Whether the transfer is accepted without asking.
     pub is_accepted: bool,
+    /// Whether files that are there are compared by content, whatever size and time say.
+    pub by_content: bool,
     /// Most bytes to take.
     pub bytes_max: u64,
     /// Most files to take.

@@ -5,14 +5,13 @@
 
 use super::pages::{PageState, content_bytes};
 use super::{LinkPhase, Receiver};
-use crate::event::FileStatus;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{DirectoryMetadata, Existing, OnConflict, TargetRequest};
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{EntryIndex, Page, Refusal, Verdict};
 use crate::transfer::merge::Value;
 use crate::transfer::message::Message;
-use crate::transfer::progress::Progress;
+use crate::transfer::missing::MissingKind;
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,8 +146,8 @@ impl Receiver {
             .into_iter()
             .map(|(path, mode, modified)| DirectoryMetadata { path, mode, modified })
             .collect();
-        let Progress { failed_files, conflicts, .. } = self.progress;
-        self.disk(TargetRequest::Finish { directories, failed_files, conflicts });
+        let is_whole = self.settled.outcome().is_whole();
+        self.disk(TargetRequest::Finish { directories, is_whole });
     }
 
     /// Asks the disk for the roots of every bucket whose digest is not known; whether there is one.
@@ -244,7 +243,7 @@ impl Receiver {
         let files = self.completion.contradicted.get(&number)?.files.keys();
         let state = self.window.get(&number)?;
         let wanted = files.filter_map(|entry| state.wanted(*entry, &self.directories)).collect();
-        Some(TargetRequest::Survey { page: number, wanted })
+        Some(TargetRequest::Survey { page: number, wanted, by_content: false })
     }
 
     /// A page that was settled is loaded again, for contradicted files of it.
@@ -296,15 +295,18 @@ impl Receiver {
                     self.fetch_again(number, entry, root);
                 }
                 (Existing::Absent, _)
-                | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename)) => {
+                | (
+                    Existing::Differs { .. } | Existing::SameSize,
+                    Some(OnConflict::Overwrite | OnConflict::Rename),
+                ) => {
                     self.fetch_again(number, entry, root);
                 }
-                (Existing::Differs { .. }, policy) => {
+                (Existing::Differs { .. } | Existing::SameSize, policy) => {
                     self.on_conflict(number, entry, policy.unwrap_or(OnConflict::Fail));
                 }
                 (Existing::OtherKind, _) => {
                     let why = "something that is not a file has its name";
-                    self.fail_entry(number, entry, FileStatus::Failed, why);
+                    self.fail_entry(number, entry, MissingKind::Refused, why);
                 }
             }
         }
@@ -317,10 +319,10 @@ impl Receiver {
         else {
             return false;
         };
+        state.reopen(entry);
+        self.unsettle(entry);
         self.complete.remove(entry);
         self.completion.roots.remove(entry);
-        self.progress.bytes = self.progress.bytes.saturating_sub(state.reopen(entry));
-        self.progress.files = self.progress.files.saturating_sub(1);
         true
     }
 

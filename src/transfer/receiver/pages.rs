@@ -3,7 +3,8 @@
 mod conflicts;
 mod superseded;
 
-use super::{PAGES_OPEN_MAX, Receiver, ReceiverOutput};
+use super::compare::Comparison;
+use super::{PAGES_OPEN_MAX, Receiver};
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::disk::{
     DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest, Wanted, WantedKind,
@@ -11,15 +12,18 @@ use crate::transfer::disk::{
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, Verdict};
 use crate::transfer::message::{Message, WireRanges};
+use crate::transfer::missing::MissingKind;
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
 /// Where a page is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// The disk looks what is there.
     Surveying,
+    /// Files of the right size are read at both ends; the survey waits for what comes of it.
+    Comparing(Vec<(EntryIndex, Existing)>, Comparison),
     /// Directories are being made; then the files of the survey are decided.
     Creating(Vec<(EntryIndex, Existing)>),
     /// The user is asked about these entries.
@@ -41,9 +45,14 @@ pub(super) struct PageState {
     owes_want: bool,
     /// Files and symlinks that are not settled; empty once the page is done.
     open: BTreeSet<EntryIndex>,
-    /// Entries that are there already or that the user skips: journalled, so that a later run knows. What failed is
-    /// not: a later run tries it again.
+    /// Directories and files that were there before, and so are not ours: journalled, since a later run cannot see it. It
+    /// looks at the files again.
     unwanted: Ranges,
+    /// Files that the user skips: journalled, since the user is not asked again. What is there is looked at again, and what
+    /// failed is tried again.
+    skipped: Ranges,
+    /// Files whose content was compared in this run.
+    read: Ranges,
 }
 
 impl PageState {
@@ -62,9 +71,10 @@ impl PageState {
         !self.owes_want
     }
 
-    /// Whether units of it are due.
+    /// Whether units or roots of it are due.
     pub(super) fn is_expecting(&self) -> bool {
-        self.is_wanted() && !self.open.is_empty()
+        let is_compared = matches!(&self.phase, Phase::Comparing(_, of) if of.is_owed());
+        is_compared || (self.is_wanted() && !self.open.is_empty())
     }
 
     /// A page that was settled before.
@@ -78,13 +88,32 @@ impl PageState {
             owes_want: false,
             open: BTreeSet::new(),
             unwanted: Ranges::new(),
+            skipped: Ranges::new(),
+            read: Ranges::new(),
         }
     }
 
-    /// An entry is not settled any more; its bytes.
-    pub(super) fn reopen(&mut self, entry: EntryIndex) -> u64 {
+    /// An entry is not settled any more.
+    pub(super) fn reopen(&mut self, entry: EntryIndex) {
         self.open.insert(entry);
-        self.entry(entry).map_or(0, content_bytes)
+    }
+
+    /// Goes over to another phase; the one before.
+    pub(super) const fn set_phase(&mut self, phase: Phase) -> Phase {
+        std::mem::replace(&mut self.phase, phase)
+    }
+
+    /// What it is waiting for, where content is being compared.
+    pub(super) const fn comparison_mut(&mut self) -> Option<&mut Comparison> {
+        match &mut self.phase {
+            Phase::Comparing(_, comparison) => Some(comparison),
+            Phase::Surveying | Phase::Creating(_) | Phase::Asking(_) | Phase::Decided => None,
+        }
+    }
+
+    /// A file was read, and is the same.
+    pub(super) fn read(&mut self, entry: EntryIndex) {
+        self.read.insert(entry);
     }
 
     /// What to look for in the target.
@@ -173,33 +202,23 @@ impl Receiver {
         let top = page.entries.iter().filter(|entry| entry.parent.is_none());
         self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
         let mut open = BTreeSet::new();
-        let unwanted = Ranges::new();
+        let mut refused = Vec::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
             let is_directory = entry.kind == EntryKind::Directory;
             match verdict {
-                Ok(()) if is_directory => {}
-                Ok(()) if self.is_settled(index) => {
-                    self.progress.files += 1;
-                    self.progress.bytes += content_bytes(entry);
-                }
-                // What did not arrive in a session that is finished has been counted.
-                Ok(()) | Err(_) if self.is_finished => {
+                Ok(()) if is_directory || self.superseded.contains(index) => {}
+                Ok(()) if self.complete.contains(index) => self.settle_complete(index, entry),
+                Ok(()) if self.kept.skipped.contains(index) => {
                     self.unwanted.insert(index);
-                    self.progress.files += 1;
-                    self.progress.bytes += content_bytes(entry);
+                    let why = "another version is there";
+                    self.settle_missing(index, entry, MissingKind::Skipped, why, false);
                 }
                 Ok(()) => {
                     open.insert(index);
                 }
                 Err(refusal) => {
                     self.unwanted.insert(index);
-                    self.progress.failed_files += 1;
-                    self.outputs.push_back(ReceiverOutput::Event(Event::File {
-                        path: PathText::new(&entry.name),
-                        bytes: 0,
-                        status: FileStatus::Failed,
-                        error: Some(refusal.to_string()),
-                    }));
+                    refused.push((index, refusal.to_string()));
                 }
             }
         }
@@ -210,6 +229,7 @@ impl Receiver {
                 self.units.insert_range(segment.units());
             }
         }
+        let number_entries = page.first_entry..page.end_entry();
         let state = PageState {
             page,
             verdicts,
@@ -218,7 +238,9 @@ impl Receiver {
             is_kept,
             owes_want: !is_kept,
             open,
-            unwanted,
+            unwanted: Ranges::new(),
+            skipped: self.kept.skipped.within(number_entries),
+            read: Ranges::new(),
         };
         let superseded: Vec<EntryIndex> =
             state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
@@ -237,7 +259,14 @@ impl Receiver {
         }
         superseded.into_iter().for_each(|old| self.supersede(old));
         self.window.insert(number, state);
-        self.disk(TargetRequest::Survey { page: number, wanted });
+        for (entry, why) in refused {
+            self.tell_missing(number, entry, MissingKind::Refused, &why, false);
+        }
+        self.disk(TargetRequest::Survey {
+            page: number,
+            wanted,
+            by_content: self.config.by_content,
+        });
         true
     }
 
@@ -280,7 +309,9 @@ impl Receiver {
                 }
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
                 Existing::Same | Existing::Superseded => {}
-                Existing::Differs { .. } | Existing::OtherKind => blocked.push(*entry),
+                Existing::SameSize | Existing::Differs { .. } | Existing::OtherKind => {
+                    blocked.push(*entry);
+                }
             }
         }
         let gone: Vec<EntryIndex> = existing
@@ -314,19 +345,23 @@ impl Receiver {
 
     fn block_directory(&mut self, number: u64, entry: EntryIndex, why: &str) {
         self.blocked.insert(entry);
-        self.fail_entry(number, entry, FileStatus::Failed, why);
+        self.fail_entry(number, entry, MissingKind::Refused, why);
     }
 
     /// Settles what needs no question.
-    fn decide(&mut self, number: u64) {
+    pub(super) fn decide(&mut self, number: u64) {
         let Some(state) = self.window.get_mut(&number) else {
             return;
         };
-        let Phase::Creating(existing) =
+        let Phase::Creating(mut existing) =
             std::mem::replace(&mut state.phase, Phase::Asking(BTreeSet::new()))
         else {
             return;
         };
+        if self.begin_comparison(number, &mut existing) {
+            return;
+        }
+        let Some(state) = self.window.get(&number) else { return };
         let orphans: Vec<EntryIndex> = state
             .accepted()
             .filter(|(_, entry)| entry.parent.is_some_and(|parent| self.blocked.contains(&parent)))
@@ -351,6 +386,8 @@ impl Receiver {
                     self.policies.insert(entry, OnConflict::Overwrite);
                 }
                 (Existing::Same, _) => self.on_unchanged(number, entry),
+                // Compared before; what could not be is another version.
+                (Existing::SameSize, _) => {}
                 (Existing::Differs { .. }, Some(policy)) => self.on_conflict(number, entry, policy),
                 (Existing::Differs { bytes }, None) => {
                     if let Phase::Asking(asking) = &mut state.phase {
@@ -359,12 +396,8 @@ impl Receiver {
                     self.questions.push_back((number, entry, bytes));
                 }
                 (Existing::OtherKind, _) => {
-                    self.fail_entry(
-                        number,
-                        entry,
-                        FileStatus::Failed,
-                        "something that is not a file has its name",
-                    );
+                    let why = "something that is not a file has its name";
+                    self.fail_entry(number, entry, MissingKind::Refused, why);
                 }
             }
         }
@@ -385,7 +418,7 @@ impl Receiver {
             .as_slice()
             .iter()
             .for_each(|range| self.unwanted.insert_range(range.clone()));
-        let unwanted = state.unwanted.clone();
+        let (unwanted, skipped) = (state.unwanted.clone(), state.skipped.clone());
         let made: Vec<_> = state
             .accepted()
             .filter(|(index, entry)| {
@@ -403,8 +436,8 @@ impl Receiver {
             .map(|(index, _)| index)
             .collect();
         self.directories_made.extend(made);
-        if !unwanted.is_empty() {
-            self.disk(TargetRequest::Decide { page: number, unwanted });
+        if !unwanted.is_empty() || !skipped.is_empty() {
+            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
         }
         self.start_files(number);
         for entry in symlinks {
@@ -460,22 +493,25 @@ impl Receiver {
     }
 
     fn on_unchanged(&mut self, number: u64, entry: EntryIndex) {
-        self.progress.unchanged_files += 1;
-        self.close_entry(number, entry, FileStatus::Unchanged, None);
+        let Some(state) = self.window.get_mut(&number) else { return };
+        state.open.remove(&entry);
+        state.unwanted.insert(entry);
+        let is_read = state.read.contains(entry);
+        let Some(content) = state.page.entry(entry).cloned() else { return };
+        self.unwanted.insert(entry);
+        // A symlink was read whole.
+        let is_read = is_read || matches!(content.kind, EntryKind::Symlink { .. });
+        self.settle_unchanged(entry, &content, is_read);
+        self.entry_event(&content, FileStatus::Unchanged, None);
     }
 
     pub(super) fn on_conflict(&mut self, number: u64, entry: EntryIndex, policy: OnConflict) {
         if policy == OnConflict::Skip {
-            return self.close_entry(
-                number,
-                entry,
-                FileStatus::Skipped,
-                Some("another version is there".to_owned()),
-            );
+            let why = "another version is there";
+            return self.fail_entry(number, entry, MissingKind::Skipped, why);
         }
-        self.progress.conflicts += 1;
-        let why = "another version is there, left untouched (--on-conflict decides)".to_owned();
-        self.close_entry(number, entry, FileStatus::Failed, Some(why));
+        let why = "another version is there, left untouched (--on-conflict decides)";
+        self.fail_entry(number, entry, MissingKind::Conflict, why);
     }
 
     /// An entry that will not arrive.
@@ -483,63 +519,62 @@ impl Receiver {
         &mut self,
         number: u64,
         entry: EntryIndex,
-        status: FileStatus,
+        kind: MissingKind,
         why: &str,
     ) {
-        self.progress.failed_files += 1;
-        self.close_entry(number, entry, status, Some(why.to_owned()));
+        self.tell_missing(number, entry, kind, why, false);
     }
 
-    /// An entry is settled without arriving now.
-    fn close_entry(
+    /// An entry is settled without being there; `is_theirs`: as the sender says.
+    pub(super) fn tell_missing(
         &mut self,
         number: u64,
         entry: EntryIndex,
-        status: FileStatus,
-        why: Option<String>,
+        kind: MissingKind,
+        why: &str,
+        is_theirs: bool,
     ) {
-        let Some(state) = self.window.get_mut(&number) else {
-            return;
-        };
+        let Some(state) = self.window.get_mut(&number) else { return };
         state.open.remove(&entry);
-        self.unwanted.insert(entry);
-        if matches!(status, FileStatus::Unchanged | FileStatus::Skipped) {
-            state.unwanted.insert(entry);
-            if state.is_decided() {
-                let unwanted: Ranges = std::iter::once(entry).collect();
-                self.disk(TargetRequest::Decide { page: number, unwanted });
-            }
+        if kind == MissingKind::Skipped {
+            state.skipped.insert(entry);
         }
-        self.entry_event(number, entry, status, why);
+        let decided = (kind == MissingKind::Skipped && state.is_decided())
+            .then(|| (state.unwanted.clone(), state.skipped.clone()));
+        let Some(content) = state.page.entry(entry).cloned() else { return };
+        self.unwanted.insert(entry);
+        if let Some((unwanted, skipped)) = decided {
+            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
+        }
+        self.settle_missing(entry, &content, kind, why, is_theirs);
+        self.entry_event(&content, kind.status(), Some(why.to_owned()));
     }
 
     pub(super) fn entry_event(
         &mut self,
-        number: u64,
-        entry: EntryIndex,
+        content: &Entry,
         status: FileStatus,
         error: Option<String>,
     ) {
-        let Some(content) = self.window.get(&number).and_then(|state| state.page.entry(entry))
-        else {
-            return;
-        };
-        let bytes = content_bytes(content);
         let path = self.directories.path(content).unwrap_or_default();
         let path = PathText::new(path.as_bytes());
-        if status != FileStatus::Received {
-            self.progress.bytes += bytes;
-        }
-        self.progress.files += 1;
-        self.event(Event::File { path, bytes, status, error });
+        self.event(Event::File { path, bytes: content_bytes(content), status, error });
     }
 
     /// An entry has its final name.
     pub(super) fn complete_entry(&mut self, number: u64, entry: EntryIndex) {
-        self.complete.insert(entry);
         // One that a later version replaced while it was published is settled already.
-        if self.window.get_mut(&number).is_some_and(|state| state.open.remove(&entry)) {
-            self.entry_event(number, entry, FileStatus::Received, None);
+        let content = self.window.get_mut(&number).and_then(|state| {
+            let content = state.page.entry(entry).cloned();
+            content.filter(|_| state.open.remove(&entry))
+        });
+        match content {
+            Some(content) => {
+                self.unwanted.remove(entry);
+                self.settle_complete(entry, &content);
+                self.entry_event(&content, FileStatus::Received, None);
+            }
+            None => self.complete.insert(entry),
         }
         self.settle_page(number);
     }

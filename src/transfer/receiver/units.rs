@@ -2,7 +2,6 @@
 
 use super::{BARRIER_BYTES, BARRIER_FILES, BARRIER_INTERVAL, LinkPhase, Receiver};
 use crate::error::{Error, ErrorKind};
-use crate::event::FileStatus;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     FileMetadata, OnConflict, PackedFile, Publish, PublishKind, Published, TargetRequest,
@@ -12,6 +11,7 @@ use crate::transfer::layout::Segment;
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::merge::Value;
 use crate::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
+use crate::transfer::missing::MissingKind;
 use crate::transfer::ranges::Ranges;
 use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
@@ -71,6 +71,12 @@ impl FileState {
         }
     }
 
+    /// Bytes that an earlier run moved.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        let bytes = |(at, _): (u64, Value)| UNIT_BYTES.min(self.bytes - at * UNIT_BYTES);
+        self.values.kept().map(bytes).sum()
+    }
+
     pub(super) const fn units(&self) -> Range<u64> {
         self.first_unit..self.first_unit + self.values.count()
     }
@@ -89,7 +95,6 @@ impl Receiver {
             return;
         };
         let segments = state.layout.segments.clone();
-        let mut have_bytes = 0;
         for segment in segments {
             match segment {
                 Segment::File { entry, bytes, first_unit } if self.is_open(number, entry) => {
@@ -101,7 +106,8 @@ impl Receiver {
                     for (unit, value) in &kept[from..to] {
                         let at = unit - first_unit;
                         file.values.keep(at, *value);
-                        have_bytes += UNIT_BYTES.min(bytes - at * UNIT_BYTES);
+                        let kept = UNIT_BYTES.min(bytes - at * UNIT_BYTES);
+                        self.settled.add_open(entry, kept);
                     }
                     file.needs_root = !file.values.is_whole();
                     self.files.insert(entry, file);
@@ -121,14 +127,12 @@ impl Receiver {
                         continue;
                     }
                     for (entry, file) in kept {
-                        have_bytes += file.bytes;
                         self.publish_small(number, entry, file, vec![(0, file.root)]);
                     }
                 }
                 Segment::File { .. } | Segment::Pack { .. } => {}
             }
         }
-        self.progress.bytes += have_bytes;
     }
 
     /// Sets up a large file of which nothing counts any more; its sender promised `root`.
@@ -362,13 +366,8 @@ impl Receiver {
         if file.root.is_some_and(|promised| promised != merged) {
             self.disk(TargetRequest::Discard { entry, units });
             self.files.remove(&entry);
-            self.fail_entry(
-                number,
-                entry,
-                FileStatus::Failed,
-                "its content is not what the sender promised",
-            );
-            self.is_corrupt = true;
+            let why = "its content is not what the sender promised";
+            self.fail_entry(number, entry, MissingKind::Corrupt, why);
             return self.settle_page(number);
         }
         file.is_publishing = true;
@@ -410,7 +409,7 @@ impl Receiver {
     }
 
     /// A file that its sender cannot send after all.
-    pub(super) fn on_entry_failed(&mut self, entry: EntryIndex, is_changed: bool, reason: &str) {
+    pub(super) fn on_entry_failed(&mut self, entry: EntryIndex, kind: MissingKind, reason: &str) {
         let Some(number) = self.page_of_entry(entry).filter(|number| self.is_open(*number, entry))
         else {
             return self.protocol("it fails an entry that is not open");
@@ -420,8 +419,20 @@ impl Receiver {
             self.disk(TargetRequest::Discard { entry, units });
         }
         self.ready.retain(|publish| publish.entry != entry);
-        let status = if is_changed { FileStatus::Changed } else { FileStatus::Failed };
-        self.fail_entry(number, entry, status, reason);
+        // What only this side can find is not the sender's to say.
+        let kind = match kind {
+            MissingKind::Vanished | MissingKind::Changed => kind,
+            MissingKind::Special
+            | MissingKind::Own
+            | MissingKind::Unreadable
+            | MissingKind::Unnameable
+            | MissingKind::Escaping
+            | MissingKind::Skipped
+            | MissingKind::Conflict
+            | MissingKind::Refused
+            | MissingKind::Corrupt => MissingKind::Unreadable,
+        };
+        self.tell_missing(number, entry, kind, reason, true);
         self.settle_page(number);
     }
 
@@ -484,7 +495,14 @@ impl Receiver {
     pub(super) fn on_barrier_done(&mut self, published: Vec<(EntryIndex, Published)>) {
         let covered = self.barrier.take().unwrap_or_default();
         for unit in covered.iter() {
-            self.progress.bytes += self.written_bytes.remove(&unit).unwrap_or_default();
+            let bytes = self.written_bytes.remove(&unit).unwrap_or_default();
+            // Small files count as they get their names, large ones as they become durable.
+            if let Some((number, Segment::File { entry, .. })) = self.segment_of(unit) {
+                let entry = *entry;
+                if self.is_open(number, entry) && self.files.contains_key(&entry) {
+                    self.settled.add_open(entry, bytes);
+                }
+            }
         }
         if !covered.is_empty() {
             self.send(Message::Ack { units: WireRanges::from(&covered) });
@@ -509,7 +527,7 @@ impl Receiver {
                 Published::Rotten { offsets } => self.on_rotten(number, entry, &offsets),
                 Published::Failed(error) => {
                     self.files.remove(&entry);
-                    self.fail_entry(number, entry, FileStatus::Failed, &error.message);
+                    self.fail_entry(number, entry, MissingKind::Refused, &error.message);
                     self.settle_page(number);
                 }
             }
@@ -525,6 +543,10 @@ impl Receiver {
             for offset in offsets {
                 gone.insert_range(file.values.forget(offset / UNIT_BYTES));
             }
+            let bytes = file.bytes;
+            let lost = gone.iter().map(|at| UNIT_BYTES.min(bytes - at * UNIT_BYTES)).sum();
+            self.settled.take_open(entry, lost);
+            self.progress.kept_bytes = self.progress.kept_bytes.saturating_sub(lost);
             for at in gone.iter() {
                 self.ask_again(first_unit + at, &[entry]);
             }

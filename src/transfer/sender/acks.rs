@@ -28,19 +28,28 @@ impl Sender {
                 continue;
             };
             run.unacked_bytes -= mark.bytes;
-            self.progress.bytes += mark.bytes;
-            let mut files = mark.files;
+            let mut settled = mark.files;
             if let Some(Segment::File { entry, .. }) = mark.page.layout.segment(unit)
-                && let Some(open) = run.open_units.get_mut(entry)
+                && let Some(bytes) = run.open.get_mut(entry)
             {
+                *bytes += mark.bytes;
+                self.progress.bytes += mark.bytes;
+                let open = run.open_units.entry(*entry).or_default();
                 *open = open.saturating_sub(1);
                 if *open == 0 {
                     run.open_units.remove(entry);
-                    files.push(*entry);
+                    run.open.remove(entry);
+                    self.progress.files += 1;
+                    self.file_event(&mark.page, *entry, FileStatus::Sent, None);
                 }
             }
-            self.progress.files += files.len() as u64;
-            for entry in files {
+            // One that a later version replaced meanwhile is not open any more.
+            settled.retain(|entry| {
+                self.run.as_mut().is_some_and(|run| run.open.remove(entry).is_some())
+            });
+            for entry in settled {
+                self.progress.bytes += self.check.size(entry).bytes;
+                self.progress.files += 1;
                 self.file_event(&mark.page, entry, FileStatus::Sent, None);
             }
         }

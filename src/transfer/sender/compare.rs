@@ -247,13 +247,15 @@ impl Sender {
             if let Some(is_counted) = run.compare.contradicted.get_mut(&entry)
                 && !std::mem::replace(is_counted, true)
             {
-                self.progress.bytes = self.progress.bytes.saturating_sub(bytes);
-                self.progress.files = self.progress.files.saturating_sub(1);
+                if run.open.insert(entry, 0).is_none() {
+                    self.progress.bytes = self.progress.bytes.saturating_sub(bytes);
+                    self.progress.files = self.progress.files.saturating_sub(1);
+                }
                 if units > 0 {
                     run.open_units.insert(entry, units);
                 }
-                if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned() {
-                    self.send_data(&Message::EntryFailed { entry, is_changed, reason });
+                if let Some((kind, reason)) = self.failed_entries.get(&entry).cloned() {
+                    self.send_data(&Message::EntryFailed { entry, kind, reason });
                 }
             }
         }

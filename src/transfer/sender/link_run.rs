@@ -49,12 +49,14 @@ pub(super) enum Job {
     File { page: Arc<LoadedPage>, entry: EntryIndex, missing: Ranges },
     /// One unit of small files.
     Pack { page: Arc<LoadedPage>, unit: u64, files: Vec<EntryIndex> },
+    /// Small files whose roots are asked for; not sent.
+    Hash { page: Arc<LoadedPage>, files: Vec<EntryIndex> },
 }
 
 impl Job {
     pub(super) const fn page(&self) -> &Arc<LoadedPage> {
         match self {
-            Self::File { page, .. } | Self::Pack { page, .. } => page,
+            Self::File { page, .. } | Self::Pack { page, .. } | Self::Hash { page, .. } => page,
         }
     }
 }
@@ -70,6 +72,8 @@ pub(super) enum InFlight {
     Part { page: Arc<LoadedPage>, unit: u64, entry: EntryIndex, is_sent: bool },
     /// A unit of small files.
     Pack { page: Arc<LoadedPage>, unit: u64 },
+    /// Small files of which only the roots are wanted.
+    Hash { page: Arc<LoadedPage> },
     /// Values of some of a large file's units from earlier runs.
     Values { page: Arc<LoadedPage>, entry: EntryIndex },
     /// What the receiver says is complete is compared.
@@ -87,6 +91,8 @@ pub(super) struct FileRun {
     /// Units whose value must be read from the source, because an earlier run that knew it is gone.
     pub(super) rehash: Ranges,
     pub(super) page: Arc<LoadedPage>,
+    /// Whether the receiver asked for the root, to compare: nothing is sent.
+    pub(super) is_compared: bool,
 }
 
 impl FileRun {
@@ -135,6 +141,14 @@ pub(super) struct LinkRun {
     pub(super) unsent_bytes: u64,
     /// Units of large files that are not acknowledged, by file: at zero the file is sent.
     pub(super) open_units: BTreeMap<EntryIndex, u64>,
+    /// Files that are not settled at the receiver, with the bytes that are.
+    pub(super) open: BTreeMap<EntryIndex, u64>,
+    /// How many of what was left out were sent.
+    pub(super) left_outs_sent: usize,
+    /// Comparisons asked for before their pages are loaded.
+    pub(super) early_compares: BTreeMap<u64, Ranges>,
+    /// Units read for comparisons since the receiver heard of it.
+    pub(super) units_hashed: u32,
     pub(super) end_sent: bool,
     pub(super) compare: Compare,
 }
@@ -196,7 +210,11 @@ impl InFlight {
             Self::Part { unit, .. } | Self::Pack { unit, .. } | Self::Again { unit, .. } => {
                 Some(*unit)
             }
-            Self::Page { .. } | Self::Values { .. } | Self::Compared(_) | Self::Kept => None,
+            Self::Page { .. }
+            | Self::Hash { .. }
+            | Self::Values { .. }
+            | Self::Compared(_)
+            | Self::Kept => None,
         }
     }
 }

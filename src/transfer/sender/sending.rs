@@ -11,12 +11,13 @@ use crate::transfer::disk::{
     PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, StoredPage,
 };
 use crate::transfer::layout::{Layout, Segment};
-use crate::transfer::manifest::{Entry, EntryIndex, EntryKind, Page};
+use crate::transfer::manifest::{EntryIndex, EntryKind, Page};
 use crate::transfer::merge::Value;
 use crate::transfer::message::{EARLY_PAGES_MAX, Message, UnitHead};
 use crate::transfer::ranges::Ranges;
 use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 impl Sender {
@@ -74,17 +75,24 @@ impl Sender {
             return;
         };
         let is_loading = run.in_flight.iter().any(|read| matches!(read, InFlight::Page { .. }));
+        // An early answer is a guess, and brings no more than it has to.
+        let is_guess = run.is_early && !self.left_outs.named().is_empty();
         let is_answered = run.recovery.as_ref().is_some_and(|recovery| recovery.is_answered);
         if run.end_sent
             || run.next_page < pages
             || is_loading
             || !is_answered
             || run.compare.is_busy()
+            || is_guess
+            || !self.send_left_outs()
         {
             return;
         }
-        run.end_sent = true;
-        self.send_data(&Message::End { pages, totals, chain });
+        if let Some(run) = &mut self.run {
+            run.end_sent = true;
+        }
+        let (failed, skipped) = (self.left_outs.failed(), self.left_outs.skipped());
+        self.send_data(&Message::End { pages, totals, chain, failed, skipped });
     }
 
     /// Asks for one more read; `false` where there is nothing to read.
@@ -111,6 +119,11 @@ impl Sender {
                 };
                 missing.remove(unit);
                 self.read_part(page, entry, unit, true)
+            }
+            Job::Hash { .. } => {
+                let Some(Job::Hash { page, files }) = run.jobs.pop_front() else { return false };
+                self.read_hashes(page, &files);
+                true
             }
             Job::Pack { .. } => {
                 let Some(Job::Pack { page, unit, files }) = run.jobs.pop_front() else {
@@ -216,8 +229,9 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         let (mut bytes_settled, mut files_settled) = (0, 0);
         let mut again = Vec::new();
-        for (_, entry) in page.page.iter() {
-            files_settled += u64::from(matches!(entry.kind, EntryKind::Symlink { .. }));
+        for (index, entry) in page.page.iter() {
+            let is_symlink = matches!(entry.kind, EntryKind::Symlink { .. });
+            files_settled += u64::from(is_symlink && !self.superseded.contains(index));
         }
         for segment in &page.layout.segments {
             let units = segment.units();
@@ -227,8 +241,10 @@ impl Sender {
                     units
                         .filter(|unit| !plan.units.contains(*unit))
                         .for_each(|unit| missing.insert(unit));
-                    let is_out =
-                        self.failed_entries.contains_key(entry) || self.superseded.contains(*entry);
+                    if self.superseded.contains(*entry) {
+                        continue;
+                    }
+                    let is_out = self.failed_entries.contains_key(entry);
                     if plan.unwanted.contains(*entry) || missing.is_empty() || is_out {
                         bytes_settled += bytes;
                         files_settled += 1;
@@ -239,40 +255,32 @@ impl Sender {
                         missing.iter().map(|unit| unit_bytes(*bytes, unit - first_unit)).sum();
                     bytes_settled += bytes - wanted;
                     run.open_units.insert(*entry, missing.len());
+                    run.open.insert(*entry, bytes - wanted);
                     run.files.push(FileRun {
                         entry: *entry,
                         first_unit: *first_unit,
                         values: UnitValues::new(count),
                         rehash: Ranges::new(),
                         page: Arc::clone(page),
+                        is_compared: false,
                     });
                     if missing.len() < count {
-                        let end = segment.units().end;
-                        let mut start = *first_unit;
-                        while start < end {
-                            let units = start..end.min(start.saturating_add(VALUES_MAX));
-                            start = units.end;
-                            let (page, entry) = (Arc::clone(page), *entry);
-                            run.in_flight.push_back(InFlight::Values { page, entry });
-                            let request = SourceRequest::LoadValues { entry, units };
-                            self.outputs.push_back(SenderOutput::Disk(request));
-                        }
+                        load_values(run, &mut self.outputs, page, *entry, segment.units());
                     }
                     let (page, entry) = (Arc::clone(page), *entry);
                     run.jobs.push_back(Job::File { page, entry, missing });
                 }
                 Segment::Pack { unit, files } => {
                     let has_unit = plan.units.contains(*unit);
+                    let live = files.iter().filter(|(entry, _)| !self.superseded.contains(*entry));
                     let (wanted, settled): (Vec<_>, Vec<_>) =
-                        files.iter().partition(|(entry, _)| {
-                            !has_unit
-                                && !plan.unwanted.contains(*entry)
-                                && !self.superseded.contains(*entry)
-                        });
+                        live.partition(|(entry, _)| !has_unit && !plan.unwanted.contains(*entry));
                     bytes_settled += settled.iter().map(|(_, bytes)| bytes).sum::<u64>();
                     files_settled += settled.len() as u64;
                     if !wanted.is_empty() {
-                        let files = wanted.iter().map(|(entry, _)| *entry).collect();
+                        let files: Vec<EntryIndex> =
+                            wanted.iter().map(|(entry, _)| *entry).collect();
+                        run.open.extend(files.iter().map(|entry| (*entry, 0)));
                         run.jobs.push_back(Job::Pack {
                             page: Arc::clone(page),
                             unit: *unit,
@@ -286,22 +294,15 @@ impl Sender {
         for entry in
             page.page.iter().map(|(index, _)| index).filter(|index| !plan.unwanted.contains(*index))
         {
-            if let Some((is_changed, reason)) = self.failed_entries.get(&entry).cloned()
-                && !self.superseded.contains(entry)
-            {
-                again.push(Message::EntryFailed { entry, is_changed, reason });
+            if let Some((kind, reason)) = self.failed_entries.get(&entry).cloned() {
+                again.push(Message::EntryFailed { entry, kind, reason });
             }
         }
         again.iter().for_each(|message| self.send_data(message));
         self.progress.bytes += bytes_settled;
         self.progress.files += files_settled;
-        if is_kept {
-            self.progress.kept_bytes += if self.is_first_link { bytes_settled } else { 0 };
-        } else {
-            let is_file = |entry: &&Entry| !matches!(entry.kind, EntryKind::Directory);
-            let unwanted = page.page.iter().filter(|(index, _)| plan.unwanted.contains(*index));
-            self.progress.unchanged_files +=
-                unwanted.filter(|(_, entry)| is_file(entry)).count() as u64;
+        if is_kept && self.is_first_link {
+            self.progress.kept_bytes += bytes_settled;
         }
     }
 
@@ -327,11 +328,15 @@ impl Sender {
                     Ok((frames, value)) => {
                         self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
                     }
+                    Err(_) if self.is_compared(entry) => self.fail_comparison(&page, entry),
                     Err(error) => self.on_read_failed(&page, entry, error),
                 }
             }
             (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
                 self.on_pack(&page, unit, files, frames);
+            }
+            (InFlight::Hash { page }, SourceReply::Pack { files, .. }) => {
+                self.on_hashed(&page, files);
             }
             (InFlight::Values { page, entry }, SourceReply::Values { first_unit, values, .. }) => {
                 self.on_values(&page, entry, first_unit, &values);
@@ -384,7 +389,11 @@ impl Sender {
             if let Some(plan) = run.early_wants.remove(&number) {
                 self.start_page(&page, &plan, false);
             } else if recovery.undecided.contains(number) {
-                run.waiting.insert(number, page);
+                let compared = run.early_compares.remove(&number);
+                run.waiting.insert(number, Arc::clone(&page));
+                if let Some(entries) = compared {
+                    self.compare_roots(&page, &entries);
+                }
             } else {
                 let plan = recovery.plan.clone();
                 self.start_page(&page, &plan, true);
@@ -410,18 +419,37 @@ impl Sender {
             Some(Segment::File { entry, .. }) if self.superseded.contains(*entry) => {}
             Some(Segment::File { entry, .. }) => {
                 let (page, entry) = (Arc::clone(page), *entry);
-                // A unit that rotted between runs was not counted when this link began.
+                // A unit that rotted between runs counted as settled when this link began.
                 if !run.unacked.contains_key(&unit) && !run.compare.is_counted(entry) {
                     *run.open_units.entry(entry).or_default() += 1;
+                    let size = self.check.size(entry).bytes;
+                    if !run.open.contains_key(&entry) {
+                        run.open.insert(entry, size);
+                        self.progress.files = self.progress.files.saturating_sub(1);
+                    }
+                    if let (Some(settled), Some(Segment::File { first_unit, .. })) =
+                        (run.open.get_mut(&entry), page.layout.segment(unit))
+                    {
+                        let bytes = unit_bytes(size, unit - first_unit);
+                        *settled = settled.saturating_sub(bytes);
+                        self.progress.bytes = self.progress.bytes.saturating_sub(bytes);
+                    }
                 }
                 run.jobs.push_front(Job::File { page, entry, missing: Ranges::from_iter([unit]) });
             }
             Some(Segment::Pack { files, .. }) => {
-                let files = files
+                let files: Vec<EntryIndex> = files
                     .iter()
                     .map(|(entry, _)| *entry)
-                    .filter(|entry| !unwanted.contains(*entry))
+                    .filter(|entry| !unwanted.contains(*entry) && !self.superseded.contains(*entry))
                     .collect();
+                for entry in &files {
+                    if run.open.insert(*entry, 0).is_none() {
+                        let bytes = self.check.size(*entry).bytes;
+                        self.progress.bytes = self.progress.bytes.saturating_sub(bytes);
+                        self.progress.files = self.progress.files.saturating_sub(1);
+                    }
+                }
                 run.jobs.push_front(Job::Pack { page: Arc::clone(page), unit, files });
             }
             None => self.protocol("it asks for a unit that does not exist"),
@@ -446,6 +474,10 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         if let Some(file) = run.files.iter_mut().find(|file| file.entry == entry) {
             file.set(unit, value);
+            if file.is_compared {
+                let page = Arc::clone(&file.page);
+                self.tell_hashing(&page);
+            }
         }
         self.send_root(entry);
     }
@@ -460,8 +492,12 @@ impl Sender {
         };
         let file = run.files.swap_remove(at);
         if let Some(root) = file.values.root() {
-            self.send_data(&Message::FileRoot { entry, root });
             self.keep_root(&file.page, entry, root);
+            if file.is_compared {
+                self.tell_roots(&file.page, vec![(entry, Some(root))]);
+            } else {
+                self.send_data(&Message::FileRoot { entry, root });
+            }
         }
     }
 
@@ -475,7 +511,7 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         let to_send = run.jobs.iter().find_map(|job| match job {
             Job::File { entry: of, missing, .. } if *of == entry => Some(missing.clone()),
-            Job::File { .. } | Job::Pack { .. } => None,
+            Job::File { .. } | Job::Pack { .. } | Job::Hash { .. } => None,
         });
         let in_flight: Vec<u64> = run.in_flight.iter().filter_map(InFlight::unit).collect();
         let Some(file) = run.files.iter_mut().find(|file| file.entry == entry) else {
@@ -556,6 +592,23 @@ impl Sender {
                 error.to_string(),
             )),
         }
+    }
+}
+
+/// Asks for the values of a large file's units that are known from earlier reads.
+pub(super) fn load_values(
+    run: &mut LinkRun,
+    outputs: &mut VecDeque<SenderOutput>,
+    page: &Arc<LoadedPage>,
+    entry: EntryIndex,
+    units: std::ops::Range<u64>,
+) {
+    let mut start = units.start;
+    while start < units.end {
+        let units = start..units.end.min(start.saturating_add(VALUES_MAX));
+        start = units.end;
+        run.in_flight.push_back(InFlight::Values { page: Arc::clone(page), entry });
+        outputs.push_back(SenderOutput::Disk(SourceRequest::LoadValues { entry, units }));
     }
 }
 

@@ -103,7 +103,7 @@ fn promised(root: &MemoryDirectory, names: &[&str]) -> Promise {
     let names = names.iter().map(|name| name.as_bytes().to_vec()).collect();
     let roots = SourceRoots::from_parents([(root.clone(), names)]).unwrap();
     let mut promise = promise(&roots, &root.open_directory(b"session").unwrap());
-    assert_eq!(promise.skipped, vec![]);
+    assert_eq!(promise.left_out, vec![]);
     for publish in promise.publish.values_mut() {
         publish.modified.seconds = 1_000 + publish.entry as i64;
         if publish.path.as_bytes() == b"older" {

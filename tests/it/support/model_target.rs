@@ -19,6 +19,7 @@ pub(crate) struct ModelTarget {
     pub(crate) foreign: Tree,
     pages: Vec<Bytes>,
     unwanted: Ranges,
+    skipped: Ranges,
     units: Ranges,
     part_values: BTreeMap<u64, Value>,
     small: BTreeMap<EntryIndex, (u64, PackedFile, Vec<u8>)>,
@@ -30,7 +31,8 @@ pub(crate) struct ModelTarget {
     /// Complete files whose content or recorded root is not what was promised.
     pub(crate) wrong: BTreeSet<EntryIndex>,
     finished: bool,
-    failures: (u64, u64),
+    /// Whether it was asked to finish, whole or not.
+    pub(crate) has_ended: bool,
     /// The next write of this unit is told to be corrupt, so often.
     pub(crate) corrupt: BTreeMap<u64, u32>,
     /// Files of earlier runs whose bytes are not what they were.
@@ -44,6 +46,7 @@ impl ModelTarget {
         TargetState {
             pages: self.pages.len() as u64,
             unwanted: self.unwanted.clone(),
+            skipped: self.skipped.clone(),
             units: self.units.clone(),
             part_values: self.part_values.iter().map(|(unit, value)| (*unit, *value)).collect(),
             unpublished: self.small.iter().map(|(entry, (_, file, _))| (*entry, *file)).collect(),
@@ -58,8 +61,6 @@ impl ModelTarget {
             roots: self.completed(),
             kept_bytes: 0,
             is_finished: self.finished,
-            failed_files: self.failures.0,
-            conflicts: self.failures.1,
         }
     }
 
@@ -103,13 +104,34 @@ impl ModelTarget {
                 self.pages.push(encoded);
                 None
             }
-            TargetRequest::Survey { page, wanted } => {
+            TargetRequest::Survey { page, wanted, .. } => {
                 let existing =
                     wanted.iter().map(|wanted| (wanted.entry, self.survey(wanted))).collect();
                 Some(TargetReply::Surveyed { page, existing })
             }
-            TargetRequest::Decide { unwanted, .. } => {
+            TargetRequest::Decide { unwanted, skipped, .. } => {
                 unwanted.iter().for_each(|entry| self.unwanted.insert(entry));
+                skipped.iter().for_each(|entry| self.skipped.insert(entry));
+                None
+            }
+            TargetRequest::Hash { page, files } => {
+                let root = |path: &RelativePath| {
+                    let path = path.as_bytes();
+                    match self.tree.get(path).or_else(|| self.foreign.get(path)) {
+                        Some(Node::File(content)) => Some(*blake3::hash(content).as_bytes()),
+                        Some(Node::Directory | Node::Symlink(_)) | None => None,
+                    }
+                };
+                let roots = files.iter().map(|(entry, path)| (*entry, root(path))).collect();
+                Some(TargetReply::Hashed { page, roots })
+            }
+            TargetRequest::SetTimes { files } => {
+                // They are as promised: from now on they are what was asked for.
+                for (path, ..) in files {
+                    if let Some(node) = self.foreign.remove(path.as_bytes()) {
+                        self.tree.insert(path.as_bytes().to_vec(), node);
+                    }
+                }
                 None
             }
             TargetRequest::CreateDirectories { directories } => {
@@ -138,9 +160,8 @@ impl ModelTarget {
                 self.roots.remove(&entry);
                 None
             }
-            TargetRequest::Finish { failed_files, conflicts, .. } => {
-                self.failures = (failed_files, conflicts);
-                self.finished = true;
+            TargetRequest::Finish { is_whole, .. } => {
+                (self.has_ended, self.finished) = (true, is_whole);
                 Some(TargetReply::Finished)
             }
             TargetRequest::LoadPage { number } => {
@@ -168,6 +189,11 @@ impl ModelTarget {
                 Existing::Same
             }
             (Some(Node::Directory), _) | (_, WantedKind::Directory) => Existing::OtherKind,
+            (Some(Node::File(content)), WantedKind::File { bytes, .. })
+                if content.len() as u64 == *bytes =>
+            {
+                Existing::SameSize
+            }
             _ => Existing::Differs { bytes: 0 },
         }
     }

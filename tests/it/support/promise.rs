@@ -27,7 +27,7 @@ pub(crate) struct Promise {
     pub(crate) units: Vec<Unit>,
     pub(crate) publish: BTreeMap<EntryIndex, Publish>,
     pub(crate) directories: Vec<(EntryIndex, DirectoryMetadata)>,
-    pub(crate) skipped: Vec<(String, String, bool)>,
+    pub(crate) left_out: Vec<rejoin::transfer::missing::LeftOut>,
 }
 
 #[derive(Clone)]
@@ -95,13 +95,8 @@ pub(crate) fn promise<D: Directory>(roots: &SourceRoots<D>, session_directory: &
                 }
                 promise.pages.push(stored.encoded);
             }
-            ScanReport::Skipped { path, reason, is_failure } => {
-                promise.skipped.push((path, reason, is_failure))
-            }
-            ScanReport::End { pages, totals, .. } => {
-                assert_eq!(pages, promise.pages.len() as u64);
-                assert_eq!(totals, check.totals());
-            }
+            ScanReport::LeftOut(left_out) => promise.left_out.push(left_out),
+            ScanReport::End { pages, .. } => assert_eq!(pages, promise.pages.len() as u64),
             ScanReport::Failed(error) => panic!("{error}"),
         }
     }
@@ -256,7 +251,7 @@ pub(crate) fn receive<D: Directory>(
     }
     receive_files(store, state, promise, every, run)?;
     let directories = promise.directories.iter().map(|(_, directory)| directory.clone()).collect();
-    let reply = ask(store, TargetRequest::Finish { directories, failed_files: 0, conflicts: 0 })?;
+    let reply = ask(store, TargetRequest::Finish { directories, is_whole: true })?;
     assert_eq!(reply, Some(TargetReply::Finished));
     Ok(())
 }

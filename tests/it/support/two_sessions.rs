@@ -174,6 +174,7 @@ pub(crate) fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
         is_accepted: true,
+        by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,
     }

@@ -88,6 +88,7 @@ impl Victim {
         let config = ReceiverConfig {
             on_conflict: Some(OnConflict::Fail),
             is_accepted,
+            by_content: false,
             bytes_max: u64::MAX,
             files_max: 1_000,
         };
@@ -178,7 +179,7 @@ impl Victim {
     /// The end that is true of the pages sent.
     pub(crate) fn end(&mut self, pages: u64) {
         let totals = self.totals;
-        self.say(Message::End { pages, totals, chain: self.chain });
+        self.say(Message::End { pages, totals, chain: self.chain, failed: 0, skipped: 0 });
     }
 
     pub(crate) fn pack(unit: u64, files: &[(u64, &[u8])]) -> Message {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::transfer::disk::{ScanReport, Stamp};
+use crate::transfer::manifest::Entry;
 use crate::transfer::manifest::{Chain, ModifiedTime, Totals};
 use crate::transfer::merge;
 use crate::transfer::message::{RecoveryRequest, WireRanges};

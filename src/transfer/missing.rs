@@ -1,0 +1,189 @@
+//! What was asked for and is not there: why, entry by entry, known to both ends (design §11).
+//!
+//! The sender tells what it left out before the manifest's end, the receiver what it could not take before it says that
+//! it is complete; then both have the same list, and the same [`Outcome`] gives both the same exit code. Beyond
+//! [`NAMED_MAX`] entries are counted, not named.
+
+use super::manifest::EntryIndex;
+use crate::event::FileStatus;
+use bincode::{Decode, Encode};
+
+/// Entries that are named at most, of those that one side finds missing: about 10 MB.
+pub const NAMED_MAX: usize = 65_536;
+
+/// Longest name of an entry that was left out, in bytes: more than any file system's 255 characters take.
+pub const NAME_BYTES_MAX: usize = 1_024;
+
+/// Why an entry is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum MissingKind {
+    /// A FIFO, socket or device: nothing that could be sent. No failure.
+    Special,
+    /// A file of this program, such as its state: never content. No failure.
+    Own,
+    /// The source could not read it.
+    Unreadable,
+    /// A name or size that no manifest holds.
+    Unnameable,
+    /// A symlink that leads out of the tree.
+    Escaping,
+    /// It vanished at the source while it was being sent.
+    Vanished,
+    /// It changed at the source again and again while it was being sent.
+    Changed,
+    /// The receiver's user skips it, for what is there. No failure.
+    Skipped,
+    /// Another version is there, and nothing says what to do about it.
+    Conflict,
+    /// The receiver's check or disk refuses it.
+    Refused,
+    /// Its content could not be verified.
+    Corrupt,
+}
+
+impl MissingKind {
+    /// Whether the user lost something that they asked for.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Self::Special | Self::Own | Self::Skipped)
+    }
+
+    /// What a person is told of an entry that was offered.
+    #[must_use]
+    pub const fn status(self) -> FileStatus {
+        match self {
+            Self::Changed | Self::Vanished => FileStatus::Changed,
+            Self::Skipped => FileStatus::Skipped,
+            Self::Special
+            | Self::Own
+            | Self::Unreadable
+            | Self::Unnameable
+            | Self::Escaping
+            | Self::Conflict
+            | Self::Refused
+            | Self::Corrupt => FileStatus::Failed,
+        }
+    }
+}
+
+/// An entry that the sender left out of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LeftOut {
+    /// The directory that it lies in; `None`: the root.
+    pub parent: Option<EntryIndex>,
+    /// Its name, as bytes.
+    pub name: Vec<u8>,
+    /// Why.
+    pub kind: MissingKind,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// An entry of the manifest that the receiver does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Missing {
+    /// Which.
+    pub entry: EntryIndex,
+    /// The directory that it lies in; `None`: the root.
+    pub parent: Option<EntryIndex>,
+    /// Its name, as bytes.
+    pub name: Vec<u8>,
+    /// Why.
+    pub kind: MissingKind,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// What became of everything that was asked for. Both ends have the receiver's at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Outcome {
+    /// Files and symlinks that are at the receiver, as promised.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, files that were there before.
+    pub unchanged: u64,
+    /// Of those, files taken for the same by size and time, never read.
+    pub unread: u64,
+    /// Entries left out without a failure: special files, our own, and what the receiver's user skips.
+    pub skipped: u64,
+    /// Entries that failed at either end.
+    pub failed: u64,
+    /// Entries left alone because another version is there.
+    pub conflicts: u64,
+    /// Entries whose content could not be verified.
+    pub corrupt: u64,
+}
+
+impl Outcome {
+    /// Counts an entry that is not there.
+    pub const fn miss(&mut self, kind: MissingKind) {
+        *self.count_of(kind) += 1;
+    }
+
+    /// Takes one back that was counted.
+    pub const fn unmiss(&mut self, kind: MissingKind) {
+        *self.count_of(kind) -= 1;
+    }
+
+    const fn count_of(&mut self, kind: MissingKind) -> &mut u64 {
+        match kind {
+            MissingKind::Special | MissingKind::Own | MissingKind::Skipped => &mut self.skipped,
+            MissingKind::Conflict => &mut self.conflicts,
+            MissingKind::Corrupt => &mut self.corrupt,
+            MissingKind::Unreadable
+            | MissingKind::Unnameable
+            | MissingKind::Escaping
+            | MissingKind::Vanished
+            | MissingKind::Changed
+            | MissingKind::Refused => &mut self.failed,
+        }
+    }
+
+    /// Whether all that was asked for is there.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.failed + self.conflicts + self.corrupt == 0
+    }
+}
+
+/// What the sender left out: the first [`NAMED_MAX`] by name, the rest by number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOuts {
+    named: Vec<LeftOut>,
+    /// All of them, by whether they are failures.
+    failed: u64,
+    skipped: u64,
+}
+
+impl LeftOuts {
+    /// Adds one.
+    pub fn add(&mut self, left_out: LeftOut) {
+        if left_out.kind.is_failure() {
+            self.failed += 1;
+        } else {
+            self.skipped += 1;
+        }
+        if self.named.len() < NAMED_MAX {
+            self.named.push(left_out);
+        }
+    }
+
+    /// Those that are named.
+    #[must_use]
+    pub fn named(&self) -> &[LeftOut] {
+        &self.named
+    }
+
+    /// How many are failures.
+    #[must_use]
+    pub const fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// How many are none.
+    #[must_use]
+    pub const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}

@@ -1,0 +1,221 @@
+//! What became of each entry, and the figures that follow from it: one place counts, so that totals add up in every ending.
+//!
+//! An entry is open, or settled in one way. A later version takes it out of all figures.
+
+use super::Receiver;
+use super::pages::content_bytes;
+use crate::event::{Event, FileStatus, PathText};
+use crate::transfer::manifest::{Entry, EntryIndex};
+use crate::transfer::message::{MISSING_MAX, Message, bounded_text};
+use crate::transfer::missing::{LeftOut, LeftOuts, Missing, MissingKind, NAMED_MAX, Outcome};
+use crate::transfer::ranges::Ranges;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Why an entry is missing, with what names it as long as few are.
+#[derive(Debug)]
+struct Miss {
+    kind: MissingKind,
+    named: Option<(Option<EntryIndex>, Arc<[u8]>, Arc<str>)>,
+    /// Whether the sender found it.
+    is_theirs: bool,
+}
+
+/// What is settled, and how.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// There before, with the promised content; of these, not read.
+    unchanged: Ranges,
+    unread: Ranges,
+    missing: BTreeMap<EntryIndex, Miss>,
+    /// The last reason, which the next entry often shares.
+    reason: Option<Arc<str>>,
+    named: usize,
+    /// Durable bytes of large files that are open.
+    open: BTreeMap<EntryIndex, u64>,
+    open_bytes: u64,
+    outcome: Outcome,
+    /// Files and bytes that need not move any more, those that are missing included.
+    files: u64,
+    bytes: u64,
+    /// What the sender says that it left out, on this link.
+    left_outs: LeftOuts,
+    /// Those of any link that the user was told of.
+    told: BTreeSet<(Option<EntryIndex>, Vec<u8>)>,
+    /// As the manifest's end counts them: failures, and others.
+    left_out: (u64, u64),
+}
+
+impl Settled {
+    /// What became of the entries so far, what the sender left out included.
+    pub(super) const fn outcome(&self) -> Outcome {
+        let mut outcome = self.outcome;
+        outcome.failed += self.left_out.0;
+        outcome.skipped += self.left_out.1;
+        outcome
+    }
+
+    /// Files that need not move any more.
+    pub(super) const fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// Bytes that need not move any more: of settled files, and the durable ones of open files.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes + self.open_bytes
+    }
+
+    /// Bytes of an open large file became durable.
+    pub(super) fn add_open(&mut self, entry: EntryIndex, bytes: u64) {
+        *self.open.entry(entry).or_default() += bytes;
+        self.open_bytes += bytes;
+    }
+
+    /// Bytes of an open large file are not there after all.
+    pub(super) fn take_open(&mut self, entry: EntryIndex, bytes: u64) {
+        if let Some(open) = self.open.get_mut(&entry) {
+            let bytes = bytes.min(*open);
+            *open -= bytes;
+            self.open_bytes -= bytes;
+        }
+    }
+
+    fn close(&mut self, entry: EntryIndex, bytes: u64) {
+        self.drop_open(entry);
+        self.files += 1;
+        self.bytes += bytes;
+    }
+
+    /// Nothing of an open file counts any more.
+    pub(super) fn drop_open(&mut self, entry: EntryIndex) {
+        self.open_bytes -= self.open.remove(&entry).unwrap_or_default();
+    }
+}
+
+impl Receiver {
+    /// The entry has its final name.
+    pub(super) fn settle_complete(&mut self, entry: EntryIndex, content: &Entry) {
+        let bytes = content_bytes(content);
+        self.complete.insert(entry);
+        self.settled.outcome.files += 1;
+        self.settled.outcome.bytes += bytes;
+        self.settled.close(entry, bytes);
+    }
+
+    /// The entry was there before.
+    pub(super) fn settle_unchanged(&mut self, entry: EntryIndex, content: &Entry, is_read: bool) {
+        let bytes = content_bytes(content);
+        let settled = &mut self.settled;
+        settled.unchanged.insert(entry);
+        settled.outcome.files += 1;
+        settled.outcome.bytes += bytes;
+        settled.outcome.unchanged += 1;
+        if !is_read {
+            settled.unread.insert(entry);
+            settled.outcome.unread += 1;
+        }
+        settled.close(entry, bytes);
+    }
+
+    /// The entry will not be there.
+    pub(super) fn settle_missing(
+        &mut self,
+        entry: EntryIndex,
+        content: &Entry,
+        kind: MissingKind,
+        why: &str,
+        is_theirs: bool,
+    ) {
+        let settled = &mut self.settled;
+        let named = (settled.named < NAMED_MAX).then(|| {
+            settled.named += 1;
+            let reason = match settled.reason.take() {
+                Some(reason) if *reason == *why => reason,
+                _ => Arc::from(bounded_text(why)),
+            };
+            settled.reason = Some(Arc::clone(&reason));
+            (content.parent, Arc::from(&content.name[..]), reason)
+        });
+        settled.missing.insert(entry, Miss { kind, named, is_theirs });
+        settled.outcome.miss(kind);
+        // A directory is no file: what lies in it counts for itself.
+        let size = crate::transfer::manifest::EntrySize::of(&content.kind);
+        settled.drop_open(entry);
+        settled.files += size.files;
+        settled.bytes += size.bytes;
+    }
+
+    /// The entry is open again, or replaced: whatever became of it counts no more.
+    pub(super) fn unsettle(&mut self, entry: EntryIndex) {
+        let size = self.check.size(entry);
+        let settled = &mut self.settled;
+        settled.drop_open(entry);
+        if self.complete.contains(entry) || settled.unchanged.contains(entry) {
+            settled.outcome.files -= 1;
+            settled.outcome.bytes -= size.bytes;
+            settled.outcome.unchanged -= u64::from(settled.unchanged.contains(entry));
+            settled.outcome.unread -= u64::from(settled.unread.contains(entry));
+            settled.unchanged.remove(entry);
+            settled.unread.remove(entry);
+        } else if let Some(miss) = settled.missing.remove(&entry) {
+            settled.outcome.unmiss(miss.kind);
+            settled.named -= usize::from(miss.named.is_some());
+        } else {
+            return;
+        }
+        settled.files -= size.files;
+        settled.bytes -= size.bytes;
+    }
+
+    /// Entries that the sender left out.
+    pub(super) fn on_left_out(&mut self, entries: Vec<LeftOut>) {
+        let end = self.check.totals().entries;
+        for left_out in entries {
+            let is_known = left_out.parent.is_none_or(|parent| parent < end);
+            if !is_known || self.settled.left_outs.named().len() >= NAMED_MAX {
+                return self.protocol("what it left out is not in a directory of its manifest");
+            }
+            let key = (left_out.parent, left_out.name.clone());
+            if self.settled.told.insert(key) {
+                let path = self.directories.path_of(left_out.parent, &left_out.name);
+                let path = PathText::new(path.unwrap_or_default().as_bytes());
+                let error = Some(left_out.reason.clone());
+                self.event(Event::File { path, bytes: 0, status: FileStatus::Missing, error });
+            }
+            self.settled.left_outs.add(left_out);
+        }
+    }
+
+    /// The manifest's end says how many were left out; `false` where that is fewer than were named.
+    pub(super) fn end_left_outs(&mut self, failed: u64, skipped: u64) -> bool {
+        let named = &self.settled.left_outs;
+        let fits = failed >= named.failed() && skipped >= named.skipped();
+        self.settled.left_out = (failed, skipped);
+        fits
+    }
+
+    /// A link begins: its sender says anew what it left out.
+    pub(super) fn forget_left_outs(&mut self) {
+        self.settled.left_outs = LeftOuts::default();
+    }
+
+    /// Names what this side found missing, for the sender.
+    pub(super) fn send_missing(&mut self) {
+        let missing = self.settled.missing.iter().filter(|(_, miss)| !miss.is_theirs);
+        let named: Vec<Missing> = missing
+            .filter_map(|(entry, miss)| {
+                let (parent, name, reason) = miss.named.as_ref()?;
+                Some(Missing {
+                    entry: *entry,
+                    parent: *parent,
+                    name: name.to_vec(),
+                    kind: miss.kind,
+                    reason: reason.to_string(),
+                })
+            })
+            .collect();
+        for entries in named.chunks(MISSING_MAX) {
+            self.send(Message::Missing { entries: entries.to_vec() });
+        }
+    }
+}
