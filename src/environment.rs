@@ -23,6 +23,14 @@ pub fn names(start: &str) -> impl Iterator<Item = OsString> {
         .filter(move |name| name.as_encoded_bytes().starts_with(start.as_bytes()))
 }
 
+/// The name of a variable that wants a proxy to be used, if there is one.
+#[must_use]
+pub fn proxy() -> Option<&'static str> {
+    const NAMES: [&str; 6] =
+        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
+    NAMES.into_iter().find(|name| variable(name).is_some())
+}
+
 /// Where temporary files go. The standard library takes an empty `TMPDIR` for the current directory.
 #[must_use]
 pub fn temporary_directory() -> PathBuf {

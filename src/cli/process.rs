@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::Runtime;
+#[cfg(target_os = "linux")]
+use tokio::signal::unix::SignalKind;
 
 /// Threads beside those of the runtime: the printer, the stores, the scan, what blocks, and those that a test of a limit may
 /// find taken a moment later.
@@ -12,6 +14,9 @@ const SPARE: usize = 8;
 /// What a transfer of a small tree maps, stacks of its threads included; with less the allocator ends the process.
 #[cfg(unix)]
 const ADDRESS_SPACE_MIN: u64 = 128 << 20;
+/// A file would grow beyond the limit of this process (signal(7)).
+#[cfg(target_os = "linux")]
+const SIGXFSZ: i32 = 25;
 /// Descriptors of a runtime: its poll, its wakers, its signals; with some to spare.
 #[cfg(unix)]
 const DESCRIPTORS: usize = 10;
@@ -70,7 +75,14 @@ pub(super) fn runtime() -> io::Result<Runtime> {
             probe_threads(workers + SPARE)?;
         }
     }
-    Runtime::new()
+    let runtime = Runtime::new()?;
+    #[cfg(target_os = "linux")]
+    {
+        let _context = runtime.enter();
+        // Handled once is handled for good: a file at its limit (`ulimit -f`) is then a write that fails, not the end.
+        drop(tokio::signal::unix::signal(SignalKind::from_raw(SIGXFSZ))?);
+    }
+    Ok(runtime)
 }
 
 /// The limit of address space in bytes, where there is one.

@@ -91,13 +91,13 @@ impl Run {
     where
         F: Future<Output = Result<Summary, Error>> + Send + 'static,
     {
-        let code_out = match self.code_out.as_deref().map(CodeOut::prepare).transpose() {
-            Ok(code_out) => code_out,
-            Err(error) => return self.printer.fail(error),
-        };
         let runtime = match process::runtime() {
             Ok(runtime) => runtime,
             Err(error) => return self.printer.fail(no_runtime(&error)),
+        };
+        let code_out = match self.code_out.as_deref().map(CodeOut::prepare).transpose() {
+            Ok(code_out) => code_out,
+            Err(error) => return self.printer.fail(error),
         };
         let (ui, peer) = ui::pair();
         let end = {

@@ -1,6 +1,26 @@
-//! What the documents claim of tests: every test that they name exists.
+//! What the documents claim: every test that they name exists, and every option is there or said not to be.
 
 use std::collections::BTreeSet;
+
+use crate::support::env::Home;
+
+/// Options in the readme that other programs have.
+const OF_OTHERS: [&str; 14] = [
+    "--bench",
+    "--bin",
+    "--features",
+    "--locked",
+    "--no-default-features",
+    "--nocapture",
+    "--path",
+    "--profile",
+    "--release",
+    "--test",
+    "--exact",
+    "--all-targets",
+    "--version",
+    "--help",
+];
 
 #[test]
 fn every_test_that_a_document_names_exists() {
@@ -22,4 +42,53 @@ fn every_test_that_a_document_names_exists() {
     }
     assert!(named > 300, "the documents name {named} tests: they are read wrongly");
     assert!(missing.is_empty(), "{}", missing.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+/// What stands between quotes or after a space as `--name`.
+fn options(text: &str) -> BTreeSet<&str> {
+    let starts = text.match_indices("--").map(|(start, _)| start);
+    let word = |start: usize| {
+        let is_begun =
+            !text[..start].ends_with(|before: char| before == '-' || before.is_alphanumeric());
+        let rest = &text[start + 2..];
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+        let word = text[start..start + 2 + end].trim_end_matches('-');
+        (is_begun && word.len() > 3).then_some(word)
+    };
+    starts.filter_map(word).collect()
+}
+
+/// Row 105: an option that the readme names is known to the program, or listed as not yet there; none is both.
+#[test]
+fn every_option_of_the_readme_is_there_or_said_not_to_be() {
+    let home = Home::new();
+    let mut help = String::new();
+    for command in [
+        &["send"][..],
+        &["receive"],
+        &["resume"],
+        &["stats"],
+        &["host"],
+        &["demo"],
+        &["sessions", "list"],
+        &["sessions", "show"],
+        &["sessions", "invite"],
+    ] {
+        let words = command.iter().chain(&["--help"]);
+        help.push_str(&home.rejoin(words).run().expect_code(0).stdout);
+    }
+    let known = options(&help);
+    let readme = std::fs::read_to_string(crate::root().join("README.md")).unwrap();
+    let (before, rest) = readme.split_once("### Not yet").unwrap();
+    let (absent, after) = rest.split_once("\n## ").unwrap();
+    let absent = options(absent);
+    assert!(known.len() > 40 && absent.len() > 30, "{known:?} {absent:?}");
+    let both: Vec<_> = absent.intersection(&known).collect();
+    assert!(both.is_empty(), "there, and said not to be: {both:?}");
+    let named = options(before).into_iter().chain(options(after));
+    let unknown: BTreeSet<_> = named
+        .filter(|option| !known.contains(option) && !absent.contains(option))
+        .filter(|option| !OF_OTHERS.contains(option))
+        .collect();
+    assert!(unknown.is_empty(), "named as if they were there: {unknown:?}");
 }

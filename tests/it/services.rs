@@ -258,6 +258,35 @@ fn limits_end_in_a_sentence() {
     }
 }
 
+/// Row 53: who relies on a proxy hears that it is not used; an empty variable wants none.
+#[test]
+fn a_proxy_that_is_not_used_is_told() {
+    let home = Home::new();
+    let receive = || home.rejoin(["receive", "7-crane-velvet-orbit", "--host", "ws://127.0.0.1:1"]);
+    let run = receive().env("https_proxy", "http://127.0.0.1:2").run().expect_code(4);
+    assert!(run.stderr.contains("https_proxy is set, but proxies are not used"), "{}", run.stderr);
+    let run = receive().env("HTTPS_PROXY", "").run().expect_code(4);
+    assert!(!run.stderr.contains("prox"), "{}", run.stderr);
+}
+
+/// B-N, row 32: a limit of file size is a disk that is full, on both sides, not a signal that ends the program.
+#[test]
+fn a_limit_of_file_size_ends_in_a_sentence() {
+    let home = Home::new();
+    home.file("t/f", vec![b'x'; 3_000_000]);
+    let run = home.shell("ulimit -f 0; exec rejoin send t --code-out code").run().expect_code(8);
+    assert!(run.stderr.contains("file too large"), "{}", run.stderr);
+    let sender = home.rejoin(["send", "t", "--code", "7-crane-velvet-orbit"]).spawn();
+    sender.line_with(From::Stderr, "rejoin receive ");
+    let receive = "ulimit -f 2000; exec rejoin receive -y -o out --wait 20s 7-crane-velvet-orbit";
+    let run = home.shell(receive).env("REJOIN_STATE_DIR", home.path().join("other")).run();
+    let run = run.expect_code(8);
+    assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    assert!(!home.path().join("out/t/f").exists());
+    sender.signal(rustix::process::Signal::TERM);
+    sender.wait();
+}
+
 /// B-U, row 38: whatever is opened instead of a closed stream, nothing of ours lands in a file of the user's.
 #[test]
 fn closed_streams_are_nobodys_files() {

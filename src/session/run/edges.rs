@@ -1,6 +1,7 @@
 //! What the loop stands on: the role's own actions, the stores' threads, and waiting for what may not be there.
 
 use super::{Recorder, Relaying};
+use crate::environment;
 use crate::error::{Error, ErrorKind};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::{LinkConfig, LinkEvent, LinkHandle};
@@ -151,6 +152,10 @@ pub(super) fn unreachable(errors: &[(HostAddress, ConnectError)]) -> Error {
     let list: Vec<String> =
         errors.iter().map(|(host, error)| format!("{}: {error}", host.url())).collect();
     let text = format!("no host can be reached ({})", list.join("; "));
-    let hint = "check the address and that the sender or host runs; --wait waits for it";
+    let mut hint =
+        "check the address and that the sender or host runs; --wait waits for it".to_owned();
+    if let Some(name) = environment::proxy() {
+        hint.push_str(&format!("; {name} is set, but proxies are not used yet"));
+    }
     Error::new(ErrorKind::Unreachable, text).with_hint(hint)
 }
