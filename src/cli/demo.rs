@@ -9,6 +9,7 @@ mod child;
 mod tree;
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,11 +20,11 @@ use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Summary;
 use tokio::time::Instant;
 
-use super::Setting;
 use super::args::VerbosityArgs;
 use super::output::{Printer, PrinterHandle, Subject, escape, units};
 use super::prompt::Consenting;
 use super::run::Run;
+use super::{Setting, cause};
 
 pub(super) use cable::follow;
 
@@ -268,7 +269,10 @@ impl Home {
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path)?;
+        builder.create(&path).map_err(|error| {
+            let shown = escape::os_for_person(path.as_os_str());
+            io::Error::other(format!("{shown}: {} (TMPDIR names another place)", cause(&error)))
+        })?;
         Ok(Self { path })
     }
 }

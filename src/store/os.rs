@@ -53,7 +53,11 @@ impl OsDirectory {
     /// As the system says.
     pub fn create_all(path: &Path, mode: u32) -> io::Result<Self> {
         if !path.as_os_str().is_empty() {
-            DirBuilder::new().recursive(true).mode(mode).create(path)?;
+            DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| {
+                // What is there is something else.
+                let is_other = error.kind() == io::ErrorKind::AlreadyExists;
+                if is_other { rustix::io::Errno::NOTDIR.into() } else { error }
+            })?;
         }
         Self::open(path)
     }

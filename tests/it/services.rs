@@ -258,6 +258,18 @@ fn limits_end_in_a_sentence() {
     }
 }
 
+/// Row 34: what stands in the place of a target is said to be no directory.
+#[test]
+fn a_target_that_is_a_file_is_told() {
+    let home = Home::new();
+    home.file("file", "");
+    for place in ["file", "file/below", "/dev/null"] {
+        let receive = ["receive", "7-crane-velvet-orbit", "-o", place];
+        let run = home.rejoin(receive).run().expect_code(8);
+        assert!(run.stderr.to_lowercase().contains("not a directory"), "{}", run.stderr);
+    }
+}
+
 /// Row 53: who relies on a proxy hears that it is not used; an empty variable wants none.
 #[test]
 fn a_proxy_that_is_not_used_is_told() {
