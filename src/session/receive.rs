@@ -166,7 +166,7 @@ async fn meet(
     let config = ReceiverConfig {
         on_conflict: None,
         is_accepted: false,
-        by_content: false,
+        by_content: options.checksum,
         bytes_max: options.limits.bytes.unwrap_or(u64::MAX),
         files_max: options.limits.files.unwrap_or(u64::MAX),
     };

@@ -79,13 +79,15 @@ fn what_is_on_its_way_is_told() {
     }
 }
 
+/// B-J: whoever sends nothing is told so; it is no success.
 #[test]
-fn nothing_is_a_tree_too() {
+fn nothing_is_nothing_to_send() {
     let source = ModelSource::new(Tree::new(), SESSION, 10);
     let mut sim = Sim::new(1, source, accept_all());
-    sim.connect_after(Duration::from_millis(1));
-    sim.run(1_000);
-    check_done(&sim, 1);
+    while sim.sender_end.is_none() {
+        assert!(sim.step());
+    }
+    assert!(matches!(sim.sender_end, Some(Ending::Failed(_))), "{:?}", sim.sender_end);
 }
 
 /// Cuts, crashes of either side, lost caches, at random moments (N-02, P-01, P-02, F-45).

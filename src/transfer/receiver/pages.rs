@@ -1,11 +1,12 @@
 //! From a page's arrival to the want that answers it.
 
 mod conflicts;
+mod entries;
 mod superseded;
 
 use super::compare::Comparison;
 use super::{PAGES_OPEN_MAX, Receiver};
-use crate::event::{Event, FileStatus, PathText};
+use crate::event::PathText;
 use crate::transfer::disk::{
     DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest, Wanted, WantedKind,
 };
@@ -490,93 +491,6 @@ impl Receiver {
             self.send(Message::Want { page: number, unwanted, units });
             self.settle_page(number);
         }
-    }
-
-    fn on_unchanged(&mut self, number: u64, entry: EntryIndex) {
-        let Some(state) = self.window.get_mut(&number) else { return };
-        state.open.remove(&entry);
-        state.unwanted.insert(entry);
-        let is_read = state.read.contains(entry);
-        let Some(content) = state.page.entry(entry).cloned() else { return };
-        self.unwanted.insert(entry);
-        // A symlink was read whole.
-        let is_read = is_read || matches!(content.kind, EntryKind::Symlink { .. });
-        self.settle_unchanged(entry, &content, is_read);
-        self.entry_event(&content, FileStatus::Unchanged, None);
-    }
-
-    pub(super) fn on_conflict(&mut self, number: u64, entry: EntryIndex, policy: OnConflict) {
-        if policy == OnConflict::Skip {
-            let why = "another version is there";
-            return self.fail_entry(number, entry, MissingKind::Skipped, why);
-        }
-        let why = "another version is there, left untouched (--on-conflict decides)";
-        self.fail_entry(number, entry, MissingKind::Conflict, why);
-    }
-
-    /// An entry that will not arrive.
-    pub(super) fn fail_entry(
-        &mut self,
-        number: u64,
-        entry: EntryIndex,
-        kind: MissingKind,
-        why: &str,
-    ) {
-        self.tell_missing(number, entry, kind, why, false);
-    }
-
-    /// An entry is settled without being there; `is_theirs`: as the sender says.
-    pub(super) fn tell_missing(
-        &mut self,
-        number: u64,
-        entry: EntryIndex,
-        kind: MissingKind,
-        why: &str,
-        is_theirs: bool,
-    ) {
-        let Some(state) = self.window.get_mut(&number) else { return };
-        state.open.remove(&entry);
-        if kind == MissingKind::Skipped {
-            state.skipped.insert(entry);
-        }
-        let decided = (kind == MissingKind::Skipped && state.is_decided())
-            .then(|| (state.unwanted.clone(), state.skipped.clone()));
-        let Some(content) = state.page.entry(entry).cloned() else { return };
-        self.unwanted.insert(entry);
-        if let Some((unwanted, skipped)) = decided {
-            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
-        }
-        self.settle_missing(entry, &content, kind, why, is_theirs);
-        self.entry_event(&content, kind.status(), Some(why.to_owned()));
-    }
-
-    pub(super) fn entry_event(
-        &mut self,
-        content: &Entry,
-        status: FileStatus,
-        error: Option<String>,
-    ) {
-        let path = self.directories.path(content).unwrap_or_default();
-        let path = PathText::new(path.as_bytes());
-        self.event(Event::File { path, bytes: content_bytes(content), status, error });
-    }
-
-    /// An entry has its final name.
-    pub(super) fn complete_entry(&mut self, number: u64, entry: EntryIndex) {
-        // One that a later version replaced while it was published is settled already.
-        let content = self.window.get_mut(&number).and_then(|state| {
-            let content = state.page.entry(entry).cloned();
-            content.filter(|_| state.open.remove(&entry))
-        });
-        match content {
-            Some(content) => {
-                self.unwanted.remove(entry);
-                self.settle_complete(entry, &content);
-                self.entry_event(&content, FileStatus::Received, None);
-            }
-            None => self.complete.insert(entry),
-        }
-        self.settle_page(number);
     }
 
     /// Lets a page go whose every entry is settled.

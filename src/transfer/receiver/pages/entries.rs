@@ -1,0 +1,98 @@
+//! What becomes of one entry of an open page.
+
+use super::content_bytes;
+use crate::event::{Event, FileStatus, PathText};
+use crate::transfer::disk::{OnConflict, TargetRequest};
+use crate::transfer::manifest::{Entry, EntryIndex, EntryKind};
+use crate::transfer::missing::MissingKind;
+use crate::transfer::receiver::Receiver;
+
+impl Receiver {
+    /// It was there before, as promised.
+    pub(super) fn on_unchanged(&mut self, number: u64, entry: EntryIndex) {
+        let Some(state) = self.window.get_mut(&number) else { return };
+        state.open.remove(&entry);
+        state.unwanted.insert(entry);
+        let is_read = state.read.contains(entry);
+        let Some(content) = state.page.entry(entry).cloned() else { return };
+        self.unwanted.insert(entry);
+        // A symlink was read whole.
+        let is_read = is_read || matches!(content.kind, EntryKind::Symlink { .. });
+        self.settle_unchanged(entry, &content, is_read);
+        self.entry_event(&content, FileStatus::Unchanged, None);
+    }
+
+    pub(in crate::transfer::receiver) fn on_conflict(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        policy: OnConflict,
+    ) {
+        if policy == OnConflict::Skip {
+            let why = "another version is there";
+            return self.fail_entry(number, entry, MissingKind::Skipped, why);
+        }
+        let why = "another version is there, left untouched (--on-conflict decides)";
+        self.fail_entry(number, entry, MissingKind::Conflict, why);
+    }
+
+    /// An entry that will not arrive.
+    pub(in crate::transfer::receiver) fn fail_entry(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        kind: MissingKind,
+        why: &str,
+    ) {
+        self.tell_missing(number, entry, kind, why, false);
+    }
+
+    /// An entry is settled without being there; `is_theirs`: as the sender says.
+    pub(in crate::transfer::receiver) fn tell_missing(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        kind: MissingKind,
+        why: &str,
+        is_theirs: bool,
+    ) {
+        let Some(state) = self.window.get_mut(&number) else { return };
+        state.open.remove(&entry);
+        if kind == MissingKind::Skipped {
+            state.skipped.insert(entry);
+        }
+        let decided = (kind == MissingKind::Skipped && state.is_decided())
+            .then(|| (state.unwanted.clone(), state.skipped.clone()));
+        let Some(content) = state.page.entry(entry).cloned() else { return };
+        self.unwanted.insert(entry);
+        if let Some((unwanted, skipped)) = decided {
+            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
+        }
+        self.settle_missing(entry, &content, kind, why, is_theirs);
+        self.entry_event(&content, kind.status(), Some(why.to_owned()));
+    }
+
+    fn entry_event(&mut self, content: &Entry, status: FileStatus, error: Option<String>) {
+        let path = self.directories.path(content).unwrap_or_default();
+        let path = PathText::new(path.as_bytes());
+        self.event(Event::File { path, bytes: content_bytes(content), status, error });
+    }
+
+    /// An entry has its final name.
+    pub(in crate::transfer::receiver) fn complete_entry(&mut self, number: u64, entry: EntryIndex) {
+        // One that a later version replaced while it was published is settled already.
+        let content = self.window.get_mut(&number).and_then(|state| {
+            let content = state.page.entry(entry).cloned();
+            content.filter(|_| state.open.remove(&entry))
+        });
+        match content {
+            Some(content) => {
+                self.unwanted.remove(entry);
+                self.settle_complete(entry, &content);
+                self.entry_event(&content, FileStatus::Received, None);
+            }
+            None => self.complete.insert(entry),
+        }
+        self.settle_page(number);
+    }
+}
