@@ -94,6 +94,7 @@ fn run(base: &Path, what: &str, path: &Path) {
             .collect();
         target.handle(TargetRequest::CreateDirectories { directories });
         let source_file = |entry: u64| SourceFile {
+            is_retried: false,
             entry,
             path: table.path(page.entry(entry).unwrap()).unwrap(),
             stamp: stored.stamps[(entry - page.first_entry) as usize].unwrap(),
@@ -192,7 +193,10 @@ fn requests(segment: &Segment, file: &impl Fn(u64) -> SourceFile) -> Vec<SourceR
 
 fn content(reply: SourceReply, segment: &Segment, page: &Page) -> (u64, UnitContent, Vec<Bytes>) {
     match (reply, segment) {
-        (SourceReply::Part { unit, entry, content }, Segment::File { bytes, first_unit, .. }) => {
+        (
+            SourceReply::Part { unit, entry, content, .. },
+            Segment::File { bytes, first_unit, .. },
+        ) => {
             let (frames, value) = content.unwrap();
             let offset = (unit - first_unit) * UNIT_BYTES;
             let content = UnitContent::Part { entry, offset, file_bytes: *bytes, value };

@@ -1,8 +1,20 @@
 //! The sender's disk: what its paths are, and units read, hashed and framed in one pass over the bytes.
 //!
-//! Nothing is read twice and nothing is hashed ahead. Every read compares the file's stamp before and after, so a unit
-//! is of the version that was promised or it is refused.
+//! Content decides what is sent, metadata only hints (D-11, design §11):
+//!
+//! - A read is good if the file is still a regular file of at least the promised size; of one that grows, the promised
+//!   prefix is sent. One that has grown before anything of it was read is offered anew once, since its beginning may
+//!   not be what it was.
+//! - If its [`Stamp`] moved, in any part, between the first and the last read, what was read before is read once more
+//!   after the last first read. If all of it is the same, the file held exactly that between the two passes: a hard
+//!   link, a `chmod`, a `touch`, an indexer, a log that grows. If anything differs, or the file is shorter, it changed.
+//!   A small file has its passes here ([`SourceStore::read_small`]), a large one by its sender
+//!   (`transfer::sender::steady`); the values of the first pass are remembered here, and a unit that is read again and
+//!   has another value is refused.
+//! - What changed is looked at again and offered as a new version, a few times; then it is listed.
+//! - Between two runs the same holds, by the values that are remembered (`super::known`, `super::scan`).
 
+mod again;
 mod named;
 mod roots;
 mod tree;
@@ -24,12 +36,16 @@ use crate::transfer::merge::{Value, finish_unit, unit_hasher};
 use crate::wire::SessionId;
 use crate::wire::frame::{BODY_BYTES, KIND_BODY};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names of the value files in the sender's session directory.
 const PART_VALUES: &[u8] = b"values";
 const ROOT_VALUES: &[u8] = b"roots";
+
+/// Passes over a small file that does not stand still.
+const SMALL_PASSES: usize = 4;
 
 /// Payload bytes read at once: hashed while they are in the cache.
 const STRIDE_BYTES: usize = 4 * BODY_BYTES;
@@ -40,6 +56,8 @@ pub struct SourceStore<D: Directory> {
     pages: Arc<Mutex<SourcePages<D::File>>>,
     part_values: Values<D::File>,
     root_values: Values<D::File>,
+    /// Values that their file did not take: it is a cache, but what was sent must be comparable in this run.
+    unkept: BTreeMap<u64, (EntryIndex, Value)>,
     last: Option<(EntryIndex, D::File)>,
 }
 
@@ -64,6 +82,7 @@ pub fn open<D: Directory>(
         pages: Arc::clone(&pages),
         part_values,
         root_values,
+        unkept: BTreeMap::new(),
         last: None,
     };
     let names = roots.names().map(<[u8]>::to_vec).collect();
@@ -74,11 +93,13 @@ impl<D: Directory> SourceStore<D> {
     /// Carries out one request.
     pub fn handle(&mut self, request: SourceRequest) -> SourceReply {
         match request {
-            SourceRequest::ReadPart { unit, file, offset, bytes } => SourceReply::Part {
-                unit,
-                entry: file.entry,
-                content: self.read_part(unit, &file, offset, bytes),
-            },
+            SourceRequest::ReadPart { unit, file, offset, bytes } => {
+                let (stamp, content) = match self.read_part(unit, &file, offset, bytes) {
+                    Ok((stamp, frames, value)) => (stamp, Ok((frames, value))),
+                    Err(error) => (file.stamp, Err(error)),
+                };
+                SourceReply::Part { unit, entry: file.entry, stamp, content }
+            }
             SourceRequest::ReadPack { unit, files } => self.read_pack(unit, &files),
             SourceRequest::LoadPage { number } => {
                 let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,9 +116,13 @@ impl<D: Directory> SourceStore<D> {
             SourceRequest::LoadRoots { entries } => {
                 SourceReply::Roots { roots: self.load_roots(entries) }
             }
-            SourceRequest::KeepRoots { files } => {
-                SourceReply::RootsKept { changed: self.keep_unchanged(&files) }
+            SourceRequest::KeepRoots { files, is_read } => {
+                SourceReply::RootsKept { changed: self.keep_unchanged(&files, is_read) }
             }
+            SourceRequest::Look { file } => {
+                SourceReply::Looked { entry: file.entry, stamp: self.look(&file) }
+            }
+            SourceRequest::LookAgain { files, first_entry } => self.look_again(&files, first_entry),
         }
     }
 
@@ -107,7 +132,7 @@ impl<D: Directory> SourceStore<D> {
         file: &SourceFile,
         offset: u64,
         bytes: u64,
-    ) -> Result<(Vec<Bytes>, Value), ReadError> {
+    ) -> Result<(Stamp, Vec<Bytes>, Value), ReadError> {
         let kept = self.last.take().filter(|(entry, _)| *entry == file.entry);
         let handle = match kept {
             Some((_, handle)) => handle,
@@ -117,16 +142,46 @@ impl<D: Directory> SourceStore<D> {
                 handle
             }
         };
+        let known = self.known_value(unit, file.entry);
+        let stamp = check(&handle, file)?;
+        if known.is_none() && offset == 0 && stamp.bytes > file.stamp.bytes && !file.is_retried {
+            return Err(ReadError::Changed);
+        }
         let mut frames = FrameBuffer::new(usize::try_from(bytes.min(UNIT_BYTES)).unwrap_or(0));
         let mut hasher = unit_hasher(offset);
-        read_stamped(&handle, file, || frames.read(&handle, offset, 0, frames.bytes, &mut hasher))?;
+        let read = frames.read(&handle, offset, 0, frames.bytes, &mut hasher);
+        read.map_err(|error| short(&handle, file, &error))?;
         let value = finish_unit(&hasher, file.stamp.bytes);
-        self.last = Some((file.entry, handle));
-        // A cache: what is not kept is computed again or taken from the receiver.
-        if let Err(error) = self.part_values.keep(unit, &[(file.entry, value)]) {
-            tracing::debug!(target: "rejoin::store", %error, "a value was not kept");
+        match known {
+            Some(known) if known != value => return Err(ReadError::Changed),
+            Some(_) => {}
+            None => {
+                if let Err(error) = self.part_values.keep(unit, &[(file.entry, value)]) {
+                    tracing::debug!(target: "rejoin::store", %error, "a value was not kept");
+                    self.unkept.insert(unit, (file.entry, value));
+                }
+            }
         }
-        Ok((frames.into_frames(), value))
+        self.last = Some((file.entry, handle));
+        Ok((stamp, frames.into_frames(), value))
+    }
+
+    /// The value that a unit had when it was read before.
+    fn known_value(&self, unit: u64, entry: EntryIndex) -> Option<Value> {
+        let unkept = self.unkept.get(&unit).filter(|(of, _)| *of == entry);
+        unkept.map(|(_, value)| *value).or_else(|| {
+            let kept = self.part_values.load(unit..unit + 1, |_| entry).ok()?;
+            kept.first().copied().flatten()
+        })
+    }
+
+    /// What a file is now, if it still holds what was promised.
+    fn look(&mut self, file: &SourceFile) -> Result<Stamp, ReadError> {
+        // The handle that its last unit was read from, if there is one: of a file that was replaced, the old one.
+        match self.last.as_ref().filter(|(entry, _)| *entry == file.entry) {
+            Some((_, handle)) => check(handle, file),
+            None => check(&self.open_file(file)?, file),
+        }
     }
 
     fn read_pack(&mut self, unit: u64, files: &[SourceFile]) -> SourceReply {
@@ -149,7 +204,8 @@ impl<D: Directory> SourceStore<D> {
         SourceReply::Pack { unit, files: outcomes, frames: frames.into_frames() }
     }
 
-    /// Appends one small file to `frames`, or leaves them as they were.
+    /// Appends one small file to `frames`, or leaves them as they were. Two passes that find the same are one moment's
+    /// content; where nothing moved one does.
     fn read_small(
         &mut self,
         file: &SourceFile,
@@ -158,10 +214,27 @@ impl<D: Directory> SourceStore<D> {
         let handle = self.open_file(file)?;
         let bytes = usize::try_from(file.stamp.bytes).unwrap_or(0);
         let (start, end) = (frames.bytes, frames.bytes + bytes);
-        let mut hasher = blake3::Hasher::new();
-        read_stamped(&handle, file, || frames.read(&handle, 0, start, end, &mut hasher))?;
-        frames.bytes = end;
-        Ok(PackedFile { bytes: file.stamp.bytes, root: *hasher.finalize().as_bytes() })
+        let mut before = check(&handle, file)?;
+        if before.bytes > file.stamp.bytes && !file.is_retried {
+            return Err(ReadError::Changed);
+        }
+        let mut last = None;
+        for _ in 0..SMALL_PASSES {
+            let mut hasher = blake3::Hasher::new();
+            let read = frames.read(&handle, 0, start, end, &mut hasher);
+            read.map_err(|error| short(&handle, file, &error))?;
+            if bytes == 0 && is_longer_than_said(&handle) {
+                return Err(ReadError::UnknownSize);
+            }
+            let root = *hasher.finalize().as_bytes();
+            let after = check(&handle, file)?;
+            if after == before || last == Some(root) {
+                frames.bytes = end;
+                return Ok(PackedFile { bytes: file.stamp.bytes, root });
+            }
+            (before, last) = (after, Some(root));
+        }
+        Err(ReadError::Changed)
     }
 
     fn keep_roots(&self, outcomes: &[(EntryIndex, Result<PackedFile, ReadError>)]) {
@@ -176,7 +249,7 @@ impl<D: Directory> SourceStore<D> {
         }
     }
 
-    /// Opens the file of an entry, if it is still the version that was scanned.
+    /// Opens what has the name of an entry.
     fn open_file(&mut self, file: &SourceFile) -> Result<D::File, ReadError> {
         let opened = self.tree.with_descriptors(|| {
             let (parent, name) = self.tree.open_parent(&file.path)?;
@@ -201,34 +274,28 @@ impl<D: Directory> SourceStore<D> {
     }
 }
 
-/// Reads between two looks at the file's stamp.
-fn read_stamped<F: File>(
-    handle: &F,
-    file: &SourceFile,
-    read: impl FnOnce() -> io::Result<()>,
-) -> Result<(), ReadError> {
-    let check = || match handle.metadata() {
-        Ok(metadata) if is_stamped(&metadata, &file.stamp) => Ok(()),
-        Ok(_) => Err(ReadError::Changed),
-        Err(error) => Err(read_error(file, &error)),
-    };
-    check()?;
-    match read() {
-        // It ends before its size, and is said to be what it was.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            check().and(Err(ReadError::UnknownSize))
-        }
-        Err(error) => Err(read_error(file, &error)),
-        Ok(())
-            if file.stamp.bytes == 0
-                && handle
-                    .read_at(&mut [IoSliceMut::new(&mut [0])], 0)
-                    .is_ok_and(|read| read > 0) =>
-        {
-            check().and(Err(ReadError::UnknownSize))
-        }
-        Ok(()) => check(),
+/// What a file is now: one that still holds what was promised, as far as its size tells.
+fn check<F: File>(handle: &F, file: &SourceFile) -> Result<Stamp, ReadError> {
+    let metadata = handle.metadata().map_err(|error| read_error(file, &error))?;
+    if metadata.kind == FileKind::File && metadata.bytes >= file.stamp.bytes {
+        Ok(super::scan::stamp(&metadata))
+    } else {
+        Err(ReadError::Changed)
     }
+}
+
+/// Why a read failed. One that ends before the size that the file is still said to have says that the size is no size.
+fn short<F: File>(handle: &F, file: &SourceFile, error: &io::Error) -> ReadError {
+    if error.kind() != io::ErrorKind::UnexpectedEof {
+        return read_error(file, error);
+    }
+    check(handle, file).err().unwrap_or(ReadError::UnknownSize)
+}
+
+/// Whether a file that is said to be empty is not.
+fn is_longer_than_said<F: File>(handle: &F) -> bool {
+    handle.read_at(&mut [IoSliceMut::new(&mut [0])], 0).is_ok_and(|read| read > 0)
+        && handle.metadata().is_ok_and(|metadata| metadata.bytes == 0)
 }
 
 fn is_stamped(metadata: &Metadata, stamp: &Stamp) -> bool {

@@ -62,8 +62,19 @@ pub struct SourceFile {
     pub entry: EntryIndex,
     /// Its path below the source root.
     pub path: RelativePath,
-    /// What it was when its page was made; a read of anything else fails with [`ReadError::Changed`].
+    /// What it was when its page was made.
     pub stamp: Stamp,
+    /// Whether its entry replaces another one: it may have grown since, and its beginning is sent.
+    pub is_retried: bool,
+}
+
+/// A file that was not what its page promised, to be looked at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubted {
+    /// What was promised.
+    pub file: SourceFile,
+    /// The directory that its entry names.
+    pub parent: Option<EntryIndex>,
 }
 
 /// Work for the sender's store. Reads may be in flight several at a time and come back in order.
@@ -104,10 +115,25 @@ pub enum SourceRequest {
         /// The entries, at most [`super::completed::BUCKET_ENTRIES`].
         entries: std::ops::Range<EntryIndex>,
     },
-    /// Remember the roots of files that are still what they were when their page was made.
+    /// Remember the roots of files.
     KeepRoots {
         /// Each with its root.
         files: Vec<(SourceFile, Value)>,
+        /// Whether they were read here; else they are taken for files that are still what they were when their page was
+        /// made.
+        is_read: bool,
+    },
+    /// What a file is now.
+    Look {
+        /// The file.
+        file: SourceFile,
+    },
+    /// Look at files again and append a page with their new versions; only after [`ScanReport::End`].
+    LookAgain {
+        /// The files.
+        files: Vec<Doubted>,
+        /// Index of the page's first entry.
+        first_entry: EntryIndex,
     },
 }
 
@@ -137,6 +163,8 @@ pub enum SourceReply {
         unit: u64,
         /// Its file.
         entry: EntryIndex,
+        /// What the file was before it was read.
+        stamp: Stamp,
         /// Its content as frames ready to send (a byte of frame kind before each payload), or why there is none.
         content: Result<(Vec<Bytes>, Value), ReadError>,
     },
@@ -172,6 +200,20 @@ pub enum SourceReply {
     RootsKept {
         /// Files that are not what they were, or not there: nothing is remembered of them.
         changed: Vec<EntryIndex>,
+    },
+    /// For `Look`.
+    Looked {
+        /// The file.
+        entry: EntryIndex,
+        /// What it is now, if it is a file that still holds what was promised.
+        stamp: Result<Stamp, ReadError>,
+    },
+    /// For `LookAgain`.
+    LookedAgain {
+        /// The page, stored; `None` where no file has a new version.
+        page: Result<Option<StoredPage>, DiskError>,
+        /// Files that have none, and why.
+        failed: Vec<(EntryIndex, ReadError)>,
     },
 }
 

@@ -19,6 +19,7 @@ mod link_run;
 mod plan;
 mod roots;
 mod sending;
+mod steady;
 
 use super::disk::{ScanReport, SourceReply, SourceRequest, StoredPage};
 use super::layout::Layout;
@@ -85,8 +86,12 @@ pub struct Sender {
     sent_units: Ranges,
     /// Entries that could not be read as promised, and why.
     failed_entries: BTreeMap<EntryIndex, (MissingKind, String)>,
-    /// Entries that were found changed while the scan still goes on, which may offer their new version.
+    /// Entries that were found changed: the scan, or another look after its end, may offer their new version.
     doubtful: BTreeMap<EntryIndex, Doubt>,
+    /// How often the entries that another look offered were found changed before.
+    tries: BTreeMap<EntryIndex, u32>,
+    /// Whether another look is under way, on this link or an earlier one.
+    is_looking: bool,
     /// Entries whose new version is promised: nothing of the old one is sent any more.
     superseded: Ranges,
     left_outs: LeftOuts,
@@ -120,6 +125,8 @@ impl Sender {
             sent_units: Ranges::new(),
             failed_entries: BTreeMap::new(),
             doubtful: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            is_looking: false,
             superseded: Ranges::new(),
             left_outs: LeftOuts::default(),
             left_outs_untold: VecDeque::new(),
@@ -153,7 +160,6 @@ impl Sender {
                 // As the receiver counts: what a later version replaces is no file.
                 let totals = self.check.totals();
                 self.end = Some((pages, totals, chain));
-                self.settle_doubts();
                 self.progress.totals = totals;
                 self.progress.is_complete = true;
                 self.on_estimate(true);
@@ -240,6 +246,10 @@ impl Sender {
 
     /// The disk did something.
     pub fn handle_disk(&mut self, reply: SourceReply) {
+        // Its page is stored, whatever became of the link.
+        if let SourceReply::LookedAgain { page, failed } = &reply {
+            self.on_looked_again(page, failed);
+        }
         if self.stale_replies > 0 {
             self.stale_replies -= 1;
         } else {

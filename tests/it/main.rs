@@ -30,6 +30,7 @@ mod lab_networks;
 mod lab_services;
 mod lab_trees;
 mod meeting;
+mod moving_sources;
 mod named_sources;
 #[cfg(target_os = "linux")]
 mod path_mtu;

@@ -17,11 +17,15 @@ impl<D: Directory> SourceStore<D> {
         })
     }
 
-    /// Keeps the roots of those files that still have their stamps; says which have not.
-    pub(super) fn keep_unchanged(&mut self, files: &[(SourceFile, Value)]) -> Vec<EntryIndex> {
+    /// Keeps the roots of files that were read, or of those that still have their stamps; says which have not.
+    pub(super) fn keep_unchanged(
+        &mut self,
+        files: &[(SourceFile, Value)],
+        is_read: bool,
+    ) -> Vec<EntryIndex> {
         let (mut kept, mut changed) = (Vec::with_capacity(files.len()), Vec::new());
         for (file, root) in files {
-            if self.is_unchanged(file) {
+            if is_read || self.is_unchanged(file) {
                 kept.push((file.entry, *root));
             } else {
                 changed.push(file.entry);

@@ -1,15 +1,24 @@
-//! Files that are not what their page promised: offered anew where the scan finds them so, failed otherwise (D-11).
+//! Files that are not what their page promised: offered anew, by the scan or by another look after its end, a few times;
+//! failed otherwise (D-11).
 
-use super::Sender;
 use super::link_run::{InFlight, Job, LoadedPage};
+use super::{Sender, SenderOutput};
 use crate::error::{Error, ErrorKind};
-use crate::transfer::disk::{DiskErrorKind, ReadError};
-use crate::transfer::manifest::EntryIndex;
+use crate::transfer::disk::{
+    DiskError, DiskErrorKind, Doubted, ReadError, SourceRequest, StoredPage,
+};
+use crate::transfer::manifest::{EntryIndex, Page};
 use crate::transfer::message::{Message, bounded_text};
 use crate::transfer::missing::MissingKind;
 use std::sync::Arc;
 
-/// An entry that could not be read as promised, before the scan has come to its end.
+/// How often another look at a file is taken in one run.
+const TRIES_MAX: u32 = 3;
+
+/// Files of one look: their entries fit a page, whatever their names.
+const LOOK_FILES_MAX: usize = 64;
+
+/// An entry that could not be read as promised.
 #[derive(Debug)]
 pub(super) struct Doubt {
     page: Arc<LoadedPage>,
@@ -49,18 +58,93 @@ impl Sender {
             return self.fail(Error::new(ErrorKind::Disk, error.to_string()));
         }
         self.drop_jobs(entry);
-        if self.end.is_some() {
+        let is_final = match &error {
+            ReadError::Changed | ReadError::Vanished => {
+                let tries = self.tries.get(&entry).copied().unwrap_or(0);
+                tries >= TRIES_MAX || self.run.as_ref().is_some_and(|run| run.end_sent)
+            }
+            // The scan may still find what can be read now.
+            ReadError::UnknownSize | ReadError::Disk(_) => self.end.is_some(),
+        };
+        if is_final {
             return self.fail_file(page, entry, &error);
         }
-        // The scan compares every file with its page, and will come to this one.
         self.doubtful.insert(entry, Doubt { page: Arc::clone(page), error });
     }
 
-    /// The scan is at its end: what it did not offer anew failed.
-    pub(super) fn settle_doubts(&mut self) {
-        for (entry, Doubt { page, error }) in std::mem::take(&mut self.doubtful) {
-            self.fail_file(&page, entry, &error);
+    /// The scan is at its end, and what it did not offer anew is looked at once more.
+    pub(super) fn look_again(&mut self) {
+        if self.end.is_none() || self.run.is_none() {
+            return;
         }
+        let is_lasting =
+            |doubt: &Doubt| matches!(doubt.error, ReadError::UnknownSize | ReadError::Disk(_));
+        let lasting: Vec<EntryIndex> = self
+            .doubtful
+            .iter()
+            .filter(|(_, doubt)| is_lasting(doubt))
+            .map(|(entry, _)| *entry)
+            .collect();
+        for entry in lasting {
+            if let Some(Doubt { page, error }) = self.doubtful.remove(&entry) {
+                self.fail_file(&page, entry, &error);
+            }
+        }
+        // One at a time: the entries of a page are numbered when it is asked for.
+        if self.is_looking {
+            return;
+        }
+        let mut files = Vec::new();
+        let asked: Vec<EntryIndex> = self.doubtful.keys().take(LOOK_FILES_MAX).copied().collect();
+        for entry in asked {
+            let Some(doubt) = self.doubtful.get(&entry) else { continue };
+            let page = Arc::clone(&doubt.page);
+            let parent = page.page.entry(entry).and_then(|content| content.parent);
+            files.extend(self.source_file(&page, entry).map(|file| Doubted { file, parent }));
+        }
+        if files.is_empty() {
+            return;
+        }
+        let first_entry = self.check.totals().entries;
+        self.is_looking = true;
+        let Some(run) = &mut self.run else { return };
+        run.in_flight.push_back(InFlight::LookAgain);
+        let request = SourceRequest::LookAgain { files, first_entry };
+        self.outputs.push_back(SenderOutput::Disk(request));
+    }
+
+    /// New versions of what was looked at, and what has none.
+    pub(super) fn on_looked_again(
+        &mut self,
+        page: &Result<Option<StoredPage>, DiskError>,
+        failed: &[(EntryIndex, ReadError)],
+    ) {
+        self.is_looking = false;
+        for (entry, error) in failed {
+            if let Some(doubt) = self.doubtful.remove(entry) {
+                self.fail_file(&doubt.page, *entry, error);
+            }
+        }
+        let stored = match page {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return,
+            Err(error) => return self.fail(Error::new(ErrorKind::Disk, error.to_string())),
+        };
+        let versions = Page::decode(&stored.encoded).map(|page| {
+            page.iter()
+                .filter_map(|(index, entry)| Some((index, entry.supersedes?)))
+                .collect::<Vec<_>>()
+        });
+        for (new, old) in versions.unwrap_or_default() {
+            let tries = self.tries.remove(&old).unwrap_or(0);
+            self.tries.insert(new, tries + 1);
+        }
+        if let Err(error) = self.add_page(stored) {
+            let text = format!("another look made a bad manifest page: {error}");
+            return self.fail(Error::new(ErrorKind::Failure, text));
+        }
+        self.end = Some((self.spans.len() as u64, self.check.totals(), self.chain));
+        self.on_estimate(true);
     }
 
     fn fail_file(&mut self, page: &LoadedPage, entry: EntryIndex, error: &ReadError) {

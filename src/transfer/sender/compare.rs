@@ -213,7 +213,8 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         run.compare.is_reading = true;
         run.in_flight.push_back(InFlight::Compared(Comparison::Taken));
-        self.outputs.push_back(SenderOutput::Disk(SourceRequest::KeepRoots { files }));
+        self.outputs
+            .push_back(SenderOutput::Disk(SourceRequest::KeepRoots { files, is_read: false }));
     }
 
     /// Remembers the root of a large file, for later links and runs.
@@ -224,7 +225,8 @@ impl Sender {
         let Some(run) = &mut self.run else { return };
         run.in_flight.push_back(InFlight::Kept);
         let files = vec![(file, root)];
-        self.outputs.push_back(SenderOutput::Disk(SourceRequest::KeepRoots { files }));
+        self.outputs
+            .push_back(SenderOutput::Disk(SourceRequest::KeepRoots { files, is_read: true }));
     }
 
     /// A unit is asked for again: files that were contradicted do not count as settled any more, and what failed here

@@ -2,6 +2,7 @@
 
 use super::compare::{Compare, Comparison};
 use super::plan::{Plan, Recovery};
+use super::steady::Steady;
 use crate::transfer::disk::Stamp;
 use crate::transfer::layout::Layout;
 use crate::transfer::manifest::{EntryIndex, Page};
@@ -80,6 +81,10 @@ pub(super) enum InFlight {
     Compared(Comparison),
     /// A root is being kept.
     Kept,
+    /// A large file is looked at after its last unit was read.
+    Look { page: Arc<LoadedPage>, entry: EntryIndex },
+    /// Files that changed are looked at again.
+    LookAgain,
 }
 
 /// A large file whose root is still to be sent.
@@ -93,6 +98,7 @@ pub(super) struct FileRun {
     pub(super) page: Arc<LoadedPage>,
     /// Whether the receiver asked for the root, to compare: nothing is sent.
     pub(super) is_compared: bool,
+    pub(super) steady: Steady,
 }
 
 impl FileRun {
@@ -214,7 +220,9 @@ impl InFlight {
             | Self::Hash { .. }
             | Self::Values { .. }
             | Self::Compared(_)
-            | Self::Kept => None,
+            | Self::Kept
+            | Self::Look { .. }
+            | Self::LookAgain => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::link_run::{FileRun, InFlight, Job, LoadedPage};
 use super::sending::load_values;
+use super::steady::Steady;
 use super::{Sender, SenderOutput};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{PackedFile, ReadError, SourceRequest};
@@ -62,6 +63,7 @@ impl Sender {
                         rehash: Ranges::new(),
                         page: Arc::clone(page),
                         is_compared: true,
+                        steady: Steady::default(),
                     });
                     load_values(run, &mut self.outputs, page, *entry, segment.units());
                 }

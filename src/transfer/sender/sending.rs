@@ -5,6 +5,7 @@ use super::link_run::{
     VALUES_MAX,
 };
 use super::plan::Plan;
+use super::steady::Steady;
 use super::{Sender, SenderOutput};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
@@ -31,6 +32,7 @@ impl Sender {
         self.load_again();
         self.compare_next();
         while self.run.as_ref().is_some_and(LinkRun::may_read) && self.read_next() {}
+        self.look_again();
         self.end_pages();
     }
 
@@ -69,18 +71,24 @@ impl Sender {
         }
     }
 
-    /// Sends the end of the manifest after its last page.
+    /// Sends the end of the manifest once nothing that was promised can be in doubt any more: what changed is offered
+    /// anew before it.
     fn end_pages(&mut self) {
-        let (Some(run), Some((pages, totals, chain))) = (&mut self.run, self.end) else {
+        let (Some(run), Some((pages, totals, chain))) = (&self.run, self.end) else {
             return;
         };
-        let is_loading = run.in_flight.iter().any(|read| matches!(read, InFlight::Page { .. }));
         // An early answer is a guess, and brings no more than it has to.
         let is_guess = run.is_early && !self.left_outs.named().is_empty();
         let is_answered = run.recovery.as_ref().is_some_and(|recovery| recovery.is_answered);
+        let is_reading = run.in_flight.iter().any(|read| !matches!(read, InFlight::Kept))
+            || !run.jobs.is_empty()
+            || !run.files.is_empty()
+            || !run.waiting.is_empty()
+            || !run.again.is_empty();
         if run.end_sent
             || run.next_page < pages
-            || is_loading
+            || is_reading
+            || !self.doubtful.is_empty()
             || !is_answered
             || run.compare.is_busy()
             || is_guess
@@ -176,8 +184,9 @@ impl Sender {
     pub(super) fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
         let at = usize::try_from(entry.checked_sub(page.page.first_entry)?).ok()?;
         let stamp = (*page.stamps.get(at)?)?;
-        let path = self.directories.path(page.page.entry(entry)?)?;
-        Some(SourceFile { entry, path, stamp })
+        let content = page.page.entry(entry)?;
+        let path = self.directories.path(content)?;
+        Some(SourceFile { entry, path, stamp, is_retried: content.supersedes.is_some() })
     }
 
     /// A want came: of a page that waits for it.
@@ -263,6 +272,7 @@ impl Sender {
                         rehash: Ranges::new(),
                         page: Arc::clone(page),
                         is_compared: false,
+                        steady: Steady::default(),
                     });
                     if missing.len() < count {
                         load_values(run, &mut self.outputs, page, *entry, segment.units());
@@ -323,15 +333,17 @@ impl Sender {
                     self.on_again(&Arc::new(page), unit, &unwanted);
                 }
             }
-            (InFlight::Part { page, unit, entry, is_sent }, SourceReply::Part { content, .. }) => {
-                match content {
-                    Ok((frames, value)) => {
-                        self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
-                    }
-                    Err(_) if self.is_compared(entry) => self.fail_comparison(&page, entry),
-                    Err(error) => self.on_read_failed(&page, entry, error),
+            (
+                InFlight::Part { page, unit, entry, is_sent },
+                SourceReply::Part { content, stamp, .. },
+            ) => match content {
+                Ok((frames, value)) => {
+                    self.note_read(entry, unit, stamp);
+                    self.on_part(&page, unit, entry, is_sent.then_some(frames), value)
                 }
-            }
+                Err(_) if self.is_compared(entry) => self.fail_comparison(&page, entry),
+                Err(error) => self.on_read_failed(&page, entry, error),
+            },
             (InFlight::Pack { page, unit }, SourceReply::Pack { files, frames, .. }) => {
                 self.on_pack(&page, unit, files, frames);
             }
@@ -342,7 +354,11 @@ impl Sender {
                 self.on_values(&page, entry, first_unit, &values);
             }
             (InFlight::Compared(comparison), reply) => self.on_compared(comparison, reply),
-            (InFlight::Kept, SourceReply::RootsKept { .. }) => {}
+            (InFlight::Kept, SourceReply::RootsKept { .. })
+            | (InFlight::LookAgain, SourceReply::LookedAgain { .. }) => {}
+            (InFlight::Look { page, entry }, SourceReply::Looked { stamp, .. }) => {
+                self.on_looked(&page, entry, stamp);
+            }
             (read, reply) => {
                 let text = format!("the source store answered {read:?} with {reply:?}");
                 self.fail(crate::error::Error::new(crate::error::ErrorKind::Failure, text));
@@ -482,25 +498,6 @@ impl Sender {
         self.send_root(entry);
     }
 
-    /// Sends the root of a file whose values are all known.
-    fn send_root(&mut self, entry: EntryIndex) {
-        let Some(run) = &mut self.run else { return };
-        let Some(at) =
-            run.files.iter().position(|file| file.entry == entry && file.values.is_whole())
-        else {
-            return;
-        };
-        let file = run.files.swap_remove(at);
-        if let Some(root) = file.values.root() {
-            self.keep_root(&file.page, entry, root);
-            if file.is_compared {
-                self.tell_roots(&file.page, vec![(entry, Some(root))]);
-            } else {
-                self.send_data(&Message::FileRoot { entry, root });
-            }
-        }
-    }
-
     fn on_values(
         &mut self,
         page: &Arc<LoadedPage>,
@@ -518,13 +515,19 @@ impl Sender {
             return;
         };
         file.page = Arc::clone(page);
+        let at = entry.checked_sub(page.page.first_entry).and_then(|at| usize::try_from(at).ok());
+        let stamp = at.and_then(|at| page.stamps.get(at).copied().flatten());
         for (unit, value) in (first_unit..file.first_unit + file.values.count()).zip(values) {
             let will_be_read = to_send.as_ref().is_some_and(|missing| missing.contains(unit))
                 || in_flight.contains(&unit);
             let is_known = file.values.is_known(unit - file.first_unit);
             match value {
                 _ if will_be_read || is_known => {}
-                Some(value) => file.set(unit, *value),
+                Some(value) => {
+                    file.set(unit, *value);
+                    // It was the value when the file was what its page says.
+                    stamp.into_iter().for_each(|stamp| file.steady.note(unit, stamp));
+                }
                 None => file.rehash.insert(unit),
             }
         }

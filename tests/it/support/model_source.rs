@@ -176,7 +176,7 @@ impl ModelSource {
                 if let Ok((_, value)) = &content {
                     self.values.insert(unit, *value);
                 }
-                SourceReply::Part { unit, entry: file.entry, content }
+                SourceReply::Part { unit, entry: file.entry, stamp: file.stamp, content }
             }
             SourceRequest::ReadPack { unit, files } => {
                 let mut whole = Vec::new();
@@ -211,13 +211,27 @@ impl ModelSource {
             SourceRequest::LoadRoots { entries } => SourceReply::Roots {
                 roots: entries.map(|entry| self.roots.get(&entry).copied()).collect(),
             },
-            SourceRequest::KeepRoots { files } => {
+            SourceRequest::KeepRoots { files, .. } => {
                 let (kept, changed): (Vec<_>, Vec<_>) =
                     files.into_iter().partition(|(file, _)| self.read(file).is_ok());
                 self.roots.extend(kept.iter().map(|(file, root)| (file.entry, *root)));
                 let changed = changed.iter().map(|(file, _)| file.entry).collect();
                 SourceReply::RootsKept { changed }
             }
+            SourceRequest::Look { file } => {
+                let stamp = self.read(&file).map(|_| file.stamp);
+                SourceReply::Looked { entry: file.entry, stamp }
+            }
+            // What changed here changes for ever: it has no version that could be offered.
+            SourceRequest::LookAgain { files, .. } => SourceReply::LookedAgain {
+                page: Ok(None),
+                failed: files
+                    .iter()
+                    .filter_map(|doubted| {
+                        Some((doubted.file.entry, self.read(&doubted.file).err()?))
+                    })
+                    .collect(),
+            },
         }
     }
 }

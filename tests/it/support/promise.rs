@@ -74,8 +74,12 @@ pub(crate) fn promise<D: Directory>(roots: &SourceRoots<D>, session_directory: &
                     .iter()
                     .zip(&stored.stamps)
                     .filter_map(|((entry, content), stamp)| {
-                        let file =
-                            SourceFile { entry, path: table.path(content)?, stamp: (*stamp)? };
+                        let file = SourceFile {
+                            entry,
+                            path: table.path(content)?,
+                            stamp: (*stamp)?,
+                            is_retried: false,
+                        };
                         Some((entry, file))
                     })
                     .collect();

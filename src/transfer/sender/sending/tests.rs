@@ -91,12 +91,15 @@ fn the_root_of_a_large_file_is_made_of_loaded_values() {
                 read.push(unit);
                 assert_eq!(bytes, unit_bytes(file.stamp.bytes, unit));
                 let content = Ok((vec![Bytes::from_static(&[0, 1])], value(unit)));
-                SourceReply::Part { unit, entry: file.entry, content }
+                SourceReply::Part { unit, entry: file.entry, stamp: file.stamp, content }
             }
             SourceRequest::KeepRoots { .. } => SourceReply::RootsKept { changed: Vec::new() },
-            other @ (SourceRequest::ReadPack { .. } | SourceRequest::LoadRoots { .. }) => {
-                panic!("{other:?}")
+            SourceRequest::Look { file } => {
+                SourceReply::Looked { entry: file.entry, stamp: Ok(file.stamp) }
             }
+            other @ (SourceRequest::ReadPack { .. }
+            | SourceRequest::LoadRoots { .. }
+            | SourceRequest::LookAgain { .. }) => panic!("{other:?}"),
         };
         sender.handle_disk(reply);
     }
@@ -134,12 +137,15 @@ fn what_the_link_has_not_taken_has_not_moved() {
             SourceRequest::ReadPart { unit, file, .. } => {
                 is_read = true;
                 let content = Ok((vec![body.clone(); 4], value(unit)));
-                SourceReply::Part { unit, entry: file.entry, content }
+                SourceReply::Part { unit, entry: file.entry, stamp: file.stamp, content }
             }
             SourceRequest::KeepRoots { .. } => SourceReply::RootsKept { changed: Vec::new() },
-            other @ (SourceRequest::ReadPack { .. } | SourceRequest::LoadRoots { .. }) => {
-                panic!("{other:?}")
+            SourceRequest::Look { file } => {
+                SourceReply::Looked { entry: file.entry, stamp: Ok(file.stamp) }
             }
+            other @ (SourceRequest::ReadPack { .. }
+            | SourceRequest::LoadRoots { .. }
+            | SourceRequest::LookAgain { .. }) => panic!("{other:?}"),
         });
     }
     let moved = |sender: &Sender| {

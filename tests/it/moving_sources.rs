@@ -1,0 +1,206 @@
+//! The source does not stand still while it is sent: what arrives is what it was at one moment, whole.
+#![cfg(unix)]
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::support::env::Finished;
+use crate::support::pair::{Pair, wait_for_half};
+use crate::support::random::Random;
+
+const MIB: usize = 1 << 20;
+
+/// Sends `tree`, and does something to it half-way.
+#[track_caller]
+fn disturbed(pair: &Pair, codes: (i32, i32), disturb: impl FnOnce(&Path)) -> (Finished, Finished) {
+    let (sender, receiver) = (pair.sending("tree"), pair.receiving().spawn());
+    wait_for_half(&receiver);
+    disturb(&pair.path("tree"));
+    let receiver = receiver.wait().expect_code(codes.1);
+    (sender.wait().expect_code(codes.0), receiver)
+}
+
+fn arrived(pair: &Pair, name: &str) -> Vec<u8> {
+    fs::read(pair.path("target/tree").join(name)).unwrap()
+}
+
+/// Writes content over a file as `cp -p` does, with the modification time that it had.
+fn write_over(path: &Path, content: &[u8]) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    fs::write(path, content).unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+/// Goes on until it is dropped.
+struct Busy {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Busy {
+    fn start(mut step: impl FnMut() + Send + 'static) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    step();
+                    std::thread::yield_now();
+                }
+            }
+        });
+        Self { is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Appends to a file all the time, in lines.
+fn growing(path: PathBuf) -> Busy {
+    let mut number = 0_u64;
+    Busy::start(move || {
+        let mut file = fs::File::options().append(true).open(&path).unwrap();
+        number += 1;
+        writeln!(file, "a line with the number {number:08}").unwrap();
+    })
+}
+
+/// B-H: a hard link, a mode, an attribute, a time, an indexer: the content is what it was, and is sent once.
+#[test]
+fn metadata_that_moves_costs_nothing() {
+    let pair = Pair::new();
+    let content = fs::read(pair.noise("tree/a-large", 40 * MIB)).unwrap();
+    pair.noise("tree/small", 3_000);
+    let (sender, receiver) = disturbed(&pair, (0, 0), |tree| {
+        let large = tree.join("a-large");
+        fs::hard_link(&large, pair.path("another name")).unwrap();
+        fs::set_permissions(&large, fs::Permissions::from_mode(0o640)).unwrap();
+        let flags = rustix::fs::XattrFlags::empty();
+        // A file system without attributes has nothing that moves.
+        let _ = rustix::fs::setxattr(&large, "user.seen", b"yes", flags);
+        for path in [large, tree.join("small")] {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(std::time::SystemTime::now()).unwrap();
+        }
+    });
+    assert!(arrived(&pair, "a-large") == content, "other content");
+    for run in [&sender, &receiver] {
+        assert_eq!(run.outcome()["bytes"], 40 * MIB + 3_000);
+        let moved = run.outcome()["wire_bytes"].as_u64().unwrap();
+        assert!(moved <= 41 * MIB as u64, "sent twice: {}", run.outcome());
+    }
+}
+
+/// B-H: other content of the same size and time, written over it or put in its place, arrives whole or not at all.
+#[test]
+fn other_content_under_the_same_time_is_never_mixed() {
+    for is_renamed in [false, true] {
+        let pair = Pair::new();
+        let before = fs::read(pair.noise("tree/large", 40 * MIB)).unwrap();
+        let after = Random::new(5).bytes(40 * MIB);
+        disturbed(&pair, (0, 0), |tree| {
+            let large = tree.join("large");
+            if is_renamed {
+                let modified = fs::metadata(&large).unwrap().modified().unwrap();
+                let other = pair.home.file("other", &after);
+                fs::File::options()
+                    .write(true)
+                    .open(&other)
+                    .unwrap()
+                    .set_modified(modified)
+                    .unwrap();
+                fs::rename(other, large).unwrap();
+            } else {
+                write_over(&large, &after);
+            }
+        });
+        let found = arrived(&pair, "large");
+        assert!(found == before || found == after, "neither of the two (renamed: {is_renamed})");
+    }
+}
+
+/// B-Q: one byte in what was sent already, and nothing else.
+#[test]
+fn a_change_behind_what_was_read_is_noticed() {
+    let pair = Pair::new();
+    let mut content = fs::read(pair.noise("tree/large", 40 * MIB)).unwrap();
+    disturbed(&pair, (0, 0), |tree| {
+        let file = fs::File::options().write(true).open(tree.join("large")).unwrap();
+        file.write_all_at(b"changed", 5).unwrap();
+    });
+    content[5..12].copy_from_slice(b"changed");
+    assert!(arrived(&pair, "large") == content, "not what is there now");
+}
+
+/// B-Q: logs that grow all the time arrive as they were at one moment.
+#[test]
+fn what_grows_all_the_time_arrives() {
+    let pair = Pair::new();
+    pair.home.file("tree/small.log", "first\n");
+    pair.noise("tree/large.log", 24 * MIB);
+    let busy = [growing(pair.path("tree/small.log")), growing(pair.path("tree/large.log"))];
+    let (sender, receiver) = pair.transfer("tree", &["-y"], (0, 0));
+    drop(busy);
+    for name in ["small.log", "large.log"] {
+        let (found, whole) =
+            (arrived(&pair, name), fs::read(pair.path("tree").join(name)).unwrap());
+        assert!(!found.is_empty() && whole.starts_with(&found), "{name} is no beginning");
+    }
+    for run in [sender, receiver] {
+        let done = run.outcome();
+        assert_eq!((&done["files"], &done["failed_files"]), (&2.into(), &0.into()), "{done}");
+    }
+}
+
+/// B-Q: what is shorter now, or was made anew, is offered again within the run.
+#[test]
+fn what_is_truncated_arrives_as_it_is_now() {
+    for is_written_again in [false, true] {
+        let pair = Pair::new();
+        pair.noise("tree/a-large", 40 * MIB);
+        pair.noise("tree/b-large", 4 * MIB);
+        let now = Random::new(9).bytes(30 * MIB);
+        disturbed(&pair, (0, 0), |tree| {
+            let file = fs::File::options().write(true).open(tree.join("a-large")).unwrap();
+            file.set_len(10).unwrap();
+            if is_written_again {
+                file.write_all_at(&now, 0).unwrap();
+            }
+        });
+        let whole = fs::read(pair.path("tree/a-large")).unwrap();
+        assert!(arrived(&pair, "a-large") == whole, "written again: {is_written_again}");
+        assert_eq!(arrived(&pair, "b-large"), fs::read(pair.path("tree/b-large")).unwrap());
+    }
+}
+
+/// B-Q: what never stands still is listed on both sides after a few tries; the rest arrives.
+#[test]
+fn what_never_stands_still_is_listed() {
+    let pair = Pair::new();
+    let path = pair.noise("tree/a-large", 3 * MIB);
+    pair.noise("tree/b-large", 3 * MIB);
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let mut number = 0_u64;
+    let busy = Busy::start(move || {
+        number += 1;
+        file.write_all_at(&number.to_le_bytes(), 0).unwrap();
+    });
+    let (sender, receiver) = pair.transfer("tree", &["-y"], (6, 6));
+    drop(busy);
+    for run in [sender, receiver] {
+        assert_eq!(run.files("changed"), ["tree/a-large"], "{}", run.stdout);
+    }
+    assert!(!pair.path("target/tree/a-large").exists(), "a mixture arrived");
+    assert_eq!(arrived(&pair, "b-large").len(), 3 * MIB);
+}
