@@ -226,9 +226,11 @@ fn what_is_our_own_is_left_out() {
     pair.home.file("home/old/.rejoin/0123/0.part", "partial");
     pair.home.file("home/deep/er/.Rejoin/file", "partial");
     // The state of another run, which this one is not told of, and the place where it is by default.
-    pair.send(["nothing"]).env("REJOIN_STATE_DIR", home.join("others")).run().expect_code(1);
-    let other = pair.home.rejoin(["sessions", "list"]);
-    other.env("REJOIN_STATE_DIR", home.join("others")).run();
+    let other =
+        pair.send(["--json", "home/file"]).env("REJOIN_STATE_DIR", home.join("others")).spawn();
+    other.event_where("code", |event| event["event"] == "code");
+    other.signal(Signal::KILL);
+    other.wait();
     assert!(home.join("others").is_dir(), "no state of another run");
     pair.home.file("home/.local/state/rejoin/sending/record", "a secret");
     let own = |invocation: crate::support::env::Invocation| {
