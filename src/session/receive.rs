@@ -321,7 +321,13 @@ async fn open_target(
         let root = OsDirectory::open(&directory).map_err(|error| disk(error.to_string()))?;
         let (store, state) = TargetStore::open(root, target_options(session))
             .map_err(|error| disk(error.to_string()))?;
-        let worker = Worker::start("target", store, TargetStore::handle);
+        let worker = Worker::start("target", store, |store, request, answer| {
+            let reply = store.handle(request);
+            while let Some(warning) = store.take_warning() {
+                answer(warning);
+            }
+            reply.into_iter().for_each(answer);
+        });
         let worker = worker.map_err(|error| {
             Error::new(ErrorKind::Failure, format!("no thread can be started: {error}"))
         })?;

@@ -271,8 +271,10 @@ fn start_source(
             }
         })
         .map_err(no_thread)?;
-    let source = Worker::start("source", store, |store, request| Some(store.handle(request)))
-        .map_err(no_thread)?;
+    let source = Worker::start("source", store, |store, request, answer| {
+        answer(store.handle(request));
+    })
+    .map_err(no_thread)?;
     Ok((scanned, source))
 }
 

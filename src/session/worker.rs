@@ -25,24 +25,23 @@ where
     Reply: Send + 'static,
     Store: Send + 'static,
 {
-    /// Starts the thread over `store`.
+    /// Starts the thread over `store`; `handle` gives the replies to a request.
     ///
     /// # Errors
     /// The system has no more threads.
     pub(super) fn start(
         name: &str,
         mut store: Store,
-        mut handle: impl FnMut(&mut Store, Request) -> Option<Reply> + Send + 'static,
+        mut handle: impl FnMut(&mut Store, Request, &mut dyn FnMut(Reply)) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
         let (answers, replies) = mpsc::channel(REPLIES_MAX);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            while let Some(request) = asked.blocking_recv() {
-                if let Some(reply) = handle(&mut store, request)
-                    && answers.blocking_send(reply).is_err()
-                {
-                    break;
-                }
+            let mut is_heard = true;
+            while is_heard && let Some(request) = asked.blocking_recv() {
+                handle(&mut store, request, &mut |reply| {
+                    is_heard &= answers.blocking_send(reply).is_ok();
+                });
             }
             store
         })?;

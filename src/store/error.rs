@@ -1,6 +1,14 @@
-//! Errors of the operating system as [`DiskError`]s.
+//! Errors of the operating system: what they mean, and whom they are about. Told apart here and nowhere else.
+//!
+//! | about | for example | what follows |
+//! | --- | --- | --- |
+//! | the entry | a name that the disk does not take, something in the way, no permission, too large for it | it is listed, the rest goes on ([`is_of_entry`]) |
+//! | the file system | it has no modes, no times, no sync, no locks | the content stays, one warning ([`is_not_taken`], [`is_not_offered`]) |
+//! | the process | no descriptors, no memory | the store stops, and the same command goes on ([`is_of_process`]) |
+//! | the target | full, gone, a failing device | the store stops |
 
 use crate::transfer::disk::{DiskError, DiskErrorKind};
+use rustix::io::Errno;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 
@@ -10,22 +18,62 @@ pub fn disk_error(operation: &'static str, path: &[u8], error: &io::Error) -> Di
     DiskError { kind: kind(error), operation, path: escape(path), message: message(error) }
 }
 
-/// Whether the process lacks something (descriptors): no property of what it was about.
-#[must_use]
+/// Whether an error of an operation on a name, or on what it stands for, is about this one entry alone.
+pub(super) fn is_of_entry(error: &io::Error) -> bool {
+    matches!(kind(error), DiskErrorKind::Path | DiskErrorKind::Permission)
+        || matches!(
+            error.kind(),
+            // A file system without symlinks, or one that does not take a name or such a large file.
+            ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::FileTooLarge
+        )
+        || is_errno(error, &[Errno::ILSEQ])
+}
+
+/// Whether the process lacks something (descriptors, memory): no property of what it was about.
 pub(super) fn is_of_process(error: &io::Error) -> bool {
     kind(error) == DiskErrorKind::Process
 }
 
+/// Whether the file system does not take a mode or a time. Content never depends on it: only what would hurt content,
+/// too, is an error (a failing or full device, a thing or a file system that is gone, an exhausted process).
+pub(super) fn is_not_taken(error: &io::Error) -> bool {
+    let hurts_content = matches!(kind(error), DiskErrorKind::Full | DiskErrorKind::Device)
+        || is_of_process(error)
+        || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle)
+        || is_errno(error, &[Errno::NXIO, Errno::NODEV, Errno::NOTCONN]);
+    !hurts_content && error.raw_os_error().is_some()
+}
+
+/// Whether the file system offers no such call at all: a sync or a lock that it does not know promises nothing, and
+/// there is nothing that a retry or the user could do.
+pub(super) fn is_not_offered(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput)
+        || is_errno(error, &[Errno::NOLCK, Errno::NOTTY])
+}
+
+/// Whether a sync made anything durable: `false` where the file system has nothing to promise.
+///
+/// # Errors
+/// Every other error of `outcome`.
+pub(super) fn synced(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if is_not_offered(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_errno(error: &io::Error, errnos: &[Errno]) -> bool {
+    error.raw_os_error().is_some_and(|raw| errnos.iter().any(|errno| errno.raw_os_error() == raw))
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "ErrorKind is non-exhaustive")]
 fn kind(error: &io::Error) -> DiskErrorKind {
-    #[cfg(unix)]
-    {
-        use rustix::io::Errno;
-        match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::IO) => return DiskErrorKind::Device,
-            Some(Errno::MFILE | Errno::NFILE) => return DiskErrorKind::Process,
-            _ => {}
-        }
+    if is_errno(error, &[Errno::IO]) {
+        return DiskErrorKind::Device;
+    }
+    if error.kind() == ErrorKind::OutOfMemory || is_errno(error, &[Errno::MFILE, Errno::NFILE]) {
+        return DiskErrorKind::Process;
     }
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -40,18 +88,10 @@ fn kind(error: &io::Error) -> DiskErrorKind {
         | ErrorKind::DirectoryNotEmpty
         | ErrorKind::CrossesDevices
         | ErrorKind::TooManyLinks => DiskErrorKind::Path,
-        _ => loop_kind(error),
+        // It has no stable kind of its own.
+        _ if is_errno(error, &[Errno::LOOP]) => DiskErrorKind::Path,
+        _ => DiskErrorKind::Other,
     }
-}
-
-/// `ELOOP` has no stable kind of its own.
-fn loop_kind(error: &io::Error) -> DiskErrorKind {
-    #[cfg(unix)]
-    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
-        return DiskErrorKind::Path;
-    }
-    let _ = error;
-    DiskErrorKind::Other
 }
 
 /// As the system words it, in lower case and without the number that std appends.
@@ -102,10 +142,48 @@ mod tests {
         assert_eq!(escape("\u{202e}txt".as_bytes()), "\\u{202e}txt");
     }
 
+    /// E: told apart in one place.
     #[test]
-    #[cfg(unix)]
+    fn errors_are_about_the_entry_the_file_system_the_process_or_the_target() {
+        let all = |error: Errno| {
+            let error = io::Error::from(error);
+            (
+                is_of_entry(&error),
+                is_not_taken(&error),
+                is_not_offered(&error),
+                is_of_process(&error),
+            )
+        };
+        for errno in
+            [Errno::PERM, Errno::ACCESS, Errno::ROFS, Errno::FBIG, Errno::ILSEQ, Errno::NAMETOOLONG]
+        {
+            assert_eq!((all(errno).0, all(errno).3), (true, false), "{errno:?}");
+        }
+        for errno in [
+            Errno::PERM,
+            Errno::ACCESS,
+            Errno::NOSYS,
+            Errno::OPNOTSUPP,
+            Errno::INVAL,
+            Errno::NOTTY,
+            Errno::OVERFLOW,
+            Errno::RANGE,
+        ] {
+            assert!(all(errno).1, "{errno:?}");
+        }
+        for errno in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOLCK, Errno::NOTTY] {
+            assert!(all(errno).2, "{errno:?}");
+        }
+        for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::NOTCONN] {
+            assert_eq!(all(errno), (false, false, false, false), "{errno:?}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert_eq!(all(errno), (false, false, false, true), "{errno:?}");
+        }
+    }
+
+    #[test]
     fn system_errors_have_their_meaning() {
-        use rustix::io::Errno;
         for (errno, expected) in [
             (Errno::NOSPC, DiskErrorKind::Full),
             (Errno::DQUOT, DiskErrorKind::Full),

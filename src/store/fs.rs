@@ -169,17 +169,17 @@ pub trait File: Send + 'static {
     /// As the system says.
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()>;
 
-    /// Makes its content durable.
+    /// Makes its content durable; `false` where the file system has nothing to promise ([`super::error::synced`]).
     ///
     /// # Errors
     /// As the system says; never to be retried: what was dirty may be gone.
-    fn sync_data(&self, point: SyncPoint) -> io::Result<()>;
+    fn sync_data(&self, point: SyncPoint) -> io::Result<bool>;
 
-    /// Makes its content and metadata durable.
+    /// Makes its content and metadata durable; `false` as for [`File::sync_data`].
     ///
     /// # Errors
     /// As [`File::sync_data`].
-    fn sync_all(&self, point: SyncPoint) -> io::Result<()>;
+    fn sync_all(&self, point: SyncPoint) -> io::Result<bool>;
 
     /// Takes the exclusive lock that ends with this handle or its process; `false` if another handle has it.
     ///
@@ -298,11 +298,11 @@ pub trait Directory: Clone + Send + 'static {
     /// As the system says.
     fn remove_directory(&self, name: &[u8]) -> io::Result<()>;
 
-    /// Makes its names durable.
+    /// Makes its names durable; `false` as for [`File::sync_data`].
     ///
     /// # Errors
     /// As [`File::sync_data`].
-    fn sync(&self, point: SyncPoint) -> io::Result<()>;
+    fn sync(&self, point: SyncPoint) -> io::Result<bool>;
 
     /// Makes everything on its file system durable at once; `false` where the system cannot.
     ///
@@ -405,7 +405,8 @@ pub fn replace_file<D: Directory>(directory: &D, name: &[u8], content: &[u8]) ->
     file.write_at(&[content], 0)?;
     file.sync_all(SyncPoint::Replacement)?;
     directory.rename(&temporary, directory, name)?;
-    directory.sync(SyncPoint::ReplacementName)
+    directory.sync(SyncPoint::ReplacementName)?;
+    Ok(())
 }
 
 /// The whole of a small file; `None` if it is absent.

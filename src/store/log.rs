@@ -5,6 +5,7 @@
 //! of the same bytes never passes. A log ends before the first record that does not.
 
 use super::fs::{Access, Directory, File, SyncPoint, read_exact_at};
+use super::lock::try_lock_where_offered;
 use crate::wire::SessionId;
 use std::io;
 
@@ -76,7 +77,7 @@ impl<F: File> Log<F> {
             }
             outcome => outcome?,
         };
-        if !file.try_lock()? {
+        if !try_lock_where_offered(&file)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "in use by another process"));
         }
         let bytes = file.metadata()?.bytes;
@@ -139,7 +140,7 @@ impl<F: File> Log<F> {
         new_name.extend_from_slice(RENEWED);
         super::fs::remove_if_present(directory, &new_name)?;
         let file = directory.create_file(&new_name, 0o600)?;
-        if !file.try_lock()? {
+        if !try_lock_where_offered(&file)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let mut buffer = vec![0; READ_BYTES];
@@ -163,7 +164,7 @@ impl<F: File> Log<F> {
         header: &[u8; HEADER_BYTES],
     ) -> io::Result<Self> {
         let file = directory.create_file(name, 0o600)?;
-        if !file.try_lock()? {
+        if !try_lock_where_offered(&file)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         file.write_at(&[header], 0)?;

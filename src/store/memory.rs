@@ -9,9 +9,11 @@ mod content;
 mod failure;
 mod handles;
 mod names;
+mod nature;
 
 pub use content::FileContent;
 pub use failure::{Fault, Kept};
+pub use nature::Nature;
 
 use super::fs::{FileKind, Metadata, SyncPoint, check_component};
 use crate::transfer::manifest::ModifiedTime;
@@ -171,6 +173,8 @@ struct State {
     history: Option<Vec<Moment>>,
     is_crashed: bool,
     available: u64,
+    nature: Nature,
+    devices: nature::Devices,
 }
 
 /// The disk as it was before an operation.
@@ -251,6 +255,8 @@ impl MemoryDisk {
             history: None,
             is_crashed: false,
             available: u64::MAX,
+            nature: Nature::default(),
+            devices: nature::Devices::new(),
         })))
     }
 
@@ -440,6 +446,15 @@ impl MemoryDisk {
         point: SyncPoint,
         of: Option<Inode>,
         covers: impl Fn(&Change) -> bool,
+    ) -> io::Result<bool> {
+        super::error::synced(self.try_sync(point, of, covers))
+    }
+
+    fn try_sync(
+        &self,
+        point: SyncPoint,
+        of: Option<Inode>,
+        covers: impl Fn(&Change) -> bool,
     ) -> io::Result<()> {
         let is_device = {
             let state = self.state();
@@ -453,6 +468,7 @@ impl MemoryDisk {
             }
             Err(error) => return Err(error),
         };
+        nature::refuse(state.nature.sync_error)?;
         if of.is_some_and(|inode| state.failing.remove(&inode)) {
             return Err(io::Error::from_raw_os_error(DEVICE_ERROR));
         }
@@ -511,6 +527,8 @@ impl State {
             history: None,
             is_crashed: false,
             failing: self.failing.clone(),
+            nature: self.nature.clone(),
+            devices: self.devices.clone(),
             ..*self
         }
     }
@@ -551,9 +569,28 @@ impl State {
         }
     }
 
+    /// What a name stands for, as this file system compares names.
+    fn inode_of(&self, directory: Inode, name: &[u8]) -> io::Result<Option<Inode>> {
+        let names = self.names(directory)?;
+        let is_same = |other: &[u8]| self.nature.folds && other.eq_ignore_ascii_case(name);
+        let folded = || names.iter().find(|(other, _)| is_same(other)).map(|(_, inode)| *inode);
+        Ok(names.get(name).copied().or_else(folded))
+    }
+
+    /// The name as the directory has it.
+    fn real_name(&self, directory: Inode, name: &[u8]) -> Vec<u8> {
+        let names = self.names(directory).ok();
+        let inode = self.inode_of(directory, name).ok().flatten();
+        let is_it = |(other, of): &(&Vec<u8>, &Inode)| {
+            Some(**of) == inode && other.eq_ignore_ascii_case(name)
+        };
+        let real = names.and_then(|names| names.iter().find(is_it));
+        real.map_or_else(|| name.to_vec(), |(real, _)| real.clone())
+    }
+
     fn find(&self, directory: Inode, name: &[u8]) -> io::Result<(Inode, &Node)> {
         check_component(name)?;
-        let inode = *self.names(directory)?.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let inode = self.inode_of(directory, name)?.ok_or(io::ErrorKind::NotFound)?;
         let node = self.live.get(&inode).ok_or(io::ErrorKind::NotFound)?;
         Ok((inode, node))
     }
@@ -566,11 +603,14 @@ impl State {
         content: Content,
     ) -> io::Result<Inode> {
         check_component(name)?;
-        if self.names(directory)?.contains_key(name) {
+        if self.inode_of(directory, name)?.is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = self.next_inode;
         self.next_inode += 1;
+        if let Some(device) = self.devices.get(&directory).copied() {
+            self.devices.insert(inode, device);
+        }
         let node = Node { content, mode, modified: TIME_ZERO };
         self.change(Change::Make { inode, node });
         let name = name.to_vec();
@@ -586,15 +626,15 @@ impl State {
             Content::Symlink(target) => (FileKind::Symlink, target.len() as u64),
             Content::Other => (FileKind::Other, 0),
         };
-        Ok(Metadata {
+        Ok(self.nature.seen(Metadata {
             kind,
             bytes,
             mode: node.mode,
             modified: node.modified,
             changed: node.modified,
-            device: 0,
+            device: self.device(inode),
             inode,
             is_ours: true,
-        })
+        }))
     }
 }

@@ -13,6 +13,7 @@ pub mod fs;
 pub mod invitation;
 pub mod journal;
 mod known;
+mod lock;
 mod log;
 #[doc(hidden)]
 pub mod memory;

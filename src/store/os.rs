@@ -1,5 +1,10 @@
 //! The real file system, through `*at` calls on directory handles: the one file that knows the platform.
 
+mod process;
+
+pub use process::Process;
+
+use super::error::synced;
 use super::fs::{
     Access, Directory, File, FileKind, Metadata, SyncPoint, check_component, clamp_modified,
 };
@@ -241,17 +246,14 @@ impl Directory for OsDirectory {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
     }
 
-    fn sync(&self, _point: SyncPoint) -> io::Result<()> {
         match rustix::fs::fsync(&self.0) {
-            // File systems whose directories cannot be synced (some FUSE and network ones) have nothing to promise.
-            Err(Errno::INVAL) => Ok(()),
             // A handle that is only for searching: nothing less than everything can be synced.
             #[cfg(target_os = "linux")]
             Err(Errno::BADF) => {
                 rustix::fs::sync();
-                Ok(())
+                Ok(true)
             }
-            outcome => Ok(outcome?),
+            outcome => synced(outcome.map_err(io::Error::from)),
         }
     }
 
@@ -259,10 +261,12 @@ impl Directory for OsDirectory {
         #[cfg(target_os = "linux")]
         {
             match rustix::fs::syncfs(&self.0) {
-                Err(Errno::BADF) => rustix::fs::sync(),
-                outcome => outcome?,
+                Err(Errno::BADF) => {
+                    rustix::fs::sync();
+                    Ok(true)
+                }
+                outcome => synced(outcome.map_err(io::Error::from)),
             }
-            Ok(true)
         }
         #[cfg(not(target_os = "linux"))]
         Ok(false)
@@ -346,19 +350,20 @@ impl File for OsFile {
         Ok(rustix::fs::futimens(&self.0, &timestamps(modified))?)
     }
 
-    fn sync_data(&self, _point: SyncPoint) -> io::Result<()> {
+    fn sync_data(&self, _point: SyncPoint) -> io::Result<bool> {
         #[cfg(target_vendor = "apple")]
         return self.sync_all(_point);
         #[cfg(not(target_vendor = "apple"))]
-        Ok(rustix::fs::fdatasync(&self.0)?)
+        synced(rustix::fs::fdatasync(&self.0).map_err(io::Error::from))
     }
 
-    fn sync_all(&self, _point: SyncPoint) -> io::Result<()> {
+    fn sync_all(&self, _point: SyncPoint) -> io::Result<bool> {
         // Plain fsync does not reach the platter on Apple systems.
         #[cfg(target_vendor = "apple")]
-        return Ok(rustix::fs::fcntl_fullfsync(&self.0)?);
+        let outcome = rustix::fs::fcntl_fullfsync(&self.0);
         #[cfg(not(target_vendor = "apple"))]
-        Ok(rustix::fs::fsync(&self.0)?)
+        let outcome = rustix::fs::fsync(&self.0);
+        synced(outcome.map_err(io::Error::from))
     }
 
     fn try_lock(&self) -> io::Result<bool> {

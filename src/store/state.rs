@@ -10,10 +10,11 @@
 
 use super::error::{disk_error, escape};
 use super::fs::{
-    Access, Directory, File, FileKind, Metadata, SyncPoint, ensure_directory, read_file,
-    remove_if_present, replace_file,
+    Directory, File, FileKind, Metadata, SyncPoint, ensure_directory, read_file, remove_if_present,
+    replace_file,
 };
 use super::invitation::{self, Invitation};
+use super::lock::{self, Lock};
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
 use crate::event::Role;
 use crate::transfer::disk::DiskError;
@@ -107,7 +108,7 @@ pub struct Session<D: Directory> {
     /// What is to be kept; see [`Session::save`].
     pub record: SessionRecord,
     directory: D,
-    _lock: D::File,
+    _lock: Lock<D>,
 }
 
 #[cfg(unix)]
@@ -233,7 +234,8 @@ impl<D: Directory> StateDirectory<D> {
     fn sync_names(&self) -> Result<(), StateError> {
         self.sessions
             .sync(SyncPoint::NewSession)
-            .and_then(|()| self.root.sync(SyncPoint::NewState))
+            .and_then(|_| self.root.sync(SyncPoint::NewState))
+            .map(drop)
             .map_err(|error| disk_error("sync", b"sessions", &error).into())
     }
 
@@ -363,7 +365,7 @@ impl<D: Directory> StateDirectory<D> {
             }
             remove_if_present(directory, LOCK)?;
             self.sessions.remove_directory(&id)?;
-            self.sessions.sync(SyncPoint::EndOfState)
+            self.sessions.sync(SyncPoint::EndOfState).map(drop)
         };
         remove().map_err(|error| disk_error("remove session", &id, &error).into())
     }
@@ -432,22 +434,17 @@ pub fn parse_session(name: &[u8]) -> Option<SessionId> {
 
 /// Takes the lock of a session, and writes this process's number into it. The system releases it when the process ends,
 /// however it ends.
-fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, StateError> {
+fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<Lock<D>, StateError> {
     let failing = |error: io::Error| StateError::from(disk_error("lock session", LOCK, &error));
-    let file = match directory.create_file(LOCK, 0o600) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            directory.open_file(LOCK, Access::ReadWrite).map_err(failing)?
-        }
-        outcome => outcome.map_err(failing)?,
-    };
-    if !try_lock(&file).map_err(failing)? {
+    let Some(lock) = try_lock(directory).map_err(failing)? else {
         let process = read_file(directory, LOCK, 32)
             .ok()
             .flatten()
             .and_then(|text| String::from_utf8(text).ok())
             .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
         return Err(StateError::Locked { session, process });
-    }
+    };
+    let file = lock.file();
     // Not one that was removed between its opening and its lock.
     let is_there =
         |metadata: Metadata| Some(metadata.inode) == file.metadata().ok().map(|own| own.inode);
@@ -456,23 +453,23 @@ fn lock<D: Directory>(directory: &D, session: SessionId) -> Result<D::File, Stat
     }
     let number = std::process::id().to_string();
     file.set_bytes(0).and_then(|()| file.write_at(&[number.as_bytes()], 0)).map_err(failing)?;
-    Ok(file)
+    Ok(lock)
 }
 
 /// Takes a lock that another process may have for the moment of a listing.
-fn try_lock(file: &impl File) -> io::Result<bool> {
+fn try_lock<D: Directory>(directory: &D) -> io::Result<Option<Lock<D>>> {
     for _ in 0..LOCK_TRIES {
-        if file.try_lock()? {
-            return Ok(true);
+        if let Some(lock) = lock::lock(directory, LOCK)? {
+            return Ok(Some(lock));
         }
         std::thread::sleep(LOCK_PAUSE);
     }
-    file.try_lock()
+    lock::lock(directory, LOCK)
 }
 
 /// Whether a process has the lock; does not get into the way of one that takes it.
 fn is_locked<D: Directory>(directory: &D) -> bool {
-    directory.open_file(LOCK, Access::Read).is_ok_and(|file| file.is_locked().unwrap_or(false))
+    lock::is_locked(directory, LOCK)
 }
 
 fn read_record<D: Directory>(

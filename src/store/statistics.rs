@@ -5,7 +5,8 @@
 //! does not grow with use, and names no file, no peer and no address.
 
 use super::error::disk_error;
-use super::fs::{Access, Directory, File, read_file, replace_file};
+use super::fs::{Directory, read_file, replace_file};
+use super::lock::lock;
 use super::state::{StateDirectory, StateError};
 use crate::event::Layer;
 use crate::wire::codec;
@@ -285,15 +286,7 @@ impl<D: Directory> StateDirectory<D> {
     /// As [`Self::statistics`].
     pub fn add_statistics(&self, share: &Statistics) -> Result<bool, StateError> {
         let failing = |error: io::Error| disk_error("write statistics", NAME, &error);
-        let lock = match self.root().create_file(LOCK, 0o600) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.root().open_file(LOCK, Access::ReadWrite).map_err(failing)?
-            }
-            outcome => outcome.map_err(failing)?,
-        };
-        if !lock.try_lock().map_err(failing)? {
-            return Ok(false);
-        }
+        let Some(_lock) = lock(self.root(), LOCK).map_err(failing)? else { return Ok(false) };
         let mut statistics = self.statistics()?;
         statistics.merge(share);
         let bytes =

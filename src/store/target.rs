@@ -7,12 +7,14 @@
 mod compare;
 mod publish;
 mod survey;
+mod warnings;
 mod write;
 
 use super::directories::Directories;
 use super::error::disk_error;
 use super::fs::{Access, Directory, FileKind, SyncPoint, ensure_directory};
 use super::journal::{self, Claims, Journal, Record};
+use super::lock::{self, Lock};
 use super::log::{ASIDE_MARK, Opened, RENEWED};
 use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
@@ -22,6 +24,10 @@ use crate::transfer::name::RESERVED_NAME;
 use crate::wire::SessionId;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
+use warnings::Warnings;
+
+/// The file whose lock says that a process has the session open here.
+const IN_USE: &[u8] = b"in-use";
 
 /// Large files kept open between their units.
 const OPEN_FILES_MAX: usize = 8;
@@ -81,6 +87,10 @@ pub struct TargetStore<D: Directory> {
     buffer: UnitBuffer,
     failed: Option<DiskError>,
     has_damage: bool,
+    warnings: Warnings,
+    /// The file system of the partials.
+    device: u64,
+    _in_use: Option<Lock<D>>,
 }
 
 impl<D: Directory> TargetStore<D> {
@@ -97,6 +107,14 @@ impl<D: Directory> TargetStore<D> {
         let partials = own_directory(&home, &id)?;
         let at = [RESERVED_NAME, b"/", &id].concat();
         let opening = |error: io::Error| disk_error("open journal in", &at, &error);
+        let device = partials.own_metadata().map_err(opening)?.device;
+        let in_use = lock::lock(&partials, IN_USE).map_err(opening)?;
+        if in_use.is_none() {
+            return Err(opening(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "in use by another process",
+            )));
+        }
         let (pages, opened_pages) =
             TargetPages::open(&partials, options.session).map_err(opening)?;
         let (journal, claims, opened) =
@@ -128,6 +146,9 @@ impl<D: Directory> TargetStore<D> {
             buffer: UnitBuffer::default(),
             failed: None,
             has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
+            warnings: Warnings::default(),
+            device,
+            _in_use: in_use,
         };
         let state =
             store.reconcile(claims).map_err(|error| disk_error("open session in", &at, &error))?;
@@ -312,6 +333,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
     let is_ours = |name: &[u8]| {
         entry_of(name).is_some()
             || name == journal::NEW_NAME
+            || name == [IN_USE, lock::OWNER].concat()
             || name.ends_with(RENEWED)
             || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };
@@ -321,6 +343,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
     // The journal last: until it is gone the session can be opened and removed again.
     super::fs::remove_if_present(partials, pages::NAME)?;
     super::fs::remove_if_present(partials, journal::NAME)?;
+    super::fs::remove_if_present(partials, IN_USE)?;
     home.remove_directory(id)?;
     remove_home(root, home)
 }
@@ -329,9 +352,9 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
 fn remove_home<D: Directory>(root: &D, home: &D) -> io::Result<()> {
     match root.remove_directory(RESERVED_NAME) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            home.sync(SyncPoint::EndOfSession)
+            home.sync(SyncPoint::EndOfSession).map(drop)
         }
-        outcome => outcome.and_then(|()| root.sync(SyncPoint::EndOfHome)),
+        outcome => outcome.and_then(|()| root.sync(SyncPoint::EndOfHome)).map(drop),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file-system traits over the memory disk.
 
 use super::*;
-use crate::store::fs::{Access, Directory, File, Metadata, SyncPoint, clamp_modified};
+use crate::store::fs::{Access, Directory, File, Metadata, SyncPoint};
 use crate::transfer::manifest::ModifiedTime;
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
@@ -76,21 +76,19 @@ impl Directory for MemoryDirectory {
     fn set_symlink_modified(&self, name: &[u8], modified: ModifiedTime) -> io::Result<()> {
         let mut state = self.disk.operate(false)?;
         let (inode, _) = state.find(self.inode, name)?;
-        let modified = clamp_modified(modified);
-        state.change(Change::Modified { inode, modified });
-        Ok(())
+        state.set_modified(inode, modified)
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         let inode = self.inode;
-        self.disk.operate(false)?.change(Change::Mode { inode, mode });
+        let mut state = self.disk.operate(false)?;
+        nature::refuse(state.nature.mode_error)?;
+        state.change(Change::Mode { inode, mode });
         Ok(())
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
-        let (inode, modified) = (self.inode, clamp_modified(modified));
-        self.disk.operate(false)?.change(Change::Modified { inode, modified });
-        Ok(())
+        self.disk.operate(false)?.set_modified(self.inode, modified)
     }
 
     fn rename(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
@@ -109,13 +107,12 @@ impl Directory for MemoryDirectory {
         self.unlink(name, true)
     }
 
-    fn sync(&self, point: SyncPoint) -> io::Result<()> {
+    fn sync(&self, point: SyncPoint) -> io::Result<bool> {
         self.disk.synced(point, Some(self.inode), |change| change.is_of(self.inode))
     }
 
     fn sync_file_system(&self, point: SyncPoint) -> io::Result<bool> {
-        self.disk.synced(point, None, |_| true)?;
-        Ok(true)
+        self.disk.synced(point, None, |_| true)
     }
 
     fn available_bytes(&self) -> io::Result<u64> {
@@ -172,21 +169,21 @@ impl File for MemoryFile {
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         let inode = self.inode;
-        self.disk.operate(false)?.change(Change::Mode { inode, mode });
+        let mut state = self.disk.operate(false)?;
+        nature::refuse(state.nature.mode_error)?;
+        state.change(Change::Mode { inode, mode });
         Ok(())
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
-        let (inode, modified) = (self.inode, clamp_modified(modified));
-        self.disk.operate(false)?.change(Change::Modified { inode, modified });
-        Ok(())
+        self.disk.operate(false)?.set_modified(self.inode, modified)
     }
 
-    fn sync_data(&self, point: SyncPoint) -> io::Result<()> {
+    fn sync_data(&self, point: SyncPoint) -> io::Result<bool> {
         self.disk.synced(point, Some(self.inode), |change| change.is_of(self.inode))
     }
 
-    fn sync_all(&self, point: SyncPoint) -> io::Result<()> {
+    fn sync_all(&self, point: SyncPoint) -> io::Result<bool> {
         self.disk.synced(point, Some(self.inode), |change| change.is_of(self.inode))
     }
 

@@ -30,7 +30,7 @@ impl MemoryDirectory {
             }
             (_, _) => {}
         }
-        let (directory, name) = (self.inode, name.to_vec());
+        let (directory, name) = (self.inode, state.real_name(self.inode, name));
         state.change(Change::Unlink { directory, name });
         Ok(())
     }
@@ -45,6 +45,9 @@ impl MemoryDirectory {
         let mut state = self.disk.operate(false)?;
         let (inode, _) = state.find(self.inode, name)?;
         check_component(new_name)?;
+        if state.device(self.inode) != state.device(to.inode) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
         if let Ok((_, node)) = state.find(to.inode, new_name) {
             if !replace {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -54,9 +57,14 @@ impl MemoryDirectory {
             }
         }
         state.names(to.inode)?;
+        let replaced = state.real_name(to.inode, new_name);
+        if replaced != new_name {
+            state.change(Change::Unlink { directory: to.inode, name: replaced });
+        }
+        let name = state.real_name(self.inode, name);
         state.change(Change::Move {
             from: self.inode,
-            name: name.to_vec(),
+            name,
             to: to.inode,
             new_name: new_name.to_vec(),
             inode,

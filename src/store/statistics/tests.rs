@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::fs::{Access, File};
 use crate::event::Role;
 use crate::store::memory::MemoryDisk;
 

@@ -1,9 +1,9 @@
 //! Barriers, and final names: metadata, then everything synced, then renames, then directories synced.
 
-use super::survey::is_of_entry;
+use super::warnings::Kind;
 use super::write::part_bytes;
 use super::{TargetStore, link_name, partial_name};
-use crate::store::error::disk_error;
+use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{
     Access, Directory, File, FileKind, SyncPoint, clamp_modified, read_exact_at,
 };
@@ -111,8 +111,10 @@ impl<D: Directory> TargetStore<D> {
 
     fn set_directory_metadata(&mut self, metadata: &DirectoryMetadata) -> io::Result<()> {
         let directory = self.directories.open(&metadata.path)?;
-        directory.set_modified(metadata.modified)?;
-        directory.set_mode(self.final_mode(metadata.mode))?;
+        let (path, device) = (metadata.path.as_bytes(), directory.own_metadata()?.device);
+        self.taken(Kind::Times, device, path, directory.set_modified(metadata.modified))?;
+        let mode = self.final_mode(metadata.mode);
+        self.taken(Kind::Modes, device, path, directory.set_mode(mode))?;
         self.touched.insert(metadata.path.clone());
         Ok(())
     }
@@ -143,26 +145,30 @@ impl<D: Directory> TargetStore<D> {
 
     /// Syncs the partials, and the directories that hold them.
     fn sync_data(&mut self) -> io::Result<()> {
+        let mut is_promised = true;
         let is_all_synced = self.dirty.len() > self.options.limits.synced_one_by_one
             && self.partials.sync_file_system(SyncPoint::PartialFileSystem)?;
         if !is_all_synced {
             for &entry in &self.dirty {
                 match self.open_files.iter().find(|(of, _)| *of == entry) {
-                    Some((_, file)) => file.sync_all(SyncPoint::Partial)?,
+                    Some((_, file)) => is_promised &= file.sync_all(SyncPoint::Partial)?,
                     None => match self.open_partial(entry, Access::Read) {
                         // Gone by other hands: publishing it will tell.
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        outcome => outcome?.sync_all(SyncPoint::Partial)?,
+                        outcome => is_promised &= outcome?.sync_all(SyncPoint::Partial)?,
                     },
                 }
             }
             if self.has_new_partials {
-                self.partials.sync(SyncPoint::PartialNames)?;
+                is_promised &= self.partials.sync(SyncPoint::PartialNames)?;
             }
         }
         if self.has_new_home {
-            self.home.sync(SyncPoint::HomeNames)?;
-            self.directories.root().sync(SyncPoint::RootNames)?;
+            is_promised &= self.home.sync(SyncPoint::HomeNames)?;
+            is_promised &= self.directories.root().sync(SyncPoint::RootNames)?;
+        }
+        if !is_promised {
+            self.warnings.add_once(Kind::Syncs, self.device, b"", None);
         }
         self.dirty.clear();
         self.has_new_partials = false;
@@ -181,7 +187,12 @@ impl<D: Directory> TargetStore<D> {
         }
         for path in &touched {
             match self.directories.open(path) {
-                Ok(directory) => directory.sync(point)?,
+                Ok(directory) => {
+                    if !directory.sync(point)? {
+                        let device = directory.own_metadata()?.device;
+                        self.warnings.add_once(Kind::Syncs, device, path.as_bytes(), None);
+                    }
+                }
                 // Moved or replaced by other hands since: its names are synced where they are now.
                 Err(error) if is_of_entry(&error) => {
                     root.sync_file_system(SyncPoint::NamesFileSystem)?;
@@ -223,7 +234,8 @@ impl<D: Directory> TargetStore<D> {
                 crate::store::fs::remove_if_present(&self.partials, &name)?;
                 self.partials.create_symlink(&name, target)?;
                 self.has_new_partials = true;
-                self.partials.set_symlink_modified(&name, publish.modified)?;
+                let outcome = self.partials.set_symlink_modified(&name, publish.modified);
+                self.taken(Kind::LinkTimes, self.device, publish.path.as_bytes(), outcome)?;
                 Ok(Prepared::Ready)
             }
             PublishKind::File { bytes, recheck, .. } => {
@@ -254,11 +266,14 @@ impl<D: Directory> TargetStore<D> {
                 };
                 if !offsets.is_empty() {
                     // To be written again, also if an earlier run had given it its final mode.
-                    file.set_mode(0o600)?;
+                    let outcome = file.set_mode(0o600);
+                    self.taken(Kind::Modes, metadata.device, publish.path.as_bytes(), outcome)?;
                     return Ok(Prepared::Decided(Published::Rotten { offsets }));
                 }
-                file.set_modified(publish.modified)?;
-                file.set_mode(self.final_mode(publish.mode))?;
+                let (path, device) = (publish.path.as_bytes(), metadata.device);
+                self.taken(Kind::Times, device, path, file.set_modified(publish.modified))?;
+                let mode = self.final_mode(publish.mode);
+                self.taken(Kind::Modes, device, path, file.set_mode(mode))?;
                 self.dirty.insert(publish.entry);
                 // Kept open until it is synced: its final mode may keep us from opening it again.
                 if self.dirty.len() <= self.options.limits.synced_one_by_one {

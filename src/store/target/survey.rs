@@ -1,9 +1,9 @@
 //! Looking at what the target holds already, and making its directories.
 
 use super::TargetStore;
-use crate::store::error::disk_error;
+use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
-use crate::transfer::disk::{DiskError, DiskErrorKind, Existing, TargetReply, Wanted, WantedKind};
+use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind};
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use std::io;
 
@@ -182,11 +182,4 @@ impl<D: Directory> TargetStore<D> {
         }
         Ok(())
     }
-}
-
-/// Whether an error is about one entry alone; any other ends the store's work.
-pub(super) fn is_of_entry(error: &io::Error) -> bool {
-    let kind = disk_error("", b"", error).kind;
-    error.kind() == io::ErrorKind::NotFound
-        || matches!(kind, DiskErrorKind::Path | DiskErrorKind::Permission)
 }
