@@ -19,7 +19,7 @@ use crate::store::record::{CodeHash, Paths, SessionRecord, Side};
 use crate::store::state::StateDirectory;
 use crate::store::target::{self, TargetLimits, TargetOptions, TargetStore};
 use crate::store::{OsDirectory, os};
-use crate::transfer::disk::TargetState;
+use crate::transfer::disk::{DiskError, TargetReply, TargetState};
 use crate::transfer::receiver::ReceiverConfig;
 use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
@@ -111,7 +111,7 @@ async fn meet(
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
-        let (opened, found) = open_target(&options.target, stored.record.session).await?;
+        let (opened, found) = open_target(&state, &options.target, stored.record.session).await?;
         worker = Some(opened);
         kept = Some((stored.record.session, found));
     }
@@ -263,7 +263,7 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
     };
     match record {
         Some(record) if record.is_complete => {
-            remove_leftovers(root, record.session);
+            remove_leftovers(&state, root, record.session);
             Ok(Opened::Complete { state, target, record: Box::new(record) })
         }
         Some(record) => {
@@ -291,38 +291,58 @@ async fn already_complete(record: &SessionRecord, ui: &Ui) -> Summary {
 }
 
 /// Removes what a run that was killed at its very end left in the target.
-fn remove_leftovers(root: OsDirectory, session: SessionId) {
+fn remove_leftovers(state: &State, root: OsDirectory, session: SessionId) {
     if !target::sessions_in(&root).is_ok_and(|present| present.contains(&session)) {
         return;
     }
-    let removed =
-        TargetStore::open(root, target_options(session)).and_then(|(store, _)| store.cleanup());
+    let removed = target_options(state, session).and_then(|options| {
+        let opened = TargetStore::open(root, options);
+        opened.and_then(|(store, _)| store.cleanup()).map_err(disk)
+    });
     if let Err(error) = removed {
         tracing::warn!(target: "rejoin::store", %error, "the session's files were not removed");
     }
 }
 
-fn target_options(session: SessionId) -> TargetOptions {
-    TargetOptions {
+fn disk(error: DiskError) -> Error {
+    Error::new(ErrorKind::Disk, error.to_string())
+}
+
+/// An error of the target, with the path that the user knows.
+fn located(error: DiskError, target: &[u8]) -> DiskError {
+    let separator = if target.ends_with(b"/") { "" } else { "/" };
+    let path = format!("{}{separator}{}", crate::store::escape(target), error.path);
+    DiskError { path, ..error }
+}
+
+fn target_options(state: &State, session: SessionId) -> Result<TargetOptions, Error> {
+    Ok(TargetOptions {
         session,
+        key: state.mark_key().map_err(surroundings::state_error)?,
         boot: os::boot_id(),
         umask: os::umask(),
         limits: TargetLimits::default(),
-    }
+    })
 }
 
 async fn open_target(
+    state: &State,
     directory: &Path,
     session: SessionId,
 ) -> Result<(TargetWorker, TargetState), Error> {
-    let directory = directory.to_owned();
+    let (state, directory) = (state.clone(), directory.to_owned());
     surroundings::blocking(move || {
-        let disk = |text: String| Error::new(ErrorKind::Disk, text);
-        let root = OsDirectory::open(&directory).map_err(|error| disk(error.to_string()))?;
-        let (store, state) = TargetStore::open(root, target_options(session))
-            .map_err(|error| disk(error.to_string()))?;
-        let worker = Worker::start("target", store, |store, request, answer| {
-            let reply = store.handle(request);
+        let target = surroundings::path_bytes(&directory);
+        let options = target_options(&state, session)?;
+        let root = OsDirectory::open(&directory)
+            .map_err(|error| disk(crate::store::disk_error("open", &target, &error)))?;
+        let (store, state) =
+            TargetStore::open(root, options).map_err(|error| disk(located(error, &target)))?;
+        let worker = Worker::start("target", store, move |store, request, answer| {
+            let reply = store.handle(request).map(|reply| match reply {
+                TargetReply::Failed(error) => TargetReply::Failed(located(error, &target)),
+                reply => reply,
+            });
             while let Some(warning) = store.take_warning() {
                 answer(warning);
             }
@@ -457,7 +477,7 @@ impl RoleActions for ReceiverRole {
                 Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
         }
         // The target first: a record without it would be found by its code and have nothing to continue.
-        let (worker, state) = open_target(&self.directory, pairing.session).await?;
+        let (worker, state) = open_target(&self.state, &self.directory, pairing.session).await?;
         let store = self.state.clone();
         let stored = surroundings::blocking(move || store.create(record)).await?;
         let stored = stored.map_err(surroundings::state_error)?;

@@ -21,6 +21,7 @@ pub mod memory;
 pub mod os;
 mod pages;
 mod payload;
+mod privacy;
 pub mod record;
 pub mod scan;
 pub mod source;

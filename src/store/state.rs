@@ -15,6 +15,7 @@ use super::fs::{
 };
 use super::invitation::{self, Invitation};
 use super::lock::{self, Lock};
+use super::privacy;
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
 use crate::event::Role;
 use crate::transfer::disk::DiskError;
@@ -32,6 +33,7 @@ const fn sessions_name(role: Role) -> &'static [u8] {
 const MEMBER: &[u8] = b"member";
 const RECORD: &[u8] = b"record";
 const LOCK: &[u8] = b"lock";
+const MARK_KEY: &[u8] = b"mark-key";
 
 /// Marks a state directory, so that a scan knows those of other runs, too: they hold secrets, and are never sent.
 pub(super) const MARK: &[u8] = b".rejoin-state";
@@ -132,14 +134,13 @@ impl StateDirectory<super::OsDirectory> {
             return Err(not_private(&text, "is not a directory"));
         }
         let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
-        let metadata = root.own_metadata().map_err(opening)?;
-        if present.is_none() && check_private(&text, &metadata).is_err() {
-            // Made a moment ago, empty, and of no use.
-            let _ = std::fs::remove_dir(&path);
-            let reason = "cannot be closed to other users: its file system keeps no permissions";
-            return Err(not_private(&text, reason));
+        if let Err(error) = check_private(&text, &root) {
+            if present.is_none() {
+                // Made a moment ago, empty, and of no use.
+                let _ = std::fs::remove_dir(&path);
+            }
+            return Err(error);
         }
-        check_private(&text, &metadata)?;
         match root.create_file(MARK, 0o600) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 tracing::debug!(target: "rejoin::store", %error, "the state directory is not marked");
@@ -197,6 +198,15 @@ impl<D: Directory> StateDirectory<D> {
         }
         replace_file(&self.root, MEMBER, &fresh.0).map_err(failing)?;
         Ok(fresh)
+    }
+
+    /// What marks of directories that we made elsewhere are sealed with.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn mark_key(&self) -> Result<[u8; 32], StateError> {
+        privacy::key(&self.root, MARK_KEY)
+            .map_err(|error| disk_error("use key", MARK_KEY, &error).into())
     }
 
     /// Begins a session and takes its lock.
@@ -496,16 +506,29 @@ fn private_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<D, StateEr
 fn checked<D: Directory>(outcome: io::Result<D>, name: &[u8]) -> Result<D, StateError> {
     let failing = |error: io::Error| disk_error("open", name, &error);
     let directory = outcome.map_err(failing)?;
-    check_private(name, &directory.own_metadata().map_err(failing)?)?;
+    check_private(name, &directory)?;
     Ok(directory)
 }
 
-fn check_private(path: &[u8], metadata: &Metadata) -> Result<(), StateError> {
+fn check_private<D: Directory>(path: &[u8], directory: &D) -> Result<(), StateError> {
+    let failing = |error: io::Error| disk_error("look at", path, &error);
+    let metadata = directory.own_metadata().map_err(failing)?;
+    let is_private = metadata.is_ours && metadata.mode & OTHERS == 0;
+    if !is_private && !privacy::keeps_modes(directory).unwrap_or(true) {
+        return Err(not_private(
+            path,
+            "is on a disk that cannot keep secrets from other users; \
+             name a directory on another one with --state-dir",
+        ));
+    }
     if metadata.kind != FileKind::Directory {
         return Err(not_private(path, "is not a directory"));
     }
     if !metadata.is_ours {
-        return Err(not_private(path, "belongs to another user"));
+        return Err(not_private(
+            path,
+            "belongs to another user; name one of your own with --state-dir",
+        ));
     }
     if metadata.mode & OTHERS != 0 {
         return Err(not_private(path, "is open to other users; run chmod 700 on it"));

@@ -12,12 +12,13 @@ mod write;
 
 use super::directories::Directories;
 use super::error::disk_error;
-use super::fs::{Access, Directory, FileKind, SyncPoint, ensure_directory};
+use super::fs::{Access, Directory, FileKind, SyncPoint};
 use super::journal::{self, Claims, Journal, Record};
 use super::lock::{self, Lock};
 use super::log::{ASIDE_MARK, Opened, RENEWED};
 use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
+use super::privacy::{MARK, Refused, own_directory, unmark};
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::name::RESERVED_NAME;
@@ -41,6 +42,8 @@ pub struct TargetOptions {
     pub boot: [u8; 16],
     /// Permission bits not to be given ([`super::os::umask`]).
     pub umask: u32,
+    /// What the mark of a directory that we made is sealed with ([`super::StateDirectory::mark_key`]).
+    pub key: [u8; 32],
     /// When to do what costs time or saves memory.
     pub limits: TargetLimits,
 }
@@ -103,9 +106,18 @@ impl<D: Directory> TargetStore<D> {
     /// it (I-06); [`DiskErrorKind::Other`] if another process has the session open, or a newer version wrote it.
     pub fn open(root: D, options: TargetOptions) -> Result<(Self, TargetState), DiskError> {
         let id = options.session.to_string().into_bytes();
-        let home = own_directory(&root, RESERVED_NAME)?;
-        let partials = own_directory(&home, &id)?;
         let at = [RESERVED_NAME, b"/", &id].concat();
+        let home = own_directory(&root, RESERVED_NAME, &options.key)
+            .map_err(|refused| own_error(RESERVED_NAME, refused))?;
+        let partials = own_directory(&home.directory, &id, &options.key).map_err(|refused| {
+            if home.is_made {
+                // Nothing is left behind by a refusal.
+                let _ = remove_home(&root, &home.directory);
+            }
+            own_error(&at, refused)
+        })?;
+        let is_open = home.is_open || partials.is_open;
+        let (home, partials) = (home.directory, partials.directory);
         let opening = |error: io::Error| disk_error("open journal in", &at, &error);
         let device = partials.own_metadata().map_err(opening)?.device;
         let in_use = lock::lock(&partials, IN_USE).map_err(opening)?;
@@ -150,6 +162,11 @@ impl<D: Directory> TargetStore<D> {
             device,
             _in_use: in_use,
         };
+        if is_open {
+            let message = "this disk keeps no permissions: whoever can use it can read and change \
+                 what arrives, and what is on its way in .rejoin";
+            store.warnings.add("not_private", message.to_owned());
+        }
         let state =
             store.reconcile(claims).map_err(|error| disk_error("open session in", &at, &error))?;
         Ok((store, state))
@@ -334,6 +351,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
         entry_of(name).is_some()
             || name == journal::NEW_NAME
             || name == [IN_USE, lock::OWNER].concat()
+            || name == MARK
             || name.ends_with(RENEWED)
             || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };
@@ -350,6 +368,9 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
 
 /// Removes `.rejoin` unless another session lives there; either way what is removed stays so.
 fn remove_home<D: Directory>(root: &D, home: &D) -> io::Result<()> {
+    if home.names()?.iter().all(|name| super::state::parse_session(name).is_none()) {
+        unmark(home)?;
+    }
     match root.remove_directory(RESERVED_NAME) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             home.sync(SyncPoint::EndOfSession).map(drop)
@@ -358,18 +379,19 @@ fn remove_home<D: Directory>(root: &D, home: &D) -> io::Result<()> {
     }
 }
 
-/// A private directory of ours, made if it is absent.
-fn own_directory<D: Directory>(parent: &D, name: &[u8]) -> Result<D, DiskError> {
-    let (directory, _) = ensure_directory(parent, name, 0o700)
-        .map_err(|error| disk_error("create directory", name, &error))?;
-    let metadata = directory.own_metadata().map_err(|error| disk_error("look at", name, &error))?;
-    if metadata.is_ours && metadata.mode & 0o022 == 0 {
-        return Ok(directory);
+/// Why a directory of ours cannot be used.
+fn own_error(name: &[u8], refused: Refused) -> DiskError {
+    match refused {
+        Refused::Disk(error) => disk_error("use", name, &error),
+        Refused::Foreign => DiskError {
+            kind: DiskErrorKind::Permission,
+            operation: "use",
+            path: super::escape(name),
+            message: "it is owned or writable by somebody else; if nobody receives there now, \
+                 remove it, or name another directory with --out"
+                .to_owned(),
+        },
     }
-    let mut error = disk_error("use", name, &io::ErrorKind::PermissionDenied.into());
-    error.kind = DiskErrorKind::Permission;
-    error.message = "owned or writable by somebody else".to_owned();
-    Err(error)
 }
 
 /// How the names of partial files end.

@@ -57,6 +57,7 @@ fn open(
         session: SESSION,
         boot: [boot; 16],
         umask: 0o022,
+        key: [7; 32],
         limits: TargetLimits::default(),
     };
     TargetStore::open(disk.root(), options)
@@ -194,8 +195,13 @@ fn a_device_error_at_any_operation_costs_no_acknowledged_byte() {
         for operation in 0..operations(&promise) {
             let at = format!("{limits:?}, EIO at operation {operation}");
             let open = |disk: &MemoryDisk, boot: u8| {
-                let options =
-                    TargetOptions { session: SESSION, boot: [boot; 16], umask: 0o022, limits };
+                let options = TargetOptions {
+                    session: SESSION,
+                    boot: [boot; 16],
+                    umask: 0o022,
+                    key: [7; 32],
+                    limits,
+                };
                 TargetStore::open(disk.root(), options)
             };
             let attempt = |disk: &MemoryDisk, boot: u8, run: &mut Run| {

@@ -59,7 +59,8 @@ fn open<D: Directory>(
     root: D,
     limits: TargetLimits,
 ) -> Result<(TargetStore<D>, TargetState), DiskError> {
-    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, limits };
+    let options =
+        TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, key: [7; 32], limits };
     TargetStore::open(root, options)
 }
 
@@ -161,7 +162,13 @@ fn a_failed_sync_is_not_made_good_by_another() {
             }
             disk.lose_power(|_| Kept::Lost);
             assert_no_wrong_name(&disk, &all, &at);
-            let options = TargetOptions { session: SESSION, boot: [2; 16], umask: 0o022, limits };
+            let options = TargetOptions {
+                session: SESSION,
+                boot: [2; 16],
+                umask: 0o022,
+                key: [7; 32],
+                limits,
+            };
             let (store, state) = TargetStore::open(disk.root(), options).expect(&at);
             for unit in &run.acknowledged {
                 assert!(state.units.contains(*unit), "{at}: unit {unit} was acknowledged");

@@ -23,6 +23,7 @@ fn open(out: &Path) -> (TargetStore<OsDirectory>, TargetState) {
         session: SESSION,
         boot: [1; 16],
         umask: 0o022,
+        key: [7; 32],
         limits: TargetLimits::default(),
     };
     TargetStore::open(OsDirectory::open(out).expect("there"), options).expect("opened")
@@ -455,6 +456,7 @@ fn a_planted_home_is_refused() {
         session: SESSION,
         boot: [1; 16],
         umask: 0o022,
+        key: [7; 32],
         limits: TargetLimits::default(),
     };
     let open =
@@ -477,6 +479,7 @@ fn one_process_has_a_target_session() {
         session: SESSION,
         boot: [1; 16],
         umask: 0o022,
+        key: [7; 32],
         limits: TargetLimits::default(),
     };
     let again =

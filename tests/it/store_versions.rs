@@ -79,7 +79,8 @@ fn promised() -> (MemoryDisk, SourceRoots<MemoryDirectory>) {
 
 fn open(disk: &MemoryDisk) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
     let limits = TargetLimits::default();
-    let options = TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, limits };
+    let options =
+        TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, key: [7; 32], limits };
     TargetStore::open(disk.root(), options)
 }
 

@@ -9,8 +9,13 @@ const NEVER: u64 = 1 << 40;
 
 fn open(disk: &MemoryDisk, compacted_journal: u64) -> (Journal<MemoryFile>, Claims) {
     let limits = TargetLimits { compacted_journal, ..TargetLimits::default() };
-    let options =
-        TargetOptions { session: SessionId([1; 16]), boot: [2; 16], umask: 0o022, limits };
+    let options = TargetOptions {
+        session: SessionId([1; 16]),
+        boot: [2; 16],
+        umask: 0o022,
+        key: [7; 32],
+        limits,
+    };
     let (journal, claims, _) =
         Journal::open::<MemoryDirectory>(&disk.root(), &options, 100, 100 * BUCKET)
             .expect("no faults");

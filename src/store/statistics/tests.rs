@@ -1,6 +1,6 @@
 use super::*;
-use crate::store::fs::{Access, File};
 use crate::event::Role;
+use crate::store::fs::{Access, File};
 use crate::store::memory::MemoryDisk;
 
 fn share() -> Statistics {

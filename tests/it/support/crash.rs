@@ -361,7 +361,13 @@ impl Scenario {
     }
 
     fn options(&self, boot: u8) -> TargetOptions {
-        TargetOptions { session: SESSION, boot: [boot; 16], umask: 0o022, limits: self.limits }
+        TargetOptions {
+            session: SESSION,
+            boot: [boot; 16],
+            umask: 0o022,
+            key: [7; 32],
+            limits: self.limits,
+        }
     }
 
     /// Everything in the target; without the times of symlinks, which no system can make durable one by one.

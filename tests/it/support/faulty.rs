@@ -128,12 +128,12 @@ impl<F: File> File for FaultyFile<F> {
         self.0.set_modified(modified)
     }
 
-    fn sync_data(&self, point: SyncPoint) -> io::Result<()> {
+    fn sync_data(&self, point: SyncPoint) -> io::Result<bool> {
         self.1.meet(Kind::SyncFile)?;
         self.0.sync_data(point)
     }
 
-    fn sync_all(&self, point: SyncPoint) -> io::Result<()> {
+    fn sync_all(&self, point: SyncPoint) -> io::Result<bool> {
         self.1.meet(Kind::SyncFile)?;
         self.0.sync_all(point)
     }
@@ -236,7 +236,7 @@ impl<D: Directory> Directory for FaultyDirectory<D> {
         self.0.remove_directory(name)
     }
 
-    fn sync(&self, point: SyncPoint) -> io::Result<()> {
+    fn sync(&self, point: SyncPoint) -> io::Result<bool> {
         self.1.meet(Kind::SyncDirectory)?;
         self.0.sync(point)
     }

@@ -81,6 +81,7 @@ impl Victim {
             session: SESSION,
             boot: [1; 16],
             umask: 0o022,
+            key: [7; 32],
             limits: TargetLimits::default(),
         };
         let root = OsDirectory::open(out.path()).unwrap();
