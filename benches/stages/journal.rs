@@ -192,7 +192,8 @@ impl Target {
 
     fn open(&self) -> (TargetStore<OsDirectory>, TargetState) {
         let limits = TargetLimits::default();
-        let options = TargetOptions { session: SESSION, boot: BOOT, umask: 0o022, limits };
+        let options =
+            TargetOptions { session: SESSION, boot: BOOT, umask: 0o022, key: [0; 32], limits };
         TargetStore::open(OsDirectory::open(self.root.path()).unwrap(), options).unwrap()
     }
 

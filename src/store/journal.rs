@@ -10,7 +10,7 @@ use crate::transfer::UNIT_BYTES;
 use crate::transfer::buckets::Buckets;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{PackedFile, TargetState};
-use crate::transfer::manifest::EntryIndex;
+use crate::transfer::manifest::{EntryIndex, ModifiedTime};
 use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
 use crate::wire::{CodecError, codec};
@@ -47,8 +47,8 @@ pub(super) enum Record {
     Barrier,
     /// These are about to get their final names: their partials may be gone.
     Publishing { entries: Vec<EntryIndex> },
-    /// These have their final names, durably: (entry, bytes, root; no root for a symlink).
-    Published { entries: Vec<(EntryIndex, u64, Option<Value>)> },
+    /// These have their final names, durably.
+    Published { entries: Vec<Complete> },
     /// An entry's partial is dropped, and these units are forgotten.
     Discard { entry: EntryIndex, units: (u64, u64) },
     /// The units at these offsets of an entry are not what was claimed.
@@ -61,6 +61,17 @@ pub(super) enum Record {
     Finished,
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
+}
+
+/// A file or symlink that has its final name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Complete {
+    pub(super) entry: EntryIndex,
+    pub(super) bytes: u64,
+    /// None for a symlink.
+    pub(super) root: Option<Value>,
+    /// The time of modification that the disk said it has.
+    pub(super) kept: ModifiedTime,
 }
 
 /// A unit of a large file.
@@ -106,7 +117,7 @@ impl PublishedPlaces {
     /// A record is in the log.
     fn add(&mut self, record: &Record, place: Place) {
         let Record::Published { entries } = record else { return };
-        for bucket in entries.iter().map(|(entry, ..)| entry / BUCKET_ENTRIES) {
+        for bucket in entries.iter().map(|complete| complete.entry / BUCKET_ENTRIES) {
             let places = self.0.entry(bucket).or_default();
             if places.last() != Some(&place) {
                 places.push(place);
@@ -168,18 +179,29 @@ impl<F: super::fs::File> Journal<F> {
     /// # Errors
     /// As the system says; `InvalidData` if a record cannot be read any more.
     pub(super) fn roots(&self, bucket: u64) -> io::Result<BTreeMap<EntryIndex, Value>> {
-        let mut roots = BTreeMap::new();
+        let published = self.published(bucket)?;
+        Ok(published
+            .into_iter()
+            .filter_map(|(entry, complete)| Some((entry, complete.root?)))
+            .collect())
+    }
+
+    /// Every entry of a bucket that was ever published, as it was the last time.
+    ///
+    /// # Errors
+    /// As [`Self::roots`].
+    pub(super) fn published(&self, bucket: u64) -> io::Result<BTreeMap<EntryIndex, Complete>> {
+        let mut published = BTreeMap::new();
         for &place in self.published.0.get(&bucket).into_iter().flatten() {
             let record = decode(&self.log.read(place)?)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let Record::Published { entries } = record else {
                 return Err(io::ErrorKind::InvalidData.into());
             };
-            let of_bucket =
-                entries.into_iter().filter(|(entry, ..)| entry / BUCKET_ENTRIES == bucket);
-            roots.extend(of_bucket.filter_map(|(entry, _, root)| Some((entry, root?))));
+            let of_bucket = entries.into_iter().filter(|one| one.entry / BUCKET_ENTRIES == bucket);
+            published.extend(of_bucket.map(|one| (one.entry, one)));
         }
-        Ok(roots)
+        Ok(published)
     }
 
     /// Appends records of `entries`, in batches.
@@ -262,10 +284,9 @@ impl<F: super::fs::File> Journal<F> {
         let renamed: Vec<EntryIndex> = claims.renamed.iter().copied().collect();
         journal.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         for bucket in claims.complete.buckets() {
-            let roots = self.roots(bucket)?;
-            let with_root =
-                |(entry, bytes): (EntryIndex, &u64)| (entry, *bytes, roots.get(&entry).copied());
-            let complete: Vec<_> = claims.complete.of_bucket(bucket).map(with_root).collect();
+            let mut published = self.published(bucket)?;
+            published.retain(|entry, _| claims.complete.get(*entry).is_some());
+            let complete: Vec<Complete> = published.into_values().collect();
             journal.append_batches(&complete, |entries| Record::Published { entries })?;
         }
         journal.append(&Record::Barrier)?;
@@ -310,7 +331,7 @@ impl Replay {
             }
             Record::Publishing { entries } => self.claims.publishing.extend(entries),
             Record::Published { entries } => {
-                for (entry, bytes, _) in entries {
+                for Complete { entry, bytes, .. } in entries {
                     if entry < self.end_entry {
                         self.claims.publish(entry, bytes);
                     }

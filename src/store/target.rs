@@ -5,6 +5,7 @@
 //! synced partial. After a failure the store carries nothing out any more: it is opened again.
 
 mod compare;
+mod kept;
 mod publish;
 mod survey;
 mod warnings;
@@ -23,6 +24,7 @@ use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::name::RESERVED_NAME;
 use crate::wire::SessionId;
+use kept::Kept;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use warnings::Warnings;
@@ -94,6 +96,7 @@ pub struct TargetStore<D: Directory> {
     /// The file system of the partials.
     device: u64,
     _in_use: Option<Lock<D>>,
+    kept: Kept<D::File>,
 }
 
 impl<D: Directory> TargetStore<D> {
@@ -161,6 +164,7 @@ impl<D: Directory> TargetStore<D> {
             warnings: Warnings::default(),
             device,
             _in_use: in_use,
+            kept: Kept::new(claims.complete.iter().map(|(entry, _)| entry).collect()),
         };
         if is_open {
             let message = "this disk keeps no permissions: whoever can use it can read and change \
@@ -352,6 +356,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
             || name == journal::NEW_NAME
             || name == [IN_USE, lock::OWNER].concat()
             || name == MARK
+            || name == kept::CLOCK
             || name.ends_with(RENEWED)
             || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };

@@ -25,7 +25,8 @@ fn tree(pair: &Pair) {
 
 fn warnings(run: &Finished) -> Vec<String> {
     let events = run.events().into_iter().filter(|event| event["event"] == "warning");
-    events.map(|event| event["code"].as_str().unwrap().to_owned()).collect()
+    let codes = events.map(|event| event["code"].as_str().unwrap().to_owned());
+    codes.filter(|code| code != "command_line").collect()
 }
 
 /// E (59, 60, 67): whatever call is refused, and however: all content arrives, each end ends with 0, and there is one warning

@@ -22,8 +22,12 @@ fn open(disk: &MemoryDisk, compacted_journal: u64) -> (Journal<MemoryFile>, Clai
     (journal, claims)
 }
 
+fn complete(entry: EntryIndex, root: Option<Value>) -> Complete {
+    Complete { entry, bytes: 1, root, kept: ModifiedTime { seconds: 5, nanoseconds: 0 } }
+}
+
 fn publish(journal: &mut Journal<MemoryFile>, files: &[(EntryIndex, u8)]) {
-    let entries = files.iter().map(|(entry, root)| (*entry, 1, Some([*root; 32]))).collect();
+    let entries = files.iter().map(|(entry, root)| complete(*entry, Some([*root; 32]))).collect();
     journal.append(&Record::Published { entries }).expect("no faults");
 }
 
@@ -39,7 +43,7 @@ fn roots_are_those_of_the_last_time() {
     let disk = MemoryDisk::new();
     let (mut journal, _) = open(&disk, NEVER);
     publish(&mut journal, &[(5, 1), (BUCKET - 1, 2), (BUCKET, 3), (5 * BUCKET, 4)]);
-    let link = vec![(7, 0, None)];
+    let link = vec![complete(7, None)];
     journal.append(&Record::Published { entries: link }).expect("no faults");
     publish(&mut journal, &[(BUCKET, 6), (4, 7)]);
     for entry in [4, 5] {

@@ -7,12 +7,12 @@ use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{
     Access, Directory, File, FileKind, SyncPoint, clamp_modified, read_exact_at,
 };
-use crate::store::journal::Record;
+use crate::store::journal::{Complete, Record};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     DirectoryMetadata, DiskError, OnConflict, Publish, PublishKind, Published, TargetReply,
 };
-use crate::transfer::manifest::{EntryIndex, RelativePath};
+use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};
 use crate::transfer::merge::{Value, unit_value};
 use crate::transfer::name::NAME_BYTES_MAX;
 use std::io::{self, IoSliceMut};
@@ -22,8 +22,8 @@ const NUMBERS_MAX: u32 = 9_999;
 
 /// What a publication waits for after its preparation.
 enum Prepared {
-    /// Its partial or link is complete and has its metadata.
-    Ready,
+    /// Its partial or link is complete and has its metadata; with the time that the disk keeps.
+    Ready(ModifiedTime),
     /// Its partial is gone: an earlier run may have published it.
     Missing,
     /// It is decided.
@@ -47,7 +47,7 @@ impl<D: Directory> TargetStore<D> {
         let ready: Vec<EntryIndex> = publish
             .iter()
             .zip(&prepared)
-            .filter(|(_, prepared)| matches!(prepared, Prepared::Ready))
+            .filter(|(_, prepared)| matches!(prepared, Prepared::Ready(_)))
             .map(|(publish, _)| publish.entry)
             .collect();
         self.make_durable(&ready)?;
@@ -56,15 +56,14 @@ impl<D: Directory> TargetStore<D> {
         let mut complete = Vec::new();
         let mut renamed = Vec::new();
         for (publish, prepared) in publish.iter().zip(prepared) {
-            let outcome = match prepared {
-                Prepared::Decided(outcome) => outcome,
-                Prepared::Ready | Prepared::Missing => {
-                    self.place_or_fail(publish, matches!(prepared, Prepared::Ready))?
-                }
+            let (outcome, kept) = match prepared {
+                Prepared::Decided(outcome) => (outcome, publish.modified),
+                Prepared::Ready(kept) => self.place_or_fail(publish, Some(kept))?,
+                Prepared::Missing => self.place_or_fail(publish, None)?,
             };
             match &outcome {
                 Published::Done { path } => {
-                    complete.push(completion(publish));
+                    complete.push(completion(publish, kept));
                     if *path != publish.path {
                         renamed.push(publish.entry);
                     }
@@ -81,6 +80,7 @@ impl<D: Directory> TargetStore<D> {
         self.sync_touched(SyncPoint::FinalNames).map_err(|error| self.sync_failed(&error))?;
         self.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
+        complete.iter().for_each(|complete| self.kept.publish(complete.entry));
         Ok(TargetReply::BarrierDone { published })
     }
 
@@ -236,12 +236,12 @@ impl<D: Directory> TargetStore<D> {
                 self.has_new_partials = true;
                 let outcome = self.partials.set_symlink_modified(&name, publish.modified);
                 self.taken(Kind::LinkTimes, self.device, publish.path.as_bytes(), outcome)?;
-                Ok(Prepared::Ready)
+                Ok(Prepared::Ready(publish.modified))
             }
             PublishKind::File { bytes, recheck, .. } => {
                 if recheck.is_empty() && self.has_metadata(publish, *bytes)? {
                     self.dirty.insert(publish.entry);
-                    return Ok(Prepared::Ready);
+                    return Ok(Prepared::Ready(clamp_modified(publish.modified)));
                 }
                 let at = self.open_files.iter().position(|(of, _)| *of == publish.entry);
                 let file = match at {
@@ -274,12 +274,13 @@ impl<D: Directory> TargetStore<D> {
                 self.taken(Kind::Times, device, path, file.set_modified(publish.modified))?;
                 let mode = self.final_mode(publish.mode);
                 self.taken(Kind::Modes, device, path, file.set_mode(mode))?;
+                let kept = file.metadata()?.modified;
                 self.dirty.insert(publish.entry);
                 // Kept open until it is synced: its final mode may keep us from opening it again.
                 if self.dirty.len() <= self.options.limits.synced_one_by_one {
                     self.open_files.push((publish.entry, file));
                 }
-                Ok(Prepared::Ready)
+                Ok(Prepared::Ready(kept))
             }
         }
     }
@@ -298,11 +299,16 @@ impl<D: Directory> TargetStore<D> {
             && metadata.modified == clamp_modified(publish.modified))
     }
 
-    fn place_or_fail(&mut self, publish: &Publish, is_ready: bool) -> Result<Published, DiskError> {
+    fn place_or_fail(
+        &mut self,
+        publish: &Publish,
+        ready: Option<ModifiedTime>,
+    ) -> Result<(Published, ModifiedTime), DiskError> {
         self.open_files.retain(|(of, _)| *of != publish.entry);
-        match self.place(publish, is_ready) {
+        match self.place(publish, ready) {
             Err(error) if is_of_entry(&error) => {
-                Ok(Published::Failed(disk_error("publish", publish.path.as_bytes(), &error)))
+                let error = disk_error("publish", publish.path.as_bytes(), &error);
+                Ok((Published::Failed(error), publish.modified))
             }
             outcome => {
                 outcome.map_err(|error| disk_error("publish", publish.path.as_bytes(), &error))
@@ -310,8 +316,15 @@ impl<D: Directory> TargetStore<D> {
         }
     }
 
-    /// Gives it its final name, or finds out why it cannot have it.
-    fn place(&mut self, publish: &Publish, is_ready: bool) -> io::Result<Published> {
+    /// Gives it its final name, or finds out why it cannot have it; with the time that the disk keeps of it. `ready`: its
+    /// partial is there, with that time.
+    fn place(
+        &mut self,
+        publish: &Publish,
+        ready: Option<ModifiedTime>,
+    ) -> io::Result<(Published, ModifiedTime)> {
+        let kept = ready.unwrap_or(publish.modified);
+        let is_ready = ready.is_some();
         let Some((above, name)) = publish.path.split_last() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -329,7 +342,7 @@ impl<D: Directory> TargetStore<D> {
                     outcome => {
                         outcome?;
                         self.touched.insert(above);
-                        return Ok(done);
+                        return Ok((done, kept));
                     }
                 }
             } else {
@@ -337,24 +350,31 @@ impl<D: Directory> TargetStore<D> {
             };
             if !is_taken {
                 // Neither partial nor final file: it was removed by other hands.
-                return Ok(lost(publish));
+                return Ok((lost(publish), kept));
             }
             if is_identical(&parent, &name, &publish.kind)? {
                 self.drop_own(&own_name)?;
+                let kept = match publish.kind {
+                    PublishKind::File { .. } => self.give_time(&parent, &name, publish.modified)?,
+                    PublishKind::Symlink { .. } => kept,
+                };
                 self.touched.insert(above);
-                return Ok(done);
+                return Ok((done, kept));
             }
             match publish.on_conflict {
                 OnConflict::Rename => {}
                 OnConflict::Fail | OnConflict::Skip => {
                     self.drop_own(&own_name)?;
-                    return Ok(Published::Conflict);
+                    return Ok((Published::Conflict, kept));
                 }
-                OnConflict::Overwrite if !is_ready => return Ok(lost(publish)),
-                OnConflict::Overwrite => return self.overwrite(&own_name, &above, &parent, &name),
+                OnConflict::Overwrite if !is_ready => return Ok((lost(publish), kept)),
+                OnConflict::Overwrite => {
+                    let outcome = self.overwrite(&own_name, &above, &parent, &name)?;
+                    return Ok((outcome, kept));
+                }
             }
         }
-        Ok(Published::Conflict)
+        Ok((Published::Conflict, kept))
     }
 
     /// Replaces a regular file or symlink; nothing else.
@@ -381,11 +401,12 @@ impl<D: Directory> TargetStore<D> {
 }
 
 /// What the journal says of a complete entry.
-fn completion(publish: &Publish) -> (EntryIndex, u64, Option<Value>) {
-    match &publish.kind {
-        PublishKind::File { bytes, root, .. } => (publish.entry, *bytes, Some(*root)),
-        PublishKind::Symlink { .. } => (publish.entry, 0, None),
-    }
+fn completion(publish: &Publish, kept: ModifiedTime) -> Complete {
+    let (bytes, root) = match &publish.kind {
+        PublishKind::File { bytes, root, .. } => (*bytes, Some(*root)),
+        PublishKind::Symlink { .. } => (0, None),
+    };
+    Complete { entry: publish.entry, bytes, root, kept }
 }
 
 /// Everything of it is to be fetched again; a symlink needs nothing fetched and cannot be lost.

@@ -55,11 +55,22 @@ impl<D: Directory> TargetStore<D> {
         {
             return Ok(Existing::Superseded);
         }
+        if matches!(wanted.kind, WantedKind::File { .. })
+            && let Some(is_same) = self.is_as_published(wanted.entry, &metadata, &parent, name)?
+        {
+            return Ok(match metadata.kind {
+                FileKind::File if is_same => Existing::Same,
+                FileKind::File | FileKind::Symlink => Existing::Differs { bytes: metadata.bytes },
+                FileKind::Directory | FileKind::Other => Existing::OtherKind,
+            });
+        }
         Ok(match (&wanted.kind, metadata.kind) {
             (WantedKind::Directory, FileKind::Directory) => Existing::Same,
             (WantedKind::File { bytes, modified }, FileKind::File) if metadata.bytes == *bytes => {
-                let is_of_time = metadata.modified == clamp_modified(*modified);
-                if is_of_time && !by_content { Existing::Same } else { Existing::SameSize }
+                let asked = clamp_modified(*modified);
+                let is_same =
+                    !by_content && self.is_same_time(metadata.device, asked, metadata.modified)?;
+                if is_same { Existing::Same } else { Existing::SameSize }
             }
             (WantedKind::Symlink { target }, FileKind::Symlink)
                 if parent.read_symlink(name)? == *target =>
@@ -77,7 +88,7 @@ impl<D: Directory> TargetStore<D> {
     /// Whether what is there is what an earlier page promised for this path. Size and mtime of the new version may be the
     /// same: only its content differs then.
     fn is_version(
-        &self,
+        &mut self,
         entry: EntryIndex,
         metadata: &Metadata,
         parent: &D,
@@ -89,8 +100,8 @@ impl<D: Directory> TargetStore<D> {
             && let Some(entry) = self.pages.entry(index)?
         {
             let is_there = match (entry.kind, metadata.kind) {
-                (EntryKind::File { bytes }, FileKind::File) => {
-                    metadata.bytes == bytes && metadata.modified == clamp_modified(entry.modified)
+                (EntryKind::File { .. }, FileKind::File) => {
+                    self.is_as_published(index, metadata, parent, name)? == Some(true)
                 }
                 (EntryKind::Symlink { target }, FileKind::Symlink) => {
                     parent.read_symlink(name)? == target

@@ -160,6 +160,7 @@ impl<D: Directory> TargetStore<D> {
         // Before the file is gone: a claim without a file is found out, a file without a claim is swept up.
         let units = (units.start, units.end);
         self.journal(&Record::Discard { entry, units })?;
+        self.forget_complete(entry);
         self.drop_partial(entry)
             .map_err(|error| self.own_error("remove", &partial_name(entry), &error))
     }
