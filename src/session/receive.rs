@@ -339,10 +339,10 @@ async fn open_target(
         let (store, state) =
             TargetStore::open(root, options).map_err(|error| disk(located(error, &target)))?;
         let worker = Worker::start("target", store, move |store, request, answer| {
-            let reply = store.handle(request).map(|reply| match reply {
-                TargetReply::Failed(error) => TargetReply::Failed(located(error, &target)),
-                reply => reply,
-            });
+            let mut reply = store.handle(request);
+            if let Some(TargetReply::Failed(error)) = &mut reply {
+                *error = located(error.clone(), &target);
+            }
             while let Some(warning) = store.take_warning() {
                 answer(warning);
             }

@@ -246,6 +246,7 @@ impl Directory for OsDirectory {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
     }
 
+    fn sync(&self, _point: SyncPoint) -> io::Result<bool> {
         match rustix::fs::fsync(&self.0) {
             // A handle that is only for searching: nothing less than everything can be synced.
             #[cfg(target_os = "linux")]

@@ -95,7 +95,7 @@ pub struct TargetStore<D: Directory> {
     warnings: Warnings,
     /// The file system of the partials.
     device: u64,
-    _in_use: Option<Lock<D>>,
+    in_use: Option<Lock<D>>,
     kept: Kept<D::File>,
 }
 
@@ -163,7 +163,7 @@ impl<D: Directory> TargetStore<D> {
             has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
             warnings: Warnings::default(),
             device,
-            _in_use: in_use,
+            in_use,
             kept: Kept::new(claims.complete.iter().map(|(entry, _)| entry).collect()),
         };
         if is_open {
@@ -248,9 +248,22 @@ impl<D: Directory> TargetStore<D> {
     /// # Errors
     /// As the system says.
     pub fn cleanup(self) -> Result<(), DiskError> {
-        let id = self.options.session.to_string().into_bytes();
-        let root = self.directories.root().clone();
-        remove_session(&root, &self.home, &self.partials, &id)
+        let Self {
+            options,
+            directories,
+            home,
+            partials,
+            in_use,
+            journal,
+            pages,
+            open_files,
+            kept,
+            ..
+        } = self;
+        // A network or FUSE file system keeps a file that is removed while it is open, and then its directory.
+        drop((journal, pages, open_files, kept));
+        let id = options.session.to_string().into_bytes();
+        remove_session(directories.root(), &home, &partials, &id, in_use)
             .map_err(|error| disk_error("remove", RESERVED_NAME, &error))
     }
 
@@ -328,7 +341,7 @@ pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(),
         match home.open_directory(&id) {
             // Removed, and then killed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => remove_home(root, &home),
-            partials => remove_session(root, &home, &partials?, &id),
+            partials => remove_session(root, &home, &partials?, &id, None),
         }
     };
     match discard() {
@@ -350,7 +363,14 @@ pub fn sessions_in<D: Directory>(root: &D) -> Result<Vec<SessionId>, DiskError> 
     Ok(names.iter().filter_map(|name| super::state::parse_session(name)).collect())
 }
 
-fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> io::Result<()> {
+/// `in_use`: the lock of who removes it, given up at the end.
+fn remove_session<D: Directory>(
+    root: &D,
+    home: &D,
+    partials: &D,
+    id: &[u8],
+    in_use: Option<Lock<D>>,
+) -> io::Result<()> {
     let is_ours = |name: &[u8]| {
         entry_of(name).is_some()
             || name == journal::NEW_NAME
@@ -366,6 +386,7 @@ fn remove_session<D: Directory>(root: &D, home: &D, partials: &D, id: &[u8]) -> 
     // The journal last: until it is gone the session can be opened and removed again.
     super::fs::remove_if_present(partials, pages::NAME)?;
     super::fs::remove_if_present(partials, journal::NAME)?;
+    drop(in_use);
     super::fs::remove_if_present(partials, IN_USE)?;
     home.remove_directory(id)?;
     remove_home(root, home)

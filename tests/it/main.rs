@@ -52,6 +52,7 @@ mod store_state;
 mod store_target;
 mod store_versions;
 mod support;
+mod target_disks;
 mod target_metadata;
 mod transfer;
 mod trees;

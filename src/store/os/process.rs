@@ -43,7 +43,7 @@ impl fmt::Display for Process {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hexadecimal = |bytes: &[u8; 16]| u128::from_be_bytes(*bytes);
         let (boot, machine) = (hexadecimal(&self.boot), hexadecimal(&self.machine));
-        write!(to, "{} {} {boot:032x} {machine:032x}\n", self.number, self.started)
+        writeln!(to, "{} {} {boot:032x} {machine:032x}", self.number, self.started)
     }
 }
 
