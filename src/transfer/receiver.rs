@@ -322,9 +322,6 @@ impl Receiver {
                 self.event(Event::Warning { code: code.to_owned(), message });
             }
             TargetReply::DirectoriesCreated { failed } => self.on_directories_created(failed),
-            TargetReply::Warning { code, message } => {
-                self.event(Event::Warning { code: code.to_owned(), message });
-            }
             TargetReply::Written { unit } => self.on_written(unit),
             TargetReply::Corrupt { unit } => self.on_corrupt(unit),
             TargetReply::BarrierDone { published } => self.on_barrier_done(published),
