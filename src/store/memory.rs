@@ -569,32 +569,6 @@ impl State {
         }
     }
 
-    /// What a name stands for, as this file system compares names.
-    fn inode_of(&self, directory: Inode, name: &[u8]) -> io::Result<Option<Inode>> {
-        let names = self.names(directory)?;
-        let is_same = |other: &[u8]| self.nature.folds && other.eq_ignore_ascii_case(name);
-        let folded = || names.iter().find(|(other, _)| is_same(other)).map(|(_, inode)| *inode);
-        Ok(names.get(name).copied().or_else(folded))
-    }
-
-    /// The name as the directory has it.
-    fn real_name(&self, directory: Inode, name: &[u8]) -> Vec<u8> {
-        let names = self.names(directory).ok();
-        let inode = self.inode_of(directory, name).ok().flatten();
-        let is_it = |(other, of): &(&Vec<u8>, &Inode)| {
-            Some(**of) == inode && other.eq_ignore_ascii_case(name)
-        };
-        let real = names.and_then(|names| names.iter().find(is_it));
-        real.map_or_else(|| name.to_vec(), |(real, _)| real.clone())
-    }
-
-    fn find(&self, directory: Inode, name: &[u8]) -> io::Result<(Inode, &Node)> {
-        check_component(name)?;
-        let inode = self.inode_of(directory, name)?.ok_or(io::ErrorKind::NotFound)?;
-        let node = self.live.get(&inode).ok_or(io::ErrorKind::NotFound)?;
-        Ok((inode, node))
-    }
-
     fn create(
         &mut self,
         directory: Inode,

@@ -133,7 +133,8 @@ fn state_on_an_open_disk_names_the_option() {
     let pair = Pair::new();
     let mount = or_skip!(Mount::new(Kind::Exfat, 20));
     let state = mount.path().join("state");
-    let run = pair.home.rejoin(["sessions", "list"]).env("REJOIN_STATE_DIR", state).run();
+    pair.home.file("file", "x");
+    let run = pair.send(["file"]).env("REJOIN_STATE_DIR", state).run();
     assert_eq!(run.code(), 8, "{run:?}");
     assert!(run.stderr.contains("--state-dir"), "{run:?}");
 }

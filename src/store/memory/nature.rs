@@ -1,7 +1,7 @@
 //! What kind of file system a disk in memory is: what it refuses, and what it makes of what it is given.
 
-use super::{Change, Inode, MemoryDirectory, MemoryDisk, State};
-use crate::store::fs::{Metadata, clamp_modified};
+use super::{Change, Inode, Node, MemoryDirectory, MemoryDisk, State};
+use crate::store::fs::{Metadata, check_component, clamp_modified};
 use crate::transfer::manifest::ModifiedTime;
 use std::collections::BTreeMap;
 use std::io;
@@ -56,6 +56,32 @@ pub(super) fn refuse(errno: Option<i32>) -> io::Result<()> {
 pub(super) type Devices = BTreeMap<Inode, u64>;
 
 impl State {
+    /// What a name stands for, as this file system compares names.
+    pub(super) fn inode_of(&self, directory: Inode, name: &[u8]) -> io::Result<Option<Inode>> {
+        let names = self.names(directory)?;
+        let is_same = |other: &[u8]| self.nature.folds && other.eq_ignore_ascii_case(name);
+        let folded = || names.iter().find(|(other, _)| is_same(other)).map(|(_, inode)| *inode);
+        Ok(names.get(name).copied().or_else(folded))
+    }
+
+    /// The name as the directory has it.
+    pub(super) fn real_name(&self, directory: Inode, name: &[u8]) -> Vec<u8> {
+        let names = self.names(directory).ok();
+        let inode = self.inode_of(directory, name).ok().flatten();
+        let is_it = |(other, of): &(&Vec<u8>, &Inode)| {
+            Some(**of) == inode && other.eq_ignore_ascii_case(name)
+        };
+        let real = names.and_then(|names| names.iter().find(is_it));
+        real.map_or_else(|| name.to_vec(), |(real, _)| real.clone())
+    }
+
+    pub(super) fn find(&self, directory: Inode, name: &[u8]) -> io::Result<(Inode, &Node)> {
+        check_component(name)?;
+        let inode = self.inode_of(directory, name)?.ok_or(io::ErrorKind::NotFound)?;
+        let node = self.live.get(&inode).ok_or(io::ErrorKind::NotFound)?;
+        Ok((inode, node))
+    }
+
     pub(super) fn device(&self, inode: Inode) -> u64 {
         self.devices.get(&inode).copied().unwrap_or(0)
     }
