@@ -515,24 +515,6 @@ impl State {
         self.failing.extend(failing);
     }
 
-    fn fork(&self) -> Self {
-        Self {
-            live: self.live.clone(),
-            durable: self.durable.clone(),
-            pending: self.pending.clone(),
-            locks: BTreeSet::new(),
-            life: 0,
-            fault: None,
-            look_fault: None,
-            history: None,
-            is_crashed: false,
-            failing: self.failing.clone(),
-            nature: self.nature.clone(),
-            devices: self.devices.clone(),
-            ..*self
-        }
-    }
-
     fn change(&mut self, change: Change) {
         change.apply(&mut self.live);
         self.pending.push((self.next_change, change));

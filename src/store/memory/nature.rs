@@ -1,9 +1,9 @@
 //! What kind of file system a disk in memory is: what it refuses, and what it makes of what it is given.
 
-use super::{Change, Inode, Node, MemoryDirectory, MemoryDisk, State};
+use super::{Change, Inode, MemoryDirectory, MemoryDisk, Node, State};
 use crate::store::fs::{Metadata, check_component, clamp_modified};
 use crate::transfer::manifest::ModifiedTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 /// The nature of a file system; the default takes everything as it is given.
@@ -56,6 +56,24 @@ pub(super) fn refuse(errno: Option<i32>) -> io::Result<()> {
 pub(super) type Devices = BTreeMap<Inode, u64>;
 
 impl State {
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            live: self.live.clone(),
+            durable: self.durable.clone(),
+            pending: self.pending.clone(),
+            locks: BTreeSet::new(),
+            life: 0,
+            fault: None,
+            look_fault: None,
+            history: None,
+            is_crashed: false,
+            failing: self.failing.clone(),
+            nature: self.nature.clone(),
+            devices: self.devices.clone(),
+            ..*self
+        }
+    }
+
     /// What a name stands for, as this file system compares names.
     pub(super) fn inode_of(&self, directory: Inode, name: &[u8]) -> io::Result<Option<Inode>> {
         let names = self.names(directory)?;
