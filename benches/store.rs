@@ -63,6 +63,7 @@ fn run(base: &Path, what: &str, path: &Path) {
         session: SESSION,
         boot: [0; 16],
         umask: 0o022,
+        key: [0; 32],
         limits: TargetLimits::default(),
     };
     let (mut target, _) = TargetStore::open(OsDirectory::open(&out).unwrap(), options).unwrap();
