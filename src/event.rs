@@ -161,6 +161,9 @@ pub enum Event {
         /// Whether no other machine can get here: it has no address of a network.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         this_machine: bool,
+        /// Whether the session has a receiver that comes back without a code: this one lets a new one in, in its place.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        invitation: bool,
     },
     /// A continued session waits for its other side.
     Waiting {

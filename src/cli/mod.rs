@@ -137,6 +137,11 @@ fn cause(error: &std::io::Error) -> String {
         .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
+/// What can be typed.
+fn definition() -> clap::Command {
+    Cli::command()
+}
+
 /// An error in what was asked, found after parsing.
 fn usage(message: &str) -> Error {
     Error::new(ErrorKind::Usage, message)

@@ -400,6 +400,7 @@ mod tests {
                 command: "rejoin receive 7-a-b-c".to_owned(),
                 local_only: false,
                 this_machine: false,
+                invitation: false,
             })
             .await;
             let consent = ui.ask_consent(Offer::default()).await?;
@@ -415,7 +416,8 @@ mod tests {
         let result = outcome(None, gone, |ui| async move {
             std::fs::remove_dir(removed).unwrap();
             let (code, command) = (String::new(), String::new());
-            ui.emit(Event::Code { code, command, local_only: false, this_machine: false }).await;
+            let (local_only, this_machine, invitation) = (false, false, false);
+            ui.emit(Event::Code { code, command, local_only, this_machine, invitation }).await;
             assert_eq!(ui.stopped().await, Stop::Terminate, "the session is told");
             Err(Error::new(ErrorKind::Interrupted, "stopped"))
         });

@@ -2,7 +2,7 @@
 
 use super::entropy::Entropy;
 use super::machine::Session;
-use super::meeting::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, Pairing};
+use super::meeting::{Entrance, Joining, JoiningConfig, Pairing};
 use super::news::{self, News};
 use super::run::{Ended, Paired, Recorder, Relaying, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
@@ -13,7 +13,6 @@ use crate::event::{Event, Role, Summary};
 use crate::options::ReceiveOptions;
 use crate::signal::client::{Client, Targets};
 use crate::signal::code::{Code, HostAddress};
-use crate::signal::protocol::RefusalReason;
 use crate::signal::{RoomName, interfaces};
 use crate::store::record::{CodeHash, Paths, SessionRecord, Side};
 use crate::store::state::StateDirectory;
@@ -53,13 +52,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
     })
     .await??;
     surroundings::sweep(options.common.state_directory.clone());
-    let (state, target, stored, complete) = match opened {
-        Opened::Complete { state, target, record } => (state, target, None, Some(record)),
-        Opened::Fresh { state, target } => (state, target, None, None),
-        Opened::Stored { state, target, stored } => (state, target, Some(*stored), None),
-    };
-    // A code may be used again for something new; only where nobody offers it is there nothing to do.
-    let options = ReceiveOptions { wait: options.wait.filter(|_| complete.is_none()), ..options };
+    let Opened { state, target, stored, earlier } = opened;
     let place = (state.clone(), target.clone(), stored);
     let outcome = meet(now, options.clone(), entropy, code.clone(), place, ui.clone()).await;
     let outcome = match outcome {
@@ -77,19 +70,21 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
         }
         Err(error) => Err(error),
     };
-    match (outcome, complete) {
-        (Err(error), Some(record)) if is_nobody_there(&error) => {
-            Ok(already_complete(&record, &ui).await)
-        }
-        (outcome, _) => outcome,
-    }
+    outcome.map_err(|error| with_memory(error, earlier.as_deref()))
 }
 
-/// Whether an error says that nobody offers the code, or that it did its work: a burnt room is another matter.
-fn is_nobody_there(error: &Error) -> bool {
-    error.kind == ErrorKind::Unreachable
-        || error.message == RefusalReason::CodeUsed.to_string()
-        || error.message == NO_SUCH_CODE
+/// What an earlier run of a code that nobody offers now did, beside the error: it is no success of this run, which saw nothing of
+/// what the sender has today.
+fn with_memory(error: Error, earlier: Option<&SessionRecord>) -> Error {
+    let is_nobody_there = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Authentication);
+    let Some(record) = earlier.filter(|_| is_nobody_there) else { return error };
+    let ago = surroundings::ago(record.updated);
+    let peer = if record.peer_name.is_empty() { "its sender" } else { &record.peer_name };
+    let memory = format!(
+        "a transfer with this code, from {peer}, was completed here {ago}; this run got nothing new"
+    );
+    let hint = if error.hint.is_empty() { memory } else { format!("{}; {memory}", error.hint) };
+    error.with_hint(hint)
 }
 
 /// Meets the sender, for a new session or a stored one, and receives.
@@ -207,22 +202,13 @@ async fn meet(
     run(session, around).await
 }
 
-enum Opened {
-    /// A session of this code is complete already.
-    Complete {
-        state: State,
-        target: Vec<u8>,
-        record: Box<SessionRecord>,
-    },
-    Fresh {
-        state: State,
-        target: Vec<u8>,
-    },
-    Stored {
-        state: State,
-        target: Vec<u8>,
-        stored: Box<crate::store::Session<OsDirectory>>,
-    },
+struct Opened {
+    state: State,
+    target: Vec<u8>,
+    /// The unfinished session that this run continues.
+    stored: Option<crate::store::Session<OsDirectory>>,
+    /// One of this code that was completed before.
+    earlier: Option<Box<SessionRecord>>,
 }
 
 /// Opens the target and the state, and finds the session that this run continues, if there is one.
@@ -261,17 +247,18 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
             Some(found.ok_or_else(no_code)?)
         }
     };
+    let (mut stored, mut earlier) = (None, None);
     match record {
         Some(record) if record.is_complete => {
             remove_leftovers(&state, root, record.session);
-            Ok(Opened::Complete { state, target, record: Box::new(record) })
+            earlier = Some(Box::new(record));
         }
         Some(record) => {
-            let stored = state.open_session(record.session).map_err(surroundings::state_error)?;
-            Ok(Opened::Stored { state, target, stored: Box::new(stored) })
+            stored = Some(state.open_session(record.session).map_err(surroundings::state_error)?);
         }
-        None => Ok(Opened::Fresh { state, target }),
+        None => {}
     }
+    Ok(Opened { state, target, stored, earlier })
 }
 
 fn no_code() -> Error {
@@ -280,14 +267,6 @@ fn no_code() -> Error {
         "there is no unfinished session in this directory, and no code was given",
     )
     .with_hint("rejoin receive CODE, with the code that the sender shows")
-}
-
-async fn already_complete(record: &SessionRecord, ui: &Ui) -> Summary {
-    let id = record.session.to_string();
-    ui.emit(Event::Session { id, role: Role::Receiver, resumed: true, kept_bytes: 0 }).await;
-    let message = "everything of this code was received already; nothing to do".to_owned();
-    ui.emit(Event::Warning { code: "already_complete".to_owned(), message }).await;
-    Summary::default()
 }
 
 /// Removes what a run that was killed at its very end left in the target.
@@ -553,14 +532,11 @@ impl RoleActions for ReceiverRole {
     }
 }
 
-/// The same command again, without its code: the directory knows the session.
+/// What continues, from whatever directory, without the code: the target knows the session.
 fn resume_command(options: &ReceiveOptions) -> String {
-    let directory = if options.target == Path::new(".") {
-        String::new()
-    } else {
-        format!(" -o {}", shell::quote(&surroundings::path_bytes(&options.target)))
-    };
-    format!("rejoin receive{directory}{}", surroundings::common_arguments(&options.common))
+    let target = std::path::absolute(&options.target).unwrap_or_else(|_| options.target.clone());
+    let target = shell::quote(&surroundings::path_bytes(&target));
+    format!("rejoin receive -o {target}{}", surroundings::common_arguments(&options.common))
 }
 
 #[cfg(test)]

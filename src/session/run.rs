@@ -6,6 +6,7 @@
 mod closing;
 mod edges;
 mod figures;
+mod hosts;
 mod questions;
 mod relaying;
 mod telling;
@@ -36,7 +37,6 @@ use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle
 use crate::signal::client::{
     ClientEvent, ConnectError, HostConnection, LossReason, Pace as HostPace,
 };
-use crate::signal::code::HostAddress;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
 use crate::ui::Restarts;
@@ -101,6 +101,10 @@ struct Runner<R> {
     next_progress: Instant,
     last_progress: u64,
     farewell: Option<Instant>,
+    /// Receiver: whether everything was there, durable, after what the sender said on a link of this run.
+    was_finished_now: bool,
+    /// Whether both sides know that all is settled.
+    is_acknowledged: bool,
     was_met: bool,
     interfaces: InterfaceWatch,
     restarts: Restarts,
@@ -139,7 +143,11 @@ pub(super) async fn run<R: RoleActions>(
 ) -> Result<Ended, Error> {
     let now = Instant::now();
     let mut runner = Runner {
-        farewell: session.has_finished().then(|| now + FAREWELL),
+        // What an earlier run finished, and its sender did not acknowledge, is told it for a while, or for as long as the user
+        // said.
+        farewell: session.has_finished().then(|| around.wait_until.unwrap_or(now + FAREWELL)),
+        was_finished_now: false,
+        is_acknowledged: false,
         session,
         restarts: around.ui.restarts(),
         around,
@@ -275,7 +283,7 @@ impl<R: RoleActions> Runner<R> {
                 self.session.handle_stop(now);
                 self.drain().await?;
                 // All is verified and durable: it is only the sender that does not know.
-                if self.session.has_finished() {
+                if self.was_finished_now {
                     self.ending = Some(Ok(()));
                     return Ok(());
                 }
@@ -353,18 +361,6 @@ impl<R: RoleActions> Runner<R> {
         Ok(())
     }
 
-    /// A process of this machine says where the other side is. A link that is up needs no host.
-    fn on_host_found(&mut self, address: HostAddress) {
-        let is_there = self.host.as_ref().is_some_and(|host| *host.address() == address);
-        if is_there || self.session.is_up() {
-            return;
-        }
-        tracing::info!(target: "rejoin::signal", host = %address, "the other side is there now");
-        self.around.hosts.retain(|known| *known != address);
-        self.around.hosts.insert(0, address);
-        self.around.client.set_addresses(self.around.hosts.clone());
-    }
-
     fn on_link(&mut self, event: LinkEvent, now: Instant) {
         if let Some(step) = Step::of(&event) {
             self.timeline.reach(step, now);
@@ -396,7 +392,7 @@ impl<R: RoleActions> Runner<R> {
             self.tell_progress(now).await;
         }
         if self.farewell.is_some_and(|at| now >= at) {
-            self.ending = Some(Ok(()));
+            self.ending = Some(self.end_alone());
         }
         if !self.was_met && self.around.wait_until.is_some_and(|at| now >= at) {
             let text = "the sender did not come in the time of --wait";
@@ -504,7 +500,7 @@ impl<R: RoleActions> Runner<R> {
                 if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
                 {
                     self.around.client_pace(HostPace::Urgent);
-                    if self.session.has_finished() {
+                    if self.was_finished_now {
                         self.begin_farewell().await;
                     }
                 }
@@ -525,6 +521,7 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Ask(ask) => self.ask(ask),
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
+                self.was_finished_now = true;
                 if !self.session.is_up() {
                     self.begin_farewell().await;
                 }
@@ -535,6 +532,7 @@ impl<R: RoleActions> Runner<R> {
             }
             SessionOutput::Done => {
                 self.timeline.reach(Step::Done, Instant::now());
+                self.is_acknowledged = true;
                 self.ending = Some(Ok(()));
             }
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),

@@ -88,14 +88,12 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     let is_code_fixed = chosen.is_some();
     // A receiver that is not known to have the secret has only a code to come back with.
     let is_known = is_resumed && record.is_confirmed;
-    let code = match (is_known, chosen) {
-        (true, _) => None,
-        (false, Some(code)) => Some(code),
-        (false, None) => {
-            let room = 1 + entropy.next_u32() % 99;
-            Some(Code::generate(room, usize::from(options.code_words), &entropy.next_seed()))
-        }
-    };
+    // One that is known comes back by the secret; the code is for a new one, in its place.
+    let invited = is_known.then(|| invited(&stored)).flatten();
+    let code = chosen.or(invited).unwrap_or_else(|| {
+        let room = 1 + entropy.next_u32() % 99;
+        Code::generate(room, usize::from(options.code_words), &entropy.next_seed())
+    });
     let opening = Opening::new(
         OpeningConfig {
             session: record.session,
@@ -103,7 +101,7 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
             capabilities: surroundings::capabilities(record.member, &options.common),
             token_key: record.token_key,
             name: surroundings::own_name(),
-            code,
+            code: Some(code),
             is_code_fixed,
             secret: record.secret.clone().map(|secret| (secret, record.epoch)),
             is_confirmed: record.is_confirmed,
@@ -211,6 +209,13 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
     Ok(Opened { state, roots, stored, is_resumed: false })
 }
 
+/// The code of the invitation that waits for this run, if there is one.
+fn invited(stored: &crate::store::Session<OsDirectory>) -> Option<Code> {
+    let now = surroundings::unix_time();
+    let found = tokio::task::block_in_place(|| invitation::read(stored.directory(), now));
+    found.ok().flatten().and_then(|invitation| invitation.code.parse().ok())
+}
+
 /// Starts the embedded host, unless the user named others. Its own process needs no network to get there.
 async fn open_host(
     options: &SendOptions,
@@ -310,9 +315,11 @@ impl SenderRole {
 
     /// Says for whom a continued session waits, and where; `before` is the port that the receiver knows.
     async fn say_where(&self, before: Option<u16>) {
-        let Some(port) = self.host_port else { return };
-        let host = address::list(&surroundings::own_host(port));
-        if let Some(before) = before.filter(|before| *before != port) {
+        let own = self.host_port.map(surroundings::own_host);
+        let host = own.map_or_else(|| self.hosts.join(","), |own| address::list(&own));
+        if let Some(port) = self.host_port
+            && let Some(before) = before.filter(|before| *before != port)
+        {
             let elsewhere = if host.is_empty() {
                 String::new()
             } else {
@@ -356,7 +363,8 @@ impl RoleActions for SenderRole {
         let this_machine = port.is_some() && own.is_empty();
         let local_only = port.is_some() && !own.is_empty() && surroundings::are_private(&own);
         let (code, command) = surroundings::invitation(code, own, &self.hosts);
-        self.ui.emit(Event::Code { code, command, local_only, this_machine }).await;
+        let invitation = self.stored.as_ref().is_some_and(|stored| stored.record.is_confirmed);
+        self.ui.emit(Event::Code { code, command, local_only, this_machine, invitation }).await;
     }
 
     fn on_code_spent(&mut self) {
@@ -435,12 +443,15 @@ impl Drop for SenderRole {
     }
 }
 
-/// The same command again.
+/// What continues, from whatever directory.
 fn resume_command(options: &SendOptions) -> String {
     let paths: String = options
         .sources
         .iter()
-        .map(|path: &PathBuf| format!(" {}", shell::quote(&surroundings::path_bytes(path))))
+        .map(|path: &PathBuf| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            format!(" {}", shell::quote(&surroundings::path_bytes(&path)))
+        })
         .collect();
     format!("rejoin send{paths}{}", surroundings::common_arguments(&options.common))
 }

@@ -1,6 +1,7 @@
 //! Commands as a person can paste them.
 
-/// Quotes an argument for a POSIX shell; bytes that are not UTF-8 and control characters by `$'…'`.
+/// Quotes an argument for any POSIX shell; bytes that are not UTF-8 and control characters by `printf`, since `$'…'` is not
+/// every shell's.
 #[must_use]
 pub(super) fn quote(argument: &[u8]) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(byte);
@@ -11,7 +12,15 @@ pub(super) fn quote(argument: &[u8]) -> String {
         Ok(text) if !text.chars().any(char::is_control) => {
             format!("'{}'", text.replace('\'', "'\\''"))
         }
-        _ => format!("$'{}'", argument.escape_ascii()),
+        _ => {
+            let byte = |byte: &u8| match byte {
+                b'%' => "%%".to_owned(),
+                b'"' | b'$' | b'`' | b'\'' | b'\\' | b'!' => format!("\\{byte:03o}"),
+                0x20..0x7f => char::from(*byte).to_string(),
+                _ => format!("\\{byte:03o}"),
+            };
+            format!("\"$(printf '{}')\"", argument.iter().map(byte).collect::<String>())
+        }
     }
 }
 
@@ -26,8 +35,8 @@ mod tests {
             (b"", "''"),
             (b"my photos", "'my photos'"),
             (b"it's", "'it'\\''s'"),
-            (b"a\nb", "$'a\\nb'"),
-            (b"\xff", "$'\\xff'"),
+            (b"a\nb's", "\"$(printf 'a\\012b\\047s')\""),
+            (b"\xff%", "\"$(printf '\\377%%')\""),
         ] {
             assert_eq!(quote(argument), quoted);
         }

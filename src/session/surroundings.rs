@@ -59,6 +59,19 @@ pub(super) fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
+/// How long ago a time of records was, in words.
+pub(super) fn ago(time: u64) -> String {
+    let seconds = unix_time().saturating_sub(time);
+    let (number, unit) = match seconds {
+        0..=119 => (seconds, "second"),
+        120..=7_199 => (seconds / 60, "minute"),
+        7_200..=172_799 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {unit}{plural} ago")
+}
+
 /// Milliseconds since 1970, for attempts.
 pub(super) fn unix_millis() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -182,7 +195,8 @@ pub(super) fn common_arguments(options: &CommonOptions) -> String {
         PathPolicy::RelayOnly => arguments.push_str(" --relay-only"),
     }
     if let Some(directory) = &options.state_directory {
-        add(&mut arguments, "--state-dir", &path_bytes(directory));
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+        add(&mut arguments, "--state-dir", &path_bytes(&directory));
     }
     arguments
 }

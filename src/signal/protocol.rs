@@ -28,6 +28,8 @@ pub enum ClientMessage {
         token: MemberToken,
         /// For whoever joins; replaces an earlier one.
         deposit: Vec<u8>,
+        /// Whether a number whose code was used may be taken again: the user chose it.
+        again: bool,
     },
     /// Joins a room; a session's room appears with its first member. Answered by [`HostMessage::Joined`].
     Join {

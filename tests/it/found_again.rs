@@ -104,7 +104,8 @@ fn a_receiver_that_lost_its_record_is_invited_back_to_its_partial_files() {
         let invited: Value = serde_json::from_str(&invited.stdout).unwrap();
         assert_eq!(invited["is_running"], is_running);
         let sender = before.unwrap_or_else(resume);
-        sender.event_where("code", |event| event["event"] == "code");
+        // The invitation takes the place of the one that the run began with.
+        sender.event_where("code", |event| event["code"] == invited["code"]);
         let code = invited["code"].as_str().unwrap();
         let receiver = pair.receive(["--json", "-y", "-o", "target", code]).run().expect_code(0);
         sender.wait().expect_code(0);

@@ -17,6 +17,7 @@ mod campaign;
 mod cli;
 mod completed;
 mod conflict;
+mod continuing;
 mod crash_power;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod cut;

@@ -430,7 +430,13 @@ fn the_hosts_messages_have_the_bytes_of_version_1() {
     let from_client = [
         (
             "open",
-            ClientMessage::Open { number: Some(7), member, token: token.clone(), deposit: vec![3] },
+            ClientMessage::Open {
+                number: Some(7),
+                member,
+                token: token.clone(),
+                deposit: vec![3],
+                again: false,
+            },
         ),
         ("join", ClientMessage::Join { room, member, token, deposit: None, wait: true }),
         ("deposit", ClientMessage::Deposit { room, deposit: vec![4; 3] }),

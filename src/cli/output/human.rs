@@ -89,8 +89,14 @@ impl Human {
     pub(super) fn event(&mut self, event: &Event) -> Lines {
         self.remember(event);
         let mut lines = Lines::default();
-        if let Event::Code { code, command, local_only, this_machine } = event {
-            self.code(&mut lines, code, command, reach(*local_only, *this_machine));
+        if let Event::Code { code, command, local_only, this_machine, invitation } = event {
+            let for_whom = if *invitation {
+                "A new receiver gets in with:"
+            } else {
+                "On the other machine, run:"
+            };
+            let reach = reach(*local_only, *this_machine);
+            self.code(&mut lines, code, (for_whom, command), reach);
             return lines;
         }
         lines.stderr = self.message(event);
@@ -139,7 +145,13 @@ impl Human {
     }
 
     /// The code line stands on stdout where that is not a terminal, and on stderr where it is.
-    fn code(&self, lines: &mut Lines, code: &str, command: &str, reach: Option<&str>) {
+    fn code(
+        &self,
+        lines: &mut Lines,
+        code: &str,
+        (for_whom, command): (&str, &str),
+        reach: Option<&str>,
+    ) {
         if self.json {
             return;
         }
@@ -153,7 +165,7 @@ impl Human {
             return;
         }
         lines.stderr.extend([
-            "On the other machine, run:".to_owned(),
+            for_whom.to_owned(),
             String::new(),
             format!("    {}", self.traits.style.strong(command)),
             String::new(),

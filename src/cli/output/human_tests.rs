@@ -38,6 +38,7 @@ fn code() -> Event {
         command: "rejoin receive 7-crane-velvet-orbit@192.0.2.7:9750".to_owned(),
         local_only: false,
         this_machine: false,
+        invitation: false,
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod doors;
 mod invitation;
+mod refused;
 mod signals;
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
@@ -19,10 +20,10 @@ use crate::signal::capabilities::{Capabilities, EARLY_ANSWER};
 use crate::signal::code::Code;
 use crate::signal::join::{Hello, JoinError, JoinPayload, Opener, Proved, Rejection};
 use crate::signal::message::{Introduction, SignalMessage};
-use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
+use crate::signal::protocol::{ClientMessage, HostMessage};
 use crate::signal::{MemberToken, RoomName};
 use crate::wire::{MemberId, SessionId, SessionSecret};
-use doors::{CodeDoor, SessionDoor, code_door, join_error, refusal, session_door, unusable};
+use doors::{CodeDoor, SessionDoor, code_door, join_error, session_door, unusable};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,8 @@ pub struct OpeningConfig {
     pub token_key: [u8; 32],
     /// The name we give ourselves.
     pub name: String,
-    /// The code, unless it was spent by an earlier run.
+    /// The code: of the session, or, where an earlier run had a receiver that is known to have the secret, one by which a new
+    /// receiver gets in.
     pub code: Option<Code>,
     /// Whether the user chose the code: then its room is not changed.
     pub is_code_fixed: bool,
@@ -113,7 +115,10 @@ impl Opening {
             .take()
             .map(|(secret, epoch)| session_door(secret, epoch, &config, &mut entropy))
             .transpose();
-        let (code, door) = (code.map_err(unusable)?, door.map_err(unusable)?);
+        let (mut code, door) = (code.map_err(unusable)?, door.map_err(unusable)?);
+        if let Some(code) = code.as_mut().filter(|_| door.is_some() && config.is_confirmed) {
+            code.is_invitation = true;
+        }
         Ok(Self {
             is_new: door.is_none(),
             takes_early: false,
@@ -279,7 +284,8 @@ impl Opening {
         let number = door.code.room();
         let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
         let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
-        Some(ClientMessage::Open { number: Some(number), member, token, deposit })
+        let again = self.config.is_code_fixed;
+        Some(ClientMessage::Open { number: Some(number), member, token, deposit, again })
     }
 
     fn session_message(&self) -> Option<ClientMessage> {
@@ -298,50 +304,6 @@ impl Opening {
             self.enter_at = None;
             let code = door.code.clone();
             self.outputs.push_back(MeetingOutput::CodeReady(code));
-        }
-    }
-
-    fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason, now: Instant) {
-        if matches!(room, Some(RoomName::Session(_))) {
-            // A session that is stored outlives whatever a host says; a full one may have room later.
-            tracing::warn!(target: "rejoin::signal", %reason, "the host refused the session's room");
-            self.enter_at = Some(now + ENTER_RETRY);
-            return;
-        }
-        let Some(door) = self.code.as_mut() else { return };
-        if room.is_some_and(|room| room != RoomName::Code(door.code.room())) {
-            return;
-        }
-        let may_move = !self.config.is_code_fixed && !door.is_open && door.tries < NUMBER_TRIES_MAX;
-        if matches!(
-            reason,
-            RefusalReason::Taken
-                | RefusalReason::CodeUsed
-                | RefusalReason::Burnt
-                | RefusalReason::WrongToken
-        ) && may_move
-        {
-            let tries = door.tries + 1;
-            let number = 1 + self.entropy.next_u32() % 10_u32.pow(2 + tries);
-            let code = door.code.clone().with_room(number);
-            match code_door(code, &self.config, tries, &mut self.entropy) {
-                Ok(door) => self.code = Some(door),
-                Err(error) => return self.fail(unusable(error)),
-            }
-            return self.open_code();
-        }
-        // Paired members have their own room: what becomes of the code's is nothing to them.
-        if self.was_paired || door.was_used {
-            if door.is_invitation {
-                let message = format!("the invitation cannot be used any more: {reason}");
-                let code = "invitation".to_owned();
-                self.outputs.push_back(MeetingOutput::Event(Event::Warning { code, message }));
-            }
-            self.code = None;
-            return;
-        }
-        if reason != RefusalReason::UnknownMember {
-            self.fail(refusal(reason));
         }
     }
 
@@ -417,7 +379,12 @@ impl Opening {
             self.host(ClientMessage::Burn { number });
         }
         self.code = None;
-        if !self.was_paired {
+        if self.was_paired {
+            let message = "somebody tried a wrong code, so it is good for nothing any more; `rejoin sessions invite` makes \
+                 another one";
+            let (code, message) = ("invitation".to_owned(), message.to_owned());
+            self.outputs.push_back(MeetingOutput::Event(Event::Warning { code, message }));
+        } else {
             self.fail(join_error(&JoinError::WrongCode));
         }
     }
@@ -511,7 +478,12 @@ impl Opening {
     fn on_open(&mut self) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Connecting { way, epoch, .. } => {
+                let by_secret = matches!(way.room, RoomName::Session(_)).then_some(way.peer);
                 self.phase = Phase::Connected { way };
+                // The one who is known is back: nobody else is invited any more.
+                if let Some(peer) = by_secret {
+                    self.spend_code(peer);
+                }
                 self.outputs
                     .push_back(MeetingOutput::LinkUp { epoch, takes_early: self.takes_early });
             }

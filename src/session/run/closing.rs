@@ -21,7 +21,19 @@ impl<R: RoleActions> Runner<R> {
         }
     }
 
-    /// Ends the run: the link says goodbye, the stores stop, what is complete is forgotten.
+    /// The sender did not come back to hear that everything is here. What it said on a link of this run is the truth of this
+    /// run; what an earlier run finished may be outdated.
+    pub(super) fn end_alone(&self) -> Result<(), Error> {
+        if self.was_finished_now {
+            return Ok(());
+        }
+        let text = "everything of an earlier run is here and verified, but its sender was not there to confirm that this is \
+                    all";
+        Err(Error::new(ErrorKind::Interrupted, text)
+            .with_hint("run the sender's command again; it may have something new"))
+    }
+
+    /// Ends the run: the link says goodbye, the stores stop, what both sides know to be settled is forgotten.
     pub(super) async fn close(mut self, outcome: Result<(), Error>) -> Result<Ended, Error> {
         self.send_waiting();
         self.record_end(&ending::summary(&self.session, Instant::now()), &outcome).await;
@@ -51,11 +63,13 @@ impl<R: RoleActions> Runner<R> {
         }
         match outcome {
             Ok(()) if self.is_replaced => Ok(Ended::CodeOffered),
-            Ok(()) => {
+            Ok(()) if self.is_acknowledged => {
                 self.around.role.on_done(summary.exit == 0).await;
                 clean(target).await;
                 Ok(Ended::Done(summary))
             }
+            // The sender does not know yet: record and journal stay, so that its next run can be told.
+            Ok(()) => Ok(Ended::Done(summary)),
             Err(mut error) => {
                 // A refusal before anything was moved ends the session on both sides: nothing is to be continued.
                 if error.kind == ErrorKind::Refused && self.session.progress().bytes == 0 {

@@ -43,6 +43,7 @@ fn open() -> ClientMessage {
         member: OPENER,
         token: token(OPENER),
         deposit: b"deposit".to_vec(),
+        again: false,
     }
 }
 
@@ -116,6 +117,7 @@ async fn two_members_pair_through_a_real_host() {
             member: OPENER,
             token: token(OPENER),
             deposit,
+            again: false,
         })
         .unwrap();
     assert_eq!(message(&mut opener).await, HostMessage::Opened { number: 7, peers: vec![] });
@@ -402,6 +404,7 @@ async fn another_first_word_than_that_of_the_request_is_sent() {
         member: OPENER,
         token: MemberToken::for_room(&[1; 32], RoomName::Code(8)),
         deposit: Vec::new(),
+        again: false,
     };
     to_host.send(other).unwrap();
     for number in [7, 8] {

@@ -79,6 +79,11 @@ impl Room {
         self.opener == Some(who.0) && self.is_member(who)
     }
 
+    /// Whether its opener is away, for a moment or for good.
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.opener.is_some_and(|opener| self.connection_of(opener).is_none())
+    }
+
     pub(super) fn is_member(&self, (member, token): Sender<'_>) -> bool {
         self.members.get(&member).is_some_and(|known| known.proves(token))
     }

@@ -17,8 +17,12 @@ impl Rooms {
         now: Instant,
     ) -> Refused {
         match message {
-            ClientMessage::Open { number, member, token, deposit } => {
-                self.open(connection, number, (member, &token), deposit, random, now)
+            ClientMessage::Open { number, member, token, deposit, again } => {
+                if let Some(number) = number.filter(|_| again) {
+                    self.free_used(number, (member, &token), now);
+                }
+                let may_reuse = again;
+                self.open(connection, number, (member, &token), (deposit, may_reuse), random, now)
             }
             ClientMessage::Join { room, member, token, deposit, wait } => {
                 self.count_try(connection, now)?;
@@ -54,7 +58,7 @@ impl Rooms {
         connection: ConnectionId,
         number: Option<u32>,
         who: Sender<'_>,
-        deposit: Vec<u8>,
+        (deposit, may_reuse): (Vec<u8>, bool),
         random: u32,
         now: Instant,
     ) -> Refused {
@@ -70,9 +74,7 @@ impl Rooms {
         }
         let number = match number {
             Some(0) => return Err(RefusalReason::NotPermitted),
-            Some(number) if self.tombstones.reason(number).is_some() => {
-                return Err(RefusalReason::Taken);
-            }
+            Some(number) if !self.is_free(number, may_reuse) => return Err(RefusalReason::Taken),
             Some(number) => number,
             None => self.free_number(random),
         };
@@ -97,6 +99,26 @@ impl Rooms {
             }
         }
         Ok(())
+    }
+
+    /// Whether no room had the number lately; or its code was used, which a user who chose it knows. A burnt one stays so: each
+    /// room of a code is a guess for whoever does not know it.
+    fn is_free(&self, number: u32, may_reuse: bool) -> bool {
+        self.tombstones.reason(number).is_none_or(|reason| {
+            may_reuse && matches!(reason, RefusalReason::CodeUsed | RefusalReason::Expired)
+        })
+    }
+
+    /// Ends a room whose code was used, for the one who opens it again: its opener, or another one where that one is gone.
+    fn free_used(&mut self, number: u32, who: Sender<'_>, now: Instant) {
+        let name = RoomName::Code(number);
+        let is_over = self
+            .rooms
+            .get(&name)
+            .is_some_and(|room| room.is_locked() && (room.is_opener(who) || room.is_forsaken()));
+        if is_over {
+            self.end_room(name, RefusalReason::CodeUsed, now);
+        }
     }
 
     /// Makes the room and enters it; a room that its first member cannot enter does not stay.
@@ -151,13 +173,20 @@ impl Rooms {
         let (member, token) = who;
         let Some(room) = self.rooms.get(&name) else {
             return match self.tombstones.reason(number) {
+                // Who waits, waits for the next one with this code.
+                None | Some(RefusalReason::CodeUsed | RefusalReason::Expired) if wait => {
+                    self.wait(connection, number, member, token, now)
+                }
                 Some(reason) => Err(reason),
-                None if wait => self.wait(connection, number, member, token, now),
                 None => Err(RefusalReason::NoSuchRoom),
             };
         };
         if room.is_locked() && !room.is_member((member, &token)) {
-            return Err(RefusalReason::CodeUsed);
+            return if wait && room.is_forsaken() {
+                self.wait(connection, number, member, token, now)
+            } else {
+                Err(RefusalReason::CodeUsed)
+            };
         }
         self.enter(connection, name, (member, &token), now)?;
         self.joined(connection, name, member);

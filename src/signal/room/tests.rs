@@ -27,7 +27,13 @@ fn join(room: RoomName, member: MemberId) -> ClientMessage {
 }
 
 fn open(number: Option<u32>) -> ClientMessage {
-    ClientMessage::Open { number, member: OPENER, token: token(1), deposit: b"deposit".to_vec() }
+    ClientMessage::Open {
+        number,
+        member: OPENER,
+        token: token(1),
+        deposit: b"deposit".to_vec(),
+        again: false,
+    }
 }
 
 fn relay(room: RoomName, to: MemberId, payload: &[u8]) -> ClientMessage {
@@ -236,8 +242,13 @@ fn numbers_are_asked_for_or_picked() {
     let first = world.connect();
     world.tell(first, &open(Some(5)));
     let second = world.connect();
-    let other =
-        ClientMessage::Open { number: Some(5), member: JOINER, token: token(2), deposit: vec![] };
+    let other = ClientMessage::Open {
+        number: Some(5),
+        member: JOINER,
+        token: token(2),
+        deposit: vec![],
+        again: false,
+    };
     assert_eq!(world.tell(second, &other), refused(RoomName::Code(5), RefusalReason::Taken));
     let mut numbers = BTreeSet::new();
     for byte in 10..40 {
@@ -247,6 +258,7 @@ fn numbers_are_asked_for_or_picked() {
             member: MemberId([byte; 16]),
             token: token(byte),
             deposit: vec![],
+            again: false,
         };
         match world.tell(connection, &message).as_slice() {
             [HostMessage::Opened { number, .. }] => {
@@ -255,8 +267,13 @@ fn numbers_are_asked_for_or_picked() {
             other => panic!("{other:?}"),
         }
     }
-    let zero =
-        ClientMessage::Open { number: Some(0), member: JOINER, token: token(2), deposit: vec![] };
+    let zero = ClientMessage::Open {
+        number: Some(0),
+        member: JOINER,
+        token: token(2),
+        deposit: vec![],
+        again: false,
+    };
     assert_eq!(world.tell(second, &zero), refused(RoomName::Code(0), RefusalReason::NotPermitted));
 }
 
@@ -272,6 +289,7 @@ fn only_the_opener_reopens_its_room() {
         member: OPENER,
         token: token(66),
         deposit: b"evil".to_vec(),
+        again: false,
     };
     assert_eq!(world.tell(thief, &stolen), refused(CODE, RefusalReason::Taken));
     let joined_as_opener = ClientMessage::Join {
@@ -290,6 +308,7 @@ fn only_the_opener_reopens_its_room() {
         member: OPENER,
         token: token(1),
         deposit: b"fresh".to_vec(),
+        again: false,
     };
     assert_eq!(
         world.tell(back, &reopen),
@@ -673,6 +692,7 @@ fn step() -> impl Strategy<Value = Step> {
                     member,
                     token: token(secret),
                     deposit: vec![secret],
+                    again: false,
                 },
                 2 | 3 => ClientMessage::Join {
                     room,

@@ -13,6 +13,10 @@ impl Opening {
     /// # Errors
     /// A code that cannot be used.
     pub fn handle_invitation(&mut self, code: Code, now: Instant) -> Result<(), Error> {
+        // The run began with it.
+        if self.code.as_ref().is_some_and(|door| door.code == code) {
+            return Ok(());
+        }
         if let Some(door) = self.code.take() {
             let number = door.code.room();
             self.host(ClientMessage::Burn { number });

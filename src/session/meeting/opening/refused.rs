@@ -1,0 +1,65 @@
+//! What becomes of a room that the host does not open, or closes.
+
+use super::doors::{code_door, refusal, unusable};
+use super::{ENTER_RETRY, NUMBER_TRIES_MAX, Opening};
+use crate::event::Event;
+use crate::session::meeting::MeetingOutput;
+use crate::signal::RoomName;
+use crate::signal::protocol::RefusalReason;
+use std::time::Instant;
+
+impl Opening {
+    pub(super) fn on_refused(
+        &mut self,
+        room: Option<RoomName>,
+        reason: RefusalReason,
+        now: Instant,
+    ) {
+        if matches!(room, Some(RoomName::Session(_))) {
+            // A session that is stored outlives whatever a host says; a full one may have room later.
+            tracing::warn!(target: "rejoin::signal", %reason, "the host refused the session's room");
+            self.enter_at = Some(now + ENTER_RETRY);
+            return;
+        }
+        let Some(door) = self.code.as_mut() else { return };
+        if room.is_some_and(|room| room != RoomName::Code(door.code.room())) {
+            return;
+        }
+        let may_move = !self.config.is_code_fixed && !door.is_open && door.tries < NUMBER_TRIES_MAX;
+        if matches!(
+            reason,
+            RefusalReason::Taken
+                | RefusalReason::CodeUsed
+                | RefusalReason::Burnt
+                | RefusalReason::WrongToken
+        ) && may_move
+        {
+            let tries = door.tries + 1;
+            let number = 1 + self.entropy.next_u32() % 10_u32.pow(2 + tries);
+            let code = door.code.clone().with_room(number);
+            match code_door(code, &self.config, tries, &mut self.entropy) {
+                Ok(mut moved) => {
+                    moved.is_invitation = door.is_invitation;
+                    self.code = Some(moved);
+                }
+                Err(error) => return self.fail(unusable(error)),
+            }
+            return self.open_code();
+        }
+        // Paired members have their own room: what becomes of the code's is nothing to them. A code that the user chose and
+        // waits for is to be had, or an error.
+        let is_due = door.is_invitation && door.tries == 0 && !door.is_open;
+        if (self.was_paired || door.was_used) && !(is_due && self.config.is_code_fixed) {
+            if door.is_invitation {
+                let message = format!("the invitation cannot be used any more: {reason}");
+                let code = "invitation".to_owned();
+                self.outputs.push_back(MeetingOutput::Event(Event::Warning { code, message }));
+            }
+            self.code = None;
+            return;
+        }
+        if reason != RefusalReason::UnknownMember {
+            self.fail(refusal(reason));
+        }
+    }
+}

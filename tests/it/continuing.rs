@@ -1,0 +1,212 @@
+//! What a code, a stored session and a command to continue mean the next time.
+#![cfg(unix)]
+
+use crate::support::env::{From, Running};
+use crate::support::pair::{CODE, Pair, wait_for_half};
+use crate::support::tree::assert_same;
+use rustix::process::Signal;
+use std::fs;
+
+const LARGE: usize = 48 << 20;
+
+/// What a night's job sends.
+fn night(pair: &Pair, number: u8) {
+    fs::create_dir_all(pair.path("t")).unwrap();
+    fs::write(pair.path("t/f"), vec![number; 1000 + usize::from(number)]).unwrap();
+}
+
+fn send(pair: &Pair, host: Option<&str>) -> Running {
+    let mut arguments = vec!["--json", "--code-file", "code", "t"];
+    arguments.extend(host.iter().flat_map(|host| ["--host", host]));
+    pair.send(arguments).spawn()
+}
+
+fn receive(pair: &Pair, host: Option<&str>, more: &[&str]) -> Running {
+    let mut arguments = vec!["--json", "-y", "--overwrite", "--code-file", "code", "-o", "target"];
+    arguments.extend(host.iter().flat_map(|host| ["--host", host]));
+    arguments.extend(more);
+    pair.receive(arguments).spawn()
+}
+
+/// A host that stays, and its URL.
+fn standing(pair: &Pair) -> (Running, String) {
+    let host = pair.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
+    let url = host.line_with(From::Stdout, "ws://");
+    (host, url)
+}
+
+/// B-C (86, 87): a job with a fixed code brings what is new each time, whoever comes first.
+#[test]
+fn a_fixed_code_brings_new_data_each_night() {
+    for is_standing in [false, true] {
+        let pair = Pair::new();
+        fs::write(pair.path("code"), CODE).unwrap();
+        let (host, url) = standing(&pair);
+        let url = is_standing.then_some(url.as_str());
+        for number in 1..=4 {
+            night(&pair, number);
+            let is_first = number % 2 == 0;
+            let (sender, receiver) = if is_first {
+                let receiver = receive(&pair, url, &["--wait", "50s"]);
+                receiver.event_where("session", |event| event["event"] == "session");
+                (send(&pair, url), receiver)
+            } else {
+                let sender = send(&pair, url);
+                sender.event_where("code", |event| event["event"] == "code");
+                (sender, receive(&pair, url, &[]))
+            };
+            receiver.wait().expect_code(0);
+            sender.wait().expect_code(0);
+            let same = |side: &str| fs::read(pair.path(side)).unwrap();
+            assert!(same("t/f") == same("target/t/f"), "night {number}");
+        }
+        host.signal(Signal::TERM);
+        host.wait();
+    }
+}
+
+/// B-C: a code that was used, or a memory of an earlier run, is no success.
+#[test]
+fn a_code_that_nobody_offers_is_an_error_that_says_what_was_before() {
+    let pair = Pair::new();
+    fs::write(pair.path("code"), CODE).unwrap();
+    let (host, url) = standing(&pair);
+    for (url, code) in [(None, 4), (Some(url.as_str()), 3)] {
+        night(&pair, 1);
+        let sender = send(&pair, url);
+        sender.event_where("code", |event| event["event"] == "code");
+        receive(&pair, url, &[]).wait().expect_code(0);
+        sender.wait().expect_code(0);
+        let again = receive(&pair, url, &[]).wait().expect_code(code).outcome();
+        let hint = again["hint"].as_str().unwrap();
+        assert!(hint.contains("was completed here"), "{again}");
+        // `--wait` holds, and ends with nobody.
+        let waiting = receive(&pair, url, &["--wait", "2s"]).wait().expect_code(4).outcome();
+        assert!(waiting["t"].as_u64().unwrap() >= 1_900, "{waiting}");
+    }
+    host.signal(Signal::TERM);
+    host.wait();
+}
+
+/// Both sides die half-way.
+fn interrupted(pair: &Pair) {
+    pair.noise("large", LARGE);
+    let sender = pair.send(["--json", "--code", CODE, "large"]).spawn();
+    sender.event_where("code", |event| event["event"] == "code");
+    let receiver = pair.receiving().spawn();
+    wait_for_half(&receiver);
+    for run in [sender, receiver] {
+        run.signal(Signal::KILL);
+        run.wait();
+    }
+}
+
+/// B-K (76): the receiver is gone for good; `--code-out` lets a new one in.
+#[test]
+fn a_send_that_continues_lets_a_new_receiver_in() {
+    for fixed in [None, Some(CODE)] {
+        let pair = Pair::new();
+        interrupted(&pair);
+        fs::remove_dir_all(pair.path("state-receive")).unwrap();
+        fs::remove_dir_all(pair.path("target")).unwrap();
+        let mut arguments = vec!["--code-out", "code", "large"];
+        arguments.extend(fixed.iter().flat_map(|code| ["--code", code]));
+        let sender = pair.send(arguments).spawn();
+        sender.line_with(From::Stderr, "Waiting for ");
+        sender.line_with(From::Stderr, "A new receiver gets in with:");
+        let shown = sender.line_with(From::Stderr, "    rejoin receive ");
+        let code = fs::read_to_string(pair.path("code")).unwrap();
+        assert_eq!(shown.trim(), format!("rejoin receive {}", code.trim()));
+        assert_eq!(fixed.is_some(), code.starts_with(CODE), "{code}");
+        let receiver = pair.receive(["--json", "-y", "-o", "target", "--code-file", "code"]);
+        receiver.run().expect_code(0);
+        sender.wait().expect_code(0);
+        assert_same(&pair.path("large"), &pair.path("target/large"));
+    }
+}
+
+/// B-K: the receiver that is known comes back without being disturbed, and then nobody else gets in.
+#[test]
+fn the_known_receiver_comes_back_and_closes_the_invitation() {
+    let pair = Pair::new();
+    interrupted(&pair);
+    let sender = pair.send(["--json", "--code-out", "code", "large"]).spawn();
+    let said = sender.event_where("code", |event| event["event"] == "code");
+    assert_eq!(said["invitation"], true, "{said}");
+    let receiver = pair.receive(["--json", "-y", "-o", "target"]).spawn();
+    sender.event_where("connected", |event| event["event"] == "connected");
+    let stranger = pair.receive(["--json", "-y", "-o", "elsewhere", "--code-file", "code"]);
+    let stranger = stranger.run();
+    assert!([3, 4].contains(&stranger.code()), "{stranger:?}");
+    let done = receiver.wait().expect_code(0).outcome();
+    sender.wait().expect_code(0);
+    assert!(done["kept_bytes"].as_u64().unwrap() >= 1 << 20, "{done}");
+    assert_same(&pair.path("large"), &pair.path("target/large"));
+}
+
+/// B-K: through a host that stays, the user's own code is opened again.
+#[test]
+fn a_fixed_code_lets_a_new_receiver_in_at_a_host_that_stays() {
+    let pair = Pair::new();
+    let (host, url) = standing(&pair);
+    fs::write(pair.path("code"), CODE).unwrap();
+    pair.noise("t", LARGE);
+    let sender = send(&pair, Some(&url));
+    sender.event_where("code", |event| event["event"] == "code");
+    let receiver = receive(&pair, Some(&url), &[]);
+    wait_for_half(&receiver);
+    for run in [sender, receiver] {
+        run.signal(Signal::KILL);
+        run.wait();
+    }
+    fs::remove_dir_all(pair.path("state-receive")).unwrap();
+    fs::remove_dir_all(pair.path("target")).unwrap();
+    let sender = send(&pair, Some(&url));
+    sender.event_where("code", |event| event["event"] == "code");
+    receive(&pair, Some(&url), &[]).wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("t"), &pair.path("target/t"));
+    host.signal(Signal::TERM);
+    host.wait();
+}
+
+/// The command after "To continue, run:".
+fn command_of(stderr: &str) -> String {
+    let (_, rest) = stderr.split_once("To continue, run:").unwrap_or_else(|| panic!("{stderr}"));
+    rest.trim().to_owned()
+}
+
+/// B-K: what is printed to continue does so, from another directory, without `--new` and without the code.
+#[test]
+fn the_commands_that_are_printed_continue() {
+    let pair = Pair::new();
+    let odd = "it's $(odd)\tname";
+    pair.noise(odd, LARGE);
+    pair.noise("second", 1000);
+    fs::write(pair.path("code"), CODE).unwrap();
+    let arguments = ["--new", "--code-file", "code", odd, "./second"];
+    let sender = pair.send(arguments).spawn();
+    sender.line_with(From::Stdout, "Code: ");
+    let receiver = pair.receive(["-y", "-o", "target", CODE]).spawn();
+    let is_there = |run: &Running| run.line_with(From::Stderr, "Connected to ");
+    (is_there(&sender), is_there(&receiver));
+    receiver.line_with(From::Stderr, "Receiving ");
+    receiver.signal(Signal::INT);
+    let receiver = receiver.wait().expect_code(130);
+    sender.signal(Signal::TERM);
+    let sender = sender.wait().expect_code(143);
+    let (sent, received) = (command_of(&sender.stderr), command_of(&receiver.stderr));
+    for command in [&sent, &received] {
+        assert!(!command.contains("--new") && !command.contains("crane"), "{command}");
+    }
+    let elsewhere = pair.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let sender = pair.shell("send", &sent).within(&elsewhere).spawn();
+    let receiver = pair.shell("receive", &received).within(&elsewhere).run().expect_code(0);
+    let sender = sender.wait().expect_code(0);
+    assert!(sender.stderr.contains("Continuing session"), "{}", sender.stderr);
+    assert!(receiver.stderr.contains("Continuing session"), "{}", receiver.stderr);
+    for name in [odd, "second"] {
+        assert_same(&pair.path(name), &pair.path("target").join(name));
+    }
+}
