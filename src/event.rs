@@ -131,6 +131,28 @@ pub struct Summary {
     pub exit: u8,
 }
 
+/// How the other side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaveReason {
+    /// By its user.
+    Stopped,
+    /// By its system: a signal, or its terminal is gone.
+    Terminated,
+    /// The time of its `--timeout` is over.
+    Timeout,
+    /// Its disk is full or fails.
+    Disk,
+    /// Its user, or a limit of its user's, refuses the transfer.
+    Refused,
+    /// Content could not be verified.
+    Integrity,
+    /// It failed.
+    Failed,
+    /// Without a word: killed, or its machine or network went off.
+    Gone,
+}
+
 /// The code of the warning that datagrams are cut on their way, which a person sees at `-v` only: nothing is to be done.
 pub const FRAGMENTED: &str = "fragmented";
 
@@ -260,6 +282,17 @@ pub enum Event {
         of: u32,
         /// Until it is tried, in milliseconds.
         delay_ms: u64,
+    },
+    /// The other side ended, or is gone.
+    Left {
+        /// The name it gives itself.
+        name: String,
+        /// How.
+        reason: LeaveReason,
+        /// The same in words, to follow its name.
+        text: String,
+        /// Whether this side waits for it to continue; else it ends, too.
+        waiting: bool,
     },
     /// How a person continues by hand.
     Manual {

@@ -37,6 +37,7 @@ use super::config::CarrierSettings;
 use crate::wire::CarrierTokens;
 use buffers::BufferRequest;
 use carried::{CarriedSocket, Carrying};
+pub use cutting::Fragmented;
 use resolve::Resolver;
 
 /// Most local addresses used: pairs grow with the product of both sides', and checks with the pairs.
@@ -64,17 +65,6 @@ pub struct SocketCounts {
     pub bytes_received: u64,
     /// Sends that the system refused for a reason that passes (no route, no buffer, too long): lost like any packet.
     pub sends_refused: u64,
-}
-
-/// A path that takes so many bytes, headers and all, cuts nothing: the carrier's start size in UDP over IPv4. Packets of a
-/// link without a carrier are a little larger.
-const UNCUT_BYTES: u32 = super::config::DATAGRAM_BYTES_START as u32 + 28;
-
-/// Datagrams are cut on their way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fragmented {
-    /// What the path takes uncut, bytes with headers, where the system knows it.
-    pub path_bytes: Option<u32>,
 }
 
 /// When the driver's sleep may be cut short.
@@ -106,13 +96,10 @@ struct Shared {
     datagrams_received: AtomicU64,
     bytes_received: AtomicU64,
     sends_refused: AtomicU64,
-    /// What the path takes uncut, once datagrams are known to be cut; [`CUT_UNKNOWN`]: less than they have.
+    /// What the path takes uncut, once datagrams are known to be cut: see `cutting`.
     cut_bytes: AtomicU32,
     allocations: Allocations,
 }
-
-/// Datagrams are cut, and the system does not know at how many bytes.
-const CUT_UNKNOWN: u32 = u32::MAX;
 
 /// The dialogue with TURN servers, listened to.
 #[derive(Debug, Default)]
@@ -162,16 +149,6 @@ impl Shared {
     fn on_received(&self, datagrams: u64, bytes: u64) {
         self.datagrams_received.fetch_add(datagrams, Ordering::Relaxed);
         self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Datagrams are cut on their way, to what the path takes.
-    fn on_cut(&self, path_bytes: Option<u32>) {
-        let is_less = |bytes: &u32| *bytes < UNCUT_BYTES;
-        self.cut_bytes.store(path_bytes.filter(is_less).unwrap_or(CUT_UNKNOWN), Ordering::Relaxed);
-    }
-
-    fn is_cut(&self) -> bool {
-        self.cut_bytes.load(Ordering::Relaxed) != 0
     }
 
     /// The stack got something.
@@ -293,24 +270,6 @@ impl LinkRuntime {
     /// Ends the driver's sleep now: for calls into the stack that change what is due without waking it.
     pub fn wake(&self) {
         self.shared.wake.notify_one();
-    }
-
-    /// Whether datagrams are cut on their way, as far as is known.
-    #[must_use]
-    pub fn fragmented(&self) -> Option<Fragmented> {
-        match self.shared.cut_bytes.load(Ordering::Relaxed) {
-            0 => None,
-            CUT_UNKNOWN => Some(Fragmented { path_bytes: None }),
-            bytes => Some(Fragmented { path_bytes: Some(bytes) }),
-        }
-    }
-
-    /// A link without a carrier asks its path nothing: what the system knows of it has to do.
-    pub fn look_at_path(&self, local: IpAddr, remote: SocketAddr) {
-        let path_bytes = cutting::path_bytes(local, remote);
-        if self.carrying.is_none() && path_bytes.is_some_and(|bytes| bytes < UNCUT_BYTES) {
-            self.shared.on_cut(path_bytes);
-        }
     }
 
     /// How many UDP sockets are open, which is how many host candidates to expect.

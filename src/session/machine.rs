@@ -4,11 +4,14 @@
 //! can do the same in virtual time.
 
 mod layers;
+mod leaving;
 mod output;
 mod state;
 mod told;
 
 pub use output::SessionOutput;
+
+use leaving::Doubt;
 
 use super::meeting::{Joining, MeetingOutput, Opening};
 use super::recovery::{IceRestart, Presence};
@@ -20,7 +23,7 @@ use crate::link::{LinkEvent, PathKind};
 use crate::options::Timing;
 use crate::signal::protocol::HostMessage;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
-use crate::transfer::message::{ByeReason, Message, bounded_text};
+use crate::transfer::message::Message;
 use crate::transfer::receiver::{Receiver, ReceiverConfig, ReceiverOutput};
 use crate::transfer::sender::{Sender, SenderOutput};
 use crate::wire::frame::{Assembler, Frame};
@@ -54,6 +57,13 @@ struct Up {
     due_since: Option<Instant>,
     /// Bytes received when `due_since` was set.
     inbound: u64,
+    /// Bytes received so far.
+    received: u64,
+    doubt: Option<Doubt>,
+    /// Whether a last word was said, or heard: there is no other after it.
+    is_ending: bool,
+    /// When a sender that waits for its disk says so.
+    busy_at: Option<Instant>,
 }
 
 /// The machine of one run.
@@ -67,6 +77,14 @@ pub struct Session {
     ice: IceRestart,
     /// Whether the user was told that datagrams are cut on their way.
     is_fragmented: bool,
+    /// The name that the other side gives itself.
+    peer_name: String,
+    /// How the other side left, while it is waited for.
+    left: Option<String>,
+    /// Where this side writes, for a person.
+    place: String,
+    /// Whether our store is at work.
+    is_disk_busy: bool,
     /// Our end of the nominated pair.
     local: Option<IpAddr>,
     /// Addresses of this machine, as last told; none yet: nothing was.
@@ -137,6 +155,10 @@ impl Session {
             presence: Presence::default(),
             ice: IceRestart::new(is_receiver, &Timing::default()),
             is_fragmented: false,
+            peer_name: String::new(),
+            left: None,
+            place: String::new(),
+            is_disk_busy: false,
             local: None,
             addresses: Vec::new(),
             host_away: None,
@@ -180,6 +202,7 @@ impl Session {
     /// The host said something.
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
         self.presence.handle_host(&message);
+        self.watch_presence(&message, now);
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_host(message, now),
             Meeting::Joining(joining) => joining.handle_host(message, now),
@@ -215,6 +238,9 @@ impl Session {
     pub fn handle_frame(&mut self, channel: Channel, frame: &Bytes, now: Instant) {
         let Some(up) = &mut self.up else { return };
         up.health.handle_activity();
+        if let Some(doubt) = &mut up.doubt {
+            doubt.handle_activity(now);
+        }
         self.ice.handle_activity(now);
         if channel == Channel::Data {
             up.due_since = None;
@@ -269,7 +295,9 @@ impl Session {
             }
         }
         self.ice.handle_timeout(now);
+        self.watch_doubt(now);
         self.watch_quality(now);
+        self.say_busy(now);
         if self.is_stalled(now) {
             self.on_dead("nothing of what is due came for too long", now);
         }
@@ -284,7 +312,8 @@ impl Session {
             && self.alone_since.is_some_and(|at| now >= at + self.retry_for);
         if is_alone {
             let text = "the receiver did not come back in the time of --retry-for";
-            self.fail(Error::new(ErrorKind::Interrupted, text));
+            let error = self.with_reason(Error::new(ErrorKind::Interrupted, text));
+            self.fail(error);
         }
         self.drain(now);
     }
@@ -304,8 +333,12 @@ impl Session {
         let stall = self.stalls_at().map(|at| (at, "stall"));
         let ice = self.ice.poll_timeout();
         let quality = self.up.as_ref().map(|up| up.quality.poll_timeout());
+        let doubt =
+            self.up.as_ref().and_then(|up| up.doubt.as_ref()).map(|doubt| (doubt.at, "doubt"));
+        let busy = self.up.as_ref().and_then(|up| up.busy_at).map(|at| (at, "busy"));
         let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
-        [meeting, transfer, health, stall, ice, quality, lost].into_iter().flatten().min()
+        let times = [meeting, transfer, health, stall, ice, quality, doubt, busy, lost];
+        times.into_iter().flatten().min()
     }
 
     /// What the surroundings shall do next.
@@ -330,14 +363,19 @@ impl Session {
             Message::Pong { number } => {
                 if let Some(up) = &mut self.up {
                     up.health.handle_pong(number, now);
+                    up.doubt.take_if(|doubt| doubt.ping == number);
                     if let Some(rtt) = up.health.rtt() {
                         self.ice.set_rtt(rtt);
                         up.quality.handle_rtt(rtt);
                     }
                 }
             }
-            Message::Bye { reason: ByeReason::Stopped | ByeReason::Disk, .. } => {
-                self.on_dead("the other side stopped; it can continue later", now);
+            Message::Bye { reason, text } => self.on_bye(reason, &text, false, now),
+            // It is at work, and owes what is due a while longer.
+            Message::Busy => {
+                if let Some(up) = &mut self.up {
+                    up.due_since = None;
+                }
             }
             Message::RecoveryRequest(_)
             | Message::RecoveryAnswer { .. }
@@ -359,27 +397,11 @@ impl Session {
             | Message::LeftOut { .. }
             | Message::Missing { .. }
             | Message::Compare { .. }
-            | Message::Roots { .. }
-            | Message::Bye { .. } => match &mut self.transfer {
+            | Message::Roots { .. } => match &mut self.transfer {
                 Transfer::Sender(sender) => sender.handle_message(message),
                 Transfer::Receiver(receiver) => receiver.handle_message(message, now),
                 Transfer::Unpaired(_) => {}
             },
-        }
-    }
-
-    /// The peer sent what no correct one sends: nothing more of it is believed.
-    fn on_violation(&mut self, what: &str) {
-        let text = format!("the other side broke the protocol: {what}");
-        let reason = ByeReason::Protocol;
-        self.send(Channel::Control, &Message::Bye { reason, text: bounded_text(what) });
-        self.fail(Error::new(ErrorKind::Failure, text));
-    }
-
-    fn on_dead(&mut self, reason: &str, now: Instant) {
-        match &mut self.meeting {
-            Meeting::Opening(opening) => opening.handle_dead(reason),
-            Meeting::Joining(joining) => joining.handle_dead(reason, now),
         }
     }
 
@@ -434,6 +456,7 @@ impl Session {
                     name: name.clone(),
                     verified: false,
                 });
+                self.peer_name.clone_from(&name);
                 self.outputs.push_back(SessionOutput::Peer { member, name, epoch });
             }
             MeetingOutput::LinkUp { epoch, takes_early } => {
@@ -445,9 +468,13 @@ impl Session {
                 self.outputs.push_back(SessionOutput::CodeOffered);
             }
             MeetingOutput::Event(event) => self.event(event),
+            MeetingOutput::Bye(word) => self.on_word(word, now),
             MeetingOutput::Restart(message) => self.on_restart(message, now),
             MeetingOutput::Manual => self.outputs.push_back(SessionOutput::Manual),
-            MeetingOutput::Failed(error) => self.fail(error),
+            MeetingOutput::Failed(error) => {
+                let error = self.with_reason(error);
+                self.fail(error);
+            }
         }
     }
 
@@ -458,6 +485,10 @@ impl Session {
             assemblers: Default::default(),
             due_since: None,
             inbound: 0,
+            received: 0,
+            doubt: None,
+            is_ending: false,
+            busy_at: None,
         });
         self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
@@ -465,7 +496,7 @@ impl Session {
         // The round trip is known before it is needed.
         self.ping(now);
         let lost_at = self.lost_at.take();
-        self.alone_since = None;
+        (self.alone_since, self.left) = (None, None);
         match &mut self.transfer {
             Transfer::Sender(sender) => sender.handle_link_up(takes_early),
             Transfer::Receiver(receiver) => receiver.handle_link_up(epoch, now),
@@ -533,11 +564,16 @@ impl Session {
     }
 
     fn send(&mut self, channel: Channel, message: &Message) {
-        if self.up.is_none() {
+        let Some(up) = &mut self.up else { return };
+        let is_bye = matches!(message, Message::Bye { .. });
+        if is_bye && std::mem::replace(&mut up.is_ending, true) {
             return;
         }
         match message.encode() {
             Ok(frames) => {
+                if is_bye {
+                    self.say_by_host(&frames);
+                }
                 if matches!(message, Message::RecoveryRequest(_)) {
                     let bytes: usize = frames.iter().map(Bytes::len).sum();
                     tracing::debug!(target: "rejoin::recovery", bytes, "recovery request");
@@ -553,20 +589,6 @@ impl Session {
         let previous = std::mem::replace(&mut self.state, state);
         if previous != state {
             self.event(Event::Link { state, previous, reason: reason.to_owned() });
-        }
-    }
-
-    fn end(&mut self) {
-        if !self.is_over {
-            self.is_over = true;
-            self.outputs.push_back(SessionOutput::Done);
-        }
-    }
-
-    fn fail(&mut self, error: Error) {
-        if !self.is_over {
-            self.is_over = true;
-            self.outputs.push_back(SessionOutput::Failed(error));
         }
     }
 

@@ -92,6 +92,8 @@ pub enum MeetingOutput {
     Event(Event),
     /// What the peer says about the path of the connection that is up.
     Restart(SignalMessage),
+    /// The last word of the peer, which came by the host: a frame of the link.
+    Bye(Vec<u8>),
     /// The planned tries are used up: a person may want to know how to continue by hand.
     Manual,
     /// It cannot go on.

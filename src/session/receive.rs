@@ -183,6 +183,7 @@ async fn meet(
     };
     let link_config = surroundings::link_config(&options.common)?;
     let session = Session::receiver(joining, config, kept, options.common.retry_for, now)
+        .with_place(crate::store::escape(&surroundings::path_bytes(&options.target)))
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,

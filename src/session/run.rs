@@ -39,7 +39,7 @@ use crate::signal::client::{
 };
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
-use crate::ui::Restarts;
+use crate::ui::{Restarts, Stop};
 use crate::wire::Channel;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -127,7 +127,7 @@ enum Happening {
     Answer(Option<Answered>),
     Credentials(Result<Grant, String>),
     News(Option<News>),
-    Stop,
+    Stop(Stop),
     Restart,
     Addresses(Vec<IpAddr>),
     Tick,
@@ -229,7 +229,7 @@ impl<R: RoleActions> Runner<R> {
             news = next_news(news), if news.is_some() => Happening::News(news),
             answer = self.answers.1.recv() => Happening::Answer(answer),
             Some(answer) = relaying.answered() => Happening::Credentials(answer),
-            _ = ui.stopped() => Happening::Stop,
+            stop = ui.stopped() => Happening::Stop(stop),
             () = self.restarts.next() => Happening::Restart,
             addresses = self.interfaces.changed() => Happening::Addresses(addresses),
             () = tokio::time::sleep_until(wake.into()) => Happening::Tick,
@@ -279,8 +279,9 @@ impl<R: RoleActions> Runner<R> {
                 self.session.handle_invitation(code, now);
             }
             Happening::News(None) => self.around.news = None,
-            Happening::Stop => {
-                self.session.handle_stop(now);
+            Happening::Stop(stop) => {
+                let (reason, text) = closing::last_word(stop);
+                self.session.handle_stop(reason, text, now);
                 self.drain().await?;
                 // All is verified and durable: it is only the sender that does not know.
                 if self.was_finished_now {
@@ -327,6 +328,9 @@ impl<R: RoleActions> Runner<R> {
                 tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
                 self.host = None;
                 self.session.handle_host_down(now);
+                if reason.is_closed() {
+                    self.session.handle_host_closed(now);
+                }
                 // Another address is asked at once.
                 if !matches!(reason, LossReason::Absent) {
                     self.session.handle_host_retry(retry_in, now);

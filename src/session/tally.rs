@@ -86,6 +86,7 @@ impl Tally {
             | Event::Manual { .. }
             | Event::Warning { .. }
             | Event::Waiting { .. }
+            | Event::Left { .. }
             | Event::Error { .. }
             | Event::Done(_) => {}
         }

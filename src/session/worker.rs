@@ -1,6 +1,8 @@
 //! A store on a thread of its own: requests in order, replies in order, bounded both ways.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
@@ -17,6 +19,8 @@ pub(super) struct Worker<Request, Reply, Store> {
     replies: mpsc::Receiver<Reply>,
     waiting: VecDeque<Request>,
     thread: Option<JoinHandle<Store>>,
+    /// Requests that are not carried out yet.
+    pending: Arc<AtomicUsize>,
 }
 
 impl<Request, Reply, Store> Worker<Request, Reply, Store>
@@ -36,12 +40,15 @@ where
     ) -> std::io::Result<Self> {
         let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
         let (answers, replies) = mpsc::channel(REPLIES_MAX);
+        let pending = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&pending);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let mut is_heard = true;
             while is_heard && let Some(request) = asked.blocking_recv() {
                 handle(&mut store, request, &mut |reply| {
                     is_heard &= answers.blocking_send(reply).is_ok();
                 });
+                left.fetch_sub(1, Ordering::Relaxed);
             }
             store
         })?;
@@ -50,13 +57,20 @@ where
             replies,
             waiting: VecDeque::new(),
             thread: Some(thread),
+            pending,
         })
     }
 
     /// Asks for something; never waits.
     pub(super) fn ask(&mut self, request: Request) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
         self.waiting.push_back(request);
         self.flush();
+    }
+
+    /// Whether it has something to do.
+    pub(super) fn is_busy(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
     }
 
     /// Hands over what fits.

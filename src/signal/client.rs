@@ -97,6 +97,17 @@ pub enum LossReason {
     Codec(#[from] CodecError),
 }
 
+impl LossReason {
+    /// Whether the other end closed it or is gone: neither silence, which may be the network's, nor a wish of ours.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        match self {
+            Self::Goodbye(_) | Self::Closed | Self::WebSocket(_) => true,
+            Self::Silent | Self::Moved | Self::Absent | Self::Codec(_) => false,
+        }
+    }
+}
+
 /// Why a message was not handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {

@@ -8,6 +8,8 @@ use super::codec::{self, CodecError};
 pub const SDP_BYTES_MAX: usize = 16 * 1024;
 /// Longest candidate line; the longest seen (TCP, mDNS name, related address) is under 300 bytes.
 pub const CANDIDATE_BYTES_MAX: usize = 1024;
+/// Longest last word: a text of 1,024 bytes, and what stands before it.
+pub const BYE_BYTES_MAX: usize = 1100;
 /// Longest display name of a member.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Longest sealed plaintext: a description with its frame.
@@ -74,10 +76,10 @@ pub enum SignalMessage {
     },
     /// The joiner has the session's secret on its disk: the code is spent.
     Stored,
-    /// The member leaves on purpose.
+    /// The member's run ends: its last word on the link, which may wait there behind a second of content.
     Bye {
-        /// Why.
-        reason: ByeReason,
+        /// The frame of that word, at most [`BYE_BYTES_MAX`] bytes; nothing of it is of signaling.
+        word: Vec<u8>,
     },
     /// Restarts ICE in the connection that is there (K-18, layer A).
     RestartOffer {
@@ -110,21 +112,6 @@ pub enum ReconnectRefusal {
     Busy,
 }
 
-/// Why a member leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum ByeReason {
-    /// Everything asked for was done.
-    Done,
-    /// Interrupted; the session stays and will be continued.
-    Interrupted,
-    /// A person or a limit refused the transfer.
-    Refused,
-    /// The session was discarded here.
-    Discarded,
-    /// It failed and cannot go on.
-    Failed,
-}
-
 /// What a member says of itself inside the first sealed payload, where no host reads it (H-08).
 #[derive(Clone, Debug, PartialEq, Eq, Default, bincode::Encode, bincode::Decode)]
 pub struct Introduction {
@@ -155,6 +142,9 @@ impl SignalMessage {
                 None => check_sdp(sdp),
             },
             Self::Candidate { candidate, .. } => check_size(candidate, CANDIDATE_BYTES_MAX),
+            Self::Bye { word } if word.len() > BYE_BYTES_MAX => {
+                Err(CodecError::TooLarge { bytes: word.len(), limit: BYE_BYTES_MAX })
+            }
             Self::CandidatesEnd { .. } | Self::Stored | Self::Bye { .. } | Self::RestartRequest => {
                 Ok(())
             }
@@ -287,10 +277,7 @@ mod tests {
         let offer = SignalMessage::Offer { attempt: Attempt(5), sdp: "v=0".to_owned() };
         assert_eq!(offer.encode().unwrap(), [1, 0, 0, 5, 3, b'v', b'=', b'0']);
         assert_eq!(SignalMessage::Stored.encode().unwrap(), [1, 0, 6]);
-        assert_eq!(
-            SignalMessage::Bye { reason: ByeReason::Failed }.encode().unwrap(),
-            [1, 0, 7, 4]
-        );
+        assert_eq!(SignalMessage::Bye { word: vec![9, 8] }.encode().unwrap(), [1, 0, 7, 2, 9, 8]);
         let restart = SignalMessage::RestartOffer { generation: 3, sdp: "v=0".to_owned() };
         assert_eq!(restart.encode().unwrap(), [1, 0, 8, 3, 3, b'v', b'=', b'0']);
         let answer = SignalMessage::RestartAnswer { generation: 3, sdp: "v=0".to_owned() };

@@ -126,6 +126,12 @@ pub enum ByeReason {
     Integrity,
     /// The session is unknown, over, or of another manifest.
     NoSession,
+    /// Ended by its system: a signal, or its terminal is gone; it may come back.
+    Terminated,
+    /// The time that its user gave it is over; it may come back.
+    TimedOut,
+    /// It failed, and the same command would fail again.
+    Failed,
 }
 
 /// A message.
@@ -278,6 +284,8 @@ pub enum Message {
         /// Each with its root; at most [`ROOTS_MAX`].
         files: Vec<(EntryIndex, Option<Value>)>,
     },
+    /// Sender, control: its disk is at work on what is due; at most one in some seconds.
+    Busy,
 }
 
 impl Message {
@@ -336,6 +344,7 @@ impl Message {
             | Self::Contradict { .. }
             | Self::Compare { .. }
             | Self::Roots { .. }
+            | Self::Busy
             | Self::EarlyAnswer => Ok(()),
         }
     }
@@ -367,6 +376,7 @@ impl Message {
             | Self::Pong { .. }
             | Self::Bye { .. }
             | Self::Compare { .. }
+            | Self::Busy
             | Self::EarlyAnswer => return Ok(()),
         };
         if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }

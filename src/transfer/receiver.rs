@@ -289,7 +289,6 @@ impl Receiver {
                 self.is_over = true;
                 self.outputs.push_back(ReceiverOutput::Done);
             }
-            Message::Bye { reason, text } => self.on_bye(reason, &text),
             Message::RecoveryRequest(_)
             | Message::Want { .. }
             | Message::Resend { .. }
@@ -299,7 +298,8 @@ impl Receiver {
             | Message::Missing { .. }
             | Message::Compare { .. }
             | Message::CompleteAck => self.protocol("a message that only a receiver sends"),
-            Message::Ping { .. } | Message::Pong { .. } => {}
+            // The session's own.
+            Message::Ping { .. } | Message::Pong { .. } | Message::Bye { .. } | Message::Busy => {}
         }
         self.advance(now);
     }
@@ -335,8 +335,6 @@ impl Receiver {
                 self.send_complete();
             }
             TargetReply::Failed(error) => {
-                let text = bounded_text(&error.to_string());
-                self.send(Message::Bye { reason: ByeReason::Disk, text });
                 self.fail(Error::new(ErrorKind::Disk, error.to_string()));
             }
         }
@@ -525,27 +523,6 @@ impl Receiver {
             self.send_missing();
             self.send(Message::Complete { outcome: self.settled.outcome() });
         }
-    }
-
-    fn on_bye(&mut self, reason: ByeReason, text: &str) {
-        let text = bounded_text(text);
-        let error = match reason {
-            // The sender may come back with the same command; the link's owner waits for it.
-            ByeReason::Stopped | ByeReason::Disk => return,
-            ByeReason::Refused => {
-                Error::new(ErrorKind::Refused, format!("the sender refused: {text}"))
-            }
-            ByeReason::Protocol => {
-                Error::new(ErrorKind::Failure, format!("the sender could not go on: {text}"))
-            }
-            ByeReason::Integrity => {
-                Error::new(ErrorKind::Integrity, format!("the sender could not verify: {text}"))
-            }
-            ByeReason::NoSession => {
-                Error::new(ErrorKind::Failure, format!("the sender cannot continue: {text}"))
-            }
-        };
-        self.fail(error);
     }
 
     fn protocol(&mut self, what: &str) {

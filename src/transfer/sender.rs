@@ -220,7 +220,6 @@ impl Sender {
                 None => self.protocol("a comparison is not made of ranges"),
             },
             Message::BucketEntries { bucket, files } => self.on_bucket_entries(bucket, files),
-            Message::Bye { reason, text } => self.on_bye(reason, &text),
             Message::RecoveryAnswer { .. }
             | Message::Estimate { .. }
             | Message::Page { .. }
@@ -234,7 +233,8 @@ impl Sender {
             | Message::LeftOut { .. }
             | Message::Roots { .. }
             | Message::CompleteAck => self.protocol("a message that only a sender sends"),
-            Message::Ping { .. } | Message::Pong { .. } => {}
+            // The session's own.
+            Message::Ping { .. } | Message::Pong { .. } | Message::Bye { .. } | Message::Busy => {}
         }
         self.advance();
     }
@@ -371,27 +371,6 @@ impl Sender {
         self.send(Message::CompleteAck);
         self.is_done = true;
         self.outputs.push_back(SenderOutput::Done);
-    }
-
-    fn on_bye(&mut self, reason: ByeReason, text: &str) {
-        let text = bounded_text(text);
-        let error = match reason {
-            // It may come back with the same command; we wait for it.
-            ByeReason::Stopped | ByeReason::Disk => return,
-            ByeReason::Refused => {
-                Error::new(ErrorKind::Refused, format!("the receiver refused: {text}"))
-            }
-            ByeReason::Protocol => {
-                Error::new(ErrorKind::Failure, format!("the receiver could not go on: {text}"))
-            }
-            ByeReason::Integrity => {
-                Error::new(ErrorKind::Integrity, format!("the receiver could not verify: {text}"))
-            }
-            ByeReason::NoSession => {
-                Error::new(ErrorKind::Failure, format!("the receiver lost the session: {text}"))
-            }
-        };
-        self.fail(error);
     }
 
     fn protocol(&mut self, what: &str) {

@@ -30,6 +30,8 @@ mod kill;
 mod lab_networks;
 mod lab_services;
 mod lab_trees;
+#[cfg(unix)]
+mod leaving;
 mod meeting;
 mod moving_sources;
 mod named_sources;

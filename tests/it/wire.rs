@@ -108,6 +108,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::Missing { entries: vec![missing()] },
         Message::Compare { page: 26, entries: ranges(&[27, 28]) },
         Message::Roots { page: 29, files: vec![(30, Some([31; 32])), (32, None)] },
+        Message::Busy,
     ];
     let mut named: Vec<_> = all.into_iter().map(|message| (name_of(&message), message)).collect();
     let head = UnitHead::Pack { files: vec![(1, packed), (2, packed)] };
@@ -133,6 +134,7 @@ const fn name_of(message: &Message) -> &'static str {
         Message::Ping { .. } => "ping",
         Message::Pong { .. } => "pong",
         Message::Bye { .. } => "bye",
+        Message::Busy => "busy",
         Message::ExpandBuckets { .. } => "expand-buckets",
         Message::BucketEntries { .. } => "bucket-entries",
         Message::Contradict { .. } => "contradict",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rejoin::error::Error;
-use rejoin::event::{Event, FRAGMENTED, FileStatus, Layer, Path, Summary};
+use rejoin::event::{Event, FRAGMENTED, FileStatus, Layer, LinkState, Path, Summary};
 
 use super::escape::for_person;
 use super::screen::Traits;
@@ -48,6 +48,8 @@ pub(super) struct Human {
     scanning: Option<String>,
     is_offer_shown: bool,
     files_listed: u64,
+    /// Whether it was said that the other side is not there.
+    has_left: bool,
 }
 
 impl Human {
@@ -67,6 +69,7 @@ impl Human {
             scanning: None,
             is_offer_shown: false,
             files_listed: 0,
+            has_left: false,
         }
     }
 
@@ -117,6 +120,12 @@ impl Human {
     fn remember(&mut self, event: &Event) {
         match event {
             Event::Session { kept_bytes, .. } => self.kept_bytes = *kept_bytes,
+            // A bar that stands still tells nothing.
+            Event::Left { .. } => {
+                (self.progress, self.scanning, self.has_left) = (None, None, true)
+            }
+            Event::Link { state: LinkState::Disconnected, .. } => self.progress = None,
+            Event::Link { state: LinkState::Connected, .. } => self.has_left = false,
             Event::Peer { name, .. } => self.peer = for_person(name).into_owned(),
             Event::Manifest { bytes, .. } => self.total_bytes = *bytes,
             Event::Progress { bytes, durable_bytes, total_bytes, rate_bps, eta_s, .. } => {
@@ -201,6 +210,19 @@ impl Human {
             Event::File { path, status, error, .. } => {
                 self.file(&path.path, *status, error.as_deref())
             }
+            Event::Left { name, text, waiting: true, .. } => {
+                let (name, text) = (self.other(name), for_person(text));
+                vec![format!("{name} {text}. Waiting for it to continue …")]
+            }
+            // The error says it.
+            Event::Left { .. } => Vec::new(),
+            // The receiver tells of each try instead.
+            Event::Link { state: LinkState::Disconnected, reason, .. }
+                if !self.has_left && matches!(self.subject, Subject::Sending(_)) =>
+            {
+                let (name, reason) = (self.other(&self.peer), for_person(reason));
+                vec![format!("Connection lost ({reason}). Waiting for {name} …")]
+            }
             Event::Link { state, previous, reason } if self.verbosity > 0 => {
                 let reason = for_person(reason);
                 vec![format!("Link: {previous:?} to {state:?} ({reason})")]
@@ -232,6 +254,15 @@ impl Human {
             | Event::Link { .. }
             | Event::Error { .. }
             | Event::Done(_) => Vec::new(),
+        }
+    }
+
+    /// What the other side is called.
+    fn other(&self, name: &str) -> String {
+        match (name, &self.subject) {
+            ("", Subject::Sending(_)) => "the receiver".to_owned(),
+            ("", _) => "the sender".to_owned(),
+            (name, _) => for_person(name).into_owned(),
         }
     }
 

@@ -110,7 +110,7 @@ impl Screen {
             .map_or(COLUMNS, |(_, columns)| usize::from(columns));
         // The last column stays free: some terminals wrap when it is written to.
         let Some(text) = human.bar(columns.saturating_sub(1)) else {
-            return;
+            return self.clear();
         };
         self.bar.get_or_insert_with(new_bar).set_message(text);
     }

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(target_os = "linux")]
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery};
 
+use super::{LinkRuntime, Shared};
+
 /// UDP payload that needs no cutting on any path: 576 bytes (RFC 791) without headers. Marked or not is all the same for it,
 /// and a socket need not change for an acknowledgement between two probes.
 const NEVER_CUT_BYTES: usize = 548;
@@ -76,6 +78,52 @@ impl Cutting {
     #[cfg(not(target_os = "linux"))]
     fn forbid(&self, _socket: &impl AsFd, is_forbidden: bool) {
         self.is_forbidden.store(is_forbidden, Ordering::Relaxed);
+    }
+}
+
+/// Datagrams are cut, and the system does not know at how many bytes.
+const CUT_UNKNOWN: u32 = u32::MAX;
+
+/// A path that takes so many bytes, headers and all, cuts nothing: the carrier's start size in UDP over IPv4. Packets of a
+/// link without a carrier are a little larger.
+const UNCUT_BYTES: u32 = crate::link::config::DATAGRAM_BYTES_START as u32 + 28;
+
+/// Datagrams are cut on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragmented {
+    /// What the path takes uncut, bytes with headers, where the system knows it.
+    pub path_bytes: Option<u32>,
+}
+
+impl Shared {
+    /// Datagrams are cut on their way, to what the path takes.
+    pub(super) fn on_cut(&self, path_bytes: Option<u32>) {
+        let is_less = |bytes: &u32| *bytes < UNCUT_BYTES;
+        self.cut_bytes.store(path_bytes.filter(is_less).unwrap_or(CUT_UNKNOWN), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut_bytes.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl LinkRuntime {
+    /// Whether datagrams are cut on their way, as far as is known.
+    #[must_use]
+    pub fn fragmented(&self) -> Option<Fragmented> {
+        match self.shared.cut_bytes.load(Ordering::Relaxed) {
+            0 => None,
+            CUT_UNKNOWN => Some(Fragmented { path_bytes: None }),
+            bytes => Some(Fragmented { path_bytes: Some(bytes) }),
+        }
+    }
+
+    /// A link without a carrier asks its path nothing: what the system knows of it has to do.
+    pub fn look_at_path(&self, local: IpAddr, remote: SocketAddr) {
+        let path_bytes = path_bytes(local, remote);
+        if self.carrying.is_none() && path_bytes.is_some_and(|bytes| bytes < UNCUT_BYTES) {
+            self.shared.on_cut(path_bytes);
+        }
     }
 }
 

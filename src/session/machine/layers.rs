@@ -18,6 +18,9 @@ const HOST_TRIES: u32 = 5;
 /// How long units may be due and not come before a new connection is tried, at most: a user may want it sooner.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often a sender says that its disk keeps the receiver waiting: some times within [`STALL_TIMEOUT`].
+const BUSY_INTERVAL: Duration = Duration::from_secs(5);
+
 /// More than the pings and path checks of that time: a frame is on its way, slowly. 56 kbit/s bring 105 kB in it.
 const STALL_BYTES: u64 = 16 * 1024;
 
@@ -66,6 +69,10 @@ impl Session {
     /// The machine slept, or this process was stopped: what is known of link and host is old.
     pub fn handle_wake(&mut self, away: Duration, now: Instant) {
         tracing::info!(target: "rejoin::activity", ?away, "awake again");
+        // What came meanwhile was not heard yet.
+        if let Some(doubt) = self.up.as_mut().and_then(|up| up.doubt.as_mut()) {
+            doubt.handle_activity(now);
+        }
         self.ping(now);
         self.on_evidence(now);
         self.drain(now);
@@ -253,23 +260,47 @@ impl Session {
         }
     }
 
-    /// Notes since when units are due that do not come (FileSync PR #47): not while the disk is what is waited for, nor
-    /// while the path is, which has deadlines of its own.
+    /// Whether our store is at work.
+    pub fn handle_disk_busy(&mut self, is_busy: bool, now: Instant) {
+        self.is_disk_busy = is_busy;
+        self.watch_stall(now);
+    }
+
+    /// Notes since when units are due that do not come (FileSync PR #47): not while our own disk is at work, which is what is
+    /// waited for then, nor while the path is, which has deadlines of its own. A sender notes since when its own disk keeps
+    /// the receiver waiting.
     pub(super) fn watch_stall(&mut self, now: Instant) {
-        let is_due = match &self.transfer {
+        let (is_due, is_busy) = match &self.transfer {
             Transfer::Receiver(receiver) => {
-                receiver.is_expecting() && !receiver.is_backlogged() && self.ice.is_steady()
+                let is_due = receiver.is_expecting() && !receiver.is_backlogged();
+                (is_due && !self.is_disk_busy && self.ice.is_steady(), false)
             }
-            Transfer::Sender(_) | Transfer::Unpaired(_) => false,
+            Transfer::Sender(sender) => (false, self.is_disk_busy && !sender.has_frame()),
+            Transfer::Unpaired(_) => (false, false),
         };
         if let Some(up) = &mut self.up {
             up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
+            up.busy_at = is_busy.then(|| up.busy_at.unwrap_or(now + BUSY_INTERVAL));
+        }
+    }
+
+    /// A sender whose disk takes its time says so, now and then: the receiver takes a link on which nothing comes for dead.
+    pub(super) fn say_busy(&mut self, now: Instant) {
+        let Some(up) = &mut self.up else { return };
+        if up.busy_at.is_some_and(|at| now >= at) {
+            up.busy_at = Some(now + BUSY_INTERVAL);
+            self.send(Channel::Control, &Message::Busy);
         }
     }
 
     /// Bytes that the link's sockets have received so far: a frame counts only when it is whole.
     pub fn handle_inbound(&mut self, bytes: u64, now: Instant) {
         let Some(up) = &mut self.up else { return };
+        if bytes > std::mem::replace(&mut up.received, bytes)
+            && let Some(doubt) = &mut up.doubt
+        {
+            doubt.handle_activity(now);
+        }
         if up.due_since.is_none() || bytes >= up.inbound.saturating_add(STALL_BYTES) {
             up.due_since = up.due_since.map(|_| now);
             up.inbound = bytes;

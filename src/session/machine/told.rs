@@ -3,9 +3,8 @@
 use super::{Meeting, Session, Transfer};
 use crate::signal::code::Code;
 use crate::transfer::disk::TargetState;
-use crate::transfer::message::{ByeReason, Message};
 use crate::transfer::receiver::{Answer, Receiver};
-use crate::wire::{Channel, SessionId, SessionSecret};
+use crate::wire::{SessionId, SessionSecret};
 use std::time::Instant;
 
 impl Session {
@@ -50,15 +49,6 @@ impl Session {
             && let Err(error) = opening.handle_invitation(code, now)
         {
             self.fail(error);
-        }
-        self.drain(now);
-    }
-
-    /// The user wants to stop: the other side is told that we may come back.
-    pub fn handle_stop(&mut self, now: Instant) {
-        if self.up.is_some() && !self.has_finished {
-            let text = String::new();
-            self.send(Channel::Control, &Message::Bye { reason: ByeReason::Stopped, text });
         }
         self.drain(now);
     }

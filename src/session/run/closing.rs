@@ -6,6 +6,8 @@ use crate::event::Event;
 use crate::session::ending;
 use crate::store::OsDirectory;
 use crate::store::target::TargetStore;
+use crate::transfer::message::ByeReason;
+use crate::ui::Stop;
 use std::time::Instant;
 
 impl<R: RoleActions> Runner<R> {
@@ -35,6 +37,11 @@ impl<R: RoleActions> Runner<R> {
 
     /// Ends the run: the link says goodbye, the stores stop, what both sides know to be settled is forgotten.
     pub(super) async fn close(mut self, outcome: Result<(), Error>) -> Result<Ended, Error> {
+        if let Err(error) = &outcome {
+            self.session.handle_end(error, Instant::now());
+            // What the machine asks for besides is of no interest any more.
+            let _ = self.drain().await;
+        }
         self.send_waiting();
         self.record_end(&ending::summary(&self.session, Instant::now()), &outcome).await;
         // Our last words there may be that a code is burnt.
@@ -86,6 +93,16 @@ impl<R: RoleActions> Runner<R> {
                 Err(error)
             }
         }
+    }
+}
+
+/// What the other side is told of a run that is stopped.
+pub(super) const fn last_word(stop: Stop) -> (ByeReason, &'static str) {
+    match stop {
+        Stop::Interrupt => (ByeReason::Stopped, ""),
+        Stop::Terminate => (ByeReason::Terminated, ""),
+        Stop::Hangup => (ByeReason::Terminated, "its terminal is gone"),
+        Stop::Timeout => (ByeReason::TimedOut, ""),
     }
 }
 

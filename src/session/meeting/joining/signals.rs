@@ -56,6 +56,7 @@ impl Joining {
             SignalMessage::RestartAnswer { .. } | SignalMessage::RestartRequest => {
                 self.outputs.push_back(MeetingOutput::Restart(message));
             }
+            SignalMessage::Bye { word } => self.outputs.push_back(MeetingOutput::Bye(word)),
             SignalMessage::Candidate { .. }
             | SignalMessage::CandidatesEnd { .. }
             | SignalMessage::Offer { .. }
@@ -63,8 +64,7 @@ impl Joining {
             | SignalMessage::ReconnectOffer { .. }
             | SignalMessage::ReconnectAnswer { .. }
             | SignalMessage::RestartOffer { .. }
-            | SignalMessage::Stored
-            | SignalMessage::Bye { .. } => {}
+            | SignalMessage::Stored => {}
         }
     }
 }

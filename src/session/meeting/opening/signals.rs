@@ -81,6 +81,7 @@ impl Opening {
             SignalMessage::RestartOffer { .. } => {
                 self.outputs.push_back(MeetingOutput::Restart(message));
             }
+            SignalMessage::Bye { word } => self.outputs.push_back(MeetingOutput::Bye(word)),
             SignalMessage::Candidate { .. }
             | SignalMessage::CandidatesEnd { .. }
             | SignalMessage::Offer { .. }
@@ -88,8 +89,7 @@ impl Opening {
             | SignalMessage::ReconnectOffer { .. }
             | SignalMessage::ReconnectAnswer { .. }
             | SignalMessage::RestartAnswer { .. }
-            | SignalMessage::RestartRequest
-            | SignalMessage::Bye { .. } => {}
+            | SignalMessage::RestartRequest => {}
         }
     }
 }
