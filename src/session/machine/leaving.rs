@@ -114,11 +114,12 @@ impl Session {
             | ErrorKind::Interrupted
             | ErrorKind::Partial => ByeReason::Failed,
         };
-        let text = match reason {
-            ByeReason::Disk if !self.place.is_empty() && !error.message.contains(&self.place) => {
-                format!("{} (in {})", error.message, self.place)
-            }
-            _ => error.message.clone(),
+        let is_unnamed = reason == ByeReason::Disk
+            && !self.place.is_empty()
+            && !error.message.contains(&self.place);
+        let text = match is_unnamed {
+            true => format!("{} (in {})", error.message, self.place),
+            false => error.message.clone(),
         };
         self.send(Channel::Control, &Message::Bye { reason, text: bounded_text(&text) });
     }
