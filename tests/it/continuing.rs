@@ -2,10 +2,12 @@
 #![cfg(unix)]
 
 use crate::support::env::{From, Running};
+use crate::support::lab::{or_skip, wrapped};
 use crate::support::pair::{CODE, Pair, wait_for_half};
 use crate::support::tree::assert_same;
 use rustix::process::Signal;
 use std::fs;
+use std::time::{Duration, Instant};
 
 const LARGE: usize = 48 << 20;
 
@@ -188,8 +190,7 @@ fn the_commands_that_are_printed_continue() {
     let sender = pair.send(arguments).spawn();
     sender.line_with(From::Stdout, "Code: ");
     let receiver = pair.receive(["-y", "-o", "target", CODE]).spawn();
-    let is_there = |run: &Running| run.line_with(From::Stderr, "Connected to ");
-    (is_there(&sender), is_there(&receiver));
+    sender.line_with(From::Stderr, "Connected to ");
     receiver.line_with(From::Stderr, "Receiving ");
     receiver.signal(Signal::INT);
     let receiver = receiver.wait().expect_code(130);
@@ -209,4 +210,37 @@ fn the_commands_that_are_printed_continue() {
     for name in [odd, "second"] {
         assert_same(&pair.path(name), &pair.path("target").join(name));
     }
+}
+
+/// B-C: the sender is killed before it hears that everything is there. What it takes to tell it stays; alone, the receiver's
+/// next run is no success; both commands together are.
+#[test]
+fn a_sender_that_missed_the_last_word_hears_it_from_the_same_commands() {
+    let pair = Pair::new();
+    pair.noise("small", 100_000);
+    // The file has its name for three seconds before the receiver knows it.
+    let slow = or_skip!(wrapped::injecting(&["renameat2:delay_exit=3000000"]));
+    let sender = pair.sending("small");
+    let receiver = pair.receiving().through(slow).deadline(Duration::from_secs(120)).spawn();
+    let end = Instant::now() + Duration::from_secs(30);
+    while !pair.path("target/small").exists() && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    sender.signal(Signal::KILL);
+    sender.wait();
+    let receiver = receiver.wait().expect_code(0);
+    assert!(receiver.stdout.contains("farewell"), "{}", receiver.stdout);
+    assert_same(&pair.path("small"), &pair.path("target/small"));
+
+    let alone = pair.receive(["--json", "-y", "-o", "target", "--wait", "1s"]);
+    let alone = alone.run().expect_code(5).outcome();
+    assert!(alone["resume_command"].as_str().unwrap().contains("receive"), "{alone}");
+
+    let sender = pair.send(["--json", "small"]).spawn();
+    let receiver = pair.receive(["--json", "-y", "-o", "target"]).run().expect_code(0);
+    let sender = sender.wait().expect_code(0);
+    for run in [&sender, &receiver] {
+        assert_eq!(run.outcome()["wire_bytes"], 0, "{}", run.stdout);
+    }
+    assert_eq!(fs::read_dir(pair.path("target")).unwrap().count(), 1, "nothing else is left");
 }

@@ -115,7 +115,8 @@ impl Typed<'_> {
             };
             let id = argument.get_id().as_str();
             if !argument.get_action().takes_values() {
-                self.keep(id, &[], word.clone(), "");
+                self.seen.push(id.to_owned());
+                self.kept.extend((!DROPPED.contains(&id)).then(|| word.clone()));
             } else if let Some((name, value)) =
                 option.split_once('=').filter(|_| option.starts_with("--"))
             {
@@ -138,10 +139,7 @@ impl Typed<'_> {
             return;
         }
         self.kept.extend_from_slice(before);
-        let is_flag =
-            before.is_empty() && prefix.is_empty() && value.as_encoded_bytes().starts_with(b"-");
-        let value =
-            if PATHS.contains(&id) && !is_flag { absolute(self.here, &value) } else { value };
+        let value = if PATHS.contains(&id) { absolute(self.here, &value) } else { value };
         let mut word = OsString::from(prefix);
         word.push(value);
         self.kept.push(word);

@@ -277,6 +277,44 @@ fn numbers_are_asked_for_or_picked() {
     assert_eq!(world.tell(second, &zero), refused(RoomName::Code(0), RefusalReason::NotPermitted));
 }
 
+/// B-C: a code that the user chose is used again and again.
+#[test]
+fn a_chosen_number_is_opened_again_once_its_code_was_used() {
+    let mut world = world();
+    let (opener, joiner) = world.paired();
+    world.tell(opener, &ClientMessage::Lock { number: 7, keep: JOINER });
+    let next = |byte, again| ClientMessage::Open {
+        number: Some(7),
+        member: MemberId([byte; 16]),
+        token: token(byte),
+        deposit: vec![],
+        again,
+    };
+    let other = world.connect();
+    let taken = refused(CODE, RefusalReason::Taken);
+    assert_eq!(world.tell(other, &next(9, true)), taken, "its opener is there");
+    world.lose(opener);
+    world.heard(joiner);
+    assert_eq!(world.tell(other, &next(9, false)), taken);
+    // Who waits meanwhile, waits for the next one; who does not is told that it was used.
+    let waiter = world.connect();
+    let join = |byte, wait| ClientMessage::Join {
+        room: CODE,
+        member: MemberId([byte; 16]),
+        token: token(byte),
+        deposit: None,
+        wait,
+    };
+    assert_eq!(world.tell(waiter, &join(8, false)), refused(CODE, RefusalReason::CodeUsed));
+    assert_eq!(world.tell(waiter, &join(8, true)), [HostMessage::Waiting { number: 7 }]);
+    world.tell(other, &next(9, true));
+    assert!(matches!(world.heard(waiter).as_slice(), [HostMessage::Joined { .. }]));
+    // A burnt one stays so.
+    world.tell(other, &ClientMessage::Burn { number: 7 });
+    let later = world.connect();
+    assert_eq!(world.tell(later, &next(10, true)), taken);
+}
+
 #[test]
 fn only_the_opener_reopens_its_room() {
     let mut world = world();
