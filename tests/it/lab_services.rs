@@ -5,13 +5,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode};
 use rustix::process::Signal;
 
 use crate::support::env::{Finished, From, Home, Running};
+use crate::support::lab::disk::{Kind, Mount};
 use crate::support::lab::or_skip;
 use crate::support::lab::outcome::{Ends, Meeting, figure};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
@@ -85,12 +85,185 @@ fn what_ends_one_side_is_five_at_the_other() {
     }
 }
 
+/// A person who waits reads what the sender's screen says.
+fn says(run: &Running, text: &str) -> String {
+    run.line_with(From::Stderr, text)
+}
+
+/// Every variable that an option has.
+const VARIABLES: &[&str] = &[
+    "REJOIN_CODE",
+    "REJOIN_CODE_FILE",
+    "REJOIN_CODE_OUT",
+    "REJOIN_WORDS",
+    "REJOIN_OUT",
+    "REJOIN_YES",
+    "REJOIN_ON_CONFLICT",
+    "REJOIN_EXCLUDE",
+    "REJOIN_EXCLUDE_FROM",
+    "REJOIN_MAX_SIZE",
+    "REJOIN_MAX_FILES",
+    "REJOIN_HOST",
+    "REJOIN_STUN",
+    "REJOIN_TURN",
+    "REJOIN_DIRECT_ONLY",
+    "REJOIN_RELAY_ONLY",
+    "REJOIN_BWLIMIT",
+    "REJOIN_WAIT",
+    "REJOIN_RETRY_FOR",
+    "REJOIN_TIMEOUT",
+    "REJOIN_STALL_TIMEOUT",
+    "REJOIN_PROFILE",
+    "REJOIN_STATE_DIR",
+    "REJOIN_RUNTIME_DIR",
+    "REJOIN_VERIFY",
+    "REJOIN_QUIET",
+    "REJOIN_VERBOSE",
+    "REJOIN_JSON",
+    "REJOIN_PROGRESS",
+    "REJOIN_COLOR",
+    "REJOIN_PLAIN",
+    "REJOIN_DATAGRAM_BYTES",
+    "REJOIN_CHECKSUM",
+    "REJOIN_FOLLOW_TARGET",
+    "REJOIN_NEW",
+    "REJOIN_OVERWRITE",
+    "REJOIN_TURN_SECRET",
+    "REJOIN_TURN_USERNAME",
+    "REJOIN_TURN_PASSWORD",
+    "REJOIN_LISTEN",
+    "NO_COLOR",
+    "XDG_STATE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+
+/// B-U (row 35): a variable that is empty is one that is not set, for every command.
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let home = Home::new();
+    for variable in VARIABLES {
+        let run = home.rejoin(["sessions", "list"]).env(variable, "").run();
+        assert_eq!(run.code(), 0, "{variable}: {}", run.stderr);
+    }
+    let pair = Pair::new();
+    pair.noise("tree/f", 1000);
+    let all = |mut invocation: crate::support::env::Invocation| {
+        for variable in VARIABLES.iter().filter(|name| !name.ends_with("STATE_DIR")) {
+            invocation = invocation.env(variable, "");
+        }
+        invocation
+    };
+    let sender = all(pair.send(["--json", "--code", CODE, "tree"])).spawn();
+    code_shown(&sender);
+    all(pair.receiving()).run().expect_code(0);
+    sender.wait().expect_code(0);
+}
+
+/// B-U: a variable with nonsense in it is named.
+#[test]
+fn a_variable_that_cannot_be_understood_is_named() {
+    let home = Home::new();
+    home.file("f", "x");
+    for (variable, value) in [
+        ("REJOIN_TIMEOUT", "soon"),
+        ("REJOIN_BWLIMIT", "fast"),
+        ("REJOIN_RETRY_FOR", "-1"),
+        ("REJOIN_WORDS", "many"),
+        ("REJOIN_PROGRESS", "loud"),
+        ("REJOIN_STALL_TIMEOUT", "x"),
+    ] {
+        let run = home.rejoin(["send", "f"]).env(variable, value).run().expect_code(2);
+        assert!(run.stderr.contains(variable), "{variable}: {}", run.stderr);
+    }
+}
+
 fn lists(home: &Home, variables: &[(&str, &str)]) -> Finished {
     let mut run = home.rejoin(["sessions", "list"]);
     for (name, value) in variables {
         run = run.env(name, value);
     }
     run.run()
+}
+
+/// B-U (row 36): an odd home costs no command that does not need it, and is named where one does.
+#[test]
+fn an_odd_home_is_named_with_the_remedy() {
+    for value in ["", "/", "/nonexistent", "/dev/null", "relative"] {
+        let home = Home::new();
+        home.file("f", "x");
+        // The state directory is given: nothing of the home is needed.
+        let given = [("HOME", value), ("XDG_CONFIG_HOME", "")];
+        let run = lists(&home, &given);
+        assert_eq!(run.code(), 0, "{value:?}: {}", run.stderr);
+        let nobody = or_skip!(as_nobody());
+        give_to_nobody(home.path());
+        let run = home
+            .rejoin(["send", "--code-out", "code", "f"])
+            .env("HOME", value)
+            .env("XDG_CONFIG_HOME", "")
+            .env("REJOIN_STATE_DIR", "")
+            .through(nobody)
+            .spawn();
+        let run = run.kill_after(Duration::from_secs(3));
+        let code = run.status.code();
+        assert!(
+            code.is_none()
+                || run.stderr.contains("--state-dir")
+                || run.stderr.contains("REJOIN_STATE_DIR"),
+            "{value:?}: {run:?}"
+        );
+    }
+}
+
+/// B-U (row 97): a `config.toml` that cannot be read is named, and never waited for.
+#[test]
+fn an_odd_config_file_is_named_and_never_waited_for() {
+    let home = Home::new();
+    let config = home.path().join("config/rejoin/config.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    for what in ["fifo", "directory", "socket", "device"] {
+        let _listener;
+        match what {
+            "fifo" => rustix::fs::mkfifoat(CWD, &config, Mode::RUSR).unwrap(),
+            "directory" => fs::create_dir(&config).unwrap(),
+            "socket" => _listener = std::os::unix::net::UnixListener::bind(&config).unwrap(),
+            _ => symlink("/dev/zero", &config).unwrap(),
+        }
+        let run = home.rejoin(["sessions", "list"]).deadline(Duration::from_secs(15)).run();
+        assert!(run.code() == 0 || run.stderr.contains("config.toml"), "{what}: {run:?}");
+        let _ = fs::remove_file(&config);
+        let _ = fs::remove_dir(&config);
+    }
+    // Unreadable: a service of another user.
+    fs::write(&config, "bwlimit = \"1M\"\n").unwrap();
+    let nobody = or_skip!(as_nobody());
+    give_to_nobody(home.path());
+    std::os::unix::fs::chown(&config, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    let run = home.rejoin(["sessions", "list"]).through(nobody).run();
+    assert!(run.code() == 0 || run.stderr.contains("config.toml"), "{run:?}");
+    assert_ne!(run.code(), 2, "{run:?}");
+}
+
+/// B-W (row 95): a run that fails early ends in its sentence; nothing panics.
+#[test]
+fn a_run_that_fails_early_does_not_panic() {
+    let home = Home::new();
+    home.file("tree/f", "x");
+    home.file("file", "x");
+    fs::create_dir(home.path().join("closed")).unwrap();
+    for (at, out) in [".", "/proc/code", "file/code", "/dev/full", "nowhere/code"]
+        .iter()
+        .cycle()
+        .take(20)
+        .enumerate()
+    {
+        let run = home.rejoin(["send", "--new", "--code-out", out, "tree"]).run();
+        assert!(![0, 101, 134].contains(&run.code()), "{at} {out}: {run:?}");
+        assert!(!run.stderr.contains("panicked"), "{at} {out}: {}", run.stderr);
+        assert!(run.stderr.contains(out), "{at} {out}: {}", run.stderr);
+    }
 }
 
 /// B-W: a read-only state directory and a missing one are named with the remedy.

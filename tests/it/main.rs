@@ -27,8 +27,11 @@ mod end_to_end;
 mod found_again;
 mod hostile;
 mod kill;
+mod lab_changes;
+mod lab_disks;
 mod lab_networks;
 mod lab_services;
+mod lab_targets;
 mod lab_trees;
 #[cfg(unix)]
 mod leaving;

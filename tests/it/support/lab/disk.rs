@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Absent, Here, Place, kernel_has, note_mount, program, root, run, try_run, unmount};
+use super::{
+    Absent, Here, Place, kernel_has, note_mount, program, root, run, skip, try_run, unmount,
+};
+use crate::support::pair::Pair;
 
 /// A kind of file system, and how it is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,17 @@ impl Kind {
         Self::Exfat,
         Self::Tmpfs,
     ];
+}
+
+/// Runs `test` on a new file system of each kind that is here.
+pub(crate) fn on_each(kinds: &[Kind], mebibytes: u64, test: impl Fn(Kind, &Pair, &Path)) {
+    for &kind in kinds {
+        let pair = Pair::new();
+        match Mount::new(kind, mebibytes) {
+            Ok(mount) => test(kind, &pair, mount.path()),
+            Err(absent) => skip(&absent),
+        }
+    }
 }
 
 /// Something mounted; unmounted, with its image, when it is dropped.
@@ -248,7 +262,7 @@ fn every_kind_is_mounted_and_gone_afterwards() {
         let mount = match Mount::new(kind, 20) {
             Ok(mount) => mount,
             Err(absent) => {
-                super::skip(&absent);
+                skip(&absent);
                 continue;
             }
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::support::env::{Finished, Invocation, Running};
@@ -85,7 +86,8 @@ impl<'pair> Meeting<'pair> {
     /// The sender, once its room is open.
     pub(crate) fn sender(&self) -> Running {
         let run = self.sender_starting();
-        run.event_where("code", |event| event["event"] == "code");
+        // A session that continues may have no code to show.
+        run.event_where("code", |event| event["event"] == "code" || event["event"] == "waiting");
         run
     }
 
@@ -182,4 +184,10 @@ fn shown(run: &Finished) -> String {
     };
     let lines: Vec<&str> = run.stdout.lines().filter(is_told).collect();
     format!("{}\n{}\n{}", run.status, lines.join("\n"), run.stderr)
+}
+
+/// Nothing of ours is left in a target.
+#[track_caller]
+pub(crate) fn assert_no_litter(target: &Path) {
+    assert!(!target.join(".rejoin").exists(), "{} has .rejoin", target.display());
 }
