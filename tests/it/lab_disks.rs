@@ -24,6 +24,47 @@ fn make_tree(pair: &Pair) -> u64 {
     sizes.len() as u64
 }
 
+/// B-B, B-D (rows 61, 62, 65, 66): whatever a disk makes of times and modes, the second run finds all of it there.
+#[test]
+fn what_a_disk_keeps_of_times_and_modes_does_not_make_another_version() {
+    on_each(&Kind::ALL, 40, |kind, pair, target| {
+        let files = make_tree(pair);
+        let meeting = Meeting::new(pair, "tree", target);
+        meeting.run().expect_all();
+        assert_same_content(&pair.path("tree"), &target.join("tree"));
+        assert_no_litter(target);
+        let again = meeting.sending(&["--new"]).run();
+        again.expect_all();
+        assert_eq!(again.figure("wire_bytes"), 0, "{kind:?}");
+        assert_eq!(again.figure("unchanged_files"), files, "{kind:?}");
+        assert_no_litter(target);
+    });
+}
+
+/// B-B (row 66): a receiver that is killed half-way continues with 0 where times are coarser than they were asked for.
+#[test]
+fn a_killed_receiver_continues_where_times_are_coarse() {
+    let kinds = [Kind::Ext4WholeSeconds, Kind::Ntfs, Kind::Exfat];
+    on_each(&kinds, 80, |_, pair, target| {
+        for at in 0..5 {
+            let file = pair.noise(&format!("tree/{at}"), 6 * MIB);
+            set_mtime(&file, 1_600_000_000, 987_654_321);
+        }
+        let meeting = Meeting::new(pair, "tree", target);
+        let sender = meeting.sender();
+        let receiver = meeting.receiver();
+        receiver.event_where("of a file", |event| event["event"] == "file");
+        wait_for_half(&receiver);
+        receiver.signal(rustix::process::Signal::KILL);
+        receiver.wait();
+        let again = meeting.receiver().wait().expect_code(0);
+        sender.wait().expect_code(0);
+        assert_eq!(left_out(&again).len(), 0);
+        assert_same_content(&pair.path("tree"), &target.join("tree"));
+        assert_no_litter(target);
+    });
+}
+
 /// B-B: a disk that takes times without keeping them at all.
 #[test]
 fn times_that_are_not_kept_at_all_do_not_make_another_version() {
@@ -36,6 +77,24 @@ fn times_that_are_not_kept_at_all_do_not_make_another_version() {
     again.expect_all();
     assert_eq!(again.figure("wire_bytes"), 0);
     assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+}
+
+/// B-B: times that the disk cannot say: before 1970, 1980 and 1601, and after 2038 and 2106.
+#[test]
+fn times_beyond_what_a_disk_can_say_do_not_make_another_version() {
+    let kinds = [Kind::Ext4WholeSeconds, Kind::Exfat, Kind::Ntfs, Kind::Xfs];
+    on_each(&kinds, 20, |kind, pair, target| {
+        let years = [-12_000_000_000, -1, 0, 2_200_000_000, 4_400_000_000, 15_000_000_000];
+        for (at, seconds) in years.into_iter().enumerate() {
+            set_mtime(&pair.noise(&format!("tree/{at}"), 1000), seconds, 5);
+        }
+        let meeting = Meeting::new(pair, "tree", target);
+        meeting.run().expect_all();
+        let again = meeting.sending(&["--new"]).run();
+        again.expect_all();
+        assert_eq!(again.figure("wire_bytes"), 0, "{kind:?}");
+        assert_same_content(&pair.path("tree"), &target.join("tree"));
+    });
 }
 
 /// B-B (row 21): what is there with the same content and another time is not another version; it gets the time.
@@ -65,4 +124,78 @@ fn the_same_content_gets_the_time_and_is_not_sent() {
     drop(file);
     let paths = Meeting::new(&pair, "tree", "target").sending(&["--new"]).run().expect(7);
     assert_eq!(paths, ["tree/0/4"]);
+}
+
+/// B-D: a directory of somebody else, and modes that are the same whatever is asked for.
+#[test]
+fn a_target_with_made_up_owners_and_modes_is_received_on() {
+    let options: [&[&str]; 3] =
+        [&["--force-user=nobody"], &["--perms=0777"], &["--force-user=nobody", "--perms=a=rwx"]];
+    for options in options {
+        let pair = Pair::new();
+        make_tree(&pair);
+        fs::create_dir(pair.path("below")).unwrap();
+        let mount = or_skip!(Mount::bindfs(&pair.path("below"), options));
+        let ends = Meeting::new(&pair, "tree", mount.path()).run();
+        ends.expect_all();
+        assert_same_content(&pair.path("tree"), &pair.path("below/tree"));
+        assert_no_litter(mount.path());
+    }
+}
+
+/// B-E (rows 59, 60, 67): metadata that a disk refuses costs no content; it is told once.
+#[test]
+fn metadata_that_is_refused_is_one_warning_and_no_loss() {
+    let calls = ["chmod,fchmod,fchmodat", "utimensat"];
+    let errors = ["EPERM", "EOPNOTSUPP", "ENOSYS", "EACCES", "EINVAL"];
+    for (call, error) in calls.iter().flat_map(|call| errors.map(|error| (*call, error))) {
+        let pair = Pair::new();
+        make_tree(&pair);
+        for at in 0..4 {
+            let file = pair.noise(&format!("tree/modes/{at}"), 100);
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let refused = or_skip!(injecting(&[&format!("{call}:error={error}")]));
+        let meeting = Meeting::new(&pair, "tree", "target").receiver_through(refused);
+        let ends = meeting.run();
+        ends.expect_all();
+        assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+        let told = warnings(&ends.receiver);
+        assert!((1..=2).contains(&told.len()), "{call} {error}: {told:?}");
+        let again = meeting.sending(&["--new"]).run();
+        again.expect_all();
+        assert_eq!(again.figure("wire_bytes"), 0, "{call} {error}");
+    }
+}
+
+/// B-E (row 59): the same by a file system instead of a tracer.
+#[test]
+fn a_file_system_that_denies_chmod_or_keeps_no_times_takes_the_content() {
+    for option in ["--chmod-deny", "--chmod-ignore", "--chmod-filter=a-w"] {
+        let pair = Pair::new();
+        make_tree(&pair);
+        fs::create_dir(pair.path("below")).unwrap();
+        let file = pair.noise("tree/closed", MIB);
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        let mount = or_skip!(Mount::bindfs(&pair.path("below"), &[option]));
+        Meeting::new(&pair, "tree", mount.path()).run().expect_all();
+        assert_same_content(&pair.path("tree"), &pair.path("below/tree"));
+    }
+}
+
+/// B-E: links cannot be made there: they are listed, by both, and everything else is there.
+#[test]
+fn a_disk_without_links_gets_everything_else() {
+    on_each(&[Kind::Exfat], 40, |_, pair, target| {
+        make_tree(pair);
+        symlink("4", pair.path("tree/0/link")).unwrap();
+        let meeting = Meeting::new(pair, "tree", target);
+        assert_eq!(meeting.run().expect(6), ["tree/0/link"]);
+        fs::remove_file(pair.path("tree/0/link")).unwrap();
+        assert_same_content(&pair.path("tree"), &target.join("tree"));
+        symlink("4", pair.path("tree/0/link")).unwrap();
+        let again = meeting.sending(&["--new"]).run();
+        assert_eq!(again.expect(6), ["tree/0/link"]);
+        assert_eq!(again.figure("wire_bytes"), 0);
+    });
 }

@@ -25,6 +25,48 @@ fn code_shown(sender: &Running) -> String {
     event["code"].as_str().unwrap().to_owned()
 }
 
+/// B-C (row 86): nobody there is never a success, whatever an earlier run did.
+#[test]
+fn a_memory_of_an_earlier_run_is_no_success() {
+    let pair = Pair::new();
+    pair.home.file("tree/f", "one");
+    let first = pair.sending("tree");
+    pair.receiving().run().expect_code(0);
+    first.wait().expect_code(0);
+    // Nobody sends: with the file there, with it gone, with another one in its place.
+    for change in ["nothing", "edited", "gone"] {
+        match change {
+            "edited" => drop(pair.home.file("target/tree/f", "another")),
+            "gone" => fs::remove_dir_all(pair.path("target/tree")).unwrap(),
+            _ => {}
+        }
+        for wait in [&[][..], &["--wait", "1s"]] {
+            let words = ["--json", "-y", "-o", "target", CODE].iter().chain(wait);
+            let again = pair.receive(words).run();
+            assert!([3, 4].contains(&again.code()), "{change} {wait:?}: {again:?}");
+        }
+    }
+}
+
+/// B-C (row 86): each night the same code through a standing host; the second night's file arrives.
+#[test]
+fn a_fixed_code_through_a_standing_host_brings_the_second_night() {
+    let pair = Pair::new();
+    let host = pair.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
+    let url = host.line_with(From::Stdout, "ws://").trim().to_owned();
+    for (night, content) in ["one", "two, longer", "three"].into_iter().enumerate() {
+        pair.home.file("tree/f", content);
+        let sender = pair.send(["--json", "--host", &url, "--code", CODE, "tree"]).spawn();
+        sender.event_where("code", |event| event["event"] == "code");
+        let words = ["--json", "-y", "--overwrite", "--host", &url, "-o", "target", CODE];
+        let receiver = pair.receive(words).run();
+        let ends = Ends { sender: sender.wait(), receiver };
+        assert_eq!(ends.receiver.code(), 0, "night {night}: {}", ends.receiver.stderr);
+        ends.expect_all();
+        assert_eq!(fs::read_to_string(pair.path("target/tree/f")).unwrap(), content);
+    }
+}
+
 /// Half of `tree` is received, both are killed.
 fn interrupted(pair: &Pair) {
     pair.noise("tree/f", 40 * MIB);
@@ -36,6 +78,38 @@ fn interrupted(pair: &Pair) {
         run.signal(Signal::KILL);
     }
     drop((sender.wait(), receiver.wait()));
+}
+
+/// B-K (row 76): a send that continues writes a code that a new receiver can use.
+#[test]
+fn a_send_that_continues_gives_a_new_receiver_a_code() {
+    let pair = Pair::new();
+    interrupted(&pair);
+    // That machine is gone for good.
+    for name in ["target", "state-receive"] {
+        fs::remove_dir_all(pair.path(name)).unwrap();
+    }
+    let sender = pair.send(["--json", "--code-out", "code", "tree"]).spawn();
+    code_shown(&sender);
+    let words = ["--json", "-y", "--code-file", "code", "-o", "elsewhere"];
+    let receiver = pair.receive(words).run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("tree"), &pair.path("elsewhere/tree"));
+    assert_eq!(figure(&receiver, "kept_bytes"), 0);
+}
+
+/// B-K: the old receiver goes on although a new code was given.
+#[test]
+fn the_old_receiver_goes_on_beside_a_new_code() {
+    let pair = Pair::new();
+    interrupted(&pair);
+    let sender = pair.send(["--json", "--code-out", "code", "tree"]).spawn();
+    code_shown(&sender);
+    assert!(pair.path("code").exists());
+    let receiver = pair.receiving().run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert!(figure(&receiver, "kept_bytes") > 0);
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
 }
 
 /// B-K2 (row 77): the same tree by another spelling is the same session.
@@ -88,6 +162,47 @@ fn what_ends_one_side_is_five_at_the_other() {
 /// A person who waits reads what the sender's screen says.
 fn says(run: &Running, text: &str) -> String {
     run.line_with(From::Stderr, text)
+}
+
+/// B-T (rows 82, 94): totals add up where entries are skipped, refused and replaced.
+#[test]
+fn totals_add_up_whatever_became_of_the_files() {
+    let pair = Pair::new();
+    for name in ["a", "b", "c", "d/e", "f"] {
+        pair.noise(&format!("tree/{name}"), 1000);
+    }
+    symlink("/etc/hostname", pair.path("tree/absolute")).unwrap();
+    rustix::fs::mkfifoat(CWD, pair.path("tree/fifo"), Mode::RUSR).unwrap();
+    // In the place of a file: a directory, a FIFO, another file; of a directory: a file.
+    pair.noise("target/tree/a/x", 10);
+    rustix::fs::mkfifoat(CWD, pair.path("target/tree/b"), Mode::RUSR).unwrap();
+    pair.noise("target/tree/c", 7);
+    pair.noise("target/tree/d", 7);
+    for choice in ["fail", "skip", "overwrite", "rename"] {
+        let ends = Meeting::new(&pair, "tree", "target")
+            .sending(&["--new"])
+            .receiving(&["--on-conflict", choice])
+            .run();
+        let told = ends.expect(ends.receiver.code());
+        for end in [&ends.sender, &ends.receiver] {
+            let done = end.outcome();
+            let figure = |name| figure(end, name);
+            assert!(figure("files") <= 6, "{choice}: {done}");
+            let events = end.events();
+            let count = |wanted: &[&str]| {
+                let files = events.iter().filter(|event| event["event"] == "file");
+                files.filter(|event| wanted.contains(&event["status"].as_str().unwrap())).count()
+                    as u64
+            };
+            assert_eq!(
+                count(&["received", "sent"]) + figure("unchanged_files"),
+                figure("files"),
+                "{choice}: {done}"
+            );
+            let missing = figure("skipped_files") + figure("failed_files");
+            assert_eq!(missing, told.len() as u64, "{choice}: {done} {told:?}");
+        }
+    }
 }
 
 /// Every variable that an option has.
@@ -274,5 +389,22 @@ fn state_that_cannot_be_written_is_named() {
     for state in ["/proc/state", "/dev/null/state", "tree/f/state"] {
         let run = pair.send(["tree"]).env("REJOIN_STATE_DIR", state).run().expect_code(8);
         assert!(run.stderr.contains(state) && run.stderr.contains("state"), "{}", run.stderr);
+    }
+}
+
+/// B-K: a script that waits for `--code-out` always gets a usable code or an error.
+#[test]
+fn a_script_that_waits_for_a_code_never_waits_in_vain() {
+    let pair = Pair::new();
+    interrupted(&pair);
+    // Again and again, each with a code file of its own.
+    for at in 0..2 {
+        let file = format!("code-{at}");
+        let sender = pair.send(["--json", "--code-out", &file, "tree"]).spawn();
+        let shown = code_shown(&sender);
+        let written = fs::read_to_string(pair.path(&file)).unwrap();
+        assert_eq!(written.trim().split('@').next(), shown.split('@').next());
+        sender.signal(Signal::KILL);
+        sender.wait();
     }
 }

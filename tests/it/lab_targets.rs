@@ -32,6 +32,23 @@ fn a_read_only_mount_below_the_target_costs_its_files_only() {
     }
 }
 
+/// A read-only target is told before the code is used, by its path.
+#[test]
+fn a_read_only_target_is_named() {
+    let pair = Pair::new();
+    pair.noise("tree/a", MIB);
+    let mount = or_skip!(Mount::new(Kind::Tmpfs, 20));
+    mount.remount("ro");
+    let meeting = Meeting::new(&pair, "tree", mount.path());
+    let sender = meeting.sender();
+    let refused = meeting.receiver().wait().expect_code(8);
+    let message = refused.outcome()["message"].to_string();
+    assert!(message.contains(mount.path().to_str().unwrap()), "{message}");
+    // The code is still good.
+    Meeting::new(&pair, "tree", "target").receiver().wait().expect_code(0);
+    sender.wait().expect_code(0);
+}
+
 /// B-I (row 16): names that differ by case or composition are two where the disk says so.
 #[test]
 fn twins_arrive_where_the_disk_holds_both() {
@@ -56,6 +73,21 @@ fn make_twins(pair: &Pair) {
 fn assert_same_content_of(pair: &Pair, name: &str, there: &Path) {
     let here = fs::read(pair.path("tree").join(name)).unwrap();
     assert_eq!(fs::read(there.join(name)).ok(), Some(here), "{name}");
+}
+
+/// B-N: no inodes left is a full disk, too; what is complete is there.
+#[test]
+fn a_disk_without_inodes_is_full() {
+    let pair = Pair::new();
+    for at in 0..200 {
+        pair.noise(&format!("tree/{at:03}"), 3000);
+    }
+    let small = or_skip!(Mount::with(Kind::Tmpfs, 20, &["nr_inodes=60"]));
+    let ends = Meeting::new(&pair, "tree", small.path()).run();
+    assert_eq!(ends.receiver.code(), 8, "{}", ends.receiver.stderr);
+    assert_eq!(ends.sender.code(), 5, "{}", ends.sender.stderr);
+    let message = ends.receiver.outcome()["message"].to_string();
+    assert!(message.contains(small.path().to_str().unwrap()), "{message}");
 }
 
 /// B-N (row 32): a limit on the size of files is a full disk, not a signal.

@@ -313,3 +313,33 @@ fn a_directory_that_may_only_be_searched_is_passed_through() {
     receiver.expect_code(0);
     sender.wait().expect_code(0);
 }
+
+/// B-X (row 22): the same size and time is not the same content: it is said to be compared by that, and `--checksum` compares.
+#[test]
+fn what_was_not_read_is_not_called_verified() {
+    let pair = Pair::new();
+    pair.home.file("tree/v", "AAAA");
+    pair.home.file("tree/same", "SAME");
+    for (name, content) in [("v", "BBBB"), ("same", "SAME")] {
+        let there = pair.home.file(&format!("target/tree/{name}"), content);
+        for path in [pair.path("tree").join(name), there] {
+            set_mtime(&path, 1_600_000_000, 0);
+        }
+    }
+    let meeting = Meeting::new(&pair, "tree", "target").sending(&["--new"]);
+    let ends = meeting.run();
+    ends.expect_all();
+    for end in [&ends.sender, &ends.receiver] {
+        assert_eq!(end.outcome()["verified"], false, "{}", end.outcome());
+    }
+    let compared = meeting.clone().receiving(&["--checksum"]).run();
+    assert_eq!(compared.expect(7), ["tree/v"]);
+    let replaced = meeting.clone().receiving(&["--checksum", "--overwrite"]).run();
+    replaced.expect_all();
+    assert_eq!(replaced.receiver.outcome()["verified"], true);
+    assert_eq!(fs::read(pair.path("target/tree/v")).unwrap(), b"AAAA");
+    let again = meeting.receiving(&["--checksum"]).run();
+    again.expect_all();
+    assert_eq!(again.receiver.outcome()["verified"], true);
+    assert_eq!(again.figure("wire_bytes"), 0);
+}

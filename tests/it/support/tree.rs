@@ -28,21 +28,6 @@ pub(crate) fn assert_same(source: &Path, target: &Path) {
     assert!(missing.is_empty() && foreign.is_empty(), "expected {missing:#?}\nfound {foreign:#?}");
 }
 
-/// Every file below `source` is below `target`, byte for byte, whatever else is known of it.
-#[track_caller]
-pub(crate) fn assert_same_content(source: &Path, target: &Path) {
-    for entry in fs::read_dir(source).unwrap() {
-        let entry = entry.unwrap();
-        let there = target.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            assert_same_content(&entry.path(), &there);
-        } else {
-            let (here, found) = (fs::read(entry.path()).unwrap(), fs::read(&there));
-            assert!(found.is_ok_and(|found| found == here), "{}", there.display());
-        }
-    }
-}
-
 /// Sets the time of last modification; of a symlink, its own.
 pub(crate) fn set_mtime(path: &Path, seconds: i64, nanoseconds: i64) {
     let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
