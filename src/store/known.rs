@@ -1,6 +1,6 @@
 //! What the stored pages of a session promise of each path, for the walk of a later run to compare with.
 //!
-//! 32 bytes an entry, sorted once: 32 MB for 10^6 entries, gone when the walk is over.
+//! 40 bytes an entry, sorted once: 40 MB for 10^6 entries, gone when the walk is over.
 
 use crate::transfer::disk::Stamp;
 use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, RelativePath};
@@ -23,8 +23,23 @@ pub(super) enum Look {
         /// The path's last entry: the one that is replaced.
         latest: EntryIndex,
     },
-    /// A directory where a file is now, or the other way round.
-    OtherKind,
+    /// A file of the same size, time and mode whose inode, or the time of its last change, is another: content decides.
+    Moved {
+        /// As above; a file's first entry is its last one, or was another version.
+        first: EntryIndex,
+        /// As above.
+        latest: EntryIndex,
+    },
+    /// A directory where a file is now, or the other way round: what was there is gone.
+    OtherKind {
+        /// As above.
+        latest: EntryIndex,
+    },
+    /// It was there once, and gone since.
+    Again {
+        /// The entry that says so.
+        latest: EntryIndex,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +48,25 @@ struct Promise {
     key: u64,
     /// Of everything that tells one version from another.
     version: u64,
-    /// The entries of the path; an index is below [`ENTRIES_MAX`](crate::transfer::manifest::ENTRIES_MAX).
+    /// The entries of the path since it was gone the last time; an index is below
+    /// [`ENTRIES_MAX`](crate::transfer::manifest::ENTRIES_MAX).
     first: u32,
     latest: u32,
     /// Of the name's own bytes.
     exact: u32,
-    is_directory: bool,
+    /// Of kind, size, mode and time: if these are another, so is the version.
+    hint: u32,
+    kind: Kind,
+    /// Whether the walk came by.
+    is_seen: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File,
+    Symlink,
+    Gone,
 }
 
 /// The promises of all stored pages.
@@ -66,7 +94,9 @@ impl Known {
         for promise in self.promises.drain(..) {
             match kept.last_mut() {
                 Some(last) if (last.key, last.exact) == (promise.key, promise.exact) => {
-                    *last = Promise { first: last.first, ..promise };
+                    let is_again = last.kind == Kind::Gone;
+                    let first = if is_again { promise.first } else { last.first };
+                    *last = Promise { first, ..promise };
                 }
                 _ => kept.push(promise),
             }
@@ -74,19 +104,65 @@ impl Known {
         self.promises = kept;
     }
 
-    /// What the pages say of `entry` at `path`.
-    pub(super) fn look(&self, path: &RelativePath, entry: &Entry, stamp: Option<&Stamp>) -> Look {
+    /// What the pages say of `entry` at `path`, which the walk came by.
+    pub(super) fn look(
+        &mut self,
+        path: &RelativePath,
+        entry: &Entry,
+        stamp: Option<&Stamp>,
+    ) -> Look {
         let present = promise(path, 0, entry, stamp);
-        let start = self.promises.partition_point(|promise| promise.key < present.key);
-        let mut named = self.promises[start..].iter().take_while(|found| found.key == present.key);
-        match named.find(|found| found.exact == present.exact) {
-            None => Look::New,
-            Some(found) if found.is_directory != present.is_directory => Look::OtherKind,
-            Some(found) if found.version == present.version => {
-                Look::Same { first: found.first.into() }
+        let Some(found) = self.find(&present) else { return Look::New };
+        found.is_seen = true;
+        let (first, latest) = (found.first.into(), found.latest.into());
+        let is_directory = |kind: Kind| kind == Kind::Directory;
+        match found.kind {
+            Kind::Gone => Look::Again { latest },
+            kind if is_directory(kind) != is_directory(present.kind) => Look::OtherKind { latest },
+            _ if found.version == present.version => Look::Same { first },
+            Kind::File if present.kind == Kind::File && found.hint == present.hint => {
+                Look::Moved { first, latest }
             }
-            Some(found) => Look::Changed { first: found.first.into(), latest: found.latest.into() },
+            _ => Look::Changed { first, latest },
         }
+    }
+
+    /// What is at `path` cannot be taken in, but it is there.
+    pub(super) fn keep(&mut self, path: &RelativePath, name: &[u8]) {
+        let (key, exact) = (hash(&path.as_bytes()), hash(&name) as u32);
+        if let Some(found) = self.find_key(key, exact) {
+            found.is_seen = true;
+        }
+    }
+
+    /// Whether the pages promise anything that the walk did not come by.
+    pub(super) fn has_unseen(&self) -> bool {
+        self.promises.iter().any(|promise| !promise.is_seen && promise.kind != Kind::Gone)
+    }
+
+    /// Whether `index`, at `path`, is the last entry of a path that the walk did not come by.
+    pub(super) fn is_unseen(
+        &mut self,
+        path: &RelativePath,
+        index: EntryIndex,
+        entry: &Entry,
+    ) -> bool {
+        let (key, exact) = (hash(&path.as_bytes()), hash(&entry.name) as u32);
+        self.find_key(key, exact).is_some_and(|found| {
+            !found.is_seen && found.kind != Kind::Gone && u64::from(found.latest) == index
+        })
+    }
+
+    fn find(&mut self, present: &Promise) -> Option<&mut Promise> {
+        self.find_key(present.key, present.exact)
+    }
+
+    fn find_key(&mut self, key: u64, exact: u32) -> Option<&mut Promise> {
+        let place = self
+            .promises
+            .binary_search_by_key(&(key, exact), |promise| (promise.key, promise.exact))
+            .ok()?;
+        self.promises.get_mut(place)
     }
 }
 
@@ -96,21 +172,22 @@ fn promise(
     entry: &Entry,
     stamp: Option<&Stamp>,
 ) -> Promise {
-    let stamp = stamp.map(|Stamp { bytes, modified, changed, inode }| {
-        (*bytes, instant(*modified), instant(*changed), *inode)
-    });
-    let kind = match &entry.kind {
-        EntryKind::Directory => None,
-        EntryKind::File { bytes } => Some(Ok(*bytes)),
-        EntryKind::Symlink { target } => Some(Err(target)),
+    let (kind, content) = match &entry.kind {
+        EntryKind::Directory => (Kind::Directory, None),
+        EntryKind::File { bytes } => (Kind::File, Some(Ok(*bytes))),
+        EntryKind::Symlink { target } => (Kind::Symlink, Some(Err(target))),
+        EntryKind::Gone => (Kind::Gone, None),
     };
+    let hint = (content, entry.mode, instant(entry.modified));
     Promise {
         key: hash(&path.as_bytes()),
-        version: hash(&(kind, entry.mode, instant(entry.modified), stamp)),
+        version: hash(&(&hint, stamp.map(|of| (instant(of.changed), of.inode)))),
         first: index as u32,
         latest: index as u32,
         exact: hash(&entry.name) as u32,
-        is_directory: entry.kind == EntryKind::Directory,
+        hint: hash(&hint) as u32,
+        kind,
+        is_seen: false,
     }
 }
 

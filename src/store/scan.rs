@@ -2,17 +2,22 @@
 //!
 //! A session that continues reports its stored pages first, so that their units flow at once, and then walks the tree
 //! like any other: what is as its page says keeps its number, what changed becomes a new entry that supersedes the old
-//! one, what is new is added (`super::known`). What vanished shows when it is read (`super::source`).
+//! one, what is new is added, what is not there any more is said to be gone (`super::known`). Where only the inode or the
+//! time of its last change moved, what is known of a file's content is compared with it ([`content`]).
+
+mod content;
+
+pub(super) use content::KnownContent;
 
 use super::error::{disk_error, escape, is_of_process};
-use super::fs::{Directory, FileKind, Metadata};
+use super::fs::{Access, Directory, FileKind, Metadata};
 use super::known::{Known, Look};
 use super::pages::SourcePages;
 use super::source::SourceTree;
 use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
 use crate::transfer::manifest::{
-    Chain, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, PAGE_BYTES_MAX,
-    PAGE_ENTRIES_MAX, Page, RelativePath, Totals,
+    Chain, DirectoryTable, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, ModifiedTime,
+    PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, RelativePath, Totals,
 };
 use crate::transfer::missing::{LeftOut, MissingKind};
 use crate::transfer::name::{self, DEPTH_MAX};
@@ -62,6 +67,10 @@ pub struct Scan<D: Directory> {
     /// What the stored pages promise, until the walk begins; then what the tree is compared with.
     known: Known,
     top: Vec<Vec<u8>>,
+    /// What earlier runs know of the content of files.
+    values: KnownContent<D::File>,
+    /// Directories that could not be taken in: what was promised below them is not gone.
+    closed: Vec<RelativePath>,
 }
 
 enum Phase {
@@ -83,8 +92,11 @@ impl<D: Directory> Scan<D> {
         top: Vec<Vec<u8>>,
         pages: Arc<Mutex<SourcePages<D::File>>>,
         session: SessionId,
+        values: KnownContent<D::File>,
     ) -> Self {
         Self {
+            values,
+            closed: Vec::new(),
             tree,
             pages,
             phase: Phase::Replay(0),
@@ -128,6 +140,7 @@ impl<D: Directory> Scan<D> {
                 .map_err(|error| broken(&io::Error::new(io::ErrorKind::InvalidData, error)))?;
             decoded.entries.iter().for_each(|entry| self.totals.add(entry));
             self.known.add_page(&decoded, &page.stamps);
+            self.values.add_page(&decoded);
             self.chain = self.chain.extend(&page.encoded);
             self.phase = Phase::Replay(number + 1);
             self.reports.push_back(ScanReport::Page(page));
@@ -156,6 +169,11 @@ impl<D: Directory> Scan<D> {
             match self.take(&path, name.clone(), parent) {
                 Ok(()) => {}
                 Err(Trouble::LeaveOut { kind, reason }) => {
+                    // What cannot be read may be there all the same.
+                    if kind.is_failure() {
+                        self.known.keep(&path, &name);
+                        self.closed.push(path);
+                    }
                     self.leave_out(parent, name, kind, reason);
                 }
                 Err(Trouble::Fatal(error)) => return Err(error),
@@ -218,17 +236,23 @@ impl<D: Directory> Scan<D> {
             modified: metadata.modified,
             supersedes: None,
         };
-        let look = self.known.look(path, &entry, stamp.as_ref());
+        let mut look = self.known.look(path, &entry, stamp.as_ref());
+        if let (Look::Moved { first, latest }, EntryKind::File { bytes }) = (look, &entry.kind) {
+            let same = self.tree.with_descriptors(|| {
+                let file = directory.open_file(&own_name, Access::Read)?;
+                self.values.is_same(&file, latest, *bytes)
+            });
+            look = match same {
+                Ok(true) => Look::Same { first },
+                Ok(false) => Look::Changed { first, latest },
+                Err(error) => return Err(io_skip(error)),
+            };
+        }
         let index = match look {
-            Look::Same { first } | Look::Changed { first, .. } => first,
-            Look::New => self.totals.entries,
-            Look::OtherKind => {
-                return Err(leave_out(
-                    MissingKind::Changed,
-                    "a file became a directory, or a directory a file, since it was offered; send it with --new"
-                        .to_owned(),
-                ));
-            }
+            Look::Same { first } | Look::Changed { first, .. } | Look::Moved { first, .. } => first,
+            Look::New | Look::Again { .. } => self.totals.entries,
+            // After the entry that says that the other is gone.
+            Look::OtherKind { .. } => self.totals.entries + 1,
         };
         // Before its entry is taken in: a directory that cannot be read is left out, not sent empty.
         let level = if entry.kind == EntryKind::Directory {
@@ -250,11 +274,17 @@ impl<D: Directory> Scan<D> {
         };
         match look {
             Look::Same { .. } => {}
-            Look::Changed { latest, .. } => {
+            Look::Changed { latest, .. } | Look::Moved { latest, .. } | Look::Again { latest } => {
                 entry.supersedes = Some(latest);
                 self.push(entry, stamp).map_err(Trouble::Fatal)?;
             }
-            Look::New | Look::OtherKind => {
+            Look::OtherKind { latest } => {
+                self.push(gone(entry.parent, entry.name.clone(), latest), None)
+                    .map_err(Trouble::Fatal)?;
+                entry.supersedes = Some(self.totals.entries - 1);
+                self.push(entry, stamp).map_err(Trouble::Fatal)?;
+            }
+            Look::New => {
                 self.push(entry, stamp).map_err(Trouble::Fatal)?;
             }
         }
@@ -266,7 +296,7 @@ impl<D: Directory> Scan<D> {
     fn push(&mut self, entry: Entry, stamp: Option<Stamp>) -> Result<(), DiskError> {
         let target = match &entry.kind {
             EntryKind::Symlink { target } => target.len(),
-            EntryKind::Directory | EntryKind::File { .. } => 0,
+            EntryKind::Directory | EntryKind::File { .. } | EntryKind::Gone => 0,
         };
         let bytes = ENTRY_BYTES + entry.name.len() + target;
         if self.entry_bytes + bytes > PAGE_BYTES_MAX - ENTRY_BYTES {
@@ -319,10 +349,40 @@ impl<D: Directory> Scan<D> {
     }
 
     fn end(&mut self) -> Result<(), DiskError> {
+        self.bury()?;
         self.flush()?;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.phase = Phase::Ended;
         self.reports.push_back(ScanReport::End { pages, totals: self.totals, chain: self.chain });
+        Ok(())
+    }
+
+    /// Says of everything that was promised and is not there any more that it is gone.
+    fn bury(&mut self) -> Result<(), DiskError> {
+        if !self.known.has_unseen() {
+            return Ok(());
+        }
+        let broken = |error: &io::Error| disk_error("load page from", super::pages::NAME, error);
+        let mut directories = DirectoryTable::new();
+        let stored = self.pages.lock().unwrap_or_else(PoisonError::into_inner).len();
+        for number in 0..stored {
+            let page = self.pages.lock().unwrap_or_else(PoisonError::into_inner).load(number);
+            let page = page.map_err(|error| broken(&error))?;
+            let page = Page::decode(&page.encoded)
+                .map_err(|error| broken(&io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            directories.add_page(&page);
+            for (index, entry) in page.iter() {
+                let Some(path) = directories.path(entry) else { continue };
+                let is_closed = self.closed.iter().any(|closed| {
+                    path.as_bytes()
+                        .strip_prefix(closed.as_bytes())
+                        .is_some_and(|rest| rest.starts_with(b"/"))
+                });
+                if !is_closed && self.known.is_unseen(&path, index, entry) {
+                    self.push(gone(entry.parent, entry.name.clone(), index), None)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -350,6 +410,12 @@ impl<D: Directory> Scan<D> {
     ) {
         self.reports.push_back(ScanReport::LeftOut(LeftOut { parent, name, kind, reason }));
     }
+}
+
+/// Says that an entry is not there any more.
+fn gone(parent: Option<EntryIndex>, name: Vec<u8>, latest: EntryIndex) -> Entry {
+    let modified = ModifiedTime { seconds: 0, nanoseconds: 0 };
+    Entry { parent, name, kind: EntryKind::Gone, mode: 0, modified, supersedes: Some(latest) }
 }
 
 const fn leave_out(kind: MissingKind, reason: String) -> Trouble {

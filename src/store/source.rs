@@ -3,8 +3,8 @@
 //! Content decides what is sent, metadata only hints (D-11, design §11):
 //!
 //! - A read is good if the file is still a regular file of at least the promised size; of one that grows, the promised
-//!   prefix is sent. One that has grown before anything of it was read is offered anew once, since its beginning may
-//!   not be what it was.
+//!   prefix is sent. One that has grown before anything of it was read is offered anew, a few times, since its beginning
+//!   may not be what it was.
 //! - If its [`Stamp`] moved, in any part, between the first and the last read, what was read before is read once more
 //!   after the last first read. If all of it is the same, the file held exactly that between the two passes: a hard
 //!   link, a `chmod`, a `touch`, an indexer, a log that grows. If anything differs, or the file is shorter, it changed.
@@ -25,7 +25,7 @@ pub(super) use tree::SourceTree;
 use super::error::disk_error;
 use super::fs::{Access, Directory, File, FileKind, Metadata};
 use super::pages::SourcePages;
-use super::scan::Scan;
+use super::scan::{KnownContent, Scan};
 use super::values::Values;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
@@ -86,7 +86,10 @@ pub fn open<D: Directory>(
         last: None,
     };
     let names = roots.names().map(<[u8]>::to_vec).collect();
-    Ok((Scan::new(tree, names, pages, session), store))
+    let part_values = Values::open(directory, PART_VALUES, session).map_err(opening)?;
+    let root_values = Values::open(directory, ROOT_VALUES, session).map_err(opening)?;
+    let known = KnownContent::new(part_values, root_values);
+    Ok((Scan::new(tree, names, pages, session, known), store))
 }
 
 impl<D: Directory> SourceStore<D> {

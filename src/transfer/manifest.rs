@@ -54,6 +54,9 @@ pub enum EntryKind {
         /// Where it points, as bytes, relative (see [`super::name::check_symlink_target`]).
         target: Vec<u8>,
     },
+    /// What an earlier entry promised is not there any more: it supersedes that one, and counts nothing. A receiver drops
+    /// what it has of it unfinished, and leaves alone what is complete.
+    Gone,
 }
 
 /// One file, directory or symlink of the tree.
@@ -63,7 +66,7 @@ pub struct Entry {
     pub parent: Option<EntryIndex>,
     /// One path component, as bytes.
     pub name: Vec<u8>,
-    /// Directory, file or symlink.
+    /// Directory, file or symlink; or that there is none any more.
     pub kind: EntryKind,
     /// Permission bits, of which only `0o777` are used.
     pub mode: u32,

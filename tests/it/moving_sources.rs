@@ -179,7 +179,10 @@ fn what_is_truncated_arrives_as_it_is_now() {
             }
         });
         let whole = fs::read(pair.path("tree/a-large")).unwrap();
-        assert!(arrived(&pair, "a-large") == whole, "written again: {is_written_again}");
+        // Met while it was being written, it is a file that grows.
+        let found = arrived(&pair, "a-large");
+        assert!(whole.starts_with(&found) && found.len() >= 10, "again: {is_written_again}");
+        assert!(is_written_again || found == whole, "not what is there now");
         assert_eq!(arrived(&pair, "b-large"), fs::read(pair.path("tree/b-large")).unwrap());
     }
 }

@@ -122,7 +122,16 @@ impl<D: Directory> TargetStore<D> {
     ) -> Result<TargetReply, DiskError> {
         let mut failed = Vec::new();
         for (entry, path, mode) in directories {
-            if let Err(error) = self.create_directory(&path, mode) {
+            let made = match self.create_directory(&path, mode) {
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    self.remove_gone(entry, &path).and_then(|is_removed| match is_removed {
+                        true => self.create_directory(&path, mode),
+                        false => Err(error),
+                    })
+                }
+                outcome => outcome,
+            };
+            if let Err(error) = made {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
                 }
@@ -131,6 +140,23 @@ impl<D: Directory> TargetStore<D> {
             self.relieve()?;
         }
         Ok(TargetReply::DirectoriesCreated { failed })
+    }
+
+    /// Removes a file in the place of a directory, if it is what an earlier page promised there, as this session published
+    /// it; whether it did.
+    fn remove_gone(&mut self, entry: EntryIndex, path: &RelativePath) -> io::Result<bool> {
+        let Some(old) = self.pages.entry(entry)?.and_then(|entry| entry.supersedes) else {
+            return Ok(false);
+        };
+        let Some((parent, name)) = path.split_last() else { return Ok(false) };
+        let directory = self.directories.open(&parent)?;
+        let metadata = directory.metadata(name)?;
+        let is_ours = self.is_version(old, &metadata, &directory, name)?;
+        if is_ours {
+            directory.remove_file(name)?;
+            self.touched.insert(parent);
+        }
+        Ok(is_ours)
     }
 
     /// Makes one directory; one that exists is fine, anything else with that name is not. Its mode is `mode`

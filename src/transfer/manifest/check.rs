@@ -1,6 +1,6 @@
 //! What a page must satisfy before anything of it is believed (A-01…A-10, I-01; design §5).
 
-use super::names::{DIRECTORY, Holder, Names};
+use super::names::{DIRECTORY, GONE, Holder, Names};
 use super::sizes::{EntrySize, Sizes};
 use super::{ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, Page, Totals};
 use crate::transfer::name::{self, DEPTH_MAX, NameError};
@@ -36,7 +36,8 @@ pub enum ManifestError {
     /// More than [`ENTRIES_MAX`] entries or [`FILE_BYTES_MAX`] bytes.
     #[error("the manifest exceeds {ENTRIES_MAX} entries or {FILE_BYTES_MAX} bytes")]
     TooLarge,
-    /// Replaces what is not the last entry of its own path, or a directory by a file or the other way round.
+    /// Replaces what is not the last entry of its own path, or a directory by a file or the other way round without saying
+    /// first that it is gone.
     #[error("entry {index} replaces an entry that is not the last one of its path and kind")]
     BadSupersede {
         /// The entry.
@@ -151,9 +152,9 @@ impl PageCheck {
             }
         };
         let is_directory = entry.kind == EntryKind::Directory;
-        self.take_name(index, entry, is_directory)?;
+        let is_first = self.take_name(index, entry, is_directory)?;
         let verdict = if refused { Err(Refusal::Parent) } else { own_verdict(entry, depth) };
-        if is_directory && entry.supersedes.is_none() {
+        if is_directory && is_first {
             // Children of a directory that is too deep are not followed further.
             if depth > DEPTH_MAX {
                 return Err(ManifestError::NoSuchParent { index });
@@ -164,30 +165,41 @@ impl PageCheck {
         Ok(verdict)
     }
 
-    /// A name has one entry, or a later version of it: file for file, directory for directory.
+    /// A name has one entry, or a later version of it: file for file, directory for directory, and anything for what is
+    /// gone. Whether it begins anew, or is the first.
     fn take_name(
         &mut self,
         index: EntryIndex,
         entry: &Entry,
         is_directory: bool,
-    ) -> Result<(), ManifestError> {
-        let name = || entry.name.escape_ascii().to_string();
+    ) -> Result<bool, ManifestError> {
+        let is_gone = entry.kind == EntryKind::Gone;
+        let mark = match (is_directory, is_gone) {
+            (true, _) => DIRECTORY,
+            (_, true) => GONE,
+            _ => 0,
+        };
         let holder = Holder {
-            index: u32::try_from(index).map_err(|_| ManifestError::TooLarge)?
-                | if is_directory { DIRECTORY } else { 0 },
+            index: u32::try_from(index).map_err(|_| ManifestError::TooLarge)? | mark,
             exact: hash(&entry.name) as u32,
         };
         let before = self.names.insert(hash(&(entry.parent, &entry.name)), holder);
         match (before, entry.supersedes) {
-            (None, None) => Ok(()),
+            (None, None) if !is_gone => Ok(true),
             (Some(before), Some(old))
-                if u64::from(before.index & !DIRECTORY) == old
-                    && (before.index & DIRECTORY != 0) == is_directory =>
+                if u64::from(before.index & !(DIRECTORY | GONE)) == old
+                    && match before.index & (DIRECTORY | GONE) {
+                        GONE => !is_gone,
+                        kind => is_gone || (kind == DIRECTORY) == is_directory,
+                    } =>
             {
-                Ok(())
+                Ok(before.index & GONE != 0)
             }
-            (Some(_), None) => Err(ManifestError::Duplicate { index, name: name() }),
-            (_, Some(_)) => Err(ManifestError::BadSupersede { index }),
+            (Some(_), None) if !is_gone => {
+                let name = entry.name.escape_ascii().to_string();
+                Err(ManifestError::Duplicate { index, name })
+            }
+            _ => Err(ManifestError::BadSupersede { index }),
         }
     }
 }
@@ -207,6 +219,6 @@ fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
     match &entry.kind {
         EntryKind::Symlink { target } => Ok(name::check_symlink_target(target, depth)?),
         EntryKind::File { bytes } if *bytes > FILE_BYTES_MAX => Err(Refusal::TooLarge),
-        EntryKind::File { .. } | EntryKind::Directory => Ok(()),
+        EntryKind::File { .. } | EntryKind::Directory | EntryKind::Gone => Ok(()),
     }
 }

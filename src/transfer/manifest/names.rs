@@ -10,7 +10,7 @@ const SHARD_BITS: u32 = 14;
 /// The latest entry of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {
-    /// Its index, below [`ENTRIES_MAX`], and [`DIRECTORY`].
+    /// Its index, below [`ENTRIES_MAX`], and [`DIRECTORY`] or [`GONE`].
     pub(super) index: u32,
     /// A second hash of the name, part of what it is known by.
     pub(super) exact: u32,
@@ -18,7 +18,9 @@ pub(super) struct Holder {
 
 /// Marks a [`Holder`] that is a directory.
 pub(super) const DIRECTORY: u32 = 1 << 31;
-const _: () = assert!(ENTRIES_MAX < DIRECTORY as u64);
+/// Marks a [`Holder`] that is gone: what comes next may be of any kind.
+pub(super) const GONE: u32 = 1 << 30;
+const _: () = assert!(ENTRIES_MAX < GONE as u64);
 
 /// Holders by the hash of their name.
 #[derive(Debug, Clone, Default)]

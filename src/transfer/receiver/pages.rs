@@ -200,12 +200,14 @@ impl Receiver {
         self.directories.add_page(&page);
         let number = page.number;
         let room = super::NAMES_MAX.saturating_sub(self.names.len());
-        let top = page.entries.iter().filter(|entry| entry.parent.is_none());
+        let is_top = |entry: &&Entry| entry.parent.is_none() && entry.kind != EntryKind::Gone;
+        let top = page.entries.iter().filter(is_top);
         self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
         let mut open = BTreeSet::new();
         let mut refused = Vec::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
-            let is_directory = entry.kind == EntryKind::Directory;
+            // Nothing is to come of these.
+            let is_directory = matches!(entry.kind, EntryKind::Directory | EntryKind::Gone);
             match verdict {
                 Ok(()) if is_directory || self.superseded.contains(index) => {}
                 Ok(()) if self.complete.contains(index) => self.settle_complete(index, entry),
@@ -245,6 +247,12 @@ impl Receiver {
         };
         let superseded: Vec<EntryIndex> =
             state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
+        // What is gone and was none of ours is none of ours in its next version.
+        for (entry, content) in state.accepted().filter(|(_, of)| of.kind == EntryKind::Gone) {
+            if content.supersedes.is_some_and(|old| !self.complete.contains(old)) {
+                self.unwanted.insert(entry);
+            }
+        }
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
             let is_open = content.kind == EntryKind::Directory
@@ -252,9 +260,9 @@ impl Receiver {
                 || (is_kept && self.is_looked_after(entry));
             if is_open && let Some(path) = self.directories.path(content) {
                 // What was there before the session, or did not come, is none of its own.
-                let supersedes = content
-                    .supersedes
-                    .filter(|old| state.open.contains(&entry) && !self.unwanted.contains(*old));
+                let is_new = content.kind == EntryKind::Directory || state.open.contains(&entry);
+                let supersedes =
+                    content.supersedes.filter(|old| is_new && !self.unwanted.contains(*old));
                 wanted.push(Wanted { entry, path, kind: wanted_kind(content), supersedes });
             }
         }
@@ -297,7 +305,8 @@ impl Receiver {
                 continue;
             };
             match found {
-                Existing::Absent => {
+                // What is there in its place is ours, and gone at the source.
+                Existing::Absent | Existing::Superseded => {
                     if let Some(path) = self.directories.path(content) {
                         directories.push((*entry, path, content.mode));
                     }
@@ -309,7 +318,7 @@ impl Receiver {
                     }
                 }
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
-                Existing::Same | Existing::Superseded => {}
+                Existing::Same => {}
                 Existing::SameSize | Existing::Differs { .. } | Existing::OtherKind => {
                     blocked.push(*entry);
                 }
@@ -505,7 +514,8 @@ impl Receiver {
 
 fn wanted_kind(entry: &Entry) -> WantedKind {
     match &entry.kind {
-        EntryKind::Directory => WantedKind::Directory,
+        // What is gone is wanted nowhere.
+        EntryKind::Directory | EntryKind::Gone => WantedKind::Directory,
         EntryKind::File { bytes } => WantedKind::File { bytes: *bytes, modified: entry.modified },
         EntryKind::Symlink { target } => WantedKind::Symlink { target: target.clone() },
     }
@@ -515,6 +525,6 @@ fn wanted_kind(entry: &Entry) -> WantedKind {
 pub(super) const fn content_bytes(entry: &Entry) -> u64 {
     match entry.kind {
         EntryKind::File { bytes } => bytes,
-        EntryKind::Directory | EntryKind::Symlink { .. } => 0,
+        EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::Gone => 0,
     }
 }

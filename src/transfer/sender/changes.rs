@@ -33,6 +33,11 @@ impl Sender {
             || self.superseded.contains(entry)
     }
 
+    /// Whether another look would not be taken: what grows on is sent as far as it was promised.
+    pub(super) fn is_last_try(&self, entry: EntryIndex) -> bool {
+        self.tries.get(&entry).is_some_and(|tries| *tries >= TRIES_MAX)
+    }
+
     /// A later entry replaces this one: what is queued of it is dropped.
     pub(super) fn supersede(&mut self, entry: EntryIndex) {
         self.superseded.insert(entry);
@@ -60,8 +65,7 @@ impl Sender {
         self.drop_jobs(entry);
         let is_final = match &error {
             ReadError::Changed | ReadError::Vanished => {
-                let tries = self.tries.get(&entry).copied().unwrap_or(0);
-                tries >= TRIES_MAX || self.run.as_ref().is_some_and(|run| run.end_sent)
+                self.is_last_try(entry) || self.run.as_ref().is_some_and(|run| run.end_sent)
             }
             // The scan may still find what can be read now.
             ReadError::UnknownSize | ReadError::Disk(_) => self.end.is_some(),

@@ -9,10 +9,11 @@
 //! Every unit of the second pass is read after every unit of the first, so that units that are the same in both were all
 //! there at one moment. The store refuses a unit whose value is not the one that it had ([`ReadError::Changed`]).
 
-use super::link_run::{InFlight, LoadedPage};
+use super::link_run::{InFlight, Job, LoadedPage};
 use super::{Sender, SenderOutput};
 use crate::transfer::disk::{ReadError, SourceRequest, Stamp};
 use crate::transfer::manifest::EntryIndex;
+use crate::transfer::merge::Value;
 use crate::transfer::message::Message;
 use crate::transfer::ranges::Ranges;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub(super) struct Steady {
 
 impl Steady {
     /// A unit was read, or its value was known, when the file was this.
-    pub(super) fn note(&mut self, unit: u64, stamp: Stamp) {
+    fn note(&mut self, unit: u64, stamp: Stamp) {
         if self.phase == Phase::Checking {
             self.stale.remove(unit);
             return;
@@ -107,6 +108,75 @@ impl Sender {
         file.steady.phase = Phase::Checking;
         file.rehash = file.steady.stale.clone();
         self.send_root(entry);
+    }
+
+    /// Values of a large file from earlier runs.
+    pub(super) fn on_values(
+        &mut self,
+        page: &Arc<LoadedPage>,
+        entry: EntryIndex,
+        first_unit: u64,
+        values: &[Option<Value>],
+    ) {
+        let Some(run) = &mut self.run else { return };
+        let to_send = run.jobs.iter().find_map(|job| match job {
+            Job::File { entry: of, missing, .. } if *of == entry => Some(missing.clone()),
+            Job::File { .. } | Job::Pack { .. } | Job::Hash { .. } => None,
+        });
+        let in_flight: Vec<u64> = run.in_flight.iter().filter_map(InFlight::unit).collect();
+        let Some(file) = run.files.iter_mut().find(|file| file.entry == entry) else {
+            return;
+        };
+        file.page = Arc::clone(page);
+        let at = entry.checked_sub(page.page.first_entry).and_then(|at| usize::try_from(at).ok());
+        let stamp = at.and_then(|at| page.stamps.get(at).copied().flatten());
+        for (unit, value) in (first_unit..file.first_unit + file.values.count()).zip(values) {
+            let will_be_read = to_send.as_ref().is_some_and(|missing| missing.contains(unit))
+                || in_flight.contains(&unit);
+            let is_known = file.values.is_known(unit - file.first_unit);
+            match value {
+                _ if will_be_read || is_known => {}
+                Some(value) => {
+                    file.set(unit, *value);
+                    // It was the value when the file was what its page says.
+                    stamp.into_iter().for_each(|stamp| file.steady.note(unit, stamp));
+                }
+                None => file.rehash.insert(unit),
+            }
+        }
+        self.send_root(entry);
+    }
+
+    /// Sends the end of the manifest once nothing that was promised can be in doubt any more: what changed is offered
+    /// anew before it.
+    pub(super) fn end_pages(&mut self) {
+        let (Some(run), Some((pages, totals, chain))) = (&self.run, self.end) else {
+            return;
+        };
+        // An early answer is a guess, and brings no more than it has to.
+        let is_guess = run.is_early && !self.left_outs.named().is_empty();
+        let is_answered = run.recovery.as_ref().is_some_and(|recovery| recovery.is_answered);
+        let is_reading = run.in_flight.iter().any(|read| !matches!(read, InFlight::Kept))
+            || !run.jobs.is_empty()
+            || !run.files.is_empty()
+            || !run.waiting.is_empty()
+            || !run.again.is_empty();
+        if run.end_sent
+            || run.next_page < pages
+            || is_reading
+            || !self.doubtful.is_empty()
+            || !is_answered
+            || run.compare.is_busy()
+            || is_guess
+            || !self.send_left_outs()
+        {
+            return;
+        }
+        if let Some(run) = &mut self.run {
+            run.end_sent = true;
+        }
+        let (failed, skipped) = (self.left_outs.failed(), self.left_outs.skipped());
+        self.send_data(&Message::End { pages, totals, chain, failed, skipped });
     }
 
     fn send_steady(&mut self, at: usize) {

@@ -168,6 +168,7 @@ impl Promise {
         values: &BTreeMap<EntryIndex, Vec<Value>>,
     ) {
         let kind = match &entry.kind {
+            EntryKind::Gone => return,
             EntryKind::Directory => {
                 let metadata =
                     DirectoryMetadata { path, mode: entry.mode, modified: entry.modified };
