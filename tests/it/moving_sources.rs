@@ -126,7 +126,9 @@ fn other_content_under_the_same_time_is_never_mixed() {
             }
         });
         let found = arrived(&pair, "large");
-        assert!(found == before || found == after, "neither of the two (renamed: {is_renamed})");
+        // Met while it was being written, it is a file that grows; one that was put in place is whole.
+        let is_one = found == before || found == after;
+        assert!(is_one || (!is_renamed && after.starts_with(&found)), "mixed ({is_renamed})");
     }
 }
 

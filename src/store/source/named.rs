@@ -159,6 +159,7 @@ mod on_unix {
     use crate::store::fs::Directory;
     use crate::store::os::path_bytes;
     use crate::store::source::tree::Parent;
+    use crate::store::state::MARK;
     use crate::transfer::name;
     use std::collections::BTreeMap;
     use std::ffi::OsStr;
@@ -235,6 +236,7 @@ mod on_unix {
                     *seen.entry(above.to_path_buf()).or_insert_with(|| {
                         let name = above.file_name().map(|name| path_bytes(Path::new(name)));
                         name.is_some_and(name::is_reserved)
+                            || above.join(OsStr::from_bytes(MARK)).symlink_metadata().is_ok()
                             || identity(above).is_some_and(|found| self.own.contains(&found))
                     })
                 });
