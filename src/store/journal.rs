@@ -59,6 +59,10 @@ pub(super) enum Record {
     Units { units: Vec<(u64, u64)>, end_entry: EntryIndex },
     /// All is there.
     Finished,
+    /// On the file system at this path below the target there may be a directory of ours.
+    Place { path: Vec<u8> },
+    /// The directory at this path is about to be opened; its own mode.
+    Opened { path: Vec<u8>, mode: u32 },
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
 }
@@ -96,6 +100,10 @@ pub(super) struct Claims {
     /// Complete entries under other names.
     pub(super) renamed: BTreeSet<EntryIndex>,
     pub(super) units: Ranges,
+    /// Directories of other file systems that may hold one of ours.
+    pub(super) places: BTreeSet<Vec<u8>>,
+    /// Directories that were opened, with their own modes.
+    pub(super) opened: BTreeMap<Vec<u8>, u32>,
     /// Entries with claims that are trusted only because this is the boot that made them.
     pub(super) unsynced: BTreeSet<EntryIndex>,
     /// By page: directories that are not ours, and files that the user skips.
@@ -160,6 +168,30 @@ impl<F: super::fs::File> Journal<F> {
             journal.append(&Record::Run { boot })?;
         }
         Ok((journal, claims, opened))
+    }
+
+    /// The places of a session that is not open.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub(super) fn places<D: Directory<File = F>>(
+        directory: &D,
+        session: crate::wire::SessionId,
+    ) -> io::Result<BTreeSet<Vec<u8>>> {
+        let mut places = BTreeSet::new();
+        if let Err(error) = directory.metadata(NAME) {
+            return if error.kind() == io::ErrorKind::NotFound { Ok(places) } else { Err(error) };
+        }
+        Log::open(directory, NAME, MAGIC, session, SyncPoint::Barrier, |_, body| {
+            match decode(body) {
+                Ok(Record::Place { path }) => {
+                    places.insert(path);
+                    true
+                }
+                outcome => outcome.is_ok(),
+            }
+        })?;
+        Ok(places)
     }
 
     /// Appends a record: written, not yet durable.
@@ -277,6 +309,12 @@ impl<F: super::fs::File> Journal<F> {
         for (unit, files) in packs {
             journal.append(&Record::Pack { unit, files })?;
         }
+        for path in &claims.places {
+            journal.append(&Record::Place { path: path.clone() })?;
+        }
+        for (path, &mode) in &claims.opened {
+            journal.append(&Record::Opened { path: path.clone(), mode })?;
+        }
         let units = pairs(&claims.units);
         journal.append_batches(&units, |units| Record::Units { units, end_entry })?;
         let publishing: Vec<EntryIndex> = claims.publishing.iter().copied().collect();
@@ -364,6 +402,12 @@ impl Replay {
             }
             Record::Finished => self.claims.is_finished = true,
             Record::Renamed { entries } => self.claims.renamed.extend(entries),
+            Record::Place { path } => {
+                self.claims.places.insert(path);
+            }
+            Record::Opened { path, mode } => {
+                self.claims.opened.entry(path).or_insert(mode);
+            }
         }
     }
 
@@ -439,6 +483,8 @@ impl Claims {
             | Record::SyncFailed
             | Record::Units { .. }
             | Record::Finished
+            | Record::Place { .. }
+            | Record::Opened { .. }
             | Record::Renamed { .. } => {}
         }
     }

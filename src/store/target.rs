@@ -2,12 +2,22 @@
 //!
 //! Invariants: nothing of a unit is written that was not verified; a claim is journalled after its bytes are written
 //! and replied to as durable after both are synced, data first; a final name appears only by a rename of a complete,
-//! synced partial. After a failure the store carries nothing out any more: it is opened again.
+//! synced partial. After a failure the store carries nothing out any more: it is opened again. A full disk alone leaves
+//! one thing to do: what is whole gets its final name, which takes no data blocks ([`space`]).
+//!
+//! What the disk is decides, not what we imagine: metadata that it refuses costs no content ([`warnings`]), modes that it
+//! makes up are no secret ([`super::privacy`]), what it keeps is what counts ([`kept`]), what it folds is one name
+//! ([`twins`]), another file system below has a place of its own ([`places`]), and a directory of ours that is closed is
+//! opened for the time ([`opened`]).
 
 mod compare;
 mod kept;
+mod opened;
+mod places;
 mod publish;
+mod space;
 mod survey;
+mod twins;
 mod warnings;
 mod write;
 
@@ -25,6 +35,7 @@ use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::name::RESERVED_NAME;
 use crate::wire::SessionId;
 use kept::Kept;
+use places::Place;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use warnings::Warnings;
@@ -97,6 +108,10 @@ pub struct TargetStore<D: Directory> {
     device: u64,
     in_use: Option<Lock<D>>,
     kept: Kept<D::File>,
+    places: Vec<Place<D>>,
+    opened: opened::Opened<D>,
+    twins: twins::Twins,
+    space: space::Space,
 }
 
 impl<D: Directory> TargetStore<D> {
@@ -108,6 +123,15 @@ impl<D: Directory> TargetStore<D> {
     /// As the system says; [`DiskErrorKind::Permission`] if `.rejoin` belongs to somebody else or others may write in
     /// it (I-06); [`DiskErrorKind::Other`] if another process has the session open, or a newer version wrote it.
     pub fn open(root: D, options: TargetOptions) -> Result<(Self, TargetState), DiskError> {
+        if root.metadata(super::state::MARK).is_ok() {
+            return Err(DiskError {
+                kind: DiskErrorKind::Permission,
+                operation: "receive into",
+                path: ".".to_owned(),
+                message: "it is a state directory of rejoin; name another one with --out"
+                    .to_owned(),
+            });
+        }
         let id = options.session.to_string().into_bytes();
         let at = [RESERVED_NAME, b"/", &id].concat();
         let home = own_directory(&root, RESERVED_NAME, &options.key)
@@ -147,7 +171,7 @@ impl<D: Directory> TargetStore<D> {
         }
         let mut store = Self {
             options,
-            directories: Directories::new(root),
+            directories: Directories::new(root.clone()),
             home,
             partials,
             journal,
@@ -165,7 +189,14 @@ impl<D: Directory> TargetStore<D> {
             device,
             in_use,
             kept: Kept::new(claims.complete.iter().map(|(entry, _)| entry).collect()),
+            places: Vec::new(),
+            opened: opened::Opened::new(root.clone()),
+            twins: twins::Twins::default(),
+            space: space::Space::default(),
         };
+        store.find_places(claims.places.iter().cloned().collect());
+        store.opened.find(claims.opened.clone().into_iter().collect());
+        store.begin_space(&claims);
         if is_open {
             let message = "this disk keeps no permissions: whoever can use it can read and change \
                  what arrives, and what is on its way in .rejoin";
@@ -181,6 +212,10 @@ impl<D: Directory> TargetStore<D> {
         if let Some(error) = &self.failed {
             return Some(TargetReply::Failed(error.clone()));
         }
+        if self.space.is_full && !matches!(request, TargetRequest::Barrier { .. }) {
+            return None;
+        }
+        let is_write = matches!(request, TargetRequest::Write { .. });
         let outcome = match request {
             TargetRequest::KeepPage { number, encoded } => self
                 .pages
@@ -223,7 +258,11 @@ impl<D: Directory> TargetStore<D> {
         };
         outcome.unwrap_or_else(|error| {
             tracing::warn!(target: "rejoin::store", %error, "the target failed");
-            self.failed = Some(error.clone());
+            if is_write && error.kind == DiskErrorKind::Full {
+                self.fill();
+            } else {
+                self.failed = Some(error.clone());
+            }
             Some(TargetReply::Failed(error))
         })
     }
@@ -258,11 +297,14 @@ impl<D: Directory> TargetStore<D> {
             pages,
             open_files,
             kept,
+            places,
             ..
         } = self;
         // A network or FUSE file system keeps a file that is removed while it is open, and then its directory.
         drop((journal, pages, open_files, kept));
         let id = options.session.to_string().into_bytes();
+        places::remove_all(places, &id)
+            .map_err(|error| disk_error("remove", RESERVED_NAME, &error))?;
         remove_session(directories.root(), &home, &partials, &id, in_use)
             .map_err(|error| disk_error("remove", RESERVED_NAME, &error))
     }
@@ -338,6 +380,11 @@ pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(),
     let id = session.to_string().into_bytes();
     let discard = || {
         let home = root.open_directory(RESERVED_NAME)?;
+        if let Ok(partials) = home.open_directory(&id) {
+            for path in Journal::places(&partials, session)? {
+                places::discard(root, &path, &id)?;
+            }
+        }
         match home.open_directory(&id) {
             // Removed, and then killed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => remove_home(root, &home),
@@ -377,6 +424,7 @@ fn remove_session<D: Directory>(
             || name == [IN_USE, lock::OWNER].concat()
             || name == MARK
             || name == kept::CLOCK
+            || name == space::RESERVE
             || name.ends_with(RENEWED)
             || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };
@@ -390,6 +438,16 @@ fn remove_session<D: Directory>(
     super::fs::remove_if_present(partials, IN_USE)?;
     home.remove_directory(id)?;
     remove_home(root, home)
+}
+
+/// Removes a directory of ours on another file system.
+fn remove_place<D: Directory>(directory: &D, home: &D, partials: &D, id: &[u8]) -> io::Result<()> {
+    for name in partials.names()?.iter().filter(|name| entry_of(name).is_some()) {
+        partials.remove_file(name)?;
+    }
+    unmark(partials)?;
+    home.remove_directory(id)?;
+    remove_home(directory, home)
 }
 
 /// Removes `.rejoin` unless another session lives there; either way what is removed stays so.

@@ -15,6 +15,7 @@ mod asked;
 mod compare;
 mod completion;
 mod due;
+mod full;
 mod lookup;
 mod pages;
 mod recovery;
@@ -24,7 +25,8 @@ mod units;
 pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
-    Existing, OnConflict, Publish, TargetReply, TargetRequest, TargetState, UnitContent,
+    DiskError, DiskErrorKind, Existing, OnConflict, Publish, TargetReply, TargetRequest,
+    TargetState, UnitContent,
 };
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
 use super::message::{ByeReason, Message, bounded_text};
@@ -153,6 +155,8 @@ pub struct Receiver {
     is_finishing: bool,
     is_finished: bool,
     is_over: bool,
+    /// The error of a full disk, while what is whole is published.
+    full: Option<DiskError>,
     progress: Progress,
     outputs: VecDeque<ReceiverOutput>,
 }
@@ -208,6 +212,7 @@ impl Receiver {
             is_finishing: false,
             is_finished: false,
             is_over: false,
+            full: None,
             progress,
             outputs: VecDeque::new(),
             kept,
@@ -334,9 +339,20 @@ impl Receiver {
                 self.outputs.push_back(ReceiverOutput::Finished);
                 self.send_complete();
             }
+            // What is whole gets its name, which needs no room; then it ends.
+            TargetReply::Failed(error)
+                if error.kind == DiskErrorKind::Full && self.full.is_none() =>
+            {
+                self.full = Some(error);
+                self.end_full();
+            }
             TargetReply::Failed(error) => {
+                let error = self.full.take().unwrap_or(error);
                 self.fail(Error::new(ErrorKind::Disk, error.to_string()));
             }
+        }
+        if self.full.is_some() && self.barrier.is_none() {
+            self.end_full();
         }
         self.advance(now);
     }
@@ -495,7 +511,7 @@ impl Receiver {
 
     /// Does everything that can be done without waiting.
     fn advance(&mut self, now: Instant) {
-        if self.is_over {
+        if self.is_over || self.full.is_some() {
             return;
         }
         self.ask_consent(now);

@@ -60,6 +60,7 @@ mod store_versions;
 mod support;
 mod target_disks;
 mod target_metadata;
+mod target_places;
 mod transfer;
 mod trees;
 mod wire;

@@ -100,6 +100,7 @@ impl<D: Directory> TargetStore<D> {
             }
             self.relieve()?;
         }
+        self.opened.close();
         self.sync_touched(SyncPoint::DirectoryMetadata)
             .map_err(|error| self.sync_failed(&error))?;
         if is_whole {
@@ -115,6 +116,7 @@ impl<D: Directory> TargetStore<D> {
         self.taken(Kind::Times, device, path, directory.set_modified(metadata.modified))?;
         let mode = self.final_mode(metadata.mode);
         self.taken(Kind::Modes, device, path, directory.set_mode(mode))?;
+        self.opened.forget(&metadata.path);
         self.touched.insert(metadata.path.clone());
         Ok(())
     }
@@ -337,10 +339,14 @@ impl<D: Directory> TargetStore<D> {
             let name = numbered(name, number);
             let done = Published::Done { path: above.join(&name) };
             let is_taken = if is_ready {
-                match self.partials.rename_no_replace(&own_name, &parent, &name) {
+                let at = (&above, &parent);
+                let moved = self.in_directory(&above, |store| {
+                    store.move_in(publish, &own_name, at, &name, false)
+                });
+                match moved {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
                     outcome => {
-                        outcome?;
+                        let kept = outcome?.unwrap_or(kept);
                         self.touched.insert(above);
                         return Ok((done, kept));
                     }
@@ -352,7 +358,9 @@ impl<D: Directory> TargetStore<D> {
                 // Neither partial nor final file: it was removed by other hands.
                 return Ok((lost(publish), kept));
             }
-            if is_identical(&parent, &name, &publish.kind)? {
+            let twin = self.twin_error(publish, (&above, &parent), &name)?;
+            // One that is gone was published as what is there, by a run that was killed.
+            if (twin.is_none() || !is_ready) && is_identical(&parent, &name, &publish.kind)? {
                 self.drop_own(&own_name)?;
                 let kept = match publish.kind {
                     PublishKind::File { .. } => self.give_time(&parent, &name, publish.modified)?,
@@ -363,14 +371,18 @@ impl<D: Directory> TargetStore<D> {
             }
             match publish.on_conflict {
                 OnConflict::Rename => {}
+                // Never over another file of the same session.
+                _ if let Some(error) = twin => {
+                    self.drop_own(&own_name)?;
+                    return Ok((Published::Failed(error), kept));
+                }
                 OnConflict::Fail | OnConflict::Skip => {
                     self.drop_own(&own_name)?;
                     return Ok((Published::Conflict, kept));
                 }
                 OnConflict::Overwrite if !is_ready => return Ok((lost(publish), kept)),
                 OnConflict::Overwrite => {
-                    let outcome = self.overwrite(&own_name, &above, &parent, &name)?;
-                    return Ok((outcome, kept));
+                    return self.overwrite(publish, &own_name, (&above, &parent), &name, kept);
                 }
             }
         }
@@ -380,18 +392,22 @@ impl<D: Directory> TargetStore<D> {
     /// Replaces a regular file or symlink; nothing else.
     fn overwrite(
         &mut self,
+        publish: &Publish,
         own_name: &[u8],
-        above: &RelativePath,
-        parent: &D,
+        (above, parent): (&RelativePath, &D),
         name: &[u8],
-    ) -> io::Result<Published> {
+        kept: ModifiedTime,
+    ) -> io::Result<(Published, ModifiedTime)> {
         match parent.metadata(name)?.kind {
             FileKind::File | FileKind::Symlink => {
-                self.partials.rename(own_name, parent, name)?;
+                let moved = self.in_directory(above, |store| {
+                    store.move_in(publish, own_name, (above, parent), name, true)
+                });
+                let kept = moved?.unwrap_or(kept);
                 self.touched.insert(above.clone());
-                Ok(Published::Done { path: above.join(name) })
+                Ok((Published::Done { path: above.join(name) }, kept))
             }
-            FileKind::Directory | FileKind::Other => Ok(Published::Conflict),
+            FileKind::Directory | FileKind::Other => Ok((Published::Conflict, kept)),
         }
     }
 
@@ -439,7 +455,7 @@ fn rotten(file: &impl File, bytes: u64, recheck: &[(u64, Value)]) -> io::Result<
     Ok(offsets)
 }
 
-fn exists<D: Directory>(parent: &D, name: &[u8]) -> io::Result<bool> {
+pub(super) fn exists<D: Directory>(parent: &D, name: &[u8]) -> io::Result<bool> {
     match parent.metadata(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         outcome => outcome.map(|_| true),

@@ -1,6 +1,6 @@
 //! Looking at what the target holds already, and making its directories.
 
-use super::TargetStore;
+use super::{TargetStore, twins};
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind};
@@ -26,6 +26,7 @@ impl<D: Directory> TargetStore<D> {
             };
             existing.push((wanted.entry, found));
         }
+        self.count_wanted(wanted, &existing);
         Ok(TargetReply::Surveyed { page, existing })
     }
 
@@ -42,9 +43,10 @@ impl<D: Directory> TargetStore<D> {
         if absent.as_ref() == Some(&parent) {
             return Ok(Existing::Absent);
         }
-        let parent = match self.directories.open(&parent) {
+        let above = parent;
+        let parent = match self.directories.open(&above) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *absent = Some(parent);
+                *absent = Some(above);
                 return Ok(Existing::Absent);
             }
             outcome => outcome?,
@@ -64,8 +66,27 @@ impl<D: Directory> TargetStore<D> {
                 FileKind::Directory | FileKind::Other => Existing::OtherKind,
             });
         }
+        if matches!(metadata.kind, FileKind::File | FileKind::Symlink)
+            && twins::folds(&parent, name, &metadata)
+            && self.twin_of(wanted.entry)?.is_some()
+        {
+            // Perhaps the other one, whatever it holds: what becomes of this one shows when it is published.
+            return Ok(Existing::Absent);
+        }
+        let by_content = by_content || self.is_shared(&above);
         Ok(match (&wanted.kind, metadata.kind) {
-            (WantedKind::Directory, FileKind::Directory) => Existing::Same,
+            // A state directory holds secrets and is never written into, whatever its name is.
+            (WantedKind::Directory, FileKind::Directory)
+                if parent
+                    .open_directory(name)
+                    .is_ok_and(|it| it.metadata(crate::store::state::MARK).is_ok()) =>
+            {
+                Existing::OtherKind
+            }
+            (WantedKind::Directory, FileKind::Directory) => {
+                self.share(wanted.entry, &parent, &wanted.path)?;
+                Existing::Same
+            }
             (WantedKind::File { bytes, modified }, FileKind::File) if metadata.bytes == *bytes => {
                 let asked = clamp_modified(*modified);
                 let is_same =
@@ -131,6 +152,13 @@ impl<D: Directory> TargetStore<D> {
                 }
                 outcome => outcome,
             };
+            let made = made.and_then(|()| match path.split_last() {
+                Some((parent, _)) => {
+                    let parent = self.directories.open(&parent)?;
+                    self.share(entry, &parent, &path)
+                }
+                None => Ok(()),
+            });
             if let Err(error) = made {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
@@ -167,7 +195,8 @@ impl<D: Directory> TargetStore<D> {
             return Ok(());
         };
         let directory = self.directories.open(&parent)?;
-        match directory.create_directory(name, self.final_mode(mode) | 0o700) {
+        let mode = self.final_mode(mode) | 0o700;
+        match self.in_directory(&parent, |_| directory.create_directory(name, mode)) {
             Ok(()) => {
                 self.touched.insert(parent);
                 Ok(())

@@ -49,7 +49,7 @@ impl<D: Directory> TargetStore<D> {
                     return Ok(None);
                 }
                 self.write_part(entry, offset, file_bytes, bytes)
-                    .map_err(|error| self.own_error("write", &partial_name(entry), &error))?;
+                    .map_err(|error| self.write_error(entry, &error))?;
                 Ok(Some(Record::Part { unit, entry, offset, file_bytes, value }))
             }
             UnitContent::Pack { files, metadata } => {
@@ -59,7 +59,7 @@ impl<D: Directory> TargetStore<D> {
                 let metadata = metadata.into_iter().map(Some).chain(std::iter::repeat(None));
                 for (((entry, _), content), metadata) in files.iter().zip(contents).zip(metadata) {
                     self.write_small(*entry, content, metadata)
-                        .map_err(|error| self.own_error("write", &partial_name(*entry), &error))?;
+                        .map_err(|error| self.write_error(*entry, &error))?;
                 }
                 Ok(Some(Record::Pack { unit, files }))
             }
@@ -103,11 +103,6 @@ impl<D: Directory> TargetStore<D> {
                 }
                 return Ok(file);
             }
-        }
-        let available = self.partials.available_bytes()?;
-        if available < file_bytes {
-            let message = format!("{file_bytes} bytes needed, {available} available");
-            return Err(io::Error::new(io::ErrorKind::StorageFull, message));
         }
         let file = self.partials.create_file(&partial_name(entry), 0o600)?;
         self.has_new_partials = true;

@@ -1,0 +1,197 @@
+//! Other file systems below the target: a mount, a subvolume, a quota of its own.
+//!
+//! A rename does not cross them, and only the rename tells where they are: two mounts of one device have the same number.
+//! What is complete is copied, once, into a place of its own there, and renamed from it, so that a final name still only
+//! ever stands for the whole. The place is journalled before it is made: a later run finds and removes it.
+
+use super::{TargetStore, remove_place};
+use crate::store::error::disk_error;
+use crate::store::fs::{Access, Directory, File, SyncPoint, read_exact_at, remove_if_present};
+use crate::store::journal::Record;
+use crate::store::payload::extents;
+use crate::store::privacy::{Refused, own_directory};
+use crate::transfer::disk::{DiskError, Publish, PublishKind};
+use crate::transfer::manifest::{ModifiedTime, RelativePath};
+use crate::transfer::name::RESERVED_NAME;
+use std::io;
+
+/// Bytes copied at once.
+const SLICE_BYTES: u64 = 1 << 20;
+
+/// Where what is complete waits for its final name on a file system below the target.
+pub(super) struct Place<D> {
+    /// The directory that it lies in.
+    path: RelativePath,
+    directory: D,
+    home: D,
+    partials: D,
+}
+
+impl<D: Directory> TargetStore<D> {
+    /// Moves what is complete to its final name; with the time that the disk keeps of it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken, unless it `replaces` what is there; else as the system says.
+    pub(super) fn move_in(
+        &mut self,
+        publish: &Publish,
+        own_name: &[u8],
+        (above, parent): (&RelativePath, &D),
+        name: &[u8],
+        replaces: bool,
+    ) -> io::Result<Option<ModifiedTime>> {
+        let moved = |from: &D| match replaces {
+            true => from.rename(own_name, parent, name),
+            false => from.rename_no_replace(own_name, parent, name),
+        };
+        match moved(&self.partials) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+            outcome => return outcome.map(|()| None),
+        }
+        if !replaces && super::publish::exists(parent, name)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let place = self.place_at(above, parent)?;
+        let kept = self.copy(publish, own_name, place)?;
+        moved(&self.places[place].partials)?;
+        remove_if_present(&self.partials, own_name)?;
+        Ok(Some(kept))
+    }
+
+    /// The place on the file system of `above`.
+    fn place_at(&mut self, above: &RelativePath, parent: &D) -> io::Result<usize> {
+        let device = parent.own_metadata()?.device;
+        // The topmost directory of a device of its own; where the device is ours, nothing but the directory itself is sure.
+        let mut top = above.clone();
+        while device != self.device
+            && let Some((higher, _)) = top.split_last()
+            && self.directories.open(&higher)?.own_metadata()?.device == device
+        {
+            top = higher;
+        }
+        if let Some(at) = self.places.iter().position(|place| place.path == top) {
+            return Ok(at);
+        }
+        let failing = |error: DiskError| io::Error::other(error.to_string());
+        self.journal(&Record::Place { path: top.as_bytes().to_vec() }).map_err(failing)?;
+        self.journal.sync(SyncPoint::Barrier)?;
+        let place = self.open_place(top)?;
+        self.places.push(place);
+        Ok(self.places.len() - 1)
+    }
+
+    pub(super) fn open_place(&mut self, path: RelativePath) -> io::Result<Place<D>> {
+        let refused = |refused: Refused| match refused {
+            Refused::Disk(error) => error,
+            Refused::Foreign => io::ErrorKind::PermissionDenied.into(),
+        };
+        let key = self.options.key;
+        let directory = self.directories.open(&path)?;
+        let home = own_directory(&directory, RESERVED_NAME, &key).map_err(refused)?.directory;
+        let id = self.options.session.to_string().into_bytes();
+        let partials = own_directory(&home, &id, &key).map_err(refused)?.directory;
+        Ok(Place { path, directory, home, partials })
+    }
+
+    /// Copies what is complete into a place, durably, with its metadata.
+    fn copy(
+        &mut self,
+        publish: &Publish,
+        own_name: &[u8],
+        place: usize,
+    ) -> io::Result<ModifiedTime> {
+        let to = self.places[place].partials.clone();
+        remove_if_present(&to, own_name)?;
+        let path = publish.path.as_bytes();
+        let PublishKind::File { bytes, .. } = publish.kind else {
+            let PublishKind::Symlink { target } = &publish.kind else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            to.create_symlink(own_name, target)?;
+            let outcome = to.set_symlink_modified(own_name, publish.modified);
+            let device = to.own_metadata()?.device;
+            self.taken(super::warnings::Kind::LinkTimes, device, path, outcome)?;
+            to.sync(SyncPoint::PartialNames)?;
+            return Ok(publish.modified);
+        };
+        let from = self.partials.open_file(own_name, Access::Read)?;
+        let file = to.create_file(own_name, 0o600)?;
+        file.set_bytes(bytes)?;
+        let mut offset = 0;
+        let mut buffer = vec![0; usize::try_from(SLICE_BYTES.min(bytes)).unwrap_or(0)];
+        while offset < bytes {
+            let slice =
+                &mut buffer[..usize::try_from((bytes - offset).min(SLICE_BYTES)).unwrap_or(0)];
+            read_exact_at(&from, slice, offset)?;
+            for (range, is_data) in extents(slice) {
+                if is_data {
+                    file.write_at(&[&slice[range.clone()]], offset + range.start as u64)?;
+                }
+            }
+            offset += slice.len() as u64;
+        }
+        let device = file.metadata()?.device;
+        let outcome = file.set_modified(publish.modified);
+        self.taken(super::warnings::Kind::Times, device, path, outcome)?;
+        let outcome = file.set_mode(self.final_mode(publish.mode));
+        self.taken(super::warnings::Kind::Modes, device, path, outcome)?;
+        file.sync_all(SyncPoint::Partial)?;
+        to.sync(SyncPoint::PartialNames)?;
+        Ok(file.metadata()?.modified)
+    }
+
+    /// Finds what an earlier run left on other file systems; what is gone is none of ours any more.
+    pub(super) fn find_places(&mut self, paths: Vec<Vec<u8>>) {
+        for path in paths {
+            let path = path
+                .split(|byte| *byte == b'/')
+                .filter(|name| !name.is_empty())
+                .fold(RelativePath::root(), |path, name| path.join(name));
+            match self.open_place(path) {
+                Ok(place) => {
+                    let names = place.partials.names().unwrap_or_default();
+                    for name in names.iter().filter(|name| super::entry_of(name).is_some()) {
+                        // A copy that a killed run did not finish; the content is where it was copied from.
+                        let _ = place.partials.remove_file(name);
+                    }
+                    self.places.push(place);
+                }
+                Err(error) => {
+                    let error = disk_error("look for partial files in", b".", &error);
+                    tracing::debug!(target: "rejoin::store", %error, "a place is gone");
+                }
+            }
+        }
+    }
+}
+
+/// Removes places with all that is in them.
+///
+/// # Errors
+/// As the system says, for the first that fails.
+pub(super) fn remove_all<D: Directory>(places: Vec<Place<D>>, id: &[u8]) -> io::Result<()> {
+    places
+        .into_iter()
+        .try_for_each(|place| remove_place(&place.directory, &place.home, &place.partials, id))
+}
+
+/// Removes what a session that is not open has at `path`; what is gone is gone.
+///
+/// # Errors
+/// As the system says.
+pub(super) fn discard<D: Directory>(root: &D, path: &[u8], id: &[u8]) -> io::Result<()> {
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    let opened = names
+        .map(<[u8]>::to_vec)
+        .try_fold(root.clone(), |at, name| at.open_directory(&name))
+        .and_then(|directory| {
+            let home = directory.open_directory(RESERVED_NAME)?;
+            let partials = home.open_directory(id)?;
+            Ok((directory, home, partials))
+        });
+    match opened {
+        Ok((directory, home, partials)) => remove_place(&directory, &home, &partials, id),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,172 @@
+//! F, I, N, O, P at the target: mounts below it, names that it folds, no room, directories that are closed.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use crate::support::env::Finished;
+use crate::support::lab::disk::{Kind, Mount};
+use crate::support::lab::or_skip;
+use crate::support::lab::wrapped::{as_nobody, give_to_nobody, reachable};
+use crate::support::pair::{CODE, Pair};
+use crate::support::tree::assert_same_content;
+
+fn codes(run: &Finished) -> Vec<String> {
+    let events = run.events().into_iter().filter(|event| event["event"] == "warning");
+    let codes = events.map(|event| event["code"].as_str().unwrap().to_owned());
+    codes.filter(|code| code != "command_line").collect()
+}
+
+fn stop(sender: crate::support::env::Running) {
+    sender.signal(rustix::process::Signal::INT);
+    sender.wait();
+}
+
+/// F (19): another file system, a bind mount of the same one and a read-only one below the target.
+#[test]
+fn mounts_below_the_target() {
+    let pair = Pair::new();
+    for name in ["tree/plain", "tree/tmpfs/deep/small", "tree/bound/x", "tree/readonly/y"] {
+        pair.home.file(name, name);
+    }
+    pair.noise("tree/tmpfs/large", 3_000_000);
+    std::os::unix::fs::symlink("large", pair.path("tree/tmpfs/link")).unwrap();
+    for name in ["target/tree/tmpfs", "target/tree/bound", "target/tree/readonly", "elsewhere"] {
+        fs::create_dir_all(pair.path(name)).unwrap();
+    }
+    let _tmpfs = or_skip!(Mount::at(&pair.path("target/tree/tmpfs"), Kind::Tmpfs, 20));
+    let _bound = or_skip!(Mount::bind(&pair.path("elsewhere"), &pair.path("target/tree/bound")));
+    let readonly = or_skip!(Mount::at(&pair.path("target/tree/readonly"), Kind::Tmpfs, 5));
+    readonly.remount("ro");
+    let sender = pair.sending("tree");
+    let receiver = pair.receiving().run().expect_code(6);
+    sender.wait().expect_code(6);
+    assert_eq!(receiver.files("failed").len() + receiver.files("missing").len(), 1, "{receiver:?}");
+    for name in ["plain", "tmpfs", "bound"] {
+        assert_same_content(&pair.path("tree").join(name), &pair.path("target/tree").join(name));
+    }
+    for name in ["target", "target/tree/tmpfs", "elsewhere"] {
+        assert!(!pair.path(name).join(".rejoin").exists(), "{name}");
+    }
+}
+
+/// F (19): subvolumes of one btrfs have numbers of their own.
+#[test]
+fn a_subvolume_below_the_target() {
+    let pair = Pair::new();
+    let mount = or_skip!(Mount::new(Kind::Btrfs, 120));
+    let btrfs = or_skip!(crate::support::lab::program("btrfs"));
+    pair.noise("tree/below/large", 3_000_000);
+    let out = mount.path().join("out");
+    fs::create_dir_all(out.join("tree")).unwrap();
+    let made = std::process::Command::new(btrfs)
+        .args(["subvolume", "create"])
+        .arg(out.join("tree/below"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let sender = pair.sending("tree");
+    pair.receive(["--json", "-y", "-o", out.to_str().unwrap(), CODE]).run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same_content(&pair.path("tree"), &out.join("tree"));
+    assert!(!out.join("tree/below/.rejoin").exists());
+}
+
+/// P (9): a directory of ours that is closed is opened for the time, and closed again.
+#[test]
+fn closed_directories_take_what_is_new() {
+    let pair = Pair::new();
+    let nobody = or_skip!(as_nobody());
+    pair.home.file("tree/new", "new");
+    pair.home.file("tree/sub/deep/new", "new");
+    pair.home.file("target/tree/old", "old");
+    fs::create_dir_all(pair.path("target/tree/sub")).unwrap();
+    for name in ["target/tree/sub", "target/tree"] {
+        fs::set_permissions(pair.path(name), fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    give_to_nobody(pair.home.path());
+    fs::set_permissions(pair.home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let sender = pair.send(["--json", "--code", CODE, "tree"]).spawn();
+    let code = sender.event_where("code", |event| event["event"] == "code");
+    let words = code["command"].as_str().unwrap().to_owned();
+    let binary = reachable(Path::new(env!("CARGO_BIN_EXE_rejoin")));
+    let code = words.rsplit(' ').next().unwrap();
+    let line = format!("{} receive --json -y -o target {code}", binary.display());
+    pair.shell("receive", &line).through(nobody).run().expect_code(0);
+    sender.wait().expect_code(0);
+    for name in ["new", "sub/deep/new", "old"] {
+        assert!(pair.path("target/tree").join(name).exists(), "{name}");
+    }
+    for name in ["target/tree/sub", "target/tree"] {
+        let mode = fs::metadata(pair.path(name)).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o555, "{name}");
+    }
+}
+
+/// N (29): holes take no room.
+#[test]
+fn a_sparse_file_fits() {
+    let pair = Pair::new();
+    let file = fs::File::create(pair.path("sparse")).unwrap();
+    file.set_len(100_000_000).unwrap();
+    let mount = or_skip!(Mount::new(Kind::Tmpfs, 16));
+    let sender = pair.sending("sparse");
+    let out = mount.path().to_str().unwrap();
+    let receiver = pair.receive(["--json", "-y", "-o", out, CODE]).run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_eq!(codes(&receiver), ["space_short"]);
+    assert_same_content(&pair.path("sparse"), &mount.path().join("sparse"));
+}
+
+/// N (30): on a full disk what is whole has its name, and the message names the file.
+#[test]
+fn a_full_disk_keeps_what_is_whole() {
+    let pair = Pair::new();
+    for number in 0..20 {
+        pair.noise(&format!("tree/{number:02}"), 1_000_000);
+    }
+    let mount = or_skip!(Mount::new(Kind::Tmpfs, 8));
+    let sender = pair.sending("tree");
+    let out = mount.path().to_str().unwrap();
+    let receiver = pair.receive(["--json", "-y", "-o", out, CODE]).run().expect_code(8);
+    stop(sender);
+    assert!(codes(&receiver).contains(&"space_short".to_owned()), "{receiver:?}");
+    let message = receiver.outcome()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(&format!("{out}/tree/")), "{message}");
+    let whole = fs::read_dir(mount.path().join("tree")).unwrap().count();
+    assert!((5..=8).contains(&whole), "{whole} files");
+}
+
+/// I (16): names that the disk takes for one are two files: none replaces the other.
+#[test]
+fn folded_names_are_never_lost() {
+    for arguments in [&["-y"][..], &["-y", "--overwrite"]] {
+        let pair = Pair::new();
+        pair.home.file("tree/xt_DSCP.c", "one");
+        pair.home.file("tree/xt_dscp.c", "two");
+        let mount = or_skip!(Mount::new(Kind::NtfsFolding, 30));
+        let out = mount.path().join("out");
+        let sender = pair.sending("tree");
+        let all = [&["--json", "-o", out.to_str().unwrap(), CODE], arguments].concat();
+        let receiver = pair.receive(all).run();
+        assert_eq!(receiver.code(), 6, "{arguments:?}: {receiver:?}");
+        sender.wait().expect_code(6);
+        let names = fs::read_dir(out.join("tree")).unwrap();
+        let contents: Vec<_> = names.map(|name| fs::read(name.unwrap().path()).unwrap()).collect();
+        assert_eq!(contents, [b"one".to_vec()], "{arguments:?}: the first one was replaced");
+    }
+}
+
+/// O: nothing is written into a state directory, whatever its name is.
+#[test]
+fn a_state_directory_is_no_target() {
+    let pair = Pair::new();
+    pair.home.file("tree/state/x", "x");
+    fs::create_dir_all(pair.path("target/tree")).unwrap();
+    let sender = pair.sending("tree");
+    let state = pair.path("target/tree/state");
+    let receiver = pair.receiving().env("REJOIN_STATE_DIR", &state).run().expect_code(6);
+    sender.wait().expect_code(6);
+    assert!(!state.join("x").exists(), "{receiver:?}");
+}
