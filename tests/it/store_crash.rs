@@ -263,14 +263,35 @@ fn a_failed_store_stays_failed() {
     let (_, promise) = source();
     let disk = MemoryDisk::new();
     let (mut store, _) = open(&disk, 1).expect("fresh");
-    disk.fail_at(disk.operations(), Fault::Error(ErrorKind::StorageFull));
+    disk.fail_at(disk.operations(), Fault::Device);
     for _ in 0..3 {
         let reply = store.handle(promise.units[0].write());
         let Some(rejoin::transfer::disk::TargetReply::Failed(error)) = reply else {
             panic!("{reply:?}");
         };
-        assert_eq!(error.kind, DiskErrorKind::Full);
+        assert_eq!(error.kind, DiskErrorKind::Device);
     }
+}
+
+/// N: a full disk is told once; then nothing is written, and what is whole can still get its final name.
+#[test]
+fn a_full_store_publishes_and_writes_no_more() {
+    let (_, promise) = source();
+    let disk = MemoryDisk::new();
+    let (mut store, _) = open(&disk, 1).expect("fresh");
+    disk.fail_at(disk.operations(), Fault::Error(ErrorKind::StorageFull));
+    let reply = store.handle(promise.units[0].write());
+    let Some(rejoin::transfer::disk::TargetReply::Failed(error)) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(error.kind, DiskErrorKind::Full);
+    assert_eq!(store.handle(promise.units[0].write()), None);
+    let barrier = rejoin::transfer::disk::TargetRequest::Barrier { publish: Vec::new() };
+    let reply = store.handle(barrier);
+    assert!(
+        matches!(reply, Some(rejoin::transfer::disk::TargetReply::BarrierDone { .. })),
+        "{reply:?}"
+    );
 }
 
 /// A journal cut or damaged at any byte of its last record, and at some of all others, costs units and nothing else.
