@@ -38,6 +38,7 @@ mod leaving;
 mod meeting;
 mod moving_sources;
 mod named_sources;
+mod outcomes;
 #[cfg(target_os = "linux")]
 mod path_mtu;
 mod policy;

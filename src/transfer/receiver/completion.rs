@@ -73,6 +73,11 @@ impl Completion {
         self.publishing.insert(entry, root);
     }
 
+    /// Whether a file is on its way to its final name.
+    pub(super) fn is_publishing(&self, entry: EntryIndex) -> bool {
+        self.publishing.contains_key(&entry)
+    }
+
     /// It has its final name, or will not get it.
     pub(super) fn published(&mut self, entry: EntryIndex, is_done: bool) {
         if let Some(root) = self.publishing.remove(&entry)

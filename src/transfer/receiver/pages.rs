@@ -204,7 +204,7 @@ impl Receiver {
         let top = page.entries.iter().filter(is_top);
         self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
         let mut open = BTreeSet::new();
-        let mut refused = Vec::new();
+        let mut missing = Vec::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
             // Nothing is to come of these.
             let is_directory = matches!(entry.kind, EntryKind::Directory | EntryKind::Gone);
@@ -212,16 +212,14 @@ impl Receiver {
                 Ok(()) if is_directory || self.superseded.contains(index) => {}
                 Ok(()) if self.complete.contains(index) => self.settle_complete(index, entry),
                 Ok(()) if self.kept.skipped.contains(index) => {
-                    self.unwanted.insert(index);
-                    let why = "another version is there";
-                    self.settle_missing(index, entry, MissingKind::Skipped, why, false);
+                    let why = "another version is there".to_owned();
+                    missing.push((index, MissingKind::Skipped, why));
                 }
                 Ok(()) => {
                     open.insert(index);
                 }
                 Err(refusal) => {
-                    self.unwanted.insert(index);
-                    refused.push((index, refusal.to_string()));
+                    missing.push((index, MissingKind::Refused, refusal.to_string()));
                 }
             }
         }
@@ -268,8 +266,8 @@ impl Receiver {
         }
         superseded.into_iter().for_each(|old| self.supersede(old));
         self.window.insert(number, state);
-        for (entry, why) in refused {
-            self.tell_missing(number, entry, MissingKind::Refused, &why, false);
+        for (entry, kind, why) in missing {
+            self.fail_entry(number, entry, kind, &why);
         }
         self.disk(TargetRequest::Survey {
             page: number,

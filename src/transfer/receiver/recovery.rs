@@ -1,6 +1,8 @@
 //! What a receiver says when a link begins.
 
 use super::{Consent, LinkPhase, Receiver};
+use crate::transfer::layout::Segment;
+use crate::transfer::manifest::EntryIndex;
 use crate::transfer::message::{EARLY_PAGES_MAX, Message, RecoveryRequest, WireRanges};
 use crate::transfer::ranges::Ranges;
 
@@ -18,6 +20,7 @@ impl Receiver {
         let mut unwanted = Ranges::new();
         let mut undecided = Ranges::new();
         let has_consent = matches!(self.consent, Consent::Given(_));
+        unwanted_of_packs(self).into_iter().for_each(|entry| unwanted.insert(entry));
         for (number, page) in &mut self.window {
             if page.begin_link(has_consent) {
                 page.resolved().for_each(|entry| unwanted.insert(entry));
@@ -81,4 +84,28 @@ impl Receiver {
         let owed = std::mem::take(&mut self.owed_resends);
         owed.into_iter().for_each(|message| self.send(message));
     }
+}
+
+/// A pack may have come without a file that its sender could not read, and the word of that may be lost with the link or
+/// the process that had it: the pack is asked for again, for what is still open of it. The files of it that are on their
+/// way to their names are not wanted once more.
+fn unwanted_of_packs(receiver: &mut Receiver) -> Vec<EntryIndex> {
+    let (mut unwanted, mut again) = (Vec::new(), Vec::new());
+    for state in receiver.window.values() {
+        for segment in &state.layout.segments {
+            let Segment::Pack { unit, files } = segment else { continue };
+            if !receiver.units.contains(*unit) || receiver.writing.contains_key(unit) {
+                continue;
+            }
+            let open = files.iter().map(|(entry, _)| *entry).filter(|entry| state.is_open(*entry));
+            let (on_their_way, lost): (Vec<_>, Vec<_>) =
+                open.partition(|entry| receiver.completion.is_publishing(*entry));
+            if !lost.is_empty() {
+                again.push(*unit);
+                unwanted.extend(on_their_way);
+            }
+        }
+    }
+    again.into_iter().for_each(|unit| receiver.units.remove(unit));
+    unwanted
 }

@@ -12,13 +12,14 @@ use crate::transfer::ranges::Ranges;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// An entry by its directory and name, and the reason.
+type Named = (Option<EntryIndex>, Arc<[u8]>, Arc<str>);
+
 /// Why an entry is missing, with what names it as long as few are.
 #[derive(Debug)]
 struct Miss {
     kind: MissingKind,
-    named: Option<(Option<EntryIndex>, Arc<[u8]>, Arc<str>)>,
-    /// Whether the sender found it.
-    is_theirs: bool,
+    named: Option<Named>,
 }
 
 /// What is settled, and how.
@@ -124,7 +125,6 @@ impl Receiver {
         content: &Entry,
         kind: MissingKind,
         why: &str,
-        is_theirs: bool,
     ) {
         let settled = &mut self.settled;
         let named = (settled.named < NAMED_MAX).then(|| {
@@ -136,7 +136,7 @@ impl Receiver {
             settled.reason = Some(Arc::clone(&reason));
             (content.parent, Arc::from(&content.name[..]), reason)
         });
-        settled.missing.insert(entry, Miss { kind, named, is_theirs });
+        settled.missing.insert(entry, Miss { kind, named });
         settled.outcome.miss(kind);
         // A directory is no file: what lies in it counts for itself.
         let size = crate::transfer::manifest::EntrySize::of(&content.kind);
@@ -199,9 +199,9 @@ impl Receiver {
         self.settled.left_outs = LeftOuts::default();
     }
 
-    /// Names what this side found missing, for the sender.
+    /// Names what is missing, for the sender: also what it said itself, since another of its processes may have said it.
     pub(super) fn send_missing(&mut self) {
-        let missing = self.settled.missing.iter().filter(|(_, miss)| !miss.is_theirs);
+        let missing = self.settled.missing.iter();
         let named: Vec<Missing> = missing
             .filter_map(|(entry, miss)| {
                 let (parent, name, reason) = miss.named.as_ref()?;

@@ -432,7 +432,7 @@ impl Receiver {
             | MissingKind::Refused
             | MissingKind::Corrupt => MissingKind::Unreadable,
         };
-        self.tell_missing(number, entry, kind, reason, true);
+        self.fail_entry(number, entry, kind, reason);
         self.settle_page(number);
     }
 

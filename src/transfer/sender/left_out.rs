@@ -58,7 +58,8 @@ impl Sender {
         }
         for Missing { entry, parent, name, kind, reason } in entries {
             // Each once, also where several links carry it.
-            if self.missing.len() >= NAMED_MAX || !self.missing.insert(entry) {
+            let is_known = self.failed_entries.contains_key(&entry);
+            if is_known || self.missing.len() >= NAMED_MAX || !self.missing.insert(entry) {
                 continue;
             }
             let path = self.directories.path_of(parent, &name).unwrap_or_default();

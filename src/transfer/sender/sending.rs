@@ -251,8 +251,11 @@ impl Sender {
                 Segment::Pack { unit, files } => {
                     let has_unit = plan.units.contains(*unit);
                     let live = files.iter().filter(|(entry, _)| !self.superseded.contains(*entry));
-                    let (wanted, settled): (Vec<_>, Vec<_>) =
-                        live.partition(|(entry, _)| !has_unit && !plan.unwanted.contains(*entry));
+                    let (wanted, settled): (Vec<_>, Vec<_>) = live.partition(|(entry, _)| {
+                        !has_unit
+                            && !plan.unwanted.contains(*entry)
+                            && !self.failed_entries.contains_key(entry)
+                    });
                     bytes_settled += settled.iter().map(|(_, bytes)| bytes).sum::<u64>();
                     files_settled += settled.len() as u64;
                     if !wanted.is_empty() {
@@ -407,10 +410,10 @@ impl Sender {
                 if !run.unacked.contains_key(&unit) && !run.compare.is_counted(entry) {
                     *run.open_units.entry(entry).or_default() += 1;
                     let size = self.check.size(entry).bytes;
-                    if !run.open.contains_key(&entry) {
-                        run.open.insert(entry, size);
+                    run.open.entry(entry).or_insert_with(|| {
                         self.progress.files = self.progress.files.saturating_sub(1);
-                    }
+                        size
+                    });
                     if let (Some(settled), Some(Segment::File { first_unit, .. })) =
                         (run.open.get_mut(&entry), page.layout.segment(unit))
                     {

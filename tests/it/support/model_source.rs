@@ -6,6 +6,7 @@ use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::*;
 use rejoin::transfer::manifest::*;
 use rejoin::transfer::merge;
+use rejoin::transfer::missing::LeftOut;
 use rejoin::wire::SessionId;
 use rejoin::wire::frame::{BODY_BYTES, KIND_BODY};
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub(crate) struct ModelSource {
     pub(crate) roots: BTreeMap<EntryIndex, merge::Value>,
     /// Reads of these entries fail as changed.
     pub(crate) changed: Vec<Vec<u8>>,
+    /// What the scan leaves out, told beside the pages.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 impl ModelSource {
@@ -73,6 +76,7 @@ impl ModelSource {
             values: BTreeMap::new(),
             roots: BTreeMap::new(),
             changed: Vec::new(),
+            left_out: Vec::new(),
         };
         let mut entries: Vec<(Entry, Option<Stamp>)> = Vec::new();
         source.walk(b"", None, &mut 0, &mut entries);
@@ -139,7 +143,10 @@ impl ModelSource {
 
     /// The reports of a scan, one page at a time and then the end.
     pub(crate) fn reports(&self) -> Vec<ScanReport> {
-        let mut reports: Vec<_> = self.pages.iter().cloned().map(ScanReport::Page).collect();
+        // The page of their directory may come after them.
+        let left_out = self.left_out.iter().cloned().map(ScanReport::LeftOut);
+        let pages = self.pages.iter().cloned().map(ScanReport::Page);
+        let mut reports: Vec<_> = left_out.chain(pages).collect();
         let (pages, totals, chain) = (self.pages.len() as u64, self.totals, self.chain);
         reports.push(ScanReport::End { pages, totals, chain });
         reports

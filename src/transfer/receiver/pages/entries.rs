@@ -36,25 +36,13 @@ impl Receiver {
         self.fail_entry(number, entry, MissingKind::Conflict, why);
     }
 
-    /// An entry that will not arrive.
+    /// An entry is settled without being there.
     pub(in crate::transfer::receiver) fn fail_entry(
         &mut self,
         number: u64,
         entry: EntryIndex,
         kind: MissingKind,
         why: &str,
-    ) {
-        self.tell_missing(number, entry, kind, why, false);
-    }
-
-    /// An entry is settled without being there; `is_theirs`: as the sender says.
-    pub(in crate::transfer::receiver) fn tell_missing(
-        &mut self,
-        number: u64,
-        entry: EntryIndex,
-        kind: MissingKind,
-        why: &str,
-        is_theirs: bool,
     ) {
         let Some(state) = self.window.get_mut(&number) else { return };
         state.open.remove(&entry);
@@ -68,7 +56,7 @@ impl Receiver {
         if let Some((unwanted, skipped)) = decided {
             self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
         }
-        self.settle_missing(entry, &content, kind, why, is_theirs);
+        self.settle_missing(entry, &content, kind, why);
         self.entry_event(&content, kind.status(), Some(why.to_owned()));
     }
 
