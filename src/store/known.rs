@@ -123,7 +123,7 @@ impl Known {
             Kind::File if present.kind == Kind::File && found.hint == present.hint => {
                 Look::Moved { first, latest }
             }
-            _ => Look::Changed { first, latest },
+            Kind::Directory | Kind::File | Kind::Symlink => Look::Changed { first, latest },
         }
     }
 
