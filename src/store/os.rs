@@ -428,11 +428,11 @@ fn user() -> u32 {
     *USER.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
-/// Access time untouched.
+/// Accessed now: a file system by FUSE's older library ignores one time without the other, and says nothing.
 fn timestamps(modified: ModifiedTime) -> Timestamps {
     let modified = clamp_modified(modified);
     Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
         last_modification: Timespec {
             tv_sec: modified.seconds,
             tv_nsec: modified.nanoseconds.into(),

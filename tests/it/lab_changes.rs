@@ -1,6 +1,5 @@
 //! Sources that change: metadata that moves, files that grow, shrink and are exchanged, entries that go.
 #![cfg(target_os = "linux")]
-#![allow(dead_code, unused_imports, reason = "helpers come before the tests that need them")]
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::env::Running;
-use crate::support::lab::outcome::{Ends, Meeting, figure, left_out};
+use crate::support::lab::outcome::{Ends, Meeting, figure, left_out, wait_for_durable};
 use crate::support::pair::{CODE, Pair, wait_for_half};
 use crate::support::random::Random;
 use crate::support::tree::{assert_same, set_mtime};
@@ -58,6 +57,37 @@ fn metadata_that_moves_while_it_is_sent_costs_nothing() {
         let ends = Ends { receiver: receiver.wait(), sender: sender.wait() };
         assert_eq!(ends.receiver.code(), 0, "{what}: {}", ends.receiver.stderr);
         ends.expect_all();
+        assert!(
+            fs::read(pair.path("tree/file")).unwrap()
+                == fs::read(pair.path("target/file")).unwrap(),
+            "{what}"
+        );
+    }
+}
+
+/// B-H: metadata that moved between two runs keeps what is there of an unfinished file.
+#[test]
+fn metadata_that_moves_between_two_runs_keeps_what_is_there() {
+    type Touch = fn(&Path);
+    let touches: [(&str, Touch); 2] = [
+        ("a hard link", |file| fs::hard_link(file, file.with_extension("link")).unwrap()),
+        ("a time", |file| set_mtime(file, 1_500_000_000, 0)),
+    ];
+    for (what, touch) in touches {
+        let pair = Pair::new();
+        pair.noise("tree/file", 40 * MIB);
+        let meeting = Meeting::new(&pair, "tree/file", "target").sending(&["--bwlimit", "12M"]);
+        let (sender, receiver) = (meeting.sender(), meeting.receiver());
+        wait_for_durable(&receiver);
+        for run in [&sender, &receiver] {
+            run.signal(rustix::process::Signal::KILL);
+        }
+        drop((sender.wait(), receiver.wait()));
+        touch(&pair.path("tree/file"));
+        let sender = pair.send(["--json", "--code", CODE, "tree/file"]).spawn();
+        let again = meeting.receiver().wait().expect_code(0);
+        sender.wait().expect_code(0);
+        assert!(figure(&again, "kept_bytes") > 0, "{what}: {}", again.outcome());
         assert!(
             fs::read(pair.path("tree/file")).unwrap()
                 == fs::read(pair.path("target/file")).unwrap(),
@@ -137,4 +167,30 @@ fn a_file_that_never_stands_still_is_listed_or_whole() {
         Err(_) => assert_eq!(told, ["tree/file"]),
     }
     assert_same(&pair.path("tree/other"), &pair.path("target/tree/other"));
+}
+
+/// B-79: what was removed or replaced since the last run is not in the manifest of now.
+#[test]
+fn an_entry_that_went_between_two_runs_is_no_failure() {
+    let pair = Pair::new();
+    pair.noise("tree/large", 40 * MIB);
+    for name in ["gone", "renamed", "directory", "kept"] {
+        pair.noise(&format!("tree/z {name}"), 1000);
+    }
+    let meeting = Meeting::new(&pair, "tree", "target");
+    let (sender, receiver) = under_way(&meeting);
+    for run in [&sender, &receiver] {
+        run.signal(rustix::process::Signal::KILL);
+    }
+    drop((sender.wait(), receiver.wait()));
+    let at = |name: &str| pair.path("tree").join(name);
+    fs::remove_file(at("z gone")).unwrap();
+    fs::rename(at("z renamed"), at("z new name")).unwrap();
+    fs::remove_file(at("z directory")).unwrap();
+    pair.noise("tree/z directory/inner", 10);
+    let sender = pair.send(["--json", "--code", CODE, "tree"]).spawn();
+    let receiver = meeting.receiver().wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_eq!(left_out(&receiver).len(), 0);
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
 }

@@ -1,12 +1,12 @@
 //! Receiving on the disks that there are: coarse times, made-up modes and owners, metadata and calls that are refused.
 #![cfg(target_os = "linux")]
-#![allow(dead_code, unused_imports, reason = "helpers come before the tests that need them")]
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 
 use crate::support::lab::disk::{Kind, Mount, on_each};
 use crate::support::lab::or_skip;
+use crate::support::lab::outcome::wait_for_durable;
 use crate::support::lab::outcome::{Meeting, assert_no_litter, left_out, warnings};
 use crate::support::lab::wrapped::injecting;
 use crate::support::pair::{Pair, wait_for_half};
@@ -126,6 +126,22 @@ fn the_same_content_gets_the_time_and_is_not_sent() {
     assert_eq!(paths, ["tree/0/4"]);
 }
 
+/// B-B: the source is touched between two runs: nothing is sent, the time arrives.
+#[test]
+fn a_touched_source_moves_nothing_but_its_time() {
+    on_each(&[Kind::Ext4, Kind::Exfat, Kind::Btrfs], 40, |kind, pair, target| {
+        make_tree(pair);
+        let meeting = Meeting::new(pair, "tree", target);
+        meeting.run().expect_all();
+        set_mtime(&pair.path("tree/0/4"), 1_650_000_000, 0);
+        let again = meeting.sending(&["--new"]).run();
+        again.expect_all();
+        assert_eq!(again.figure("wire_bytes"), 0, "{kind:?}");
+        let metadata = fs::metadata(target.join("tree/0/4")).unwrap();
+        assert_eq!(metadata.mtime(), 1_650_000_000, "{kind:?}");
+    });
+}
+
 /// B-D: a directory of somebody else, and modes that are the same whatever is asked for.
 #[test]
 fn a_target_with_made_up_owners_and_modes_is_received_on() {
@@ -141,6 +157,25 @@ fn a_target_with_made_up_owners_and_modes_is_received_on() {
         assert_same_content(&pair.path("tree"), &pair.path("below/tree"));
         assert_no_litter(mount.path());
     }
+}
+
+/// B-D: a killed receiver continues on a disk that cannot close directories.
+#[test]
+fn a_killed_receiver_continues_where_modes_are_made_up() {
+    on_each(&[Kind::Ntfs, Kind::NtfsUmask022], 80, |_, pair, target| {
+        pair.noise("tree/large", 32 * MIB);
+        let meeting = Meeting::new(pair, "tree", target).sending(&["--bwlimit", "12M"]);
+        let sender = meeting.sender();
+        let receiver = meeting.receiver();
+        wait_for_durable(&receiver);
+        receiver.signal(rustix::process::Signal::KILL);
+        receiver.wait();
+        let again = meeting.receiver().wait().expect_code(0);
+        sender.wait().expect_code(0);
+        assert!(again.outcome()["kept_bytes"].as_u64().unwrap() > 0, "{}", again.outcome());
+        assert_same_content(&pair.path("tree"), &target.join("tree"));
+        assert_no_litter(target);
+    });
 }
 
 /// B-E (rows 59, 60, 67): metadata that a disk refuses costs no content; it is told once.
@@ -180,6 +215,34 @@ fn a_file_system_that_denies_chmod_or_keeps_no_times_takes_the_content() {
         let mount = or_skip!(Mount::bindfs(&pair.path("below"), &[option]));
         Meeting::new(&pair, "tree", mount.path()).run().expect_all();
         assert_same_content(&pair.path("tree"), &pair.path("below/tree"));
+    }
+}
+
+/// B-E (row 67): calls that a network disk does not know: locks, syncs, reservations, exclusive renames.
+#[test]
+fn calls_that_a_disk_does_not_know_do_not_end_the_session() {
+    let injections = [
+        "flock:error=ENOLCK",
+        "flock:error=EOPNOTSUPP",
+        "flock:error=ENOSYS",
+        "fsync,fdatasync:error=EINVAL",
+        "fsync,fdatasync:error=EOPNOTSUPP",
+        "fsync,fdatasync,syncfs:error=ENOSYS",
+        "syncfs:error=EINVAL",
+        "renameat2:error=EINVAL",
+        "renameat2:error=ENOSYS",
+        "fallocate:error=EOPNOTSUPP",
+        "linkat:error=EPERM",
+        "statfs,fstatfs:error=ENOSYS",
+    ];
+    for injection in injections {
+        let pair = Pair::new();
+        make_tree(&pair);
+        let refused = or_skip!(injecting(&[injection]));
+        let ends = Meeting::new(&pair, "tree", "target").receiver_through(refused).run();
+        assert_eq!(ends.receiver.code(), 0, "{injection}: {}", ends.receiver.stderr);
+        ends.expect_all();
+        assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
     }
 }
 

@@ -1,6 +1,5 @@
 //! Scripts, services and people who come back: codes used again, sessions found again, odd surroundings, figures.
 #![cfg(target_os = "linux")]
-#![allow(dead_code, unused_imports, reason = "helpers come before the tests that need them")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,16 +12,37 @@ use rustix::process::Signal;
 use crate::support::env::{Finished, From, Home, Running};
 use crate::support::lab::disk::{Kind, Mount};
 use crate::support::lab::or_skip;
+use crate::support::lab::outcome::wait_for_durable;
 use crate::support::lab::outcome::{Ends, Meeting, figure};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
 use crate::support::pair::{CODE, Pair, wait_for_half};
-use crate::support::tree::assert_same;
+use crate::support::tree::{assert_same, assert_same_content};
 
 const MIB: usize = 1 << 20;
 
 fn code_shown(sender: &Running) -> String {
     let event = sender.event_where("code", |event| event["event"] == "code");
     event["code"].as_str().unwrap().to_owned()
+}
+
+/// B-C (row 87): a fixed code used a second time waits for the second sender and brings what is new.
+#[test]
+fn a_code_that_was_used_waits_for_its_next_sender() {
+    let pair = Pair::new();
+    pair.home.file("tree/f", "one");
+    let first = pair.sending("tree");
+    pair.receiving().run().expect_code(0);
+    first.wait().expect_code(0);
+    pair.home.file("tree/f", "two, longer");
+    pair.home.file("tree/g", "new");
+    let receiver = pair
+        .receive(["--json", "-y", "--overwrite", "--wait", "30s", "-o", "target", CODE])
+        .spawn();
+    receiver.event_where("session", |_| true);
+    let sender = pair.sending("tree");
+    receiver.wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
 }
 
 /// B-C (row 86): nobody there is never a success, whatever an earlier run did.
@@ -70,10 +90,10 @@ fn a_fixed_code_through_a_standing_host_brings_the_second_night() {
 /// Half of `tree` is received, both are killed.
 fn interrupted(pair: &Pair) {
     pair.noise("tree/f", 40 * MIB);
-    let sender = pair.send(["--json", "--code", CODE, "tree"]).spawn();
+    let sender = pair.send(["--json", "--bwlimit", "12M", "--code", CODE, "tree"]).spawn();
     sender.event_where("code", |event| event["event"] == "code");
     let receiver = pair.receiving().spawn();
-    wait_for_half(&receiver);
+    wait_for_durable(&receiver);
     for run in [&sender, &receiver] {
         run.signal(Signal::KILL);
     }
@@ -136,6 +156,26 @@ fn another_spelling_is_the_same_session() {
     }
 }
 
+/// B-K: a command that is printed to continue never starts afresh.
+#[test]
+fn a_printed_command_never_starts_afresh() {
+    let pair = Pair::new();
+    pair.noise("tree/f", 40 * MIB);
+    let sender = pair.send(["--json", "--bwlimit", "12M", "--new", "--code", CODE, "tree"]).spawn();
+    code_shown(&sender);
+    let receiver = pair.receiving().spawn();
+    wait_for_durable(&receiver);
+    sender.signal(Signal::INT);
+    let stopped = sender.wait().expect_code(130);
+    drop(receiver);
+    let command = stopped.outcome()["resume_command"].as_str().unwrap().to_owned();
+    assert!(!command.contains("--new"), "{command}");
+    let sender = pair.shell("send", &command).spawn();
+    let receiver = pair.receiving().run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert!(figure(&receiver, "kept_bytes") > 0);
+}
+
 /// B-L: what one end means by its end is 5 at the other, in words.
 #[test]
 fn what_ends_one_side_is_five_at_the_other() {
@@ -162,6 +202,55 @@ fn what_ends_one_side_is_five_at_the_other() {
 /// A person who waits reads what the sender's screen says.
 fn says(run: &Running, text: &str) -> String {
     run.line_with(From::Stderr, text)
+}
+
+/// B-L (row 31): a sender reads of a receiver whose disk is full, within seconds, with the name of the target.
+#[test]
+fn a_sender_reads_why_the_receiver_ended() {
+    let pair = Pair::new();
+    for at in 0..30 {
+        pair.noise(&format!("tree/{at}"), MIB);
+    }
+    let small = or_skip!(Mount::new(Kind::Tmpfs, 40));
+    let sender = pair.send(["--bwlimit", "8M", "--code", CODE, "tree"]).spawn();
+    says(&sender, "rejoin receive");
+    let receiver = pair
+        .receive(
+            ["--json", "-y", CODE, "-o"]
+                .map(OsString::from)
+                .into_iter()
+                .chain([small.path().into()]),
+        )
+        .spawn();
+    wait_for_half(&receiver);
+    let _ = fs::write(small.path().join("hog"), vec![1; 40 * MIB]);
+    receiver.wait().expect_code(8);
+    let ended = Instant::now();
+    let line = says(&sender, "space");
+    assert!(line.contains(small.path().file_name().unwrap().to_str().unwrap()), "{line}");
+    assert!(ended.elapsed() < Duration::from_secs(3), "{:?}", ended.elapsed());
+}
+
+/// B-T (row 93): figures of a killed receiver count what went over the wire.
+#[test]
+fn figures_after_a_kill_are_those_of_the_wire() {
+    let pair = Pair::new();
+    pair.noise("tree/f", 12 * MIB);
+    let sender = pair.send(["--json", "--bwlimit", "4M", "--code", CODE, "tree"]).spawn();
+    code_shown(&sender);
+    let receiver = pair.receiving().spawn();
+    wait_for_half(&receiver);
+    let killed = receiver.kill_after(Duration::ZERO);
+    let again = pair.receiving().run().expect_code(0);
+    let sent = sender.wait().expect_code(0);
+    let reports = killed.events().into_iter().filter(|event| event["event"] == "progress");
+    let arrived = reports.map(|event| event["bytes"].as_u64().unwrap()).max().unwrap();
+    let (wire, resent) = (figure(&sent, "wire_bytes"), figure(&sent, "resent_bytes"));
+    let came = arrived + figure(&again, "wire_bytes");
+    let shown = format!("{arrived} arrived first\n{}\n{}", sent.outcome(), again.outcome());
+    // A unit that was sent in part is sent again whole. A fifth of a second between two reports, and a window of what was sent to nobody.
+    assert!(came <= wire + 64 && wire < came + 5 * MIB as u64, "{shown}");
+    assert!(resent <= wire + MIB as u64 - 12 * MIB as u64, "{shown}");
 }
 
 /// B-T (rows 82, 94): totals add up where entries are skipped, refused and replaced.
@@ -378,6 +467,22 @@ fn a_run_that_fails_early_does_not_panic() {
         assert!(![0, 101, 134].contains(&run.code()), "{at} {out}: {run:?}");
         assert!(!run.stderr.contains("panicked"), "{at} {out}: {}", run.stderr);
         assert!(run.stderr.contains(out), "{at} {out}: {}", run.stderr);
+    }
+}
+
+/// B-U: closed descriptors and a full stdout end in a word or in the transfer, never in a panic.
+#[test]
+fn closed_descriptors_do_not_panic() {
+    let pair = Pair::new();
+    pair.noise("tree/f", 1000);
+    for redirection in ["<&- >&- 2>&-", ">/dev/full 2>/dev/full", "<&-", "2>&-"] {
+        let line = format!("rejoin send --new --code {CODE} tree {redirection}");
+        let sender = pair.shell("send", &line).spawn();
+        let words = ["--json", "-y", "--wait", "20s", "--overwrite", "-o", "target", CODE];
+        let receiver = pair.receive(words).run().expect_code(0);
+        sender.wait().expect_code(0);
+        assert!(!receiver.stderr.contains("panicked"));
+        assert_same(&pair.path("tree"), &pair.path("target/tree"));
     }
 }
 

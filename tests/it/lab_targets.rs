@@ -8,12 +8,65 @@ use std::path::Path;
 
 use crate::support::lab::disk::{Kind, Mount, on_each};
 use crate::support::lab::or_skip;
+use crate::support::lab::outcome::wait_for_durable;
 use crate::support::lab::outcome::{Meeting, assert_no_litter};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
 use crate::support::pair::{Pair, wait_for_half};
 use crate::support::tree::{assert_same, assert_same_content};
 
 const MIB: usize = 1 << 20;
+
+/// B-F (row 19): other file systems, and the same one by another way, below the target.
+#[test]
+fn a_mount_below_the_target_gets_its_files() {
+    let pair = Pair::new();
+    for name in ["tree/plain", "tree/tmpfs/a", "tree/tmpfs/deep/b", "tree/bound/c", "tree/btrfs/d"]
+    {
+        pair.noise(name, 2 * MIB + 3);
+    }
+    for name in ["tmpfs", "bound", "btrfs"] {
+        fs::create_dir_all(pair.path("target/tree").join(name)).unwrap();
+    }
+    fs::create_dir(pair.path("elsewhere")).unwrap();
+    let tmpfs = or_skip!(Mount::at(&pair.path("target/tree/tmpfs"), Kind::Tmpfs, 20));
+    let _bound = or_skip!(Mount::bind(&pair.path("elsewhere"), &pair.path("target/tree/bound")));
+    let _btrfs = or_skip!(Mount::at(&pair.path("target/tree/btrfs"), Kind::Btrfs, 120));
+    // One more, inside the first.
+    fs::create_dir(tmpfs.path().join("deep")).unwrap();
+    let _inner = or_skip!(Mount::at(&tmpfs.path().join("deep"), Kind::Ext4, 20));
+    let meeting = Meeting::new(&pair, "tree", "target");
+    let ends = meeting.run();
+    ends.expect_all();
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+    for place in ["", "tree", "tree/tmpfs", "tree/tmpfs/deep", "tree/bound", "tree/btrfs"] {
+        assert_no_litter(&pair.path("target").join(place));
+    }
+    let again = meeting.sending(&["--new"]).run();
+    again.expect_all();
+    assert_eq!(again.figure("wire_bytes"), 0);
+}
+
+/// B-F: killed and continued among mounts; what is staged on a mount is kept and taken away.
+#[test]
+fn a_killed_receiver_continues_below_a_mount() {
+    let pair = Pair::new();
+    pair.noise("tree/mount/large", 40 * MIB);
+    pair.noise("tree/small", 10);
+    fs::create_dir_all(pair.path("target/tree/mount")).unwrap();
+    let mount = or_skip!(Mount::at(&pair.path("target/tree/mount"), Kind::Ext4, 100));
+    let meeting = Meeting::new(&pair, "tree", "target").sending(&["--bwlimit", "12M"]);
+    let sender = meeting.sender();
+    let receiver = meeting.receiver();
+    wait_for_durable(&receiver);
+    receiver.signal(rustix::process::Signal::KILL);
+    receiver.wait();
+    let again = meeting.receiver().wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert!(again.outcome()["kept_bytes"].as_u64().unwrap() > 0, "{}", again.outcome());
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+    assert_no_litter(mount.path());
+    assert_no_litter(&pair.path("target"));
+}
 
 /// B-F: a mount that cannot be written costs its own files only.
 #[test]
@@ -69,10 +122,126 @@ fn make_twins(pair: &Pair) {
     symlink("xt_dscp.c", pair.path("tree/EMPTY")).unwrap();
 }
 
+/// B-I: where the disk folds names, one of two arrives, and the other is told by both; the second run is the same.
+#[test]
+fn twins_are_told_where_the_disk_folds_names() {
+    on_each(&[Kind::NtfsFolding, Kind::Ext4Casefold], 20, |kind, pair, target| {
+        for name in ["Net/a", "net/b", "xt_DSCP.c", "xt_dscp.c", "other"] {
+            pair.noise(&format!("tree/{name}"), 1000 + name.len());
+        }
+        let meeting = Meeting::new(pair, "tree", target);
+        let ends = meeting.run();
+        let code = ends.receiver.code();
+        assert!(code == 6 || code == 7, "{kind:?}: {code}\n{}", ends.receiver.stderr);
+        let told = ends.expect(code);
+        let is_told = |name: &str| told.iter().any(|path| path == name);
+        assert_ne!(is_told("tree/xt_DSCP.c"), is_told("tree/xt_dscp.c"), "{kind:?}: {told:?}");
+        assert!(!is_told("tree/other"), "{kind:?}: {told:?}");
+        let there = target.join("tree");
+        assert_same_content_of(pair, "other", &there);
+        // The content under the name that both fold to is that of one of them, whole.
+        let found = fs::read(there.join("xt_dscp.c")).unwrap();
+        let original = |name: &str| fs::read(pair.path("tree").join(name)).unwrap();
+        assert!(found == original("xt_DSCP.c") || found == original("xt_dscp.c"), "{kind:?}");
+        let again = meeting.sending(&["--new"]).run();
+        let code = again.receiver.code();
+        assert!(code == 6 || code == 7, "{kind:?}: {code}");
+        assert_eq!(again.expect(code), told, "{kind:?}");
+        assert_eq!(again.figure("wire_bytes"), 0, "{kind:?}");
+        // Asked to, it takes both, one by another name.
+        let both = Meeting::new(pair, "tree", target)
+            .sending(&["--new"])
+            .receiving(&["--on-conflict", "rename"])
+            .run();
+        both.expect_all();
+    });
+}
+
 #[track_caller]
 fn assert_same_content_of(pair: &Pair, name: &str, there: &Path) {
     let here = fs::read(pair.path("tree").join(name)).unwrap();
     assert_eq!(fs::read(there.join(name)).ok(), Some(here), "{name}");
+}
+
+/// B-I: names that a disk refuses are told by both; everything else is there.
+#[test]
+fn names_that_a_disk_refuses_are_told_and_cost_nothing_else() {
+    use std::os::unix::ffi::OsStrExt as _;
+    on_each(&[Kind::Exfat, Kind::Ntfs], 20, |kind, pair, target| {
+        let odd: [&[u8]; 8] =
+            [b"a:b", b"dot.", b"space ", b"what?", b"new\nline", b"latin \xe9", b"star*", b"con"];
+        pair.noise("tree/plain", 1000);
+        for name in odd {
+            let path = pair.path("tree").join(std::ffi::OsStr::from_bytes(name));
+            fs::write(path, name).unwrap();
+        }
+        let meeting = Meeting::new(pair, "tree", target);
+        let ends = meeting.run();
+        let code = ends.receiver.code();
+        assert!(code == 0 || code == 6, "{kind:?}: {code}\n{}", ends.receiver.stderr);
+        let told = ends.expect(code);
+        assert_eq!(code == 0, told.is_empty(), "{kind:?}: {told:?}");
+        // Every name is there with its content, or told.
+        let missing = odd.into_iter().filter(|name| {
+            let there = target.join("tree").join(std::ffi::OsStr::from_bytes(name));
+            fs::read(there).ok().as_deref() != Some(name)
+        });
+        assert_eq!(missing.count(), told.len(), "{kind:?}: {told:?}");
+        assert_same_content_of(pair, "plain", &target.join("tree"));
+        let again = meeting.sending(&["--new"]).run();
+        assert_eq!(again.expect(code), told, "{kind:?}");
+        // What the disk refuses at the end is asked for again.
+        assert!(again.figure("wire_bytes") < 100, "{kind:?}");
+    });
+}
+
+/// B-N (row 29): holes need no space.
+#[test]
+fn holes_need_no_space() {
+    on_each(&[Kind::Tmpfs, Kind::Ext4, Kind::Btrfs], 64, |kind, pair, target| {
+        pair.noise("tree/other", MIB);
+        let sparse = fs::File::create(pair.path("tree/sparse")).unwrap();
+        sparse.set_len(500 * MIB as u64).unwrap();
+        sparse.write_all_at(&[7; 4096], 300 * MIB as u64).unwrap();
+        let ends = Meeting::new(pair, "tree", target).run();
+        ends.expect_all();
+        let metadata = fs::metadata(target.join("tree/sparse")).unwrap();
+        assert_eq!(metadata.len(), 500 * MIB as u64, "{kind:?}");
+        assert!(metadata.blocks() * 512 < 8 * MIB as u64, "{kind:?}: {}", metadata.blocks());
+        let mut found = [0; 4096];
+        let file = fs::File::open(target.join("tree/sparse")).unwrap();
+        file.read_exact_at(&mut found, 300 * MIB as u64).unwrap();
+        assert_eq!(found, [7; 4096], "{kind:?}");
+    });
+}
+
+/// B-N: a disk that fills up under way keeps every file that is complete, by its name, and goes on when there is room.
+#[test]
+fn complete_files_are_there_on_a_full_disk() {
+    let pair = Pair::new();
+    for at in 0..30 {
+        pair.noise(&format!("tree/{at:02}"), MIB);
+    }
+    let small = or_skip!(Mount::new(Kind::Tmpfs, 40));
+    let meeting = Meeting::new(&pair, "tree", small.path()).sending(&["--bwlimit", "8M"]);
+    let sender = meeting.sender();
+    let receiver = meeting.receiver();
+    wait_for_half(&receiver);
+    // Somebody else takes the room.
+    let hog = small.path().join("hog");
+    let _ = fs::write(&hog, vec![1; 40 * MIB]);
+    let full = receiver.wait().expect_code(8);
+    let whole = |name: &str| {
+        fs::read(small.path().join("tree").join(name)).ok()
+            == Some(fs::read(pair.path("tree").join(name)).unwrap())
+    };
+    let complete = (0..30).filter(|at| whole(&format!("{at:02}"))).count();
+    assert!(complete >= 3, "{complete} files are there\n{}", full.stderr);
+    fs::remove_file(hog).unwrap();
+    meeting.receiver().wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same_content(&pair.path("tree"), &small.path().join("tree"));
+    assert_no_litter(small.path());
 }
 
 /// B-N: no inodes left is a full disk, too; what is complete is there.
@@ -101,4 +270,40 @@ fn a_limit_on_the_size_of_files_is_told() {
     let ends = Meeting::new(&pair, "tree", "target").receiver_through(limited).run();
     assert_eq!(ends.receiver.status.code(), Some(8), "{:?}", ends.receiver);
     assert_eq!(ends.sender.code(), 5, "{}", ends.sender.stderr);
+}
+
+/// B-P (row 9): a directory that an earlier run closed, or that was closed before, takes new files and is closed again.
+#[test]
+fn read_only_directories_are_opened_for_the_time() {
+    let pair = Pair::new();
+    pair.noise("tree/closed/deep/a", 1000);
+    pair.noise("tree/mine/x", 1000);
+    let close = |name: &str, mode: u32| {
+        fs::set_permissions(pair.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // There before anything was received.
+    fs::create_dir_all(pair.path("target/tree/mine")).unwrap();
+    close("target/tree/mine", 0o555);
+    close("tree/mine", 0o555);
+    close("tree/closed/deep", 0o555);
+    close("tree/closed", 0o555);
+    give_to_nobody(pair.home.path());
+    let nobody = or_skip!(as_nobody());
+    let meeting = Meeting::new(&pair, "tree", "target").both_through(&nobody);
+    meeting.run().expect_all();
+    for (name, mode) in
+        [("tree/closed/deep/b", 0o555), ("tree/closed/c/d", 0o555), ("tree/mine/y", 0o555)]
+    {
+        let file = pair.home.file(name, "new");
+        fs::set_permissions(file.parent().unwrap(), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    // Changed below a closed directory, too.
+    pair.home.file("tree/closed/deep/a", "another content");
+    give_to_nobody(pair.home.path());
+    let again = meeting.clone().sending(&["--new"]).receiving(&["--overwrite"]).run();
+    again.expect_all();
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+    let mode = |name: &str| fs::metadata(pair.path(name)).unwrap().mode() & 0o777;
+    assert_eq!(mode("target/tree/closed/deep"), 0o555);
+    assert_eq!(mode("target/tree/mine"), 0o555);
 }

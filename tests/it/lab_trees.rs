@@ -14,7 +14,7 @@ use crate::support::lab::or_skip;
 use crate::support::lab::outcome::{Ends, Meeting, figure};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
 use crate::support::pair::{CODE, Pair, wait_for_half};
-use crate::support::tree::{assert_same, set_mtime};
+use crate::support::tree::{assert_same, assert_same_content, set_mtime};
 
 const MIB: usize = 1 << 20;
 
@@ -87,6 +87,30 @@ fn special_files_have_a_line_at_both_ends() {
             missing.iter().all(|event| !event["error"].as_str().unwrap_or_default().is_empty())
         );
     }
+}
+
+/// B-A (row 103): files and directories that the sender may not read, seen by the receiver.
+#[test]
+fn what_the_sender_may_not_read_is_told_by_both() {
+    let pair = Pair::new();
+    for name in ["tree/open/a", "tree/secret", "tree/closed/b", "tree/deep/er/closed/c"] {
+        pair.noise(name, 1000);
+    }
+    give_to_nobody(pair.home.path());
+    for (name, mode) in [("tree/secret", 0), ("tree/closed", 0), ("tree/deep/er/closed", 0o311)] {
+        chmod(&pair.path(name), mode);
+    }
+    let nobody = or_skip!(as_nobody());
+    let meeting = Meeting::new(&pair, "tree", "target").both_through(&nobody);
+    let ends = meeting.run();
+    assert_eq!(ends.expect(6), ["tree/closed", "tree/deep/er/closed", "tree/secret"]);
+    assert_same(&pair.path("tree/open"), &pair.path("target/tree/open"));
+    // Once it may be read, it arrives.
+    for name in ["tree/secret", "tree/closed", "tree/deep/er/closed"] {
+        chmod(&pair.path(name), 0o755);
+    }
+    meeting.sending(&["--new"]).run().expect_all();
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
 }
 
 /// B-A: a person at the receiver reads what is missing, and how it ended.

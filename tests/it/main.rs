@@ -29,6 +29,7 @@ mod hostile;
 mod kill;
 mod lab_changes;
 mod lab_disks;
+mod lab_everything;
 mod lab_networks;
 mod lab_services;
 mod lab_targets;

@@ -4,8 +4,6 @@
 //! `tests/skips.txt` lists may be lacking. Everything made here is taken away when it is dropped; what a killed run of the tests left
 //! behind is taken away by the next one.
 
-#![allow(dead_code, reason = "a helper may be there before the test that needs it")]
-
 pub(crate) mod disk;
 pub(crate) mod network;
 pub(crate) mod outcome;

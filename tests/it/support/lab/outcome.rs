@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::time::Duration;
 
 use crate::support::env::{Finished, Invocation, Running};
 use crate::support::pair::{CODE, Pair};
@@ -16,7 +15,6 @@ pub(crate) struct Meeting<'pair> {
     receiving: Vec<OsString>,
     sender_through: Vec<OsString>,
     receiver_through: Vec<OsString>,
-    deadline: Duration,
 }
 
 /// Both ends of a transfer that is over.
@@ -38,14 +36,7 @@ impl<'pair> Meeting<'pair> {
         sending.push(source.as_ref().into());
         let mut receiving = words(&["--json", "-y", "--retry-for", "8s", CODE, "-o"]);
         receiving.push(target.as_ref().into());
-        Self {
-            pair,
-            sending,
-            receiving,
-            sender_through: vec![],
-            receiver_through: vec![],
-            deadline: Duration::from_secs(60),
-        }
+        Self { pair, sending, receiving, sender_through: vec![], receiver_through: vec![] }
     }
 
     /// Arguments more for the sender.
@@ -77,12 +68,6 @@ impl<'pair> Meeting<'pair> {
         self.sender_through(words.to_vec()).receiver_through(words.to_vec())
     }
 
-    /// What either run may take, instead of a minute.
-    pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
     /// The sender, once its room is open.
     pub(crate) fn sender(&self) -> Running {
         let run = self.sender_starting();
@@ -109,7 +94,6 @@ impl<'pair> Meeting<'pair> {
     }
 
     fn invocation(&self, invocation: Invocation, through: &[OsString]) -> Invocation {
-        let invocation = invocation.deadline(self.deadline);
         if through.is_empty() { invocation } else { invocation.through(through.to_vec()) }
     }
 }
@@ -184,6 +168,16 @@ fn shown(run: &Finished) -> String {
     };
     let lines: Vec<&str> = run.stdout.lines().filter(is_told).collect();
     format!("{}\n{}\n{}", run.status, lines.join("\n"), run.stderr)
+}
+
+/// Waits until some of it is durable at the receiver, and not all of it: what the next run need not move.
+pub(crate) fn wait_for_durable(run: &Running) {
+    run.event_where("of progress that is durable", |event| {
+        let figure = |name: &str| event[name].as_u64().unwrap();
+        event["event"] == "progress"
+            && figure("durable_bytes") > 0
+            && figure("bytes") < figure("total_bytes")
+    });
 }
 
 /// Nothing of ours is left in a target.
