@@ -1,6 +1,5 @@
 //! What a target has room and names for: mounts below it, names that its disk folds or refuses, little space, closed directories.
 #![cfg(target_os = "linux")]
-#![allow(dead_code, unused_imports, reason = "helpers come before the tests that need them")]
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
@@ -213,6 +212,36 @@ fn holes_need_no_space() {
         file.read_exact_at(&mut found, 300 * MIB as u64).unwrap();
         assert_eq!(found, [7; 4096], "{kind:?}");
     });
+}
+
+/// B-N (row 30): what cannot fit is told before content flows, what fits is there whole, and the sender knows why it ended.
+#[test]
+fn a_sum_that_cannot_fit_is_known_at_once() {
+    let pair = Pair::new();
+    for at in 0..40 {
+        pair.noise(&format!("tree/{at}"), MIB);
+    }
+    let small = or_skip!(Mount::new(Kind::Tmpfs, 20));
+    let ends = Meeting::new(&pair, "tree", small.path()).run();
+    assert_eq!(ends.receiver.code(), 8, "{}", ends.receiver.stderr);
+    let events = ends.receiver.events();
+    let warned = events.iter().position(|event| {
+        event["event"] == "warning"
+            && event["message"].as_str().unwrap().contains("20 MiB are free")
+    });
+    let received = events.iter().position(|event| event["event"] == "file");
+    assert!(warned.is_some() && warned < received, "{}", ends.receiver.stderr);
+    let message = ends.receiver.outcome()["message"].to_string();
+    assert!(message.contains(small.path().to_str().unwrap()), "{message}");
+    assert!(!message.contains(".part"), "{message}");
+    let there = std::fs::read_dir(small.path().join("tree")).unwrap().map(|entry| entry.unwrap());
+    let whole = there.filter(|entry| {
+        fs::read(entry.path()).unwrap()
+            == fs::read(pair.path("tree").join(entry.file_name())).unwrap()
+    });
+    assert!(whole.count() >= 10, "{}", ends.report());
+    assert_eq!(ends.sender.code(), 5, "{}", ends.sender.stderr);
+    assert!(ends.sender.stderr.contains("no space"), "{}", ends.sender.stderr);
 }
 
 /// B-N: a disk that fills up under way keeps every file that is complete, by its name, and goes on when there is room.
