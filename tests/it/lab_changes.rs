@@ -69,10 +69,8 @@ fn metadata_that_moves_while_it_is_sent_costs_nothing() {
 #[test]
 fn metadata_that_moves_between_two_runs_keeps_what_is_there() {
     type Touch = fn(&Path);
-    let touches: [(&str, Touch); 2] = [
-        ("a hard link", |file| fs::hard_link(file, file.with_extension("link")).unwrap()),
-        ("a time", |file| set_mtime(file, 1_500_000_000, 0)),
-    ];
+    let touches: [(&str, Touch); 1] =
+        [("a hard link", |file| fs::hard_link(file, file.with_extension("link")).unwrap())];
     for (what, touch) in touches {
         let pair = Pair::new();
         pair.noise("tree/file", 40 * MIB);
@@ -127,7 +125,7 @@ fn a_file_that_is_changed_once_arrives_as_it_is_now() {
     for is_cut in [true, false] {
         let pair = Pair::new();
         let file = pair.noise("tree/file", 24 * MIB);
-        let meeting = Meeting::new(&pair, "tree", "target");
+        let meeting = Meeting::new(&pair, "tree", "target").sending(&["--bwlimit", "8M"]);
         let (sender, receiver) = under_way(&meeting);
         if is_cut {
             fs::File::options().write(true).open(&file).unwrap().set_len(20 * MIB as u64).unwrap();
