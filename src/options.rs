@@ -160,7 +160,7 @@ pub struct ReceiveLimits {
     pub files: Option<u64>,
 }
 
-/// What to receive. Consent and conflicts are asked as a `Question`; `cli` knows `-y` and `--on-conflict`.
+/// What to receive. Consent is asked as a `Question`, and so are conflicts that `on_conflict` does not settle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiveOptions {
     /// Shared options.
@@ -175,6 +175,8 @@ pub struct ReceiveOptions {
     pub wait: Option<Duration>,
     /// Files that are there are compared by content, not by size and mtime.
     pub checksum: bool,
+    /// What happens to an existing file that differs, found before or when a name is given; none: ask.
+    pub on_conflict: Option<OnConflict>,
     /// A symlink inside the target that stands where a directory is to be is followed; else it is a conflict.
     pub follow_target: bool,
 }

@@ -19,6 +19,14 @@ pub(crate) struct Consenting {
     pub(crate) on_conflict: Option<OnConflict>,
 }
 
+impl Consenting {
+    /// What settles every conflict without a question; `None`: the person is asked.
+    pub(crate) fn policy(self, interactive: bool) -> Option<OnConflict> {
+        let is_unasked = self.yes || !interactive;
+        self.on_conflict.or(is_unasked.then_some(OnConflict::Fail))
+    }
+}
+
 /// A prompt needs both: one to ask on, one to hear from.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
@@ -43,10 +51,9 @@ pub(crate) async fn answer(
         }
         Question::Conflict { conflict, reply } => {
             let settled = |choice| ConflictAnswer { choice, for_all: true };
-            let answer = match (consenting.on_conflict, consenting.yes || !interactive) {
-                (Some(choice), _) => Ok(settled(choice)),
-                (None, true) => Ok(settled(OnConflict::Fail)),
-                (None, false) => ask_conflict(&conflict, &printer).await,
+            let answer = match consenting.policy(interactive) {
+                Some(choice) => Ok(settled(choice)),
+                None => ask_conflict(&conflict, &printer).await,
             };
             let _ = reply.send(answer);
         }

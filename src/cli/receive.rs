@@ -11,7 +11,7 @@ use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions, Secret, TurnSou
 
 use super::args::{ConnectArgs, OutputArgs};
 use super::output::{Printer, Subject};
-use super::prompt::Consenting;
+use super::prompt::{Consenting, is_interactive};
 use super::run::Run;
 use super::{Setting, code_file, usage, value};
 
@@ -69,7 +69,12 @@ pub(crate) struct PresentArgs {
 }
 
 impl PresentArgs {
-    pub(crate) fn on_conflict(&self) -> Option<OnConflict> {
+    /// What the flags settle; `yes`: `-y`.
+    pub(crate) fn consenting(&self, yes: bool) -> Consenting {
+        Consenting { yes, on_conflict: self.on_conflict() }
+    }
+
+    fn on_conflict(&self) -> Option<OnConflict> {
         let chosen = self.on_conflict.map(|choice| match choice {
             ConflictArg::Skip => OnConflict::Skip,
             ConflictArg::Overwrite => OnConflict::Overwrite,
@@ -80,8 +85,13 @@ impl PresentArgs {
     }
 
     /// The same receive, with what was said about the target.
-    pub(crate) fn apply(&self, options: ReceiveOptions) -> ReceiveOptions {
-        ReceiveOptions { checksum: self.checksum, follow_target: self.follow_target, ..options }
+    pub(crate) fn apply(&self, options: ReceiveOptions, consent: Consenting) -> ReceiveOptions {
+        ReceiveOptions {
+            checksum: self.checksum,
+            on_conflict: consent.policy(is_interactive()),
+            follow_target: self.follow_target,
+            ..options
+        }
     }
 }
 
@@ -100,9 +110,9 @@ enum ConflictArg {
 pub(crate) fn run(args: ReceiveArgs, setting: Setting) -> ExitCode {
     let printer = Printer::new(&args.output.to_options(), Subject::Receiving);
     let timeout = args.connect.timeout;
-    let consent = Consenting { yes: args.yes, on_conflict: args.present.on_conflict() };
+    let consent = args.present.consenting(args.yes);
     setting.warnings.iter().for_each(|warning| printer.warn(warning));
-    match options(args, setting.turn, &printer) {
+    match options(args, setting.turn, consent, &printer) {
         Ok(options) => {
             let run = Run { printer, timeout, code_out: None, consent };
             run.drive(|ui| rejoin::session::receive(options, ui))
@@ -114,6 +124,7 @@ pub(crate) fn run(args: ReceiveArgs, setting: Setting) -> ExitCode {
 fn options(
     args: ReceiveArgs,
     turn: TurnSource,
+    consent: Consenting,
     printer: &Printer,
 ) -> Result<ReceiveOptions, Error> {
     if args.out == Path::new("-") {
@@ -123,13 +134,15 @@ fn options(
         Some(file) => Some(code_file::read(&file, args.connect.timeout, printer)?),
         None => args.code,
     };
-    Ok(args.present.apply(ReceiveOptions {
+    let options = ReceiveOptions {
         common: args.connect.into_options(turn),
         code: code.map(Secret::new),
         target: args.out,
         limits: ReceiveLimits { bytes: args.max_size, files: args.max_files },
         wait: args.wait,
         checksum: false,
+        on_conflict: None,
         follow_target: false,
-    }))
+    };
+    Ok(args.present.apply(options, consent))
 }

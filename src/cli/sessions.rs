@@ -12,7 +12,7 @@ use rejoin::session::stored::{self, Continuation, StoredSession};
 
 use super::args::{ConnectArgs, OutputArgs};
 use super::output::{Printer, Subject, escape, fail_early, listing, units, warn_early};
-use super::prompt::Consenting;
+
 use super::receive::PresentArgs;
 use super::run::Run;
 use super::{Setting, usage};
@@ -154,7 +154,7 @@ pub(crate) fn resume(args: ResumeArgs, setting: Setting) -> ExitCode {
     let common = args.connect.into_options(setting.turn);
     let chosen = choose(common.state_directory.as_deref(), args.id.as_deref())
         .and_then(|session| stored::continuation(&common, &session));
-    let consent = Consenting { yes: args.yes, on_conflict: args.present.on_conflict() };
+    let consent = args.present.consenting(args.yes);
     match chosen {
         Ok(Continuation::Send(options_of)) => {
             let printer = Printer::new(&options, Subject::Sending("the session".to_owned()));
@@ -166,7 +166,7 @@ pub(crate) fn resume(args: ResumeArgs, setting: Setting) -> ExitCode {
             let printer = Printer::new(&options, Subject::Receiving);
             setting.warnings.iter().for_each(|warning| printer.warn(warning));
             let run = Run { printer, timeout, code_out: None, consent };
-            let options_of = args.present.apply(options_of);
+            let options_of = args.present.apply(options_of, consent);
             run.drive(|ui| rejoin::session::receive(options_of, ui))
         }
         Err(error) => Printer::new(&options, Subject::Receiving).fail(error),

@@ -18,7 +18,7 @@ use crate::store::record::{CodeHash, Paths, SessionRecord, Side};
 use crate::store::state::StateDirectory;
 use crate::store::target::{self, TargetLimits, TargetOptions, TargetStore};
 use crate::store::{OsDirectory, os};
-use crate::transfer::disk::{DiskError, TargetReply, TargetState};
+use crate::transfer::disk::{DiskError, OnConflict, TargetReply, TargetState};
 use crate::transfer::receiver::ReceiverConfig;
 use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
@@ -159,7 +159,7 @@ async fn meet(
         now,
     );
     let config = ReceiverConfig {
-        on_conflict: None,
+        on_conflict: options.on_conflict.map(OnConflict::from),
         is_accepted: false,
         by_content: options.checksum,
         bytes_max: options.limits.bytes.unwrap_or(u64::MAX),

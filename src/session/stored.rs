@@ -251,6 +251,7 @@ pub fn continuation(
             limits: ReceiveLimits::default(),
             wait: None,
             checksum: false,
+            on_conflict: None,
             follow_target: false,
         }),
     })

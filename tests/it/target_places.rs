@@ -158,6 +158,33 @@ fn folded_names_are_never_lost() {
     }
 }
 
+/// I (16): what the flags say settles names that meet only on the disk, too.
+#[test]
+fn folded_names_are_settled_by_the_policy() {
+    for (policy, expected) in [("rename", &["one", "two"][..]), ("skip", &["one"])] {
+        let pair = Pair::new();
+        pair.home.file("tree/xt_DSCP.c", "one");
+        pair.home.file("tree/xt_dscp.c", "two");
+        let mount = or_skip!(Mount::new(Kind::NtfsFolding, 30));
+        let out = mount.path().join("out");
+        let sender = pair.sending("tree");
+        let arguments =
+            ["--json", "-y", "--on-conflict", policy, "-o", out.to_str().unwrap(), CODE];
+        let receiver = pair.receive(arguments).run().expect_code(0);
+        sender.wait().expect_code(0);
+        let names = fs::read_dir(out.join("tree")).unwrap();
+        let mut contents: Vec<_> =
+            names.map(|name| fs::read_to_string(name.unwrap().path()).unwrap()).collect();
+        contents.sort();
+        assert_eq!(contents, expected, "{policy}: {receiver:?}");
+        let skipped = receiver.outcome()["skipped_files"].as_u64().unwrap();
+        assert_eq!(skipped, 2 - expected.len() as u64, "{policy}: {receiver:?}");
+        if policy == "rename" {
+            assert!(out.join("tree/xt_dscp (1).c").exists(), "{receiver:?}");
+        }
+    }
+}
+
 /// O: nothing is written into a state directory, whatever its name is.
 #[test]
 fn a_state_directory_is_no_target() {

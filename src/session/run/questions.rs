@@ -29,7 +29,7 @@ impl<R: RoleActions> Runner<R> {
                     let path = PathText::new(path.as_bytes());
                     let conflict = Conflict { path, present_bytes, offered_bytes };
                     ui.ask_conflict(conflict).await.map(|answer| Answer::Conflict {
-                        policy: on_conflict(answer.choice),
+                        policy: OnConflict::from(answer.choice),
                         for_all: answer.for_all,
                     })
                 }
@@ -48,11 +48,13 @@ const fn accepted(consent: Consent) -> Accepted {
     }
 }
 
-const fn on_conflict(choice: crate::options::OnConflict) -> OnConflict {
-    match choice {
-        crate::options::OnConflict::Skip => OnConflict::Skip,
-        crate::options::OnConflict::Overwrite => OnConflict::Overwrite,
-        crate::options::OnConflict::Rename => OnConflict::Rename,
-        crate::options::OnConflict::Fail => OnConflict::Fail,
+impl From<crate::options::OnConflict> for OnConflict {
+    fn from(choice: crate::options::OnConflict) -> Self {
+        match choice {
+            crate::options::OnConflict::Skip => Self::Skip,
+            crate::options::OnConflict::Overwrite => Self::Overwrite,
+            crate::options::OnConflict::Rename => Self::Rename,
+            crate::options::OnConflict::Fail => Self::Fail,
+        }
     }
 }

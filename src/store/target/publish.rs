@@ -371,12 +371,16 @@ impl<D: Directory> TargetStore<D> {
             }
             match publish.on_conflict {
                 OnConflict::Rename => {}
+                OnConflict::Skip => {
+                    self.drop_own(&own_name)?;
+                    return Ok((Published::Conflict, kept));
+                }
                 // Never over another file of the same session.
                 _ if let Some(error) = twin => {
                     self.drop_own(&own_name)?;
                     return Ok((Published::Failed(error), kept));
                 }
-                OnConflict::Fail | OnConflict::Skip => {
+                OnConflict::Fail => {
                     self.drop_own(&own_name)?;
                     return Ok((Published::Conflict, kept));
                 }
