@@ -551,6 +551,7 @@ impl Claims {
             skipped,
             units: self.units.clone(),
             part_values,
+            rooted: self.publishing.iter().copied().collect(),
             superseded: Ranges::new(),
             unpublished: self.small.iter().map(|(&entry, &(_, file))| (entry, file)).collect(),
             complete: self.complete.iter().map(|(entry, _)| entry).collect(),

@@ -388,6 +388,8 @@ pub struct TargetState {
     pub part_values: Vec<(u64, Value)>,
     /// Small files whose unit is written but which have no final name yet, with their roots.
     pub unpublished: Vec<(EntryIndex, PackedFile)>,
+    /// Entries whose root the sender had promised, and that were about to get their final names.
+    pub rooted: Ranges,
     /// Entries that entries of later pages replace.
     pub superseded: Ranges,
     /// Entries with their final name.

@@ -22,6 +22,9 @@ pub const EARLY_PAGES_MAX: u64 = 4;
 /// Entries of one message that names what is missing, at most.
 pub const MISSING_MAX: usize = 128;
 
+/// Largest number of entries or bytes that a figure of a peer may say: sums of them stay far from where arithmetic wraps.
+pub const FIGURE_MAX: u64 = 1 << 56;
+
 /// Roots of one message that answers a comparison, at most: a page of them.
 pub const ROOTS_MAX: usize = PAGE_ENTRIES_MAX;
 
@@ -295,6 +298,7 @@ impl Message {
     /// Over [`MESSAGE_BYTES_MAX`], or a count over its limit.
     pub fn encode(&self) -> Result<Vec<Bytes>, CodecError> {
         self.check_counts()?;
+        self.check_figures()?;
         Ok(frame::split(&codec::encode(self, "message", MESSAGE_BYTES_MAX)?))
     }
 
@@ -306,7 +310,25 @@ impl Message {
         let message: Self = codec::decode(bytes, "message", MESSAGE_BYTES_MAX)?;
         message.check_texts()?;
         message.check_counts()?;
+        message.check_figures()?;
         Ok(message)
+    }
+
+    /// What is only shown or compared is within our limits, too.
+    fn check_figures(&self) -> Result<(), CodecError> {
+        let most = if let Self::End { failed, skipped, .. } = self {
+            (*failed).max(*skipped)
+        } else if let Self::Complete { outcome } = self {
+            outcome.most()
+        } else {
+            0
+        };
+        let bytes = usize::try_from(most).unwrap_or(usize::MAX);
+        let limit = usize::try_from(FIGURE_MAX).unwrap_or(usize::MAX);
+        if most > FIGURE_MAX {
+            return Err(CodecError::TooLarge { what: "figure", bytes, limit });
+        }
+        Ok(())
     }
 
     /// Texts for a person and names are within our limits.

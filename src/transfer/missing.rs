@@ -2,14 +2,17 @@
 //!
 //! The sender tells what it left out before the manifest's end, the receiver what it could not take before it says that
 //! it is complete; then both have the same list, and the same [`Outcome`] gives both the same exit code. Beyond
-//! [`NAMED_MAX`] entries are counted, not named.
+//! [`NAMED_MAX`] entries or [`NAMED_BYTES_MAX`] they are counted, not named.
 
 use super::manifest::EntryIndex;
 use crate::event::FileStatus;
 use bincode::{Decode, Encode};
 
-/// Entries that are named at most, of those that one side finds missing: about 10 MB.
+/// Entries that are named at most, of those that one side finds missing.
 pub const NAMED_MAX: usize = 65_536;
+
+/// Bytes of names and reasons of all that one side names, at most.
+pub const NAMED_BYTES_MAX: usize = 8 << 20;
 
 /// Longest name of an entry that was left out, in bytes: more than any file system's 255 characters take.
 pub const NAME_BYTES_MAX: usize = 1_024;
@@ -140,6 +143,15 @@ impl Outcome {
         }
     }
 
+    /// The largest of the figures.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        let Self { files, bytes, unchanged, unread, skipped, failed, conflicts, corrupt } = *self;
+        [files, bytes, unchanged, unread, skipped, failed, conflicts, corrupt]
+            .into_iter()
+            .fold(0, u64::max)
+    }
+
     /// Whether all that was asked for is there.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
@@ -151,6 +163,8 @@ impl Outcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOuts {
     named: Vec<LeftOut>,
+    /// Bytes of their names and reasons.
+    bytes: usize,
     /// All of them, by whether they are failures.
     failed: u64,
     skipped: u64,
@@ -164,9 +178,17 @@ impl LeftOuts {
         } else {
             self.skipped += 1;
         }
-        if self.named.len() < NAMED_MAX {
+        let bytes = left_out.name.len() + left_out.reason.len();
+        if self.has_room(bytes) {
+            self.bytes += bytes;
             self.named.push(left_out);
         }
+    }
+
+    /// Whether one more of so many bytes is named.
+    #[must_use]
+    pub const fn has_room(&self, bytes: usize) -> bool {
+        self.named.len() < NAMED_MAX && self.bytes + bytes <= NAMED_BYTES_MAX
     }
 
     /// Those that are named.

@@ -140,6 +140,8 @@ pub struct Receiver {
     /// What is to be asked for again once the sender has answered a request that says that it is here.
     owed_resends: Vec<Message>,
     corrupt_counts: BTreeMap<u64, u32>,
+    /// Files that were fetched a second time, since their units were not those of one version.
+    remade: BTreeSet<EntryIndex>,
     /// Directories that could not be made, or are not directories.
     blocked: BTreeSet<EntryIndex>,
     directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
@@ -202,6 +204,7 @@ impl Receiver {
             resending: BTreeMap::new(),
             owed_resends: Vec::new(),
             corrupt_counts: BTreeMap::new(),
+            remade: BTreeSet::new(),
             blocked: BTreeSet::new(),
             directories_made: Vec::new(),
             surveys: VecDeque::new(),

@@ -359,7 +359,8 @@ impl Sender {
         if run.next_page < pages {
             return self.protocol("it completed pages that it never got");
         }
-        let known = self.left_outs.failed() + self.failed_entries.len() as u64;
+        // What failed at an earlier moment the receiver may have got since, or not want.
+        let known = self.left_outs.failed();
         if outcome.failed + outcome.corrupt + outcome.conflicts < known {
             return self.protocol("it has what was never sent");
         }

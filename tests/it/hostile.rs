@@ -394,6 +394,9 @@ fn wrong_content_is_never_published() {
     victim.part(0, 0, 0, &content);
     victim.part(0, 1, 1, &content);
     victim.say(Message::FileRoot { entry: 0, root: [9; 32] });
+    // All of it is asked for once more.
+    victim.part(0, 0, 0, &content);
+    victim.part(0, 1, 1, &content);
     victim.end(1);
     assert!(victim.is_finished(), "{:?}", victim.end);
     let Outcome { corrupt, failed, .. } = victim.receiver.progress().outcome;

@@ -203,9 +203,10 @@ fn kill_once(seed: u64, size: usize, full: Duration) -> bool {
         );
     }
     let again = pair.receiving().run();
-    assert_eq!(
-        again.code(),
-        0,
+    // Killed after both had ended the session, before it could say so: nobody offers the code any more.
+    let was_over = again.code() == 4 && again.stdout.contains("was completed here");
+    assert!(
+        again.code() == 0 || was_over,
         "killed after {moment:?}\n{}\n{}\n{}",
         first.stdout,
         again.stdout,

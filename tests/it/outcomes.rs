@@ -3,10 +3,14 @@
 use crate::support::model_source::{ModelSource, Node, Tree, random_tree};
 use crate::support::random::Random;
 use crate::support::sim::{Ending, SESSION, Sim};
+use crate::support::victim::{Victim, file};
 use rejoin::event::{Event, FileStatus};
+use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::OnConflict;
+use rejoin::transfer::manifest::{Entry, Totals};
 use rejoin::transfer::message::Message;
 use rejoin::transfer::missing::{LeftOut, MissingKind, Outcome};
+use rejoin::transfer::ranges::Ranges;
 use rejoin::transfer::receiver::ReceiverConfig;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -234,4 +238,69 @@ fn a_sender_is_not_done_before_the_receiver_says_so() {
         sim.run(200_000);
         scene.check(seed);
     }
+}
+
+/// Only the sender knows whether a large file stood still while it was read: one that is whole and has no root yet waits
+/// for it, over links and restarts, and its last unit is asked for again so that the sender says it (B-Q, H).
+#[test]
+fn a_whole_file_without_its_root_is_not_published() {
+    let content = Random::new(5).bytes(UNIT_BYTES as usize + 9);
+    let mut victim = Victim::wanting(vec![file(b"large", content.len() as u64)]);
+    victim.part(0, 0, 0, &content);
+    victim.part(0, 1, 1, &content);
+    victim.tick();
+    for step in ["at first", "on another link", "in another process"] {
+        assert!(!victim.out().join("large").exists(), "published without a root {step}");
+        match step {
+            "at first" => victim.reconnect(),
+            _ => victim = victim.restart(),
+        }
+        victim.say(Message::RecoveryAnswer { pages: 1 });
+        victim.tick();
+        assert_eq!(victim.units_there(), Ranges::from_iter([0]), "{step}");
+    }
+    assert!(!victim.out().join("large").exists());
+    victim.part(0, 1, 1, &content);
+    victim.say(Message::FileRoot { entry: 0, root: *blake3::hash(&content).as_bytes() });
+    victim.tick();
+    assert_eq!(std::fs::read(victim.out().join("large")).unwrap(), content);
+}
+
+/// B-T: a complete file that a later version replaces counts once, whatever restarts and in whatever order it is seen.
+#[test]
+fn a_replaced_file_counts_once_after_every_restart() {
+    let mut victim = Victim::wanting(vec![file(b"a", 3), file(b"b", 2 << 20)]);
+    victim.say(Victim::pack(0, &[(0, b"abc")]));
+    victim.body(b"abc");
+    victim.tick();
+    assert_eq!(std::fs::read(victim.out().join("a")).unwrap(), b"abc");
+    victim.page(1, 2, vec![Entry { supersedes: Some(0), ..file(b"a", 4) }]);
+    for _ in 0..3 {
+        let progress = victim.receiver.progress();
+        assert_eq!((progress.outcome.files, progress.files), (0, 0), "{progress:?}");
+        victim = victim.restart();
+        victim.say(Message::RecoveryAnswer { pages: 2 });
+        victim.tick();
+        assert!(victim.end.is_none(), "{:?}", victim.end);
+    }
+    victim.say(Victim::pack(3, &[(2, b"abcd")]));
+    victim.body(b"abcd");
+    victim.tick();
+    let progress = victim.receiver.progress();
+    assert_eq!((progress.outcome.files, progress.outcome.bytes), (1, 4), "{progress:?}");
+    assert_eq!(std::fs::read(victim.out().join("a")).unwrap(), b"abcd");
+}
+
+/// figures that no tree has are refused where they are read, and sizes that no file has are of no file.
+#[test]
+fn absurd_figures_do_no_harm() {
+    let mut victim = Victim::accepting();
+    victim.recover();
+    victim.page(0, 0, vec![file(b"a", u64::MAX), file(b"b", u64::MAX)]);
+    assert_eq!(victim.receiver.progress().outcome.failed, 2);
+    let absurd = Outcome { failed: u64::MAX, ..Outcome::default() };
+    assert!(Message::Complete { outcome: absurd }.encode().is_err());
+    let (totals, chain) = (Totals::default(), victim.chain);
+    let end = Message::End { pages: 1, totals, chain, failed: u64::MAX, skipped: 0 };
+    assert!(end.encode().is_err());
 }

@@ -118,7 +118,9 @@ impl PageCheck {
                 self.totals.replace(old);
                 self.accepted_bytes = self.accepted_bytes.saturating_sub(old.bytes);
             }
-            self.sizes.push(EntrySize::of(&entry.kind));
+            // What is refused has no content: nothing of it will ever be there.
+            let size = EntrySize::of(&entry.kind);
+            self.sizes.push(if verdict.is_ok() { size } else { EntrySize { bytes: 0, ..size } });
             if let (Ok(()), EntryKind::File { bytes }) = (verdict, &entry.kind) {
                 self.accepted_bytes = self.accepted_bytes.saturating_add(*bytes);
             }

@@ -105,6 +105,15 @@ impl Completion {
         self.has_ended = false;
     }
 
+    /// A later version takes the place of a file: it is not looked at any more.
+    pub(super) fn supersede(&mut self, entry: EntryIndex) {
+        self.contradicted.retain(|_, contradicted| {
+            // What is being looked at ends by its answer.
+            contradicted.files.remove(&entry);
+            contradicted.is_asked || !contradicted.files.is_empty()
+        });
+    }
+
     /// Whether files of a page wait to be looked at.
     pub(super) fn is_contradicted(&self, page: u64) -> bool {
         self.contradicted.contains_key(&page)
@@ -220,7 +229,12 @@ impl Receiver {
         }
         files.iter().for_each(|(entry, _)| self.completion.repeated.insert(*entry));
         let contradicted = self.completion.contradicted.entry(page).or_default();
-        contradicted.files.extend(files.iter().copied());
+        // Of one that a later version replaces, that version is what counts.
+        let live = files.iter().filter(|(entry, _)| !self.superseded.contains(*entry));
+        contradicted.files.extend(live.copied());
+        if contradicted.files.is_empty() {
+            self.completion.contradicted.remove(&page);
+        }
     }
 
     /// Looks at contradicted files, a few pages at a time.
@@ -320,8 +334,8 @@ impl Receiver {
 
     /// A complete file is not settled any more; `false` where it was not complete.
     pub(super) fn reopen(&mut self, number: u64, entry: EntryIndex) -> bool {
-        let Some(state) = self.window.get_mut(&number).filter(|_| self.complete.contains(entry))
-        else {
+        let is_current = self.complete.contains(entry) && !self.superseded.contains(entry);
+        let Some(state) = self.window.get_mut(&number).filter(|_| is_current) else {
             return false;
         };
         state.reopen(entry);

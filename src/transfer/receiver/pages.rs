@@ -210,7 +210,7 @@ impl Receiver {
             let is_directory = matches!(entry.kind, EntryKind::Directory | EntryKind::Gone);
             match verdict {
                 Ok(()) if is_directory || self.superseded.contains(index) => {}
-                Ok(()) if self.complete.contains(index) => self.settle_complete(index, entry),
+                Ok(()) if self.complete.contains(index) => self.settle_complete(index),
                 Ok(()) if self.kept.skipped.contains(index) => {
                     let why = "another version is there".to_owned();
                     missing.push((index, MissingKind::Skipped, why));
@@ -373,6 +373,7 @@ impl Receiver {
         let orphans: Vec<EntryIndex> = state
             .accepted()
             .filter(|(_, entry)| entry.parent.is_some_and(|parent| self.blocked.contains(&parent)))
+            .filter(|(index, entry)| state.is_open(*index) || entry.kind == EntryKind::Directory)
             .map(|(index, _)| index)
             .collect();
         for entry in orphans {

@@ -17,6 +17,10 @@ impl Receiver {
         if self.pages < self.kept.pages || (!is_over && self.load_unknown()) {
             return;
         }
+        if self.waits_for_writes() {
+            return;
+        }
+        self.ask_for_roots();
         let mut unwanted = Ranges::new();
         let mut undecided = Ranges::new();
         let has_consent = matches!(self.consent, Consent::Given(_));
@@ -50,7 +54,6 @@ impl Receiver {
         };
         self.has_nothing = request.has_nothing();
         self.send(Message::RecoveryRequest(request));
-        self.waive_roots();
         let open: Vec<u64> = self.window.keys().copied().collect();
         open.into_iter().for_each(|number| self.settle_page(number));
     }

@@ -3,13 +3,15 @@
 //! An entry is open, or settled in one way. A later version takes it out of all figures.
 
 use super::Receiver;
-use super::pages::content_bytes;
 use crate::event::{Event, FileStatus, PathText};
 use crate::transfer::manifest::{Entry, EntryIndex};
 use crate::transfer::message::{MISSING_MAX, Message, bounded_text};
-use crate::transfer::missing::{LeftOut, LeftOuts, Missing, MissingKind, NAMED_MAX, Outcome};
+use crate::transfer::missing::{
+    LeftOut, LeftOuts, Missing, MissingKind, NAMED_BYTES_MAX, NAMED_MAX, Outcome,
+};
 use crate::transfer::ranges::Ranges;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 /// An entry by its directory and name, and the reason.
@@ -25,6 +27,8 @@ struct Miss {
 /// What is settled, and how.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
+    /// Entries that count as being there. What is complete and was replaced before it counted is not among them.
+    counted: Ranges,
     /// There before, with the promised content; of these, not read.
     unchanged: Ranges,
     unread: Ranges,
@@ -32,6 +36,7 @@ pub(super) struct Settled {
     /// The last reason, which the next entry often shares.
     reason: Option<Arc<str>>,
     named: usize,
+    named_bytes: usize,
     /// Durable bytes of large files that are open.
     open: BTreeMap<EntryIndex, u64>,
     open_bytes: u64,
@@ -41,8 +46,8 @@ pub(super) struct Settled {
     bytes: u64,
     /// What the sender says that it left out, on this link.
     left_outs: LeftOuts,
-    /// Those of any link that the user was told of.
-    told: BTreeSet<(Option<EntryIndex>, Vec<u8>)>,
+    /// Hashes of those of any link that the user was told of.
+    told: HashSet<u64>,
     /// As the manifest's end counts them: failures, and others.
     left_out: (u64, u64),
 }
@@ -95,18 +100,20 @@ impl Settled {
 
 impl Receiver {
     /// The entry has its final name.
-    pub(super) fn settle_complete(&mut self, entry: EntryIndex, content: &Entry) {
-        let bytes = content_bytes(content);
+    pub(super) fn settle_complete(&mut self, entry: EntryIndex) {
+        let bytes = self.check.size(entry).bytes;
         self.complete.insert(entry);
+        self.settled.counted.insert(entry);
         self.settled.outcome.files += 1;
         self.settled.outcome.bytes += bytes;
         self.settled.close(entry, bytes);
     }
 
     /// The entry was there before.
-    pub(super) fn settle_unchanged(&mut self, entry: EntryIndex, content: &Entry, is_read: bool) {
-        let bytes = content_bytes(content);
+    pub(super) fn settle_unchanged(&mut self, entry: EntryIndex, is_read: bool) {
+        let bytes = self.check.size(entry).bytes;
         let settled = &mut self.settled;
+        settled.counted.insert(entry);
         settled.unchanged.insert(entry);
         settled.outcome.files += 1;
         settled.outcome.bytes += bytes;
@@ -126,9 +133,14 @@ impl Receiver {
         kind: MissingKind,
         why: &str,
     ) {
+        let size = self.check.size(entry);
         let settled = &mut self.settled;
-        let named = (settled.named < NAMED_MAX).then(|| {
+        let text_bytes = content.name.len() + why.len();
+        let has_room =
+            settled.named < NAMED_MAX && settled.named_bytes + text_bytes <= NAMED_BYTES_MAX;
+        let named = has_room.then(|| {
             settled.named += 1;
+            settled.named_bytes += text_bytes;
             let reason = match settled.reason.take() {
                 Some(reason) if *reason == *why => reason,
                 _ => Arc::from(bounded_text(why)),
@@ -139,7 +151,6 @@ impl Receiver {
         settled.missing.insert(entry, Miss { kind, named });
         settled.outcome.miss(kind);
         // A directory is no file: what lies in it counts for itself.
-        let size = crate::transfer::manifest::EntrySize::of(&content.kind);
         settled.drop_open(entry);
         settled.files += size.files;
         settled.bytes += size.bytes;
@@ -150,7 +161,8 @@ impl Receiver {
         let size = self.check.size(entry);
         let settled = &mut self.settled;
         settled.drop_open(entry);
-        if self.complete.contains(entry) || settled.unchanged.contains(entry) {
+        if settled.counted.contains(entry) {
+            settled.counted.remove(entry);
             settled.outcome.files -= 1;
             settled.outcome.bytes -= size.bytes;
             settled.outcome.unchanged -= u64::from(settled.unchanged.contains(entry));
@@ -172,11 +184,16 @@ impl Receiver {
         let end = self.check.totals().entries;
         for left_out in entries {
             let is_known = left_out.parent.is_none_or(|parent| parent < end);
-            if !is_known || self.settled.left_outs.named().len() >= NAMED_MAX {
-                return self.protocol("what it left out is not in a directory of its manifest");
+            let bytes = left_out.name.len() + left_out.reason.len();
+            if !is_known || !self.settled.left_outs.has_room(bytes) {
+                return self.protocol(
+                    "what it left out is too much, or not in a directory of its manifest",
+                );
             }
-            let key = (left_out.parent, left_out.name.clone());
-            if self.settled.told.insert(key) {
+            let hasher = BuildHasherDefault::<DefaultHasher>::default();
+            let key = hasher.hash_one((left_out.parent, &left_out.name));
+            // A sender that names others on every link is not listened to for ever.
+            if self.settled.told.len() < NAMED_MAX && self.settled.told.insert(key) {
                 let path = self.directories.path_of(left_out.parent, &left_out.name);
                 let path = PathText::new(path.unwrap_or_default().as_bytes());
                 let error = Some(left_out.reason.clone());

@@ -71,6 +71,20 @@ impl FileState {
         }
     }
 
+    /// The unit that is wanted once more, if the file is whole and its root did not come.
+    fn asked_for_root(&self) -> Range<u64> {
+        let is_asked =
+            self.values.is_whole() && self.needs_root && self.root.is_none() && !self.is_publishing;
+        let end = self.units().end;
+        if is_asked { end.saturating_sub(1)..end } else { end..end }
+    }
+
+    /// Bytes of some of its units.
+    fn bytes_of(&self, units: Range<u64>) -> u64 {
+        let bytes = |unit: u64| UNIT_BYTES.min(self.bytes - (unit - self.first_unit) * UNIT_BYTES);
+        units.map(bytes).sum()
+    }
+
     /// Bytes that an earlier run moved.
     pub(super) fn kept_bytes(&self) -> u64 {
         let bytes = |(at, _): (u64, Value)| UNIT_BYTES.min(self.bytes - at * UNIT_BYTES);
@@ -109,7 +123,11 @@ impl Receiver {
                         let kept = UNIT_BYTES.min(bytes - at * UNIT_BYTES);
                         self.settled.add_open(entry, kept);
                     }
-                    file.needs_root = !file.values.is_whole();
+                    // Its root was promised before it was about to get its name.
+                    file.needs_root = !self.kept.rooted.contains(entry);
+                    let asked = file.asked_for_root();
+                    self.units.remove_range(asked.clone());
+                    self.settled.take_open(entry, file.bytes_of(asked));
                     self.files.insert(entry, file);
                     self.publish_if_whole(entry);
                 }
@@ -154,18 +172,27 @@ impl Receiver {
         self.kept.unpublished.get(at).filter(|(index, _)| *index == entry).copied()
     }
 
-    /// A link begins whose request asks for no unit of a file: its sender has no reason to say the root again. Every
-    /// unit was verified against a value of the same version of the file.
-    pub(super) fn waive_roots(&mut self) {
-        let mut whole = Vec::new();
-        for (entry, file) in &mut self.files {
-            let units = file.units();
-            if self.units.count_in(units.clone()) == units.end - units.start {
-                file.needs_root = false;
-                whole.push(*entry);
+    /// A link begins: of a file that is whole and whose root did not come, one unit is wanted once more. Only its sender
+    /// knows whether the file stood still while it was read, and says so with the root.
+    pub(super) fn ask_for_roots(&mut self) {
+        for (entry, file) in &self.files {
+            let asked = file.asked_for_root();
+            if self.units.contains(asked.start) {
+                self.units.remove_range(asked.clone());
+                self.settled.take_open(*entry, file.bytes_of(asked));
             }
         }
-        whole.into_iter().for_each(|entry| self.publish_if_whole(entry));
+    }
+
+    /// Whether units of a file whose root did not come are still being written: only then it is known which are there.
+    pub(super) fn waits_for_writes(&self) -> bool {
+        self.files.values().any(|file| {
+            let units = file.units();
+            file.needs_root
+                && file.root.is_none()
+                && self.units.count_in(units.clone()) == units.end - units.start
+                && self.writing.range(units).next().is_some()
+        })
     }
 
     pub(super) fn is_open(&self, number: u64, entry: EntryIndex) -> bool {
@@ -273,6 +300,7 @@ impl Receiver {
         if !later.is_empty() {
             self.ask_again(unit, &later);
         }
+        self.recover();
     }
 
     pub(super) fn on_corrupt(&mut self, unit: u64) {
@@ -301,6 +329,7 @@ impl Receiver {
         };
         wanted.extend(self.resending.remove(&unit).unwrap_or_default());
         self.ask_again(unit, &wanted);
+        self.recover();
     }
 
     /// Wants a unit once more, for these entries of it. Without a link the next request says it.
@@ -364,8 +393,16 @@ impl Receiver {
         };
         let (number, bytes, units) = (file.page, file.bytes, file.units());
         if file.root.is_some_and(|promised| promised != merged) {
-            self.disk(TargetRequest::Discard { entry, units });
+            let (first_unit, promised) = (file.first_unit, file.root);
+            self.disk(TargetRequest::Discard { entry, units: units.clone() });
+            self.settled.drop_open(entry);
             self.files.remove(&entry);
+            // The sender may have lost what it knew of an earlier version: all of it once more, before it counts as corrupt.
+            if let Some(promised) = promised.filter(|_| self.remade.insert(entry)) {
+                self.start_again(number, entry, bytes, first_unit, promised);
+                units.for_each(|unit| self.ask_again(unit, &[entry]));
+                return;
+            }
             let why = "its content is not what the sender promised";
             self.fail_entry(number, entry, MissingKind::Corrupt, why);
             return self.settle_page(number);
@@ -410,9 +447,13 @@ impl Receiver {
 
     /// A file that its sender cannot send after all.
     pub(super) fn on_entry_failed(&mut self, entry: EntryIndex, kind: MissingKind, reason: &str) {
+        if entry >= self.check.totals().entries {
+            return self.protocol("it fails an entry that was never offered");
+        }
+        // One that came another way meanwhile, or that a later version replaces, is nobody's loss.
         let Some(number) = self.page_of_entry(entry).filter(|number| self.is_open(*number, entry))
         else {
-            return self.protocol("it fails an entry that is not open");
+            return;
         };
         if let Some(file) = self.files.remove(&entry) {
             let units = file.units();

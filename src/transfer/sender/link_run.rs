@@ -10,7 +10,7 @@ use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
 use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Reads in flight: enough to keep disk and channel busy together.
@@ -151,6 +151,8 @@ pub(super) struct LinkRun {
     pub(super) open: BTreeMap<EntryIndex, u64>,
     /// How many of what was left out were sent.
     pub(super) left_outs_sent: usize,
+    /// Pages that were compared on this link: once each, so that a receiver cannot have them read for ever.
+    pub(super) compared: BTreeSet<u64>,
     /// Comparisons asked for before their pages are loaded.
     pub(super) early_compares: BTreeMap<u64, Ranges>,
     /// Units read for comparisons since the receiver heard of it.

@@ -21,6 +21,9 @@ impl Sender {
     /// The receiver asks for roots of a page's files.
     pub(super) fn on_compare(&mut self, number: u64, entries: &Ranges) {
         let Some(run) = &mut self.run else { return };
+        if !run.compared.insert(number) {
+            return self.protocol("it compares a page twice");
+        }
         if let Some(page) = run.waiting.get(&number).map(Arc::clone) {
             return self.compare_roots(&page, entries);
         }
@@ -31,6 +34,15 @@ impl Sender {
             }) && !run.early_wants.contains_key(&number);
         if !is_early || run.early_compares.insert(number, entries.clone()).is_some() {
             self.protocol("it compares a page that does not wait for it");
+        }
+    }
+
+    /// A page is wanted: whatever of its comparison is left says nothing any more.
+    pub(super) fn end_comparison(&mut self, number: u64) {
+        if let Some(run) = &mut self.run {
+            run.files.retain(|file| !(file.is_compared && file.page.page.number == number));
+            run.jobs
+                .retain(|job| !matches!(job, Job::Hash { page, .. } if page.page.number == number));
         }
     }
 

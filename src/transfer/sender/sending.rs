@@ -159,6 +159,7 @@ impl Sender {
 
     /// A want came: of a page that waits for it.
     pub(super) fn on_want(&mut self, number: u64, plan: &Plan) {
+        self.end_comparison(number);
         let Some(run) = &mut self.run else { return };
         if let Some(page) = run.waiting.remove(&number) {
             return self.start_page(&page, plan, false);

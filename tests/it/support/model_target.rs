@@ -56,6 +56,7 @@ impl ModelTarget {
                 .flat_map(|page| Page::decode(page).expect("kept").entries)
                 .filter_map(|entry| entry.supersedes)
                 .collect(),
+            rooted: Ranges::new(),
             complete: self.complete.clone(),
             renamed: Ranges::new(),
             roots: self.completed(),

@@ -11,7 +11,8 @@ use rejoin::transfer::disk::{OnConflict, PackedFile, ScanReport};
 use rejoin::transfer::layout::{Layout, Segment};
 use rejoin::transfer::manifest::{Chain, Entry, EntryKind, ModifiedTime, Page, PageCheck, Totals};
 use rejoin::transfer::merge;
-use rejoin::transfer::message::{Message, UnitHead};
+use rejoin::transfer::message::{Message, RecoveryRequest, UnitHead};
+use rejoin::transfer::ranges::Ranges;
 use rejoin::transfer::receiver::{Answer, Ask, Receiver, ReceiverConfig, ReceiverOutput};
 use rejoin::transfer::sender::{Sender, SenderOutput};
 use rejoin::wire::Channel;
@@ -76,7 +77,10 @@ pub(crate) struct Victim {
 
 impl Victim {
     fn new(is_accepted: bool) -> Self {
-        let out = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), is_accepted)
+    }
+
+    fn on(out: tempfile::TempDir, is_accepted: bool) -> Self {
         let options = TargetOptions {
             session: SESSION,
             boot: [1; 16],
@@ -112,6 +116,13 @@ impl Victim {
         victim
     }
 
+    /// The process is killed; another one reads the journal, and its request is out.
+    pub(crate) fn restart(self) -> Self {
+        let Self { receiver, store, out, .. } = self;
+        drop((receiver, store));
+        Self::on(out, true)
+    }
+
     /// Accepts up to a thousand files without asking; its request is out.
     pub(crate) fn accepting() -> Self {
         Self::new(true)
@@ -145,6 +156,16 @@ impl Victim {
         self.receiver.handle_link_up(2, self.now);
         self.drain();
         assert!(matches!(self.said.last(), Some(Message::RecoveryRequest(_))));
+    }
+
+    /// The units that it has, as its last request or want says.
+    pub(crate) fn units_there(&self) -> Ranges {
+        let units = self.said.iter().rev().find_map(|message| match message {
+            Message::RecoveryRequest(RecoveryRequest { units, .. })
+            | Message::Want { units, .. } => units.to_ranges(),
+            _ => None,
+        });
+        units.unwrap()
     }
 
     pub(crate) fn say(&mut self, message: Message) {

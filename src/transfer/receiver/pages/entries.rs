@@ -18,7 +18,7 @@ impl Receiver {
         self.unwanted.insert(entry);
         // A symlink was read whole.
         let is_read = is_read || matches!(content.kind, EntryKind::Symlink { .. });
-        self.settle_unchanged(entry, &content, is_read);
+        self.settle_unchanged(entry, is_read);
         self.entry_event(&content, FileStatus::Unchanged, None);
     }
 
@@ -76,7 +76,7 @@ impl Receiver {
         match content {
             Some(content) => {
                 self.unwanted.remove(entry);
-                self.settle_complete(entry, &content);
+                self.settle_complete(entry);
                 self.entry_event(&content, FileStatus::Received, None);
             }
             None => self.complete.insert(entry),

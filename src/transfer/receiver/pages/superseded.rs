@@ -12,6 +12,7 @@ impl Receiver {
             let kept = self.check.size(old).bytes;
             self.progress.kept_bytes = self.progress.kept_bytes.saturating_sub(kept);
         }
+        self.completion.supersede(old);
         self.unsettle(old);
         if self.complete.contains(old) {
             return;
