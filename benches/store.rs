@@ -139,6 +139,7 @@ fn run(base: &Path, what: &str, path: &Path) {
                     mode: entry.mode,
                     modified: entry.modified,
                     on_conflict: OnConflict::Fail,
+                    replaces: None,
                 });
             }
         }

@@ -167,6 +167,9 @@ pub struct Publish {
     pub modified: ModifiedTime,
     /// If something is there by now.
     pub on_conflict: OnConflict,
+    /// The entry that it replaces, or one before that: what this session published of it, and nothing else, is replaced
+    /// whatever `on_conflict` says. Looked at when it is published: until then the user may have put something else there.
+    pub replaces: Option<EntryIndex>,
 }
 
 /// What is published.

@@ -132,6 +132,8 @@ pub struct Receiver {
     writing: BTreeMap<u64, (UnitContent, u64)>,
     /// Sizes of units written and not yet durable.
     written_bytes: BTreeMap<u64, u64>,
+    /// Entries that replace what this session published, each with the version that may be there.
+    replacing: BTreeMap<EntryIndex, EntryIndex>,
     /// What the user said about single files.
     policies: BTreeMap<EntryIndex, OnConflict>,
     /// Units asked for again on this link and not yet written, each with the entries to ask for once it is: a unit is
@@ -200,6 +202,7 @@ impl Receiver {
             ready: Vec::new(),
             writing: BTreeMap::new(),
             written_bytes: BTreeMap::new(),
+            replacing: BTreeMap::new(),
             policies: BTreeMap::new(),
             resending: BTreeMap::new(),
             owed_resends: Vec::new(),

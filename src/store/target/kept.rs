@@ -42,7 +42,7 @@ impl<F> Kept<F> {
 
 impl<D: Directory> TargetStore<D> {
     /// What the journal says of a complete file.
-    fn complete(&mut self, entry: EntryIndex) -> io::Result<Option<&Complete>> {
+    pub(super) fn complete(&mut self, entry: EntryIndex) -> io::Result<Option<&Complete>> {
         if !self.kept.complete.contains(entry) {
             return Ok(None);
         }
@@ -53,13 +53,14 @@ impl<D: Directory> TargetStore<D> {
         Ok(self.kept.bucket.as_ref().and_then(|(_, entries)| entries.get(&entry)))
     }
 
-    /// Whether what is there is the complete file `entry`, as it was published; `None` if that is no complete file.
+    /// Whether what is there is the complete file `entry`, as it was published; `None` if that is no complete file. Its time
+    /// tells, unless `by_content`.
     pub(super) fn is_as_published(
         &mut self,
         entry: EntryIndex,
         metadata: &Metadata,
-        parent: &D,
-        name: &[u8],
+        (parent, name): (&D, &[u8]),
+        by_content: bool,
     ) -> io::Result<Option<bool>> {
         let Some(&Complete { bytes, root: Some(root), kept, .. }) = self.complete(entry)? else {
             return Ok(None);
@@ -67,7 +68,7 @@ impl<D: Directory> TargetStore<D> {
         if metadata.kind != FileKind::File || metadata.bytes != bytes {
             return Ok(Some(false));
         }
-        if metadata.modified == kept {
+        if metadata.modified == kept && !by_content {
             return Ok(Some(true));
         }
         // Mounted in another way, or touched: content decides.

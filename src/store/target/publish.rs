@@ -369,6 +369,9 @@ impl<D: Directory> TargetStore<D> {
                 self.touched.insert(above);
                 return Ok((done, kept));
             }
+            if is_ready && twin.is_none() && self.is_replaced(publish, &parent, &name)? {
+                return self.overwrite(publish, &own_name, (&above, &parent), &name, kept);
+            }
             match publish.on_conflict {
                 OnConflict::Rename => {}
                 OnConflict::Skip => {
@@ -391,6 +394,13 @@ impl<D: Directory> TargetStore<D> {
             }
         }
         Ok((Published::Conflict, kept))
+    }
+
+    /// Whether what has the name is what this session published of an earlier version, now.
+    fn is_replaced(&mut self, publish: &Publish, parent: &D, name: &[u8]) -> io::Result<bool> {
+        let Some(old) = publish.replaces else { return Ok(false) };
+        let metadata = parent.metadata(name)?;
+        self.is_version(old, &metadata, parent, name)
     }
 
     /// Replaces a regular file or symlink; nothing else.

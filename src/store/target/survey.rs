@@ -7,6 +7,9 @@ use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use std::io;
 
+/// Versions of a path that are looked through for the one that is there: each takes a page from the disk.
+const VERSIONS_MAX: u32 = 64;
+
 impl<D: Directory> TargetStore<D> {
     pub(super) fn survey(
         &mut self,
@@ -58,7 +61,8 @@ impl<D: Directory> TargetStore<D> {
             return Ok(Existing::Superseded);
         }
         if matches!(wanted.kind, WantedKind::File { .. })
-            && let Some(is_same) = self.is_as_published(wanted.entry, &metadata, &parent, name)?
+            && let Some(is_same) =
+                self.is_as_published(wanted.entry, &metadata, (&parent, name), by_content)?
         {
             return Ok(match metadata.kind {
                 FileKind::File if is_same => Existing::Same,
@@ -108,7 +112,7 @@ impl<D: Directory> TargetStore<D> {
 
     /// Whether what is there is what an earlier page promised for this path. Size and mtime of the new version may be the
     /// same: only its content differs then.
-    fn is_version(
+    pub(super) fn is_version(
         &mut self,
         entry: EntryIndex,
         metadata: &Metadata,
@@ -116,16 +120,19 @@ impl<D: Directory> TargetStore<D> {
         name: &[u8],
     ) -> io::Result<bool> {
         let mut version = Some(entry);
+        let mut versions = 0;
         // The one before may never have come: then one before that is there. Each has a smaller index than the next.
         while let Some(index) = version
+            && versions < VERSIONS_MAX
             && let Some(entry) = self.pages.entry(index)?
         {
             let is_there = match (entry.kind, metadata.kind) {
                 (EntryKind::File { .. }, FileKind::File) => {
-                    self.is_as_published(index, metadata, parent, name)? == Some(true)
+                    self.is_as_published(index, metadata, (parent, name), false)? == Some(true)
                 }
+                // The same text in a link of the user's own proves nothing.
                 (EntryKind::Symlink { target }, FileKind::Symlink) => {
-                    parent.read_symlink(name)? == target
+                    self.complete(index)?.is_some() && parent.read_symlink(name)? == target
                 }
                 _ => false,
             };
@@ -133,6 +140,7 @@ impl<D: Directory> TargetStore<D> {
                 return Ok(true);
             }
             version = entry.supersedes.filter(|older| *older < index);
+            versions += 1;
         }
         Ok(false)
     }

@@ -310,7 +310,7 @@ impl Receiver {
             match (found, self.config.on_conflict) {
                 (Existing::Same | Existing::Superseded, _) => {
                     // Ours, and to be replaced.
-                    self.policies.insert(entry, OnConflict::Overwrite);
+                    self.replacing.insert(entry, entry);
                     self.fetch_again(number, entry, root);
                 }
                 (Existing::Absent, _)

@@ -392,7 +392,9 @@ impl Receiver {
                 (Existing::Absent, _)
                 | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
                 (Existing::Superseded, _) => {
-                    self.policies.insert(entry, OnConflict::Overwrite);
+                    if let Some(old) = state.entry(entry).and_then(|content| content.supersedes) {
+                        self.replacing.insert(entry, old);
+                    }
                 }
                 (Existing::Same, _) => self.on_unchanged(number, entry),
                 // Compared before; what could not be is another version.
@@ -472,6 +474,7 @@ impl Receiver {
             mode: content.mode,
             modified: content.modified,
             on_conflict: self.policy(entry),
+            replaces: self.replacing.get(&entry).copied(),
         };
         self.ready.push(publish);
     }

@@ -135,6 +135,7 @@ impl Receiver {
     ) {
         let size = self.check.size(entry);
         let settled = &mut self.settled;
+        let why = bounded_text(why);
         let text_bytes = content.name.len() + why.len();
         let has_room =
             settled.named < NAMED_MAX && settled.named_bytes + text_bytes <= NAMED_BYTES_MAX;
@@ -143,7 +144,7 @@ impl Receiver {
             settled.named_bytes += text_bytes;
             let reason = match settled.reason.take() {
                 Some(reason) if *reason == *why => reason,
-                _ => Arc::from(bounded_text(why)),
+                _ => Arc::from(why),
             };
             settled.reason = Some(Arc::clone(&reason));
             (content.parent, Arc::from(&content.name[..]), reason)
@@ -171,7 +172,10 @@ impl Receiver {
             settled.unread.remove(entry);
         } else if let Some(miss) = settled.missing.remove(&entry) {
             settled.outcome.unmiss(miss.kind);
-            settled.named -= usize::from(miss.named.is_some());
+            if let Some((_, name, reason)) = &miss.named {
+                settled.named -= 1;
+                settled.named_bytes -= name.len() + reason.len();
+            }
         } else {
             return;
         }

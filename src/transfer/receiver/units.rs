@@ -417,7 +417,16 @@ impl Receiver {
         };
         self.completion.publishing(entry, merged);
         let kind = PublishKind::File { bytes, root: merged, recheck };
-        self.ready.push(Publish { entry, path, kind, mode, modified, on_conflict: policy });
+        let replaces = self.replacing.get(&entry).copied();
+        self.ready.push(Publish {
+            entry,
+            path,
+            kind,
+            mode,
+            modified,
+            on_conflict: policy,
+            replaces,
+        });
     }
 
     fn publish_small(
@@ -442,6 +451,7 @@ impl Receiver {
             mode,
             modified,
             on_conflict: self.policy(entry),
+            replaces: self.replacing.get(&entry).copied(),
         });
     }
 

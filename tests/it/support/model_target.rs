@@ -235,7 +235,8 @@ impl ModelTarget {
 
     fn publish(&mut self, publish: Publish) -> Published {
         let path = publish.path.as_bytes().to_vec();
-        if self.foreign.contains_key(&path) && publish.on_conflict != OnConflict::Overwrite {
+        let is_kept = publish.on_conflict != OnConflict::Overwrite && publish.replaces.is_none();
+        if self.foreign.contains_key(&path) && is_kept {
             return Published::Conflict;
         }
         let node = match publish.kind {

@@ -189,6 +189,7 @@ impl Promise {
             mode: entry.mode,
             modified: entry.modified,
             on_conflict: OnConflict::Fail,
+            replaces: None,
         };
         self.publish.insert(index, publish);
     }
