@@ -29,6 +29,11 @@ pub(super) fn is_of_entry(error: &io::Error) -> bool {
         || is_errno(error, &[Errno::ILSEQ])
 }
 
+/// Whether the file system does not take a name, as it is spelled or for its length.
+pub(super) fn is_name_refused(error: &io::Error) -> bool {
+    is_errno(error, &[Errno::INVAL, Errno::ILSEQ, Errno::NAMETOOLONG])
+}
+
 /// Whether the process lacks something (descriptors, memory): no property of what it was about.
 pub(super) fn is_of_process(error: &io::Error) -> bool {
     kind(error) == DiskErrorKind::Process

@@ -7,7 +7,7 @@
 //!
 //! What the disk is decides, not what we imagine: metadata that it refuses costs no content ([`warnings`]), modes that it
 //! makes up are no secret ([`super::privacy`]), what it keeps is what counts ([`kept`]), what it folds is one name
-//! ([`twins`]), another file system below has a place of its own ([`places`]), and a directory of ours that is closed is
+//! ([`twins`]), what it refuses is spelled otherwise ([`spelling`]), another file system below has a place of its own ([`places`]), and a directory of ours that is closed is
 //! opened for the time ([`opened`]).
 
 mod compare;
@@ -16,6 +16,7 @@ mod opened;
 mod places;
 mod publish;
 mod space;
+mod spelling;
 mod survey;
 mod twins;
 mod warnings;
@@ -112,6 +113,7 @@ pub struct TargetStore<D: Directory> {
     opened: opened::Opened<D>,
     twins: twins::Twins,
     space: space::Space,
+    given: spelling::Given,
 }
 
 impl<D: Directory> TargetStore<D> {
@@ -193,6 +195,7 @@ impl<D: Directory> TargetStore<D> {
             opened: opened::Opened::new(root.clone()),
             twins: twins::Twins::default(),
             space: space::Space::default(),
+            given: spelling::Given::default(),
         };
         store.find_places(claims.places.iter().cloned().collect());
         store.opened.find(claims.opened.clone().into_iter().collect());

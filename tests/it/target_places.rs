@@ -185,6 +185,76 @@ fn folded_names_are_settled_by_the_policy() {
     }
 }
 
+/// I: what a disk refuses to name is listed with its reason, or arrives under a name that it takes, once, if the user says so.
+#[test]
+fn refused_names_are_told_or_spelled_otherwise() {
+    let odd = ["a:b", "a?b", "a_b", "what?.txt", "new\nline", "star*"];
+    let pair = Pair::new();
+    for name in odd {
+        pair.home.file(&format!("tree/{name}"), if name.contains("_b") { "a:b" } else { name });
+    }
+    pair.home.file("directory:/file", "in a directory");
+    let mount = or_skip!(Mount::new(Kind::Exfat, 20));
+    let out = mount.path().join("out");
+    let sender = pair.sending("directory:");
+    let receiver =
+        pair.receive(["--json", "-y", "-o", out.to_str().unwrap(), CODE]).run().expect_code(6);
+    sender.wait().expect_code(6);
+    let errors =
+        receiver.events().into_iter().filter_map(|event| Some(event["error"].as_str()?.to_owned()));
+    assert!(errors.clone().any(|error| error.contains("does not take the name")), "{receiver:?}");
+    let run = |arguments: &[&str]| {
+        let sender = pair.sending("tree");
+        let all = [&["--json", "-y", "-o", out.to_str().unwrap(), CODE], arguments].concat();
+        let receiver = pair.receive(all).run();
+        assert_eq!(sender.wait().code(), receiver.code());
+        receiver
+    };
+    let refusing = run(&[]);
+    assert_eq!(refusing.code(), 6, "{refusing:?}");
+    for told in refusing.events().iter().filter(|event| event["status"] == "failed") {
+        let error = told["error"].as_str().unwrap();
+        assert!(error.contains("does not take the name"), "{error}");
+        assert!(error.contains("--on-conflict rename"), "{error}");
+    }
+    assert_eq!(refusing.files("failed").len(), 5, "{refusing:?}");
+    for _ in 0..2 {
+        run(&["--on-conflict", "rename"]).expect_code(0);
+        let names = fs::read_dir(out.join("tree")).unwrap();
+        let mut found: Vec<_> = names
+            .map(|name| name.unwrap())
+            .map(|of| {
+                (of.file_name().into_string().unwrap(), fs::read_to_string(of.path()).unwrap())
+            })
+            .collect();
+        found.sort();
+        let expected = [
+            ("a_b", "a:b"),
+            ("a_b (1)", "a:b"),
+            ("a_b (2)", "a?b"),
+            ("new_line", "new\nline"),
+            ("star_", "star*"),
+            ("what_.txt", "what?.txt"),
+        ];
+        let expected = expected.map(|(name, content)| (name.to_owned(), content.to_owned()));
+        assert_eq!(found, expected);
+    }
+}
+
+/// I: a name that only Windows reads as a path is a name.
+#[test]
+fn names_with_drives_and_backslashes_arrive() {
+    let pair = Pair::new();
+    for name in ["C:bad", "a\\..\\b", "\\host", "C:/in"] {
+        pair.home.file(&format!("tree/{name}"), name);
+    }
+    std::os::unix::fs::symlink("C:bad", pair.path("tree/link")).unwrap();
+    let sender = pair.sending("tree");
+    pair.receiving().run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+}
+
 /// O: nothing is written into a state directory, whatever its name is.
 #[test]
 fn a_state_directory_is_no_target() {

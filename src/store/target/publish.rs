@@ -1,9 +1,10 @@
 //! Barriers, and final names: metadata, then everything synced, then renames, then directories synced.
 
+use super::spelling::{name_error, numbered_spelling, spellings};
 use super::warnings::Kind;
 use super::write::part_bytes;
 use super::{TargetStore, link_name, partial_name};
-use crate::store::error::{disk_error, is_of_entry};
+use crate::store::error::{disk_error, is_name_refused, is_of_entry};
 use crate::store::fs::{
     Access, Directory, File, FileKind, SyncPoint, clamp_modified, read_exact_at,
 };
@@ -14,7 +15,6 @@ use crate::transfer::disk::{
 };
 use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};
 use crate::transfer::merge::{Value, unit_value};
-use crate::transfer::name::NAME_BYTES_MAX;
 use std::io::{self, IoSliceMut};
 
 /// Numbers tried for a second file of the same name under [`OnConflict::Rename`].
@@ -309,8 +309,11 @@ impl<D: Directory> TargetStore<D> {
         self.open_files.retain(|(of, _)| *of != publish.entry);
         match self.place(publish, ready) {
             Err(error) if is_of_entry(&error) => {
-                let error = disk_error("publish", publish.path.as_bytes(), &error);
-                Ok((Published::Failed(error), publish.modified))
+                let mut told = name_error("publish", &publish.path, &error);
+                if is_name_refused(&error) && publish.on_conflict != OnConflict::Rename {
+                    told.message.push_str("; --on-conflict rename gives it another one");
+                }
+                Ok((Published::Failed(told), publish.modified))
             }
             outcome => {
                 outcome.map_err(|error| disk_error("publish", publish.path.as_bytes(), &error))
@@ -335,45 +338,75 @@ impl<D: Directory> TargetStore<D> {
             PublishKind::File { .. } => partial_name(publish.entry),
             PublishKind::Symlink { .. } => link_name(publish.entry),
         };
-        for number in 0..=NUMBERS_MAX {
-            let name = numbered(name, number);
-            let done = Published::Done { path: above.join(&name) };
+        let spellings = spellings(name);
+        let (mut spelling, mut number) = (0, 0);
+        while number <= NUMBERS_MAX {
+            let name = numbered_spelling(&spellings[spelling], number);
+            let path = above.join(&name);
+            let done = Published::Done { path: path.clone() };
+            let has_other =
+                publish.on_conflict == OnConflict::Rename && spelling + 1 < spellings.len();
             let is_taken = if is_ready {
                 let at = (&above, &parent);
                 let moved = self.in_directory(&above, |store| {
                     store.move_in(publish, &own_name, at, &name, false)
                 });
+                let has_own = self.partials.metadata(&own_name).is_ok();
+                let moved = moved.map_err(|error| match has_own {
+                    true => self.about_name(error, &above, &parent),
+                    false => error,
+                });
                 match moved {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+                    Err(error) if has_other && is_name_refused(&error) => {
+                        (spelling, number) = (spelling + 1, 0);
+                        continue;
+                    }
                     outcome => {
                         let kept = outcome?.unwrap_or(kept);
                         self.touched.insert(above);
+                        if spelling > 0 {
+                            self.given.insert(path);
+                        }
                         return Ok((done, kept));
                     }
                 }
             } else {
-                exists(&parent, &name)?
+                match exists(&parent, &name) {
+                    Err(error) if is_name_refused(&error) => false,
+                    outcome => outcome?,
+                }
             };
+            if !is_taken && has_other {
+                // Perhaps a run that was killed had to spell it otherwise.
+                (spelling, number) = (spelling + 1, 0);
+                continue;
+            }
             if !is_taken {
                 // Neither partial nor final file: it was removed by other hands.
                 return Ok((lost(publish), kept));
             }
             let twin = self.twin_error(publish, (&above, &parent), &name)?;
+            let is_anothers = self.is_anothers(publish, &path, spelling > 0)?;
             // One that is gone was published as what is there, by a run that was killed.
-            if (twin.is_none() || !is_ready) && is_identical(&parent, &name, &publish.kind)? {
+            let may_be_it = !is_ready || (twin.is_none() && !is_anothers);
+            if may_be_it && is_identical(&parent, &name, &publish.kind)? {
                 self.drop_own(&own_name)?;
                 let kept = match publish.kind {
                     PublishKind::File { .. } => self.give_time(&parent, &name, publish.modified)?,
                     PublishKind::Symlink { .. } => kept,
                 };
                 self.touched.insert(above);
+                if spelling > 0 {
+                    self.given.insert(path);
+                }
                 return Ok((done, kept));
             }
             if is_ready && twin.is_none() && self.is_replaced(publish, &parent, &name)? {
                 return self.overwrite(publish, &own_name, (&above, &parent), &name, kept);
             }
             match publish.on_conflict {
-                OnConflict::Rename => {}
+                OnConflict::Rename => number += 1,
                 OnConflict::Skip => {
                     self.drop_own(&own_name)?;
                     return Ok((Published::Conflict, kept));
@@ -508,37 +541,5 @@ pub(super) fn hash(file: &impl File) -> io::Result<Value> {
         }
         hasher.update(&buffer[..read]);
         offset += read as u64;
-    }
-}
-
-/// `name (1).ext` and so on; 0 is the name itself. A stem that would be too long is cut.
-fn numbered(name: &[u8], number: u32) -> Vec<u8> {
-    if number == 0 {
-        return name.to_vec();
-    }
-    let dot =
-        name.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0).unwrap_or(name.len());
-    let (stem, extension) = name.split_at(dot);
-    let suffix = format!(" ({number})");
-    let mut most = NAME_BYTES_MAX.saturating_sub(suffix.len() + extension.len()).min(stem.len());
-    // Not within a character.
-    while most > 0 && most < stem.len() && stem[most] & 0xc0 == 0x80 {
-        most -= 1;
-    }
-    [&stem[..most], suffix.as_bytes(), extension].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn second_names_keep_their_extension_and_fit() {
-        assert_eq!(numbered(b"a.txt", 1), b"a (1).txt");
-        assert_eq!(numbered(b"a.tar.gz", 12), b"a.tar (12).gz");
-        assert_eq!(numbered(b".bashrc", 1), b".bashrc (1)");
-        assert_eq!(numbered(b"a", 0), b"a");
-        let long = numbered(&"\u{e9}".repeat(127).into_bytes(), 3);
-        assert!(long.len() <= NAME_BYTES_MAX && std::str::from_utf8(&long).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! Looking at what the target holds already, and making its directories.
 
+use super::spelling::name_error;
 use super::{TargetStore, twins};
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
@@ -171,7 +172,7 @@ impl<D: Directory> TargetStore<D> {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
                 }
-                failed.push((entry, disk_error("create directory", path.as_bytes(), &error)));
+                failed.push((entry, name_error("create directory", &path, &error)));
             }
             self.relieve()?;
         }
@@ -204,7 +205,8 @@ impl<D: Directory> TargetStore<D> {
         };
         let directory = self.directories.open(&parent)?;
         let mode = self.final_mode(mode) | 0o700;
-        match self.in_directory(&parent, |_| directory.create_directory(name, mode)) {
+        let made = self.in_directory(&parent, |_| directory.create_directory(name, mode));
+        match made.map_err(|error| self.about_name(error, &parent, &directory)) {
             Ok(()) => {
                 self.touched.insert(parent);
                 Ok(())

@@ -73,6 +73,18 @@ fn folded(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
 impl<D: Directory> TargetStore<D> {
     /// The other entry of the manifest whose name folds to that of `entry`.
     pub(super) fn twin_of(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
+        self.read_names()?;
+        Ok(self.twins.doubled.get(&entry).copied())
+    }
+
+    /// Whether the manifest has a name, or one that folds to it, beside `entry`.
+    pub(super) fn is_named(&mut self, entry: EntryIndex, name: &[u8]) -> io::Result<bool> {
+        self.read_names()?;
+        let parent = self.pages.entry(entry)?.and_then(|entry| entry.parent);
+        Ok(self.twins.first.contains_key(&folded(parent, name)))
+    }
+
+    fn read_names(&mut self) -> io::Result<()> {
         while self.twins.pages < self.pages.len() {
             let page = Page::decode(&self.pages.load(self.twins.pages)?)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -86,7 +98,7 @@ impl<D: Directory> TargetStore<D> {
             }
             self.twins.pages += 1;
         }
-        Ok(self.twins.doubled.get(&entry).copied())
+        Ok(())
     }
 
     /// Whether a directory, or one above it, stands for several of the manifest.
