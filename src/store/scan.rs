@@ -6,18 +6,21 @@
 //! time of its last change moved, what is known of a file's content is compared with it ([`content`]).
 
 mod content;
+#[cfg(test)]
+mod tests;
 
 pub(super) use content::KnownContent;
 
 use super::error::{disk_error, escape, is_of_process};
-use super::fs::{Access, Directory, FileKind, Metadata};
+use super::fs::{Access, Directory, File, FileKind, Metadata};
 use super::known::{Known, Look};
 use super::pages::SourcePages;
 use super::source::SourceTree;
 use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
 use crate::transfer::manifest::{
-    Chain, DirectoryTable, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, ModifiedTime,
-    PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, RelativePath, Totals,
+    Chain, DirectoryTable, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX,
+    ManifestError, ModifiedTime, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, PageCheck, RelativePath,
+    Totals,
 };
 use crate::transfer::missing::{LeftOut, MissingKind};
 use crate::transfer::name::{self, DEPTH_MAX};
@@ -71,6 +74,11 @@ pub struct Scan<D: Directory> {
     values: KnownContent<D::File>,
     /// Directories that could not be taken in: what was promised below them is not gone.
     closed: Vec<RelativePath>,
+    /// Of a session that continues, until the walk is over: a page that is stored comes again in every later run, so that
+    /// it must be one that a receiver takes. In a first run no entry replaces another.
+    check: Option<PageCheck>,
+    /// Most entries of a page.
+    page_entries: usize,
 }
 
 enum Phase {
@@ -109,6 +117,8 @@ impl<D: Directory> Scan<D> {
             reports: VecDeque::new(),
             known: Known::default(),
             top,
+            check: None,
+            page_entries: PAGE_ENTRIES_MAX,
         }
     }
 
@@ -138,6 +148,10 @@ impl<D: Directory> Scan<D> {
             let page = pages.load(number).map_err(|error| broken(&error))?;
             let decoded = Page::decode(&page.encoded)
                 .map_err(|error| broken(&io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            let check = self.check.get_or_insert_default();
+            if let Err(error) = check.check(&decoded) {
+                return Err(refused(&pages, &decoded, &error));
+            }
             decoded.entries.iter().for_each(|entry| self.totals.add(entry));
             self.known.add_page(&decoded, &page.stamps);
             self.values.add_page(&decoded);
@@ -236,7 +250,7 @@ impl<D: Directory> Scan<D> {
             modified: metadata.modified,
             supersedes: None,
         };
-        let mut look = self.known.look(path, &entry, stamp.as_ref());
+        let mut look = self.known.look(path, &mut entry, stamp.as_ref());
         if let (Look::Moved { first, latest }, EntryKind::File { bytes }) = (look, &entry.kind) {
             let same = self.tree.with_descriptors(|| {
                 let file = directory.open_file(&own_name, Access::Read)?;
@@ -318,13 +332,13 @@ impl<D: Directory> Scan<D> {
         self.stamps.push(stamp);
         let is_first = self.totals.entries <= FIRST_PAGE_ENTRIES as u64;
         let most = if is_first { FIRST_PAGE_ENTRIES } else { PAGE_ENTRIES_MAX };
-        if self.entries.len() >= most {
+        if self.entries.len() >= most.min(self.page_entries) {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Stores the open page, and reports it.
+    /// Stores the open page, if a receiver takes it, and reports it.
     fn flush(&mut self) -> Result<(), DiskError> {
         if self.entries.is_empty() {
             return Ok(());
@@ -338,6 +352,9 @@ impl<D: Directory> Scan<D> {
         let encoded = page
             .encode()
             .map_err(|error| storing(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        if let Some(Err(error)) = self.check.as_mut().map(|check| check.check(&page)) {
+            return Err(refused(&pages, &page, &error));
+        }
         let stored =
             StoredPage { encoded: encoded.into(), stamps: std::mem::take(&mut self.stamps) };
         pages.append(&stored).map_err(storing)?;
@@ -353,6 +370,7 @@ impl<D: Directory> Scan<D> {
         self.flush()?;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.phase = Phase::Ended;
+        self.check = None;
         self.reports.push_back(ScanReport::End { pages, totals: self.totals, chain: self.chain });
         Ok(())
     }
@@ -393,6 +411,8 @@ impl<D: Directory> Scan<D> {
             Ok((directory.own_metadata()?, directory.names()?))
         })?;
         names.sort_unstable();
+        // A directory that changes while it is listed may give a name twice.
+        names.dedup();
         Ok(Level {
             path: path.clone(),
             index,
@@ -409,6 +429,29 @@ impl<D: Directory> Scan<D> {
         reason: String,
     ) {
         self.reports.push_back(ScanReport::LeftOut(LeftOut { parent, name, kind, reason }));
+    }
+}
+
+/// A page that no receiver takes, by the path of the entry that is at fault.
+fn refused<F: File>(pages: &SourcePages<F>, page: &Page, error: &ManifestError) -> DiskError {
+    let mut directories = DirectoryTable::new();
+    let stored = (0..page.number).filter_map(|number| pages.load(number).ok());
+    for stored in stored.filter_map(|stored| Page::decode(&stored.encoded).ok()) {
+        directories.add_page(&stored);
+    }
+    directories.add_page(page);
+    let path = error
+        .entry()
+        .and_then(|index| page.entry(index))
+        .and_then(|entry| Some(directories.path(entry)?.as_bytes().to_vec()))
+        .unwrap_or_default();
+    DiskError {
+        kind: DiskErrorKind::Other,
+        operation: "scan",
+        path: escape(&path),
+        message: format!(
+            "{error}, and its page was not stored; if it stays so, send with --new to start afresh"
+        ),
     }
 }
 

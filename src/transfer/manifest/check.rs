@@ -45,6 +45,19 @@ pub enum ManifestError {
     },
 }
 
+impl ManifestError {
+    /// The entry at fault, where it is one.
+    #[must_use]
+    pub const fn entry(&self) -> Option<EntryIndex> {
+        match self {
+            Self::NoSuchParent { index }
+            | Self::Duplicate { index, .. }
+            | Self::BadSupersede { index } => Some(*index),
+            Self::OutOfSequence { .. } | Self::TooLarge => None,
+        }
+    }
+}
+
 /// Why one entry is refused while the rest of its page is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
