@@ -1,6 +1,6 @@
 //! I/O: the addresses of this machine that another one can use to reach it, and the interfaces behind them.
 //!
-//! The rule is in [`chosen`]: the address that the default route leaves by first, then those of other physical interfaces,
+//! The rule is in `chosen`: the address that the default route leaves by first, then those of other physical interfaces,
 //! then VPNs and bridges; link-local ones only where there is nothing else; loopback never. Interfaces that are down or have no
 //! carrier do not count, nor IPv6 addresses that are about to go where the same interface has one that stays. Others cannot
 //! know which of them reach us: they try them in this order.

@@ -169,7 +169,7 @@ pub trait File: Send + 'static {
     /// As the system says.
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()>;
 
-    /// Makes its content durable; `false` where the file system has nothing to promise ([`super::error::synced`]).
+    /// Makes its content durable; `false` where the file system has nothing to promise (`store::error::synced`).
     ///
     /// # Errors
     /// As the system says; never to be retried: what was dirty may be gone.

@@ -3,7 +3,7 @@
 //! A session that continues reports its stored pages first, so that their units flow at once, and then walks the tree
 //! like any other: what is as its page says keeps its number, what changed becomes a new entry that supersedes the old
 //! one, what is new is added, what is not there any more is said to be gone (`super::known`). Where only the inode or the
-//! time of its last change moved, what is known of a file's content is compared with it ([`content`]).
+//! time of its last change moved, what is known of a file's content is compared with it (`content`).
 
 mod content;
 #[cfg(test)]

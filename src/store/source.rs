@@ -8,7 +8,7 @@
 //! - If its [`Stamp`] moved, in any part, between the first and the last read, what was read before is read once more
 //!   after the last first read. If all of it is the same, the file held exactly that between the two passes: a hard
 //!   link, a `chmod`, a `touch`, an indexer, a log that grows. If anything differs, or the file is shorter, it changed.
-//!   A small file has its passes here ([`SourceStore::read_small`]), a large one by its sender
+//!   A small file has its passes here (`SourceStore::read_small`), a large one by its sender
 //!   (`transfer::sender::steady`); the values of the first pass are remembered here, and a unit that is read again and
 //!   has another value is refused.
 //! - What changed is looked at again and offered as a new version, a few times; then it is listed.

@@ -3,12 +3,12 @@
 //! Invariants: nothing of a unit is written that was not verified; a claim is journalled after its bytes are written
 //! and replied to as durable after both are synced, data first; a final name appears only by a rename of a complete,
 //! synced partial. After a failure the store carries nothing out any more: it is opened again. A full disk alone leaves
-//! one thing to do: what is whole gets its final name, which takes no data blocks ([`space`]).
+//! one thing to do: what is whole gets its final name, which takes no data blocks (`space`).
 //!
-//! What the disk is decides, not what we imagine: metadata that it refuses costs no content ([`warnings`]), modes that it
-//! makes up are no secret ([`super::privacy`]), what it keeps is what counts ([`kept`]), what it folds is one name
-//! ([`twins`]), what it refuses is spelled otherwise ([`spelling`]), another file system below has a place of its own ([`places`]), and a directory of ours that is closed is
-//! opened for the time ([`opened`]).
+//! What the disk is decides, not what we imagine: metadata that it refuses costs no content (`warnings`), modes that it
+//! makes up are no secret (`super::privacy`), what it keeps is what counts (`kept`), what it folds is one name
+//! (`twins`), what it refuses is spelled otherwise ([`spelling`]), another file system below has a place of its own (`places`), and a directory of ours that is closed is
+//! opened for the time (`opened`).
 
 mod compare;
 mod kept;

@@ -39,6 +39,7 @@ impl<R: RoleActions> Runner<R> {
     pub(super) async fn close(mut self, outcome: Result<(), Error>) -> Result<Ended, Error> {
         if let Err(error) = &outcome {
             self.session.handle_end(error, Instant::now());
+            self.tell_last_progress().await;
             // What the machine asks for besides is of no interest any more.
             let _ = self.drain().await;
         }

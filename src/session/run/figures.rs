@@ -4,6 +4,7 @@ use super::{RoleActions, Runner};
 use crate::event::Event;
 use crate::link::socket::Fragmented;
 use crate::session::worker::Worker;
+use crate::transfer::progress::Progress;
 use crate::wire::Channel;
 use std::time::Instant;
 
@@ -50,10 +51,22 @@ impl<R: RoleActions> Runner<R> {
             return;
         }
         self.last_progress = progress.bytes;
+        let event = self.progress_event(progress, in_flight, rate_bps);
+        self.around.ui.emit(event).await;
+    }
+
+    /// How far a run came that ends before its end: what its last lines say is kept.
+    pub(super) async fn tell_last_progress(&mut self) {
+        let progress = self.session.progress();
+        let event = self.progress_event(progress, progress.moving_bytes, 0);
+        self.around.ui.emit(event).await;
+    }
+
+    fn progress_event(&self, progress: Progress, in_flight: u64, rate_bps: u64) -> Event {
         // What is there, though it may have to come again: on a thin link a unit takes minutes to be settled.
         let moved = progress.bytes + progress.moving_bytes.saturating_sub(in_flight);
         let left = progress.totals.bytes.saturating_sub(moved);
-        let event = Event::Progress {
+        Event::Progress {
             bytes: moved,
             durable_bytes: progress.bytes,
             total_bytes: progress.totals.bytes,
@@ -63,7 +76,6 @@ impl<R: RoleActions> Runner<R> {
             eta_s: (rate_bps > 0 && progress.is_complete).then(|| left / rate_bps),
             rtt_ms: self.session.rtt().map_or(0.0, |rtt| rtt.as_secs_f64() * 1e3),
             stripes: 1,
-        };
-        self.around.ui.emit(event).await;
+        }
     }
 }
