@@ -103,7 +103,8 @@ pub struct Session {
     retry_for: Duration,
     reconnections: u64,
     state: LinkState,
-    has_finished: bool,
+    /// Receiver: whether an earlier run had everything.
+    was_finished: bool,
     is_over: bool,
     outputs: VecDeque<SessionOutput>,
 }
@@ -130,7 +131,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         // An earlier run may have been killed between its last word and the note that all is done.
-        let has_finished = kept.as_ref().is_some_and(|(_, state)| state.is_finished);
+        let was_finished = kept.as_ref().is_some_and(|(_, state)| state.is_finished);
         let transfer = match kept {
             Some((session, state)) => {
                 Transfer::Receiver(Box::new(Receiver::new(session, config, state)))
@@ -138,13 +139,10 @@ impl Session {
             None => Transfer::Unpaired(config),
         };
         let meeting = Meeting::Joining(Box::new(joining));
-        Self { has_finished, ..Self::new(meeting, transfer, retry_for, now) }
+        Self { was_finished, ..Self::new(meeting, transfer, retry_for, now) }
     }
 
     fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {
-        // A run that continues may have nothing left to do but to say so.
-        let has_finished =
-            matches!(&transfer, Transfer::Receiver(receiver) if receiver.is_finished());
         let is_receiver = matches!(&meeting, Meeting::Joining(_));
         let is_known = matches!(&meeting, Meeting::Opening(opening) if opening.is_paired());
         let mut session = Self {
@@ -171,7 +169,7 @@ impl Session {
             retry_for,
             reconnections: 0,
             state: LinkState::New,
-            has_finished,
+            was_finished: false,
             is_over: false,
             outputs: VecDeque::new(),
         };
@@ -554,10 +552,7 @@ impl Session {
             ReceiverOutput::Send(channel, message) => self.send(channel, &message),
             ReceiverOutput::Event(event) => self.event(event),
             ReceiverOutput::Ask(ask) => self.outputs.push_back(SessionOutput::Ask(ask)),
-            ReceiverOutput::Finished => {
-                self.has_finished = true;
-                self.outputs.push_back(SessionOutput::Finished);
-            }
+            ReceiverOutput::Finished => self.outputs.push_back(SessionOutput::Finished),
             ReceiverOutput::Done => self.end(),
             ReceiverOutput::Failed(error) => self.fail(error),
         }

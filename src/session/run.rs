@@ -101,8 +101,6 @@ struct Runner<R> {
     next_progress: Instant,
     last_progress: u64,
     farewell: Option<Instant>,
-    /// Receiver: whether everything was there, durable, after what the sender said on a link of this run.
-    was_finished_now: bool,
     /// Whether both sides know that all is settled.
     is_acknowledged: bool,
     was_met: bool,
@@ -145,8 +143,7 @@ pub(super) async fn run<R: RoleActions>(
     let mut runner = Runner {
         // What an earlier run finished, and its sender did not acknowledge, is told it for a while, or for as long as the user
         // said.
-        farewell: session.has_finished().then(|| around.wait_until.unwrap_or(now + FAREWELL)),
-        was_finished_now: false,
+        farewell: session.was_finished().then(|| around.wait_until.unwrap_or(now + FAREWELL)),
         is_acknowledged: false,
         session,
         restarts: around.ui.restarts(),
@@ -284,7 +281,7 @@ impl<R: RoleActions> Runner<R> {
                 self.session.handle_stop(reason, text, now);
                 self.drain().await?;
                 // All is verified and durable: it is only the sender that does not know.
-                if self.was_finished_now {
+                if self.session.is_finished() {
                     self.ending = Some(Ok(()));
                     return Ok(());
                 }
@@ -504,9 +501,7 @@ impl<R: RoleActions> Runner<R> {
                 if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
                 {
                     self.around.client_pace(HostPace::Urgent);
-                    if self.was_finished_now {
-                        self.begin_farewell().await;
-                    }
+                    self.begin_farewell().await;
                 }
                 self.tell(event).await;
             }
@@ -525,7 +520,6 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Ask(ask) => self.ask(ask),
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
-                self.was_finished_now = true;
                 if !self.session.is_up() {
                     self.begin_farewell().await;
                 }

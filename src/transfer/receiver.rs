@@ -416,7 +416,7 @@ impl Receiver {
         }
     }
 
-    /// Whether everything is there and durable, whether or not the sender knows.
+    /// Whether everything is there and durable, whether or not the sender knows. A sender that has more takes it back.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.is_finished
@@ -428,6 +428,9 @@ impl Receiver {
         if self.end.is_some_and(|end| totals.entries <= end.entries) {
             return;
         }
+        if self.end.is_none() && totals.entries > self.check.totals().entries {
+            self.take_back_end();
+        }
         self.progress.totals = totals;
         self.progress.is_complete = is_complete;
         let Totals { files, bytes, .. } = totals;
@@ -435,6 +438,11 @@ impl Receiver {
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now + ASK_DELAY));
         }
+    }
+
+    /// A sender that was started again has more than what was the end before, whether or not its pages come.
+    const fn take_back_end(&mut self) {
+        (self.is_finishing, self.is_finished) = (false, false);
     }
 
     fn on_end(&mut self, pages: u64, totals: Totals, chain: Chain, now: Instant) {

@@ -6,6 +6,7 @@ use crate::support::lab::{or_skip, wrapped};
 use crate::support::pair::{CODE, Pair, wait_for_half};
 use crate::support::tree::assert_same;
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -243,4 +244,40 @@ fn a_sender_that_missed_the_last_word_hears_it_from_the_same_commands() {
         assert_eq!(run.outcome()["wire_bytes"], 0, "{}", run.stdout);
     }
     assert_eq!(fs::read_dir(pair.path("target")).unwrap().count(), 1, "nothing else is left");
+}
+
+/// B-C: a sender that is started again has a new file, and is gone before that is here: what was everything is not any more.
+/// Nobody is told so, and being stopped is no success.
+#[test]
+fn what_the_sender_has_since_is_missing_until_it_is_here() {
+    let pair = Pair::new();
+    fs::create_dir(pair.path("t")).unwrap();
+    pair.noise("t/small", 100_000);
+    let slow = or_skip!(wrapped::injecting(&["renameat2:delay_exit=3000000"]));
+    let sender = pair.sending("t");
+    let receiver = pair.receiving().through(slow).deadline(Duration::from_secs(120)).spawn();
+    let end = Instant::now() + Duration::from_secs(30);
+    while !pair.path("target/t/small").exists() && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    sender.signal(Signal::KILL);
+    sender.wait();
+    let is_farewell = |event: &Value| event["code"] == "farewell";
+    receiver.event_where("a farewell", is_farewell);
+    pair.noise("t/new", LARGE);
+    let sender = pair.send(["--json", "--bwlimit", "2M", "t"]).spawn();
+    let progress = receiver.event_where("content of what is new", |event| {
+        event["event"] == "progress" && event["bytes"].as_u64().unwrap() > 1_000_000
+    });
+    sender.signal(Signal::KILL);
+    sender.wait();
+    receiver.event_where("the loss of the second link", |event| {
+        event["event"] == "link"
+            && event["state"] == "disconnected"
+            && event["t"].as_u64() >= progress["t"].as_u64()
+    });
+    receiver.signal(Signal::INT);
+    let receiver = receiver.wait().expect_code(130);
+    assert_eq!(receiver.events().into_iter().filter(is_farewell).count(), 1, "{}", receiver.stdout);
+    assert!(!pair.path("target/t/new").exists());
 }

@@ -92,6 +92,25 @@ fn a_bad_name_is_refused_alone() {
     }
 }
 
+/// B-C: what is finished is not any more once the sender says that it has more, whether or not its pages come.
+#[test]
+fn an_estimate_of_more_takes_the_end_back() {
+    let mut victim = Victim::accepting();
+    victim.serve(vec![(file(b"one", 3), Content::from(&b"one"[..]))]);
+    assert!(victim.is_finished(), "{:?}", victim.end);
+    victim.reconnect();
+    assert!(victim.is_finished(), "a new link says nothing");
+    victim.say(Message::RecoveryAnswer { pages: 1 });
+    for entries in [1, 2] {
+        let totals = Totals { entries, files: entries, bytes: 3 * entries };
+        victim.say(Message::Estimate { totals, is_complete: false });
+        assert_eq!(victim.is_finished(), entries == 1);
+    }
+    // It was wrong.
+    victim.end(1);
+    assert!(victim.is_finished(), "{:?}", victim.end);
+}
+
 /// B-O: `.rejoin` of an unfinished transfer is no content at any depth, in any case.
 #[test]
 fn the_reserved_name_is_refused_at_any_depth() {

@@ -48,7 +48,7 @@ impl Session {
 
     /// The user, the system or the time wants this run to stop: the other side is told, and that we may come back.
     pub fn handle_stop(&mut self, reason: ByeReason, text: &str, now: Instant) {
-        if !self.has_finished {
+        if !self.is_finished() {
             self.send(Channel::Control, &Message::Bye { reason, text: bounded_text(text) });
         }
         self.drain(now);

@@ -60,10 +60,17 @@ impl Session {
         self.up.is_some()
     }
 
-    /// Whether this receiver has everything, verified and durable.
+    /// Whether this receiver has everything, verified and durable, that the sender said on the links of this run. It is asked
+    /// where it matters and kept nowhere: a sender that was started again may have more.
     #[must_use]
-    pub const fn has_finished(&self) -> bool {
-        self.has_finished
+    pub fn is_finished(&self) -> bool {
+        matches!(&self.transfer, Transfer::Receiver(receiver) if receiver.is_finished())
+    }
+
+    /// Whether an earlier run of this receiver had everything: its sender may have more by now.
+    #[must_use]
+    pub const fn was_finished(&self) -> bool {
+        self.was_finished
     }
 
     /// Whether the other side was ever met, in this run or an earlier one.

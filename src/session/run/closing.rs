@@ -11,9 +11,9 @@ use crate::ui::Stop;
 use std::time::Instant;
 
 impl<R: RoleActions> Runner<R> {
-    /// Everything is here, and the sender is gone before it knew.
+    /// The sender is gone: where everything is here, it is before it knew.
     pub(super) async fn begin_farewell(&mut self) {
-        if self.farewell.is_none() {
+        if self.session.is_finished() && self.farewell.is_none() {
             self.farewell = Some(Instant::now() + FAREWELL);
             let message = format!(
                 "everything is here and verified; waiting up to {} s to tell the sender",
@@ -23,10 +23,10 @@ impl<R: RoleActions> Runner<R> {
         }
     }
 
-    /// The sender did not come back to hear that everything is here. What it said on a link of this run is the truth of this
-    /// run; what an earlier run finished may be outdated.
+    /// The sender did not come back to hear that everything is here. What it said last on a link of this run is the truth of
+    /// this run; what an earlier run finished may be outdated.
     pub(super) fn end_alone(&self) -> Result<(), Error> {
-        if self.was_finished_now {
+        if self.session.is_finished() {
             return Ok(());
         }
         let text = "everything of an earlier run is here and verified, but its sender was not there to confirm that this is \

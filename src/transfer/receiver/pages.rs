@@ -172,8 +172,7 @@ impl Receiver {
             return self.protocol("more manifest pages than may be open, or after the last one");
         }
         let number = self.pages;
-        // A sender that was started again has more than what was the end before.
-        (self.is_finishing, self.is_finished) = (false, false);
+        self.take_back_end();
         if self.take_page(&encoded, false) {
             self.disk(TargetRequest::KeepPage { number, encoded });
         }

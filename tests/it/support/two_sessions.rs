@@ -392,7 +392,7 @@ impl Pair {
 
     /// Whether all of it is there, and the sender knows.
     pub(crate) fn is_done(&self) -> bool {
-        self.sides[SENDER].end == Some(Ending::Done) && self.sides[RECEIVER].session.has_finished()
+        self.sides[SENDER].end == Some(Ending::Done) && self.sides[RECEIVER].target.is_finished()
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
