@@ -7,7 +7,7 @@
 //!
 //! What the disk is decides, not what we imagine: metadata that it refuses costs no content (`warnings`), modes that it
 //! makes up are no secret (`super::privacy`), what it keeps is what counts (`kept`), what it folds is one name
-//! (`twins`), what it refuses is spelled otherwise ([`spelling`]), another file system below has a place of its own (`places`), and a directory of ours that is closed is
+//! (`twins`), what it refuses is spelled otherwise (`spelling`), another file system below has a place of its own (`places`), and a directory of ours that is closed is
 //! opened for the time (`opened`).
 
 mod compare;
