@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::support::env::Finished;
+use rustix::process::Signal;
+
+use crate::support::env::{Finished, Running};
 use crate::support::pair::{Pair, wait_for_half};
 use crate::support::random::Random;
+use crate::support::tree::assert_same;
 
 const MIB: usize = 1 << 20;
 
@@ -225,4 +228,42 @@ fn what_never_stands_still_is_never_mixed() {
         assert_eq!(run.files("changed"), ["tree/a-large"], "{}", run.stdout);
     }
     assert!(!pair.path("target/tree/a-large").exists(), "what is listed arrived");
+}
+
+/// B-Q: a directory is away in one run, or has a file in its place, and is back in the next: as where a disk is not mounted
+/// for a while.
+#[test]
+fn what_was_away_in_one_run_is_back_in_the_next() {
+    for is_replaced in [false, true] {
+        let pair = Pair::new();
+        pair.home.file("tree/d/e/x", "hello");
+        pair.home.file("tree/d/y", "there");
+        pair.noise("tree/z-large", 96 * MIB);
+        let (directory, away) = (pair.path("tree/d"), pair.path("away"));
+        let interrupt = |sender: Running| {
+            sender.event_where("the whole manifest", |event| {
+                event["event"] == "manifest" && event["complete"] == true
+            });
+            let receiver = pair.receiving().spawn();
+            wait_for_half(&receiver);
+            for run in [sender, receiver] {
+                run.signal(Signal::KILL);
+                run.wait();
+            }
+        };
+        interrupt(pair.sending("tree"));
+        fs::rename(&directory, &away).unwrap();
+        if is_replaced {
+            fs::write(&directory, "a file").unwrap();
+        }
+        interrupt(pair.send(["--json", "tree"]).spawn());
+        if is_replaced {
+            fs::remove_file(&directory).unwrap();
+        }
+        fs::rename(&away, &directory).unwrap();
+        let sender = pair.send(["--json", "tree"]).spawn();
+        pair.receiving().run().expect_code(0);
+        sender.wait().expect_code(0);
+        assert_same(&pair.path("tree"), &pair.path("target/tree"));
+    }
 }
