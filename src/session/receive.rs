@@ -106,7 +106,9 @@ async fn meet(
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
-        let (opened, found) = open_target(&state, &options.target, stored.record.session).await?;
+        let (opened, found) =
+            open_target(&state, (&options.target, options.follow_target), stored.record.session)
+                .await?;
         worker = Some(opened);
         kept = Some((stored.record.session, found));
     }
@@ -172,6 +174,7 @@ async fn meet(
         state,
         target,
         directory: options.target.clone(),
+        is_following: options.follow_target,
         hosts: targets.addresses.iter().map(HostAddress::url).collect(),
         code,
         member,
@@ -307,7 +310,7 @@ fn target_options(state: &State, session: SessionId) -> Result<TargetOptions, Er
 
 async fn open_target(
     state: &State,
-    directory: &Path,
+    (directory, is_following): (&Path, bool),
     session: SessionId,
 ) -> Result<(TargetWorker, TargetState), Error> {
     let (state, directory) = (state.clone(), directory.to_owned());
@@ -318,6 +321,7 @@ async fn open_target(
             .map_err(|error| disk(crate::store::disk_error("open", &target, &error)))?;
         let (store, state) =
             TargetStore::open(root, options).map_err(|error| disk(located(error, &target)))?;
+        let store = if is_following { store.following() } else { store };
         let worker = Worker::start("target", store, move |store, request, answer| {
             let mut reply = store.handle(request);
             if let Some(TargetReply::Failed(error)) = &mut reply {
@@ -424,6 +428,8 @@ struct ReceiverRole {
     target: Vec<u8>,
     /// The target, as given.
     directory: std::path::PathBuf,
+    /// `--follow-target`.
+    is_following: bool,
     hosts: Vec<String>,
     code: Option<Code>,
     member: MemberId,
@@ -457,7 +463,8 @@ impl RoleActions for ReceiverRole {
                 Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
         }
         // The target first: a record without it would be found by its code and have nothing to continue.
-        let (worker, state) = open_target(&self.state, &self.directory, pairing.session).await?;
+        let (worker, state) =
+            open_target(&self.state, (&self.directory, self.is_following), pairing.session).await?;
         let store = self.state.clone();
         let stored = surroundings::blocking(move || store.create(record)).await?;
         let stored = stored.map_err(surroundings::state_error)?;
@@ -537,7 +544,22 @@ impl RoleActions for ReceiverRole {
 fn resume_command(options: &ReceiveOptions) -> String {
     let target = std::path::absolute(&options.target).unwrap_or_else(|_| options.target.clone());
     let target = shell::quote(&surroundings::path_bytes(&target));
-    format!("rejoin receive -o {target}{}", surroundings::common_arguments(&options.common))
+    let mut command =
+        format!("rejoin receive -o {target}{}", surroundings::common_arguments(&options.common));
+    let policy = match options.on_conflict {
+        Some(crate::options::OnConflict::Skip) => " --on-conflict skip",
+        Some(crate::options::OnConflict::Overwrite) => " --on-conflict overwrite",
+        Some(crate::options::OnConflict::Rename) => " --on-conflict rename",
+        // What happens without a word, or is asked.
+        Some(crate::options::OnConflict::Fail) | None => "",
+    };
+    command.push_str(policy);
+    for (is_given, flag) in
+        [(options.checksum, " --checksum"), (options.follow_target, " --follow-target")]
+    {
+        command.push_str(if is_given { flag } else { "" });
+    }
+    command
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Open handles of the directories below a root, the most recently used of them.
 
-use super::fs::Directory;
+use super::followed::Followed;
+use super::fs::{Directory, FileKind};
 use crate::transfer::manifest::RelativePath;
 use std::io;
 
@@ -38,6 +39,17 @@ impl<D: Directory> Handles<D> {
         path: &RelativePath,
         open_root: impl FnOnce() -> io::Result<D>,
     ) -> io::Result<D> {
+        self.open_by(root, path, open_root, |directory, _, name| directory.open_directory(name))
+    }
+
+    /// The same, where `enter` opens a name in a directory, which is then at a path.
+    fn open_by(
+        &mut self,
+        root: usize,
+        path: &RelativePath,
+        open_root: impl FnOnce() -> io::Result<D>,
+        mut enter: impl FnMut(&D, &RelativePath, &[u8]) -> io::Result<D>,
+    ) -> io::Result<D> {
         if let Some(directory) = self.get(root, path) {
             return Ok(directory);
         }
@@ -54,12 +66,14 @@ impl<D: Directory> Handles<D> {
             };
             missing.push(name);
             if let Some(directory) = self.get(root, &parent) {
+                at = parent;
                 break directory;
             }
             at = parent;
         };
         for name in missing.iter().rev() {
-            directory = directory.open_directory(name)?;
+            at = at.join(name);
+            directory = enter(&directory, &at, name)?;
         }
         if !missing.is_empty() {
             self.keep(root, path.clone(), directory.clone());
@@ -90,11 +104,13 @@ impl<D: Directory> Handles<D> {
 pub(super) struct Directories<D> {
     root: D,
     handles: Handles<D>,
+    is_following: bool,
+    followed: Followed,
 }
 
 impl<D: Directory> Directories<D> {
     pub(super) fn new(root: D) -> Self {
-        Self { root, handles: Handles::new() }
+        Self { root, handles: Handles::new(), is_following: false, followed: Followed::default() }
     }
 
     /// The root itself.
@@ -102,12 +118,35 @@ impl<D: Directory> Directories<D> {
         &self.root
     }
 
+    /// Follows symlinks to directories below the root from now on.
+    pub(super) const fn follow(&mut self) {
+        self.is_following = true;
+    }
+
+    /// The links that were followed.
+    pub(super) const fn followed(&self) -> &Followed {
+        &self.followed
+    }
+
     /// The directory at `path`.
     ///
     /// # Errors
-    /// As [`Handles::open`].
+    /// As [`Handles::open`], and as [`Followed::follow`] for a symlink that is followed.
     pub(super) fn open(&mut self, path: &RelativePath) -> io::Result<D> {
-        self.handles.open(0, path, || Ok(self.root.clone()))
+        let Self { root, handles, is_following, followed } = self;
+        handles.open_by(
+            0,
+            path,
+            || Ok(root.clone()),
+            |directory, path, name| {
+                let is_link =
+                    || directory.metadata(name).is_ok_and(|it| it.kind == FileKind::Symlink);
+                match directory.open_directory(name) {
+                    Err(_) if *is_following && is_link() => followed.follow(root, path),
+                    outcome => outcome,
+                }
+            },
+        )
     }
 }
 

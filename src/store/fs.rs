@@ -1,9 +1,9 @@
 //! The file system as the stores see it: handles of directories and files, names of one component, nothing global.
 //!
-//! No operation follows a symlink, and no name has a separator in it, so what is reached from a [`Directory`] lies in
+//! No operation but [`Directory::open_beneath`] follows a symlink, and no name has a separator in it, so what is reached from a [`Directory`] lies in
 //! it: confinement needs no path arithmetic. [`check_component`] is the guard that every implementation calls.
 
-use crate::transfer::manifest::ModifiedTime;
+use crate::transfer::manifest::{ModifiedTime, RelativePath};
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
 
@@ -225,6 +225,17 @@ pub trait Directory: Clone + Send + 'static {
     /// # Errors
     /// As the system says; `NotADirectory` or `ELOOP` for a symlink.
     fn open_directory(&self, name: &[u8]) -> io::Result<Self>;
+
+    /// Opens the directory at `path` below this one, through symlinks that lead nowhere else at any moment; with those above it,
+    /// this one last.
+    ///
+    /// # Errors
+    /// `CrossesDevices` for a link that leads out, absolute ones included; `Unsupported` where the system has no such call; else
+    /// as the system says.
+    fn open_beneath(&self, path: &RelativePath) -> io::Result<Vec<Self>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Makes a directory.
     ///

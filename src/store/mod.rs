@@ -9,6 +9,7 @@
 
 mod directories;
 mod error;
+mod followed;
 pub mod fs;
 pub mod invitation;
 pub mod journal;

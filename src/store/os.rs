@@ -9,6 +9,8 @@ use super::fs::{
     Access, Directory, File, FileKind, Metadata, SyncPoint, check_component, clamp_modified,
 };
 use crate::transfer::manifest::ModifiedTime;
+#[cfg(target_os = "linux")]
+use crate::transfer::manifest::RelativePath;
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps,
 };
@@ -24,6 +26,14 @@ use std::sync::{Arc, OnceLock};
 
 /// Buffers of one vectored call, at most: `IOV_MAX` of every common system.
 const SLICES_MAX: usize = 1_024;
+
+/// Tries at resolving a path while things are renamed.
+#[cfg(target_os = "linux")]
+const BENEATH_TRIES: u32 = 100;
+
+/// Directories above each other that are walked up at most: more than a path has.
+#[cfg(target_os = "linux")]
+const WAY_MAX: usize = 2_100;
 
 /// Tries at a lock that only processes hold which look at it: each does so for microseconds.
 const LOCK_TRIES: u32 = 1_000;
@@ -151,6 +161,44 @@ impl Directory for OsDirectory {
         let opened =
             open_directory(|flags| rustix::fs::openat(&self.0, name, flags | OPEN, Mode::empty()));
         Ok(Self(Arc::new(opened?)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_beneath(&self, path: &RelativePath) -> io::Result<Vec<Self>> {
+        use rustix::fs::ResolveFlags;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let open = |more| {
+            rustix::fs::openat2(&self.0, path.as_bytes(), flags | more, Mode::empty(), resolve)
+        };
+        let mut tries = 0;
+        let opened = loop {
+            match open_directory(open) {
+                // Something was renamed meanwhile: the system cannot tell whether it was on the way.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && tries < BENEATH_TRIES =>
+                {
+                    tries += 1;
+                }
+                outcome => break outcome?,
+            }
+        };
+        let mut way = vec![Self(Arc::new(opened))];
+        let top = self.own_metadata()?;
+        while let Some(last) = way.last() {
+            let own = last.own_metadata()?;
+            if (own.device, own.inode) == (top.device, top.inode) {
+                return Ok(way);
+            }
+            if way.len() > WAY_MAX {
+                break;
+            }
+            let flags = OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::PATH;
+            let above = rustix::fs::openat(&last.0, c"..", flags, Mode::empty())?;
+            way.push(Self(Arc::new(above)));
+        }
+        // Moved out meanwhile: the root of the file system is above itself.
+        Err(Errno::XDEV.into())
     }
 
     fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()> {

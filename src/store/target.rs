@@ -210,6 +210,13 @@ impl<D: Directory> TargetStore<D> {
         Ok((store, state))
     }
 
+    /// Follows symlinks inside the target, where directories are to be, to directories inside the target.
+    #[must_use]
+    pub fn following(mut self) -> Self {
+        self.directories.follow();
+        self
+    }
+
     /// Carries out one request. `None` where nothing is to be said about it.
     pub fn handle(&mut self, request: TargetRequest) -> Option<TargetReply> {
         if let Some(error) = &self.failed {

@@ -65,6 +65,8 @@ pub enum Existing {
     },
     /// Something of another kind: cannot be replaced by any policy.
     OtherKind,
+    /// A symlink that is not followed, where a directory is wanted.
+    Linked,
     /// The version that this entry supersedes, as this session published it: it is replaced.
     Superseded,
 }

@@ -34,6 +34,7 @@ use super::progress::Progress;
 use super::ranges::Ranges;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, PathText};
+use crate::transfer::missing::MissingKind;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use completion::Completion;
@@ -145,7 +146,7 @@ pub struct Receiver {
     /// Files that were fetched a second time, since their units were not those of one version.
     remade: BTreeSet<EntryIndex>,
     /// Directories that could not be made, or are not directories.
-    blocked: BTreeSet<EntryIndex>,
+    blocked: BTreeMap<EntryIndex, MissingKind>,
     directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
     /// What is there, by page, until the consent: without it, not even a directory is made.
     surveys: VecDeque<(u64, Vec<(EntryIndex, Existing)>)>,
@@ -208,7 +209,7 @@ impl Receiver {
             owed_resends: Vec::new(),
             corrupt_counts: BTreeMap::new(),
             remade: BTreeSet::new(),
-            blocked: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             directories_made: Vec::new(),
             surveys: VecDeque::new(),
             questions: VecDeque::new(),

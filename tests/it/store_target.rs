@@ -375,7 +375,7 @@ fn a_survey_says_what_is_there() {
     let found = survey(&mut store, &wanted);
     assert!(matches!(found[..], [Existing::SameSize, Existing::Differs { .. }]), "{found:?}");
     wanted.iter_mut().for_each(|wanted| wanted.kind = WantedKind::Directory);
-    assert_eq!(survey(&mut store, &wanted), [Existing::OtherKind, Existing::OtherKind]);
+    assert_eq!(survey(&mut store, &wanted), [Existing::OtherKind, Existing::Linked]);
 }
 
 /// a directory of the target is swapped for a symlink to the outside while files are published into it.
@@ -510,4 +510,67 @@ fn times_out_of_range_are_clamped() {
         store.cleanup().expect("cleaned up");
         fs::remove_file(out.path().join("file")).expect("there");
     }
+}
+
+/// Row 20: a link that is followed, and that somebody turns outwards again and again, leads nothing out of the target.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_swapped_under_way_leads_nowhere() {
+    const ROUNDS: u32 = 200;
+    let memory = Path::new("/dev/shm");
+    let base = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let base = base.expect("temporary");
+    let (source, out, outside) =
+        (base.path().join("s"), base.path().join("o"), base.path().join("x"));
+    let real = out.join("real/below");
+    for directory in [&source.join("tree/below"), &real, &outside.join("below")] {
+        fs::create_dir_all(directory).expect("made");
+    }
+    for number in 0..8 {
+        fs::write(source.join(format!("tree/below/{number}")), "escaped").expect("written");
+    }
+    let promise = promise_of(&[source.join("tree")]);
+    let before = look(&outside);
+    let link = out.join("tree");
+    symlink("real", &link).expect("made");
+    let is_over = AtomicBool::new(false);
+    let mut arrived = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0;
+            while !is_over.load(Ordering::Acquire) {
+                let new = out.join("new");
+                symlink(["real", "../x", "real/../../x"][round % 3], &new).expect("made");
+                fs::rename(&new, &link).expect("renamed");
+                round += 1;
+                (0..round % 4_000).for_each(|_| std::hint::spin_loop());
+            }
+        });
+        for _ in 0..ROUNDS {
+            let (store, _) = open(&out);
+            let mut store = store.following();
+            for (number, encoded) in (0..).zip(&promise.pages) {
+                let encoded = encoded.clone();
+                let _ = ask(&mut store, TargetRequest::KeepPage { number, encoded });
+            }
+            let directories = promise.directories.iter();
+            let directories = directories
+                .map(|(entry, directory)| (*entry, directory.path.clone(), directory.mode))
+                .collect();
+            let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
+            for unit in &promise.units {
+                let _ = ask(&mut store, unit.write());
+            }
+            let publish = promise.publish.values().cloned().collect();
+            let _ = ask(&mut store, TargetRequest::Barrier { publish });
+            store.cleanup().expect("cleaned up");
+            for name in fs::read_dir(&real).expect("there") {
+                fs::remove_file(name.expect("a name").path()).expect("removed");
+                arrived += 1;
+            }
+        }
+        is_over.store(true, Ordering::Release);
+    });
+    assert!(arrived > 0, "no link was followed");
+    assert_eq!(look(&outside), before, "escaped");
 }

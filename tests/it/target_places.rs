@@ -267,3 +267,86 @@ fn a_state_directory_is_no_target() {
     sender.wait().expect_code(6);
     assert!(!state.join("x").exists(), "{receiver:?}");
 }
+
+/// Row 20: a link in the place of a directory.
+fn with_links() -> Pair {
+    let pair = Pair::new();
+    for name in ["tree/inner/new", "tree/out/new", "tree/absolute/new", "tree/own/new", "tree/top"]
+    {
+        pair.home.file(name, name);
+    }
+    pair.home.file("tree/inner/sub/deep", "deep");
+    for name in ["target/real/place", "target/tree", "outside"] {
+        fs::create_dir_all(pair.path(name)).unwrap();
+    }
+    let absolute = pair.path("target/real");
+    for (to, name) in [
+        (Path::new("../real/place"), "inner"),
+        (Path::new("../../outside"), "out"),
+        (&absolute, "absolute"),
+        (Path::new("../.rejoin"), "own"),
+    ] {
+        std::os::unix::fs::symlink(to, pair.path("target/tree").join(name)).unwrap();
+    }
+    pair
+}
+
+fn entries(directory: &Path) -> usize {
+    fs::read_dir(directory).unwrap().count()
+}
+
+/// Row 20: without the option a link where a directory is to be is a conflict that names the option.
+#[test]
+fn links_in_the_place_of_directories_are_conflicts() {
+    let pair = with_links();
+    let sender = pair.sending("tree");
+    let receiver = pair.receiving().run().expect_code(7);
+    sender.wait().expect_code(7);
+    let events = receiver.events();
+    let told = events.iter().filter(|event| {
+        event["error"].as_str().is_some_and(|error| error.contains("--follow-target"))
+    });
+    assert_eq!(told.count(), 4, "{receiver:?}");
+    assert!(pair.path("target/tree/top").exists());
+    assert_eq!(entries(&pair.path("target/real/place")) + entries(&pair.path("outside")), 0);
+}
+
+/// Row 20: with the option one that leads to a directory inside the target is followed, and no other.
+#[test]
+fn inner_links_are_followed_where_asked_for() {
+    let pair = with_links();
+    for _ in 0..2 {
+        let sender = pair.sending("tree");
+        let receiver =
+            pair.receive(["--json", "-y", "--follow-target", "-o", "target", CODE]).run();
+        assert_eq!(receiver.code(), 7, "{receiver:?}");
+        sender.wait().expect_code(7);
+        let place = pair.path("target/real/place");
+        assert_eq!(fs::read_to_string(place.join("new")).unwrap(), "tree/inner/new");
+        assert_eq!(fs::read_to_string(place.join("sub/deep")).unwrap(), "deep");
+        assert!(pair.path("target/tree/inner").is_symlink());
+        assert_eq!(entries(&pair.path("outside")), 0, "{receiver:?}");
+        assert_eq!(entries(&pair.path("target/real")), 1, "{receiver:?}");
+        assert!(!pair.path("target/.rejoin").exists(), "{receiver:?}");
+    }
+}
+
+/// Row 20: two entries that a link leads to one name: neither replaces the other.
+#[test]
+fn entries_that_meet_by_a_link_are_never_lost() {
+    let pair = Pair::new();
+    for (name, content) in
+        [("tree/a/x", "by the link"), ("tree/b/x", "by itself"), ("tree/b/old", "new")]
+    {
+        pair.home.file(name, content);
+    }
+    pair.home.file("target/tree/b/old", "older");
+    std::os::unix::fs::symlink("b", pair.path("target/tree/a")).unwrap();
+    let sender = pair.sending("tree");
+    let arguments = ["--json", "-y", "--overwrite", "--follow-target", "-o", "target", CODE];
+    let receiver = pair.receive(arguments).run().expect_code(6);
+    sender.wait().expect_code(6);
+    assert_eq!(receiver.files("failed").len(), 1, "{receiver:?}");
+    let read = |name: &str| fs::read_to_string(pair.path("target/tree/b").join(name)).unwrap();
+    assert_eq!((read("x").as_str(), read("old").as_str()), ("by the link", "new"), "{receiver:?}");
+}

@@ -116,7 +116,7 @@ impl<D: Directory> TargetStore<D> {
         self.taken(Kind::Times, device, path, directory.set_modified(metadata.modified))?;
         let mode = self.final_mode(metadata.mode);
         self.taken(Kind::Modes, device, path, directory.set_mode(mode))?;
-        self.opened.forget(&metadata.path);
+        self.opened.forget(&self.directories.followed().real(&metadata.path));
         self.touched.insert(metadata.path.clone());
         Ok(())
     }

@@ -74,6 +74,8 @@ impl<D: Directory> TargetStore<D> {
         if matches!(metadata.kind, FileKind::File | FileKind::Symlink)
             && twins::folds(&parent, name, &metadata)
             && self.twin_of(wanted.entry)?.is_some()
+            || self.met_by_links(wanted.entry, &wanted.path)?.is_some()
+                && matches!(metadata.kind, FileKind::File | FileKind::Symlink)
         {
             // Perhaps the other one, whatever it holds: what becomes of this one shows when it is published.
             return Ok(Existing::Absent);
@@ -92,6 +94,12 @@ impl<D: Directory> TargetStore<D> {
                 self.share(wanted.entry, &parent, &wanted.path)?;
                 Existing::Same
             }
+            (WantedKind::Directory, FileKind::Symlink) => match self.directories.open(&wanted.path)
+            {
+                Ok(_) => Existing::Same,
+                Err(error) if is_of_entry(&error) => Existing::Linked,
+                Err(error) => return Err(error),
+            },
             (WantedKind::File { bytes, modified }, FileKind::File) if metadata.bytes == *bytes => {
                 let asked = clamp_modified(*modified);
                 let is_same =
@@ -214,6 +222,7 @@ impl<D: Directory> TargetStore<D> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match directory.metadata(name)?.kind {
                     FileKind::Directory => Ok(()),
+                    FileKind::Symlink if self.directories.open(path).is_ok() => Ok(()),
                     FileKind::File | FileKind::Symlink | FileKind::Other => {
                         Err(io::ErrorKind::NotADirectory.into())
                     }

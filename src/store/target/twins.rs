@@ -84,6 +84,33 @@ impl<D: Directory> TargetStore<D> {
         Ok(self.twins.first.contains_key(&folded(parent, name)))
     }
 
+    /// Another path of the manifest that followed symlinks lead to the same name as that of `entry`.
+    pub(super) fn met_by_links(
+        &mut self,
+        entry: EntryIndex,
+        path: &RelativePath,
+    ) -> io::Result<Option<RelativePath>> {
+        for other in self.directories.followed().others(path) {
+            if self.entry_at(&other)?.is_some_and(|found| found != entry) {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first entry of the manifest at `path`, or at one that folds to it.
+    fn entry_at(&mut self, path: &RelativePath) -> io::Result<Option<EntryIndex>> {
+        self.read_names()?;
+        let mut at = None;
+        for name in path.components() {
+            at = self.twins.first.get(&folded(at, name)).copied();
+            if at.is_none() {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
     fn read_names(&mut self) -> io::Result<()> {
         while self.twins.pages < self.pages.len() {
             let page = Page::decode(&self.pages.load(self.twins.pages)?)
@@ -146,10 +173,12 @@ impl<D: Directory> TargetStore<D> {
         name: &[u8],
     ) -> io::Result<Option<DiskError>> {
         let is_shared = self.is_shared(above);
-        if !is_shared && !folds(parent, name, &parent.metadata(name)?) {
+        let by_links = self.met_by_links(publish.entry, &publish.path)?;
+        if !is_shared && by_links.is_none() && !folds(parent, name, &parent.metadata(name)?) {
             return Ok(None);
         }
-        let other = match self.twin_of(publish.entry)?.and_then(|twin| self.path_of(twin)) {
+        let twin = self.twin_of(publish.entry)?.and_then(|twin| self.path_of(twin));
+        let other = match twin.or(by_links) {
             Some(other) => other,
             None if is_shared => publish.path.clone(),
             None => return Ok(None),

@@ -323,7 +323,7 @@ impl Receiver {
                 (Existing::Differs { .. } | Existing::SameSize, policy) => {
                     self.on_conflict(number, entry, policy.unwrap_or(OnConflict::Fail));
                 }
-                (Existing::OtherKind, _) => {
+                (Existing::OtherKind | Existing::Linked, _) => {
                     let why = "something that is not a file has its name";
                     self.fail_entry(number, entry, MissingKind::Refused, why);
                 }

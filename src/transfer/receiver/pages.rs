@@ -294,7 +294,7 @@ impl Receiver {
             return self.on_contradicted_surveyed(number, existing);
         }
         let mut directories = Vec::new();
-        let mut blocked = Vec::new();
+        let (mut blocked, mut linked) = (Vec::new(), Vec::new());
         for (entry, found) in &existing {
             let Some(content) =
                 state.page.entry(*entry).filter(|content| content.kind == EntryKind::Directory)
@@ -316,6 +316,7 @@ impl Receiver {
                 }
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
                 Existing::Same => {}
+                Existing::Linked => linked.push(*entry),
                 Existing::SameSize | Existing::Differs { .. } | Existing::OtherKind => {
                     blocked.push(*entry);
                 }
@@ -329,7 +330,17 @@ impl Receiver {
         state.phase = Phase::Creating(existing);
         gone.into_iter().for_each(|entry| self.lose(number, entry));
         for entry in blocked {
-            self.block_directory(number, entry, "something else has its name");
+            self.block_directory(
+                number,
+                entry,
+                MissingKind::Refused,
+                "something else has its name",
+            );
+        }
+        for entry in linked {
+            let why = "a symlink has its name, left untouched \
+                 (--follow-target follows one that leads to a directory inside the target)";
+            self.block_directory(number, entry, MissingKind::Conflict, why);
         }
         if directories.is_empty() {
             return self.decide(number);
@@ -345,14 +356,14 @@ impl Receiver {
             return;
         };
         for (entry, error) in failed {
-            self.block_directory(number, entry, &error.message);
+            self.block_directory(number, entry, MissingKind::Refused, &error.message);
         }
         self.decide(number);
     }
 
-    fn block_directory(&mut self, number: u64, entry: EntryIndex, why: &str) {
-        self.blocked.insert(entry);
-        self.fail_entry(number, entry, MissingKind::Refused, why);
+    fn block_directory(&mut self, number: u64, entry: EntryIndex, kind: MissingKind, why: &str) {
+        self.blocked.insert(entry, kind);
+        self.fail_entry(number, entry, kind, why);
     }
 
     /// Settles what needs no question.
@@ -371,14 +382,21 @@ impl Receiver {
         let Some(state) = self.window.get(&number) else { return };
         let orphans: Vec<EntryIndex> = state
             .accepted()
-            .filter(|(_, entry)| entry.parent.is_some_and(|parent| self.blocked.contains(&parent)))
+            .filter(|(_, entry)| {
+                entry.parent.is_some_and(|parent| self.blocked.contains_key(&parent))
+            })
             .filter(|(index, entry)| state.is_open(*index) || entry.kind == EntryKind::Directory)
             .map(|(index, _)| index)
             .collect();
         for entry in orphans {
-            if !self.blocked.contains(&entry) {
-                self.block_directory(number, entry, "its directory could not be made");
+            if self.blocked.contains_key(&entry) {
+                continue;
             }
+            // What is in the way of its directory is in its way.
+            let parent = self.window.get(&number).and_then(|state| state.entry(entry)?.parent);
+            let kind = parent.and_then(|parent| self.blocked.get(&parent)).copied();
+            let kind = kind.unwrap_or(MissingKind::Refused);
+            self.block_directory(number, entry, kind, "its directory could not be made");
         }
         for (entry, found) in existing {
             let Some(state) = self.window.get_mut(&number) else {
@@ -405,7 +423,7 @@ impl Receiver {
                     }
                     self.questions.push_back((number, entry, bytes));
                 }
-                (Existing::OtherKind, _) => {
+                (Existing::OtherKind | Existing::Linked, _) => {
                     let why = "something that is not a file has its name";
                     self.fail_entry(number, entry, MissingKind::Refused, why);
                 }
