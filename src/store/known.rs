@@ -34,6 +34,13 @@ pub(super) enum Look {
         /// As above.
         latest: EntryIndex,
     },
+    /// A file of the same size with another time or mode: content decides whether it is another version.
+    Touched {
+        /// As above.
+        first: EntryIndex,
+        /// As above.
+        latest: EntryIndex,
+    },
     /// A directory where a file is now, or the other way round: what was there is gone.
     OtherKind {
         /// As above.
@@ -55,8 +62,8 @@ struct Promise {
     key: u64,
     /// Of everything that tells one version from another.
     version: u64,
-    /// The entries of the path since it was gone the last time; an index is below
-    /// [`ENTRIES_MAX`](crate::transfer::manifest::ENTRIES_MAX).
+    /// The entries of the path since it was gone the last time, newer metadata of one not counted; an index is below
+    /// [`ENTRIES_MAX`](crate::transfer::manifest::ENTRIES_MAX). Until they are sorted, the first is the entry itself.
     first: u32,
     latest: u32,
     /// What all entries of the path name as their parent; [`NO_PARENT`] for the root.
@@ -65,6 +72,8 @@ struct Promise {
     exact: u32,
     /// Of kind, size, mode and time: if these are another, so is the version.
     hint: u32,
+    /// Of kind and size alone.
+    content: u32,
     kind: Kind,
     /// Whether the walk came by.
     is_seen: bool,
@@ -98,7 +107,7 @@ impl Known {
     /// Makes it ready for [`Self::look`].
     pub(super) fn sort(&mut self) {
         self.directories = DirectoryTable::new();
-        self.promises.sort_unstable_by_key(|promise| (promise.key, promise.exact, promise.latest));
+        self.promises.sort_unstable_by_key(|promise| (promise.key, promise.exact, promise.first));
         let mut kept: Vec<Promise> = Vec::with_capacity(self.promises.len());
         for promise in self.promises.drain(..) {
             match kept.last_mut() {
@@ -132,6 +141,9 @@ impl Known {
             _ if found.version == present.version => Look::Same { first },
             Kind::File if present.kind == Kind::File && found.hint == present.hint => {
                 Look::Moved { first, latest }
+            }
+            Kind::File if present.kind == Kind::File && found.content == present.content => {
+                Look::Touched { first, latest }
             }
             Kind::Directory | Kind::File | Kind::Symlink => Look::Changed { first, latest },
         }
@@ -187,16 +199,20 @@ fn promise(
         EntryKind::File { bytes } => (Kind::File, Some(Ok(*bytes))),
         EntryKind::Symlink { target } => (Kind::Symlink, Some(Err(target))),
         EntryKind::Gone => (Kind::Gone, None),
+        // The same file, as it was when this was said of it.
+        EntryKind::Metadata { .. } => (Kind::File, stamp.map(|stamp| Ok(stamp.bytes))),
     };
+    let latest = if let EntryKind::Metadata { of } = entry.kind { of } else { index };
     let hint = (content, entry.mode, instant(entry.modified));
     Promise {
         key: hash(&path.as_bytes()),
         version: hash(&(&hint, stamp.map(|of| (instant(of.changed), of.inode)))),
         first: index as u32,
-        latest: index as u32,
+        latest: latest as u32,
         parent: entry.parent.map_or(NO_PARENT, |parent| parent as u32),
         exact: hash(&entry.name) as u32,
         hint: hash(&hint) as u32,
+        content: hash(&hint.0) as u32,
         kind,
         is_seen: false,
     }

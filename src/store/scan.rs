@@ -2,8 +2,9 @@
 //!
 //! A session that continues reports its stored pages first, so that their units flow at once, and then walks the tree
 //! like any other: what is as its page says keeps its number, what changed becomes a new entry that supersedes the old
-//! one, what is new is added, what is not there any more is said to be gone (`super::known`). Where only the inode or the
-//! time of its last change moved, what is known of a file's content is compared with it (`content`).
+//! one, what is new is added, what is not there any more is said to be gone (`super::known`). Where a file's size is what
+//! it was, what is known of its content is compared with it (`content`): a file whose time, mode or inode moved is no
+//! new version, and what there is of it stays.
 
 mod content;
 #[cfg(test)]
@@ -251,19 +252,27 @@ impl<D: Directory> Scan<D> {
             supersedes: None,
         };
         let mut look = self.known.look(path, &mut entry, stamp.as_ref());
-        if let (Look::Moved { first, latest }, EntryKind::File { bytes }) = (look, &entry.kind) {
+        if let (
+            Look::Moved { first, latest } | Look::Touched { first, latest },
+            EntryKind::File { bytes },
+        ) = (look, &entry.kind)
+        {
             let same = self.tree.with_descriptors(|| {
                 let file = directory.open_file(&own_name, Access::Read)?;
                 self.values.is_same(&file, latest, *bytes)
             });
             look = match same {
+                Ok(true) if matches!(look, Look::Touched { .. }) => look,
                 Ok(true) => Look::Same { first },
                 Ok(false) => Look::Changed { first, latest },
                 Err(error) => return Err(io_skip(error)),
             };
         }
         let index = match look {
-            Look::Same { first } | Look::Changed { first, .. } | Look::Moved { first, .. } => first,
+            Look::Same { first }
+            | Look::Changed { first, .. }
+            | Look::Moved { first, .. }
+            | Look::Touched { first, .. } => first,
             Look::New | Look::Again { .. } => self.totals.entries,
             // After the entry that says that the other is gone.
             Look::OtherKind { .. } => self.totals.entries + 1,
@@ -292,6 +301,10 @@ impl<D: Directory> Scan<D> {
                 entry.supersedes = Some(latest);
                 self.push(entry, stamp).map_err(Trouble::Fatal)?;
             }
+            Look::Touched { latest, .. } => {
+                entry.kind = EntryKind::Metadata { of: latest };
+                self.push(entry, stamp).map_err(Trouble::Fatal)?;
+            }
             Look::OtherKind { latest } => {
                 self.push(gone(entry.parent, entry.name.clone(), latest), None)
                     .map_err(Trouble::Fatal)?;
@@ -310,7 +323,10 @@ impl<D: Directory> Scan<D> {
     fn push(&mut self, entry: Entry, stamp: Option<Stamp>) -> Result<(), DiskError> {
         let target = match &entry.kind {
             EntryKind::Symlink { target } => target.len(),
-            EntryKind::Directory | EntryKind::File { .. } | EntryKind::Gone => 0,
+            EntryKind::Directory
+            | EntryKind::File { .. }
+            | EntryKind::Gone
+            | EntryKind::Metadata { .. } => 0,
         };
         let bytes = ENTRY_BYTES + entry.name.len() + target;
         if self.entry_bytes + bytes > PAGE_BYTES_MAX - ENTRY_BYTES {

@@ -12,6 +12,7 @@
 
 mod compare;
 mod kept;
+mod metadata;
 mod opened;
 mod places;
 mod publish;
@@ -240,6 +241,7 @@ impl<D: Directory> TargetStore<D> {
                 self.set_times(&files);
                 Ok(None)
             }
+            TargetRequest::SetMetadata { files } => self.set_metadata(&files).map(|()| None),
             TargetRequest::Decide { page, unwanted, skipped } => {
                 let (unwanted, skipped) = (journal::pairs(&unwanted), journal::pairs(&skipped));
                 self.journal(&Record::Decide { page, unwanted, skipped }).map(|()| None)

@@ -254,6 +254,12 @@ pub enum TargetRequest {
         /// Each with its path, size and time.
         files: Vec<(RelativePath, u64, ModifiedTime)>,
     },
+    /// Files of this session have other metadata than they were published with: those that are complete, and there as they
+    /// were published, get it. One that does not take it keeps its own, with a warning.
+    SetMetadata {
+        /// Each with its path.
+        files: Vec<(EntryIndex, RelativePath, FileMetadata)>,
+    },
     /// Journal what was decided of a page and cannot be seen again: what was there before and so is not ours, and which
     /// files the user skips. It replaces what was decided of the page before.
     Decide {

@@ -57,6 +57,12 @@ pub enum EntryKind {
     /// What an earlier entry promised is not there any more: it supersedes that one, and counts nothing. A receiver drops
     /// what it has of it unfinished, and leaves alone what is complete.
     Gone,
+    /// A file that an earlier entry promised has another mode and time, and the content that it had. This entry replaces
+    /// nothing and counts nothing: it says what that file is to have besides its content.
+    Metadata {
+        /// The last entry of this path: a regular file, which goes on as it was.
+        of: EntryIndex,
+    },
 }
 
 /// One file, directory or symlink of the tree.
@@ -66,7 +72,7 @@ pub struct Entry {
     pub parent: Option<EntryIndex>,
     /// One path component, as bytes.
     pub name: Vec<u8>,
-    /// Directory, file or symlink; or that there is none any more.
+    /// Directory, file or symlink; or what became of an earlier one.
     pub kind: EntryKind,
     /// Permission bits, of which only `0o777` are used.
     pub mode: u32,

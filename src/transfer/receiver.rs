@@ -25,8 +25,8 @@ mod units;
 pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
-    DiskError, DiskErrorKind, Existing, OnConflict, Publish, TargetReply, TargetRequest,
-    TargetState, UnitContent,
+    DiskError, DiskErrorKind, Existing, FileMetadata, OnConflict, Publish, TargetReply,
+    TargetRequest, TargetState, UnitContent,
 };
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
 use super::message::{ByeReason, Message, bounded_text};
@@ -61,6 +61,10 @@ const PAGES_OPEN_MAX: usize = 64;
 
 /// Top-level names shown in a question.
 const NAMES_MAX: usize = 10;
+
+/// Files whose newer metadata is remembered beyond their pages, at most: for what is complete and has to come again. One
+/// that is not has what its page says then.
+const METADATA_MAX: usize = 100_000;
 
 /// How long a question waits for the scan to end, so that it can name the whole.
 const ASK_DELAY: Duration = Duration::from_secs(2);
@@ -114,6 +118,8 @@ pub struct Receiver {
     unwanted: Ranges,
     /// Entries that later ones replace.
     superseded: Ranges,
+    /// Newer metadata of files than their pages say, of the first [`METADATA_MAX`].
+    metadata: BTreeMap<EntryIndex, FileMetadata>,
     /// Units written, or handed to the disk.
     units: Ranges,
     /// Entries with their final name.
@@ -189,6 +195,7 @@ impl Receiver {
             window: BTreeMap::new(),
             unwanted: kept.unwanted.clone(),
             superseded: kept.superseded.clone(),
+            metadata: BTreeMap::new(),
             units: kept.units.clone(),
             complete: kept.complete.clone(),
             settled: Settled::default(),

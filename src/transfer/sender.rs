@@ -21,7 +21,7 @@ mod roots;
 mod sending;
 mod steady;
 
-use super::disk::{ScanReport, SourceReply, SourceRequest, StoredPage};
+use super::disk::{ScanReport, SourceReply, SourceRequest, Stamp, StoredPage};
 use super::layout::Layout;
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ManifestError, Page, PageCheck, Totals};
 use super::message::{ByeReason, Message, RecoveryRequest, bounded_text};
@@ -70,6 +70,10 @@ struct PageSpan {
     chain: Chain,
 }
 
+/// Files whose newer stamps are remembered, at most. One that is not is taken for one that moved while it was read: it is
+/// read twice.
+const STAMPS_MAX: usize = 100_000;
+
 /// The sender's machine.
 #[derive(Debug)]
 pub struct Sender {
@@ -94,6 +98,8 @@ pub struct Sender {
     is_looking: bool,
     /// Entries whose new version is promised: nothing of the old one is sent any more.
     superseded: Ranges,
+    /// What files are now that have newer metadata than their pages say, of the first [`STAMPS_MAX`].
+    stamps: BTreeMap<EntryIndex, Stamp>,
     left_outs: LeftOuts,
     /// Those whose directory is of a page that is still to come.
     left_outs_untold: VecDeque<LeftOut>,
@@ -128,6 +134,7 @@ impl Sender {
             tries: BTreeMap::new(),
             is_looking: false,
             superseded: Ranges::new(),
+            stamps: BTreeMap::new(),
             left_outs: LeftOuts::default(),
             left_outs_untold: VecDeque::new(),
             missing: BTreeSet::new(),
@@ -332,6 +339,7 @@ impl Sender {
             .iter()
             .filter_map(|entry| entry.supersedes)
             .for_each(|old| self.supersede(old));
+        self.take_stamps(&page, &stored.stamps);
         self.progress.totals = self.check.totals();
         self.tell_left_outs();
         self.on_estimate(false);

@@ -69,8 +69,16 @@ fn metadata_that_moves_while_it_is_sent_costs_nothing() {
 #[test]
 fn metadata_that_moves_between_two_runs_keeps_what_is_there() {
     type Touch = fn(&Path);
-    let touches: [(&str, Touch); 1] =
-        [("a hard link", |file| fs::hard_link(file, file.with_extension("link")).unwrap())];
+    let touches: [(&str, Touch); 4] = [
+        ("a hard link", |file| fs::hard_link(file, file.with_extension("link")).unwrap()),
+        ("a mode", |file| chmod(file, 0o640)),
+        ("a time", |file| set_mtime(file, 1_500_000_000, 0)),
+        ("a copy put in its place", |file| {
+            let copy = file.with_extension("copy");
+            fs::copy(file, &copy).unwrap();
+            fs::rename(copy, file).unwrap();
+        }),
+    ];
     for (what, touch) in touches {
         let pair = Pair::new();
         pair.noise("tree/file", 40 * MIB);

@@ -18,6 +18,9 @@ use crate::support::tree::assert_same;
 
 const MIB: usize = 1 << 20;
 
+/// Large enough to be half there when the first small file has its name.
+const LARGE: usize = 96 * MIB;
+
 /// Sends `tree`, and does something to it half-way.
 #[track_caller]
 fn disturbed(pair: &Pair, codes: (i32, i32), disturb: impl FnOnce(&Path)) -> (Finished, Finished) {
@@ -266,4 +269,134 @@ fn what_was_away_in_one_run_is_back_in_the_next() {
         sender.wait().expect_code(0);
         assert_same(&pair.path("tree"), &pair.path("target/tree"));
     }
+}
+
+/// The file of that name somewhere below.
+fn find(directory: &Path, name: &str) -> PathBuf {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for found in fs::read_dir(directory).unwrap() {
+            let path = found.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.file_name().is_some_and(|found| found == name) {
+                return path;
+            }
+        }
+    }
+    panic!("no {name}");
+}
+
+/// Moves what a file has besides its content: its time, its mode, or both.
+fn touch(path: &Path, mode: Option<u32>, is_timed: bool) {
+    if is_timed {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 123_456_789);
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    if let Some(mode) = mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+#[track_caller]
+fn assert_same_metadata(source: &Path, target: &Path) {
+    let of = |path: &Path| {
+        let metadata = fs::metadata(path).unwrap();
+        (metadata.permissions().mode() & 0o777, metadata.modified().unwrap())
+    };
+    assert_eq!(of(target), of(source), "{}", target.display());
+    assert!(fs::read(target).unwrap() == fs::read(source).unwrap(), "other content");
+}
+
+/// Sends `tree` until a file has its name and a large one some units; then both sides are killed.
+fn half_sent(pair: &Pair) {
+    let (sender, receiver) = (pair.sending("tree"), pair.receiving().spawn());
+    receiver.event_where("of a file", |event| event["event"] == "file");
+    receiver.event_where("of progress", |event| {
+        event["event"] == "progress" && event["bytes"].as_u64().unwrap() > 8 * MIB as u64
+    });
+    sender.signal(Signal::KILL);
+    receiver.signal(Signal::KILL);
+    sender.wait();
+    receiver.wait();
+}
+
+/// B-H: between two runs a mode or a time moves, of what is half there and of what is complete, and once more: nothing comes
+/// again, and both have the newest in the end.
+#[test]
+fn metadata_that_moves_between_runs_costs_nothing() {
+    for (mode, is_timed) in [(Some(0o604), false), (None, true), (Some(0o640), true)] {
+        let pair = Pair::new();
+        pair.noise("tree/a-small", 3_000);
+        pair.noise("tree/large", LARGE);
+        half_sent(&pair);
+        let paths = [pair.path("tree/a-small"), pair.path("tree/large")];
+        paths.iter().for_each(|path| touch(path, mode, is_timed));
+        // Its scan is over before anybody asks for it.
+        let sender = pair.sending("tree");
+        sender.event_where("of the whole manifest", |event| {
+            event["event"] == "manifest" && event["complete"] == true
+        });
+        sender.signal(Signal::KILL);
+        sender.wait();
+        touch(&paths[0], Some(0o600), false);
+        let (sender, receiver) = pair.transfer("tree", &["-y"], (0, 0));
+        let done = receiver.outcome();
+        let figure = |name: &str| usize::try_from(done[name].as_u64().unwrap()).unwrap();
+        assert!(figure("kept_bytes") >= 4 * MIB, "{done}");
+        assert!(figure("wire_bytes") + figure("kept_bytes") <= LARGE + 3_000 + 4 * MIB, "{done}");
+        assert_eq!((figure("bytes"), figure("files")), (LARGE + 3_000, 2), "{done}");
+        assert_eq!(sender.outcome()["bytes"], LARGE + 3_000);
+        for name in ["a-small", "large"] {
+            assert_same_metadata(
+                &pair.path("tree").join(name),
+                &pair.path("target/tree").join(name),
+            );
+        }
+    }
+}
+
+/// B-H: metadata moves between two runs, and the content between the next two: the later version comes whole.
+#[test]
+fn another_version_after_newer_metadata_arrives() {
+    let pair = Pair::new();
+    pair.noise("tree/a-small", 3_000);
+    let large = pair.noise("tree/large", LARGE);
+    half_sent(&pair);
+    touch(&large, Some(0o640), true);
+    killed_half_way(&pair);
+    fs::File::options().write(true).open(&large).unwrap().write_at(b"another", 5).unwrap();
+    fs::write(pair.path("tree/a-small"), "shorter").unwrap();
+    pair.transfer("tree", &["-y"], (0, 0));
+    for name in ["a-small", "large"] {
+        assert_same_metadata(&pair.path("tree").join(name), &pair.path("target/tree").join(name));
+    }
+}
+
+/// Sends `tree` until some of it went over; then both sides are killed.
+fn killed_half_way(pair: &Pair) {
+    let (sender, receiver) = (pair.sending("tree"), pair.receiving().spawn());
+    wait_for_half(&receiver);
+    sender.signal(Signal::KILL);
+    receiver.signal(Signal::KILL);
+    sender.wait();
+    receiver.wait();
+}
+
+/// B-H: the sender's memory of a unit is lost, as power loss may do, and the unit is another one since: it cannot know that the
+/// receiver has two versions. The file comes anew, once.
+#[test]
+fn a_file_of_two_versions_is_fetched_anew() {
+    let pair = Pair::new();
+    let large = pair.noise("tree/large", 40 * MIB);
+    killed_half_way(&pair);
+    let mut content = fs::read(&large).unwrap();
+    content[MIB + 5] ^= 1;
+    write_over(&large, &content);
+    // 40 bytes a unit; this is the second one.
+    let values = find(&pair.path("state-send"), "values");
+    fs::File::options().write(true).open(values).unwrap().write_at(&[0; 40], 40).unwrap();
+    let (_, receiver) = pair.transfer("tree", &["-y"], (0, 0));
+    assert_same_metadata(&large, &pair.path("target/tree/large"));
+    assert_eq!(receiver.outcome()["files"], 1, "{}", receiver.stdout);
 }

@@ -1,11 +1,13 @@
 //! The sender's scan and reads on a real file system.
 
 use crate::support::promise::SESSION;
+use crate::support::random::Random;
 use rejoin::store::{OsDirectory, Scan, SourceError, SourceRoots, SourceStore, source};
+use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
     Doubted, ReadError, ScanReport, SourceFile, SourceReply, SourceRequest, StoredPage,
 };
-use rejoin::transfer::manifest::{DirectoryTable, EntryKind, Page, PageCheck};
+use rejoin::transfer::manifest::{DirectoryTable, EntryKind, Page, PageCheck, RelativePath};
 use rejoin::transfer::missing::LeftOut;
 use rejoin::wire::frame::BODY_BYTES;
 use std::ffi::OsStr;
@@ -474,4 +476,91 @@ fn values_are_known_again_after_a_restart() {
     assert_eq!(load(large.entry, 1..2), [Some(value)]);
     assert_eq!(load(small.entry, 3..4), [Some(*blake3::hash(b"small").as_bytes())]);
     assert_eq!(load(small.entry + 7, 1..2), [None]);
+}
+
+/// B-H: a file that was read and of which only mode or time moved is no new version, run after run; one that was not read, or
+/// has other content, is. A later version, and the end of it, are of the file itself.
+#[test]
+fn newer_metadata_is_no_new_version() {
+    let (source, state) = (temporary(), temporary());
+    let tree = source.path().join("tree");
+    fs::create_dir_all(&tree).expect("made");
+    let names = ["large", "other", "read", "unread"];
+    for name in ["other", "read", "unread"] {
+        fs::write(tree.join(name), name.repeat(9)).expect("written");
+    }
+    fs::write(tree.join("large"), Random::new(3).bytes(3 * UNIT_BYTES as usize)).expect("written");
+    let roots = std::slice::from_ref(&tree);
+    let touch = |name: &str, seconds| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let file = fs::File::options().write(true).open(tree.join(name)).expect("there");
+        file.set_modified(time).expect("set");
+    };
+    // The entries that a run adds.
+    let added = |before: usize| {
+        let mut check = PageCheck::new();
+        let mut entries = Vec::new();
+        for stored in pages(&mut open(roots, state.path()).0) {
+            let page = Page::decode(&stored.encoded).expect("a page");
+            assert!(check.check(&page).expect("an honest page").iter().all(Result::is_ok));
+            entries.extend(page.entries.into_iter().zip(stored.stamps));
+        }
+        entries.split_off(before)
+    };
+    let (mut scan, mut store) = open(roots, state.path());
+    let first = pages(&mut scan);
+    let page = Page::decode(&first[0].encoded).expect("a page");
+    let file = |name: &str| {
+        let at = page.entries.iter().position(|entry| entry.name == name.as_bytes()).expect(name);
+        let path = RelativePath::root().join(b"tree").join(name.as_bytes());
+        let stamp = first[0].stamps[at].expect("of a file");
+        SourceFile { entry: at as u64, path, stamp, is_retried: false }
+    };
+    let files = vec![file("other"), file("read")];
+    store.handle(SourceRequest::ReadPack { unit: 3, files });
+    // Of a large one, one unit.
+    let bytes = UNIT_BYTES;
+    store.handle(SourceRequest::ReadPart { unit: 1, file: file("large"), offset: bytes, bytes });
+    drop((scan, store));
+
+    names.iter().for_each(|name| touch(name, 1_000_000_000));
+    fs::write(tree.join("other"), "OTHER".repeat(9)).expect("written");
+    let second = added(page.entries.len());
+    let of = |name: &str| file(name).entry;
+    let found: Vec<_> = second
+        .iter()
+        .map(|(entry, _)| (entry.name.as_slice(), entry.kind.clone(), entry.supersedes))
+        .collect();
+    let bytes = |name: &str| EntryKind::File { bytes: 9 * name.len() as u64 };
+    assert_eq!(
+        found,
+        [
+            (&b"large"[..], EntryKind::Metadata { of: of("large") }, None),
+            (b"other", bytes("other"), Some(of("other"))),
+            (b"read", EntryKind::Metadata { of: of("read") }, None),
+            (b"unread", bytes("unread"), Some(of("unread"))),
+        ]
+    );
+    assert_eq!(second[0].0.modified.seconds, 1_000_000_000);
+    let end = page.entries.len() + second.len();
+    assert!(added(end).is_empty(), "nothing moved since");
+
+    touch("read", 1_000_000_001);
+    let third = added(end);
+    assert_eq!(third.len(), 1);
+    assert_eq!(third[0].0.kind, EntryKind::Metadata { of: of("read") });
+    fs::write(tree.join("large"), "another version").expect("written");
+    fs::remove_file(tree.join("read")).expect("removed");
+    let fourth: Vec<_> = added(end + 1)
+        .into_iter()
+        .filter(|(entry, _)| entry.kind != EntryKind::Directory)
+        .map(|(entry, _)| (entry.name, entry.kind, entry.supersedes))
+        .collect();
+    assert_eq!(
+        fourth,
+        [
+            (b"large".to_vec(), EntryKind::File { bytes: 15 }, Some(of("large"))),
+            (b"read".to_vec(), EntryKind::Gone, Some(of("read"))),
+        ]
+    );
 }

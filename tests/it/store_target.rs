@@ -1,11 +1,11 @@
 //! The target on a real file system: names, holes, conflicts, confinement.
 
-use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive};
+use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive, receive_files};
 use bytes::Bytes;
 use rejoin::store::{OsDirectory, SourceRoots, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::disk::{
-    DiskErrorKind, Existing, OnConflict, Published, TargetReply, TargetRequest, TargetState,
-    UnitContent, Wanted, WantedKind,
+    DiskErrorKind, Existing, FileMetadata, OnConflict, Published, TargetReply, TargetRequest,
+    TargetState, UnitContent, Wanted, WantedKind,
 };
 use rejoin::transfer::manifest::{ModifiedTime, RelativePath};
 use std::ffi::OsStr;
@@ -573,4 +573,51 @@ fn a_link_swapped_under_way_leads_nowhere() {
     });
     assert!(arrived > 0, "no link was followed");
     assert_eq!(look(&outside), before, "escaped");
+}
+
+/// B-H: newer metadata of a complete file is set where the file is as it was published, and remembered by the next run; what
+/// other hands changed keeps what it has.
+#[test]
+fn newer_metadata_is_given_to_what_is_ours() {
+    let (source, out) =
+        (tempfile::tempdir().expect("temporary"), tempfile::tempdir().expect("temporary"));
+    let paths = ["changed", "ours", "removed"].map(|name| source.path().join(name));
+    paths.iter().for_each(|path| fs::write(path, "some content").expect("written"));
+    let promise = promise_of(&paths);
+    let (mut store, state) = open(out.path());
+    receive_files(&mut store, &state, &promise, 1, &mut Run::default()).expect("received");
+    let there = |name: &str| {
+        let metadata = out.path().join(name).metadata().expect("there");
+        (metadata.mode() & 0o777, metadata.mtime())
+    };
+    fs::write(out.path().join("changed"), "SOME CONTENT").expect("ours");
+    fs::remove_file(out.path().join("removed")).expect("ours");
+    let changed = there("changed");
+    for (mode, seconds) in [(0o640, 1_000_000_000), (0o600, 1_000_000_000), (0o755, 1_200_000_000)]
+    {
+        let modified = ModifiedTime { seconds, nanoseconds: 0 };
+        let metadata = FileMetadata { mode, modified };
+        let files = promise.publish.values().map(|of| (of.entry, of.path.clone(), metadata));
+        let reply = ask(&mut store, TargetRequest::SetMetadata { files: files.collect() });
+        assert_eq!(reply.expect("no failure"), None);
+        assert_eq!(there("ours"), (mode, seconds));
+        assert_eq!(there("changed"), changed);
+    }
+    drop(store);
+    // Only the time tells whether it is what was published, as long as that is what the journal says.
+    fs::write(out.path().join("ours"), "SOME CONTENT").expect("ours");
+    set_modified(&out.path().join("ours"), 1_200_000_000);
+    let (mut store, state) = open(out.path());
+    assert_eq!(state.complete.len(), 3);
+    let wanted = promise.publish.values().map(|of| {
+        let kind = WantedKind::File { bytes: 12, modified: of.modified };
+        Wanted { entry: of.entry, path: of.path.clone(), kind, supersedes: None }
+    });
+    let survey = TargetRequest::Survey { page: 0, wanted: wanted.collect(), by_content: false };
+    let Some(TargetReply::Surveyed { existing, .. }) = ask(&mut store, survey).expect("no failure")
+    else {
+        panic!("no survey");
+    };
+    let found: Vec<Existing> = existing.into_iter().map(|(_, found)| found).collect();
+    assert_eq!(found, [Existing::Differs { bytes: 12 }, Existing::Same, Existing::Absent]);
 }

@@ -15,8 +15,8 @@ const UNITS_AT_ONCE: u64 = 4_096;
 pub(in crate::store) struct KnownContent<F> {
     parts: Values<F>,
     roots: Values<F>,
-    /// First units of large files, by entry.
-    first_units: Vec<(EntryIndex, u64)>,
+    /// First units and sizes of large files, by entry.
+    first_units: Vec<(EntryIndex, (u64, u64))>,
     next_unit: u64,
 }
 
@@ -30,7 +30,7 @@ impl<F: File> KnownContent<F> {
         let layout = Layout::new(page, &vec![Ok(()); page.entries.len()], self.next_unit);
         self.next_unit = layout.end_unit;
         self.first_units.extend(layout.segments.iter().filter_map(|segment| match segment {
-            Segment::File { entry, first_unit, .. } => Some((*entry, *first_unit)),
+            Segment::File { entry, first_unit, bytes } => Some((*entry, (*first_unit, *bytes))),
             Segment::Pack { .. } => None,
         }));
     }
@@ -48,7 +48,10 @@ impl<F: File> KnownContent<F> {
         let Ok(at) = self.first_units.binary_search_by_key(&entry, |(entry, _)| *entry) else {
             return Ok(false);
         };
-        let (first, mut room) = (self.first_units[at].1, vec![0; UNIT_BYTES as usize]);
+        let ((first, promised), mut room) = (self.first_units[at].1, vec![0; UNIT_BYTES as usize]);
+        if promised != bytes {
+            return Ok(false);
+        }
         let (end, mut is_known, mut start) = (first + bytes.div_ceil(UNIT_BYTES), false, first);
         while start < end {
             let units = start..end.min(start + UNITS_AT_ONCE);

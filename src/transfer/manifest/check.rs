@@ -1,6 +1,6 @@
 //! What a page must satisfy before anything of it is believed (A-01…A-10, I-01; design §5).
 
-use super::names::{DIRECTORY, GONE, Holder, Names};
+use super::names::{DIRECTORY, GONE, Holder, MARKS, Names, SYMLINK};
 use super::sizes::{EntrySize, Sizes};
 use super::{ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, Page, Totals};
 use crate::transfer::name::{self, DEPTH_MAX, NameError};
@@ -37,8 +37,8 @@ pub enum ManifestError {
     #[error("the manifest exceeds {ENTRIES_MAX} entries or {FILE_BYTES_MAX} bytes")]
     TooLarge,
     /// Replaces what is not the last entry of its own path, or a directory by a file or the other way round without saying
-    /// first that it is gone.
-    #[error("entry {index} replaces an entry that is not the last one of its path and kind")]
+    /// first that it is gone; or gives metadata to what is not that, or no regular file.
+    #[error("entry {index} is of an entry that is not the last one of its path and kind")]
     BadSupersede {
         /// The entry.
         index: EntryIndex,
@@ -188,21 +188,27 @@ impl PageCheck {
         entry: &Entry,
         is_directory: bool,
     ) -> Result<bool, ManifestError> {
+        let (key, exact) = (hash(&(entry.parent, &entry.name)), hash(&entry.name) as u32);
         let is_gone = entry.kind == EntryKind::Gone;
-        let mark = match (is_directory, is_gone) {
-            (true, _) => DIRECTORY,
-            (_, true) => GONE,
-            _ => 0,
+        let mark = match entry.kind {
+            EntryKind::Directory => DIRECTORY,
+            EntryKind::Gone => GONE,
+            EntryKind::Symlink { .. } => SYMLINK,
+            EntryKind::File { .. } => 0,
+            // The name stays with the file: what comes next is of it, too.
+            EntryKind::Metadata { of } => {
+                let is_of_holder = of < index
+                    && entry.supersedes.is_none()
+                    && self.names.get(key, exact).is_some_and(|held| u64::from(held.index) == of);
+                return is_of_holder.then_some(false).ok_or(ManifestError::BadSupersede { index });
+            }
         };
-        let holder = Holder {
-            index: u32::try_from(index).map_err(|_| ManifestError::TooLarge)? | mark,
-            exact: hash(&entry.name) as u32,
-        };
-        let before = self.names.insert(hash(&(entry.parent, &entry.name)), holder);
+        let index_held = u32::try_from(index).map_err(|_| ManifestError::TooLarge)?;
+        let before = self.names.insert(key, Holder { index: index_held | mark, exact });
         match (before, entry.supersedes) {
             (None, None) if !is_gone => Ok(true),
             (Some(before), Some(old))
-                if u64::from(before.index & !(DIRECTORY | GONE)) == old
+                if u64::from(before.index & !MARKS) == old
                     && match before.index & (DIRECTORY | GONE) {
                         GONE => !is_gone,
                         kind => is_gone || (kind == DIRECTORY) == is_directory,
@@ -234,6 +240,9 @@ fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
     match &entry.kind {
         EntryKind::Symlink { target } => Ok(name::check_symlink_target(target, depth)?),
         EntryKind::File { bytes } if *bytes > FILE_BYTES_MAX => Err(Refusal::TooLarge),
-        EntryKind::File { .. } | EntryKind::Directory | EntryKind::Gone => Ok(()),
+        EntryKind::File { .. }
+        | EntryKind::Directory
+        | EntryKind::Gone
+        | EntryKind::Metadata { .. } => Ok(()),
     }
 }

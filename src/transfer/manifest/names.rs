@@ -10,7 +10,7 @@ const SHARD_BITS: u32 = 14;
 /// The latest entry of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {
-    /// Its index, below [`ENTRIES_MAX`], and [`DIRECTORY`] or [`GONE`].
+    /// Its index, below [`ENTRIES_MAX`], and a mark of [`MARKS`] for what is no regular file.
     pub(super) index: u32,
     /// A second hash of the name, part of what it is known by.
     pub(super) exact: u32,
@@ -20,7 +20,11 @@ pub(super) struct Holder {
 pub(super) const DIRECTORY: u32 = 1 << 31;
 /// Marks a [`Holder`] that is gone: what comes next may be of any kind.
 pub(super) const GONE: u32 = 1 << 30;
-const _: () = assert!(ENTRIES_MAX < GONE as u64);
+/// Marks a [`Holder`] that is a symlink.
+pub(super) const SYMLINK: u32 = 1 << 29;
+/// All marks.
+pub(super) const MARKS: u32 = DIRECTORY | GONE | SYMLINK;
+const _: () = assert!(ENTRIES_MAX < SYMLINK as u64);
 
 /// Holders by the hash of their name.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +34,13 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Who holds a name.
+    pub(super) fn get(&self, hash: u64, exact: u32) -> Option<Holder> {
+        let shard = self.shards.get((hash >> (u64::BITS - SHARD_BITS)) as usize)?;
+        let at = shard.binary_search_by_key(&(hash, exact), |(hash, held)| (*hash, held.exact));
+        Some(shard[at.ok()?].1)
+    }
+
     /// Puts a holder in; the one that was there.
     pub(super) fn insert(&mut self, hash: u64, holder: Holder) -> Option<Holder> {
         if self.shards.is_empty() {
@@ -65,6 +76,7 @@ mod tests {
             for (high, low, index) in names {
                 let hash = (high.wrapping_sub(3) << (u64::BITS - SHARD_BITS)).wrapping_add(low.wrapping_sub(20));
                 let holder = Holder { index, exact: index % 3 };
+                prop_assert_eq!(kept.get(hash, holder.exact), map.get(&(hash, holder.exact)).copied());
                 prop_assert_eq!(kept.insert(hash, holder), map.insert((hash, holder.exact), holder));
             }
         }

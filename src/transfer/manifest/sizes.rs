@@ -20,7 +20,9 @@ impl EntrySize {
     #[must_use]
     pub const fn of(kind: &EntryKind) -> Self {
         match kind {
-            EntryKind::Directory | EntryKind::Gone => Self { files: 0, bytes: 0 },
+            EntryKind::Directory | EntryKind::Gone | EntryKind::Metadata { .. } => {
+                Self { files: 0, bytes: 0 }
+            }
             EntryKind::Symlink { .. } => Self { files: 1, bytes: 0 },
             EntryKind::File { bytes } => Self { files: 1, bytes: *bytes },
         }

@@ -285,6 +285,7 @@ impl Receiver {
             .collect();
         let layout = Layout::new(&page, &verdicts, first_unit);
         self.window.insert(number, PageState::settled(page, verdicts, layout));
+        self.renew_metadata(number);
         if let Some(request) = self.survey_contradicted(number) {
             self.disk(request);
         }

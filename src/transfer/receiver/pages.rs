@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod entries;
+mod metadata;
 mod superseded;
 
 use super::compare::Comparison;
@@ -199,15 +200,16 @@ impl Receiver {
         self.directories.add_page(&page);
         let number = page.number;
         let room = super::NAMES_MAX.saturating_sub(self.names.len());
-        let is_top = |entry: &&Entry| entry.parent.is_none() && entry.kind != EntryKind::Gone;
+        let is_top = |entry: &&Entry| entry.parent.is_none() && !is_remark(entry);
         let top = page.entries.iter().filter(is_top);
         self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
         let mut open = BTreeSet::new();
         let mut missing = Vec::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
             // Nothing is to come of these.
-            let is_directory = matches!(entry.kind, EntryKind::Directory | EntryKind::Gone);
+            let is_directory = entry.kind == EntryKind::Directory;
             match verdict {
+                _ if is_remark(entry) => {}
                 Ok(()) if is_directory || self.superseded.contains(index) => {}
                 Ok(()) if self.complete.contains(index) => self.settle_complete(index),
                 Ok(()) if self.kept.skipped.contains(index) => {
@@ -265,6 +267,7 @@ impl Receiver {
         }
         superseded.into_iter().for_each(|old| self.supersede(old));
         self.window.insert(number, state);
+        self.take_metadata(number);
         for (entry, kind, why) in missing {
             self.fail_entry(number, entry, kind, &why);
         }
@@ -467,6 +470,7 @@ impl Receiver {
         if !unwanted.is_empty() || !skipped.is_empty() {
             self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
         }
+        self.set_metadata(number);
         self.start_files(number);
         for entry in symlinks {
             self.publish_symlink(number, entry);
@@ -531,10 +535,17 @@ impl Receiver {
     }
 }
 
+/// Whether an entry is nothing of its own, and only says something of an earlier one.
+const fn is_remark(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::Gone | EntryKind::Metadata { .. })
+}
+
 fn wanted_kind(entry: &Entry) -> WantedKind {
     match &entry.kind {
-        // What is gone is wanted nowhere.
-        EntryKind::Directory | EntryKind::Gone => WantedKind::Directory,
+        // What is said of others is wanted nowhere.
+        EntryKind::Directory | EntryKind::Gone | EntryKind::Metadata { .. } => {
+            WantedKind::Directory
+        }
         EntryKind::File { bytes } => WantedKind::File { bytes: *bytes, modified: entry.modified },
         EntryKind::Symlink { target } => WantedKind::Symlink { target: target.clone() },
     }
@@ -544,6 +555,9 @@ fn wanted_kind(entry: &Entry) -> WantedKind {
 pub(super) const fn content_bytes(entry: &Entry) -> u64 {
     match entry.kind {
         EntryKind::File { bytes } => bytes,
-        EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::Gone => 0,
+        EntryKind::Directory
+        | EntryKind::Symlink { .. }
+        | EntryKind::Gone
+        | EntryKind::Metadata { .. } => 0,
     }
 }

@@ -61,6 +61,11 @@ impl Settled {
         outcome
     }
 
+    /// Whether an entry was there before, with the promised content.
+    pub(super) fn is_unchanged(&self, entry: EntryIndex) -> bool {
+        self.unchanged.contains(entry)
+    }
+
     /// Files that need not move any more.
     pub(super) const fn files(&self) -> u64 {
         self.files

@@ -1,5 +1,7 @@
 //! From a unit's head to a file with its final name.
 
+mod repeat;
+
 use super::{BARRIER_BYTES, BARRIER_FILES, BARRIER_INTERVAL, LinkPhase, Receiver};
 use crate::error::{Error, ErrorKind};
 use crate::transfer::UNIT_BYTES;
@@ -392,17 +394,14 @@ impl Receiver {
             return;
         };
         let (number, bytes, units) = (file.page, file.bytes, file.units());
-        if file.root.is_some_and(|promised| promised != merged) {
-            let (first_unit, promised) = (file.first_unit, file.root);
-            self.disk(TargetRequest::Discard { entry, units: units.clone() });
+        if let Some(promised) = file.root.filter(|promised| *promised != merged) {
+            // The sender may have lost what it knew of an earlier version: all of it once more, before it counts as corrupt.
+            if self.remade.insert(entry) {
+                return self.repeat(entry, promised);
+            }
+            self.disk(TargetRequest::Discard { entry, units });
             self.settled.drop_open(entry);
             self.files.remove(&entry);
-            // The sender may have lost what it knew of an earlier version: all of it once more, before it counts as corrupt.
-            if let Some(promised) = promised.filter(|_| self.remade.insert(entry)) {
-                self.start_again(number, entry, bytes, first_unit, promised);
-                units.for_each(|unit| self.ask_again(unit, &[entry]));
-                return;
-            }
             let why = "its content is not what the sender promised";
             self.fail_entry(number, entry, MissingKind::Corrupt, why);
             return self.settle_page(number);

@@ -2,12 +2,12 @@
 //! failed otherwise (D-11).
 
 use super::link_run::{InFlight, Job, LoadedPage};
-use super::{Sender, SenderOutput};
+use super::{STAMPS_MAX, Sender, SenderOutput};
 use crate::error::{Error, ErrorKind};
 use crate::transfer::disk::{
-    DiskError, DiskErrorKind, Doubted, ReadError, SourceRequest, StoredPage,
+    DiskError, DiskErrorKind, Doubted, ReadError, SourceRequest, Stamp, StoredPage,
 };
-use crate::transfer::manifest::{EntryIndex, Page};
+use crate::transfer::manifest::{EntryIndex, EntryKind, Page};
 use crate::transfer::message::{Message, bounded_text};
 use crate::transfer::missing::MissingKind;
 use std::sync::Arc;
@@ -38,9 +38,29 @@ impl Sender {
         self.tries.get(&entry).is_some_and(|tries| *tries >= TRIES_MAX)
     }
 
+    /// A page is added: files with newer metadata are read as what they are now.
+    pub(super) fn take_stamps(&mut self, page: &Page, stamps: &[Option<Stamp>]) {
+        for (entry, stamp) in page.entries.iter().zip(stamps) {
+            if let (EntryKind::Metadata { of }, Some(stamp)) = (&entry.kind, stamp)
+                && (self.stamps.len() < STAMPS_MAX || self.stamps.contains_key(of))
+            {
+                self.stamps.insert(*of, *stamp);
+            }
+        }
+    }
+
+    /// What a file of a page is, as far as it is promised.
+    pub(super) fn stamp(&self, page: &LoadedPage, entry: EntryIndex) -> Option<Stamp> {
+        self.stamps.get(&entry).copied().or_else(|| {
+            let at = usize::try_from(entry.checked_sub(page.page.first_entry)?).ok()?;
+            *page.stamps.get(at)?
+        })
+    }
+
     /// A later entry replaces this one: what is queued of it is dropped.
     pub(super) fn supersede(&mut self, entry: EntryIndex) {
         self.superseded.insert(entry);
+        self.stamps.remove(&entry);
         self.doubtful.remove(&entry);
         self.failed_entries.remove(&entry);
         self.drop_jobs(entry);

@@ -150,8 +150,7 @@ impl Sender {
     }
 
     pub(super) fn source_file(&self, page: &LoadedPage, entry: EntryIndex) -> Option<SourceFile> {
-        let at = usize::try_from(entry.checked_sub(page.page.first_entry)?).ok()?;
-        let stamp = (*page.stamps.get(at)?)?;
+        let stamp = self.stamp(page, entry)?;
         let path = self.directories.path(page.page.entry(entry)?)?;
         let is_retried = self.is_last_try(entry);
         Some(SourceFile { entry, path, stamp, is_retried })

@@ -118,6 +118,7 @@ impl Sender {
         first_unit: u64,
         values: &[Option<Value>],
     ) {
+        let stamp = self.stamp(page, entry);
         let Some(run) = &mut self.run else { return };
         let to_send = run.jobs.iter().find_map(|job| match job {
             Job::File { entry: of, missing, .. } if *of == entry => Some(missing.clone()),
@@ -128,8 +129,6 @@ impl Sender {
             return;
         };
         file.page = Arc::clone(page);
-        let at = entry.checked_sub(page.page.first_entry).and_then(|at| usize::try_from(at).ok());
-        let stamp = at.and_then(|at| page.stamps.get(at).copied().flatten());
         for (unit, value) in (first_unit..file.first_unit + file.values.count()).zip(values) {
             let will_be_read = to_send.as_ref().is_some_and(|missing| missing.contains(unit))
                 || in_flight.contains(&unit);

@@ -135,6 +135,8 @@ impl ModelTarget {
                 }
                 None
             }
+            // It keeps no metadata.
+            TargetRequest::SetMetadata { .. } => None,
             TargetRequest::CreateDirectories { directories } => {
                 for (_, path, _) in directories {
                     self.tree.insert(path.as_bytes().to_vec(), Node::Directory);

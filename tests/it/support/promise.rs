@@ -168,7 +168,7 @@ impl Promise {
         values: &BTreeMap<EntryIndex, Vec<Value>>,
     ) {
         let kind = match &entry.kind {
-            EntryKind::Gone => return,
+            EntryKind::Gone | EntryKind::Metadata { .. } => return,
             EntryKind::Directory => {
                 let metadata =
                     DirectoryMetadata { path, mode: entry.mode, modified: entry.modified };

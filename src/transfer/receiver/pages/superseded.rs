@@ -8,6 +8,7 @@ impl Receiver {
     /// A later entry replaces this one: what there is of it is dropped, unless it has its final name.
     pub(super) fn supersede(&mut self, old: EntryIndex) {
         self.superseded.insert(old);
+        self.metadata.remove(&old);
         if self.kept.complete.contains(old) && self.complete.contains(old) {
             let kept = self.check.size(old).bytes;
             self.progress.kept_bytes = self.progress.kept_bytes.saturating_sub(kept);
