@@ -273,7 +273,7 @@ pub trait Directory: Clone + Send + 'static {
     /// As the system says.
     fn set_symlink_modified(&self, name: &[u8], modified: ModifiedTime) -> io::Result<()>;
 
-    /// Sets the directory's own permission bits (`0o777`).
+    /// Sets the directory's own permission bits, with setgid and sticky (`0o7777`).
     ///
     /// # Errors
     /// As the system says.

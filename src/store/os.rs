@@ -236,7 +236,7 @@ impl Directory for OsDirectory {
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(mode & 0o777);
+        let mode = Mode::from_raw_mode(mode & 0o7777);
         match rustix::fs::fchmod(&self.0, mode) {
             // A handle that is only for searching.
             Err(Errno::BADF) => Ok(rustix::fs::chmodat(&self.0, c".", mode, AtFlags::empty())?),

@@ -312,14 +312,18 @@ fn read_only_directories_are_opened_for_the_time() {
     };
     // There before anything was received.
     fs::create_dir_all(pair.path("target/tree/mine")).unwrap();
-    close("target/tree/mine", 0o555);
+    close("target/tree/mine", 0o3555);
     close("tree/mine", 0o555);
     close("tree/closed/deep", 0o555);
     close("tree/closed", 0o555);
     give_to_nobody(pair.home.path());
+    // A new owner takes setgid away.
+    close("target/tree/mine", 0o3555);
     let nobody = or_skip!(as_nobody());
     let meeting = Meeting::new(&pair, "tree", "target").both_through(&nobody);
     meeting.run().expect_all();
+    let mode = |name: &str| fs::metadata(pair.path(name)).unwrap().mode() & 0o7777;
+    assert_eq!(mode("target/tree/mine"), 0o3555);
     for (name, mode) in
         [("tree/closed/deep/b", 0o555), ("tree/closed/c/d", 0o555), ("tree/mine/y", 0o555)]
     {
@@ -329,10 +333,10 @@ fn read_only_directories_are_opened_for_the_time() {
     // Changed below a closed directory, too.
     pair.home.file("tree/closed/deep/a", "another content");
     give_to_nobody(pair.home.path());
+    close("target/tree/mine", 0o3555);
     let again = meeting.clone().sending(&["--new"]).receiving(&["--overwrite"]).run();
     again.expect_all();
     assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
-    let mode = |name: &str| fs::metadata(pair.path(name)).unwrap().mode() & 0o777;
     assert_eq!(mode("target/tree/closed/deep"), 0o555);
-    assert_eq!(mode("target/tree/mine"), 0o555);
+    assert_eq!(mode("target/tree/mine"), 0o3555);
 }

@@ -16,7 +16,7 @@ const WRITABLE: u32 = 0o300;
 /// Opened directories, closed when this is dropped.
 pub(super) struct Opened<D: Directory> {
     root: D,
-    /// Each with its own mode.
+    /// Each with its own mode, with setgid and sticky.
     modes: BTreeMap<RelativePath, u32>,
 }
 
@@ -33,7 +33,7 @@ impl<D: Directory> Opened<D> {
                 .filter(|name| !name.is_empty())
                 .fold(RelativePath::root(), |path, name| path.join(name));
             let is_open = self.directory(&path).and_then(|directory| directory.own_metadata());
-            if is_open.is_ok_and(|metadata| metadata.mode & 0o777 == mode | WRITABLE) {
+            if is_open.is_ok_and(|metadata| metadata.mode & 0o7777 == mode | WRITABLE) {
                 self.modes.entry(path).or_insert(mode);
             }
         }
@@ -79,7 +79,7 @@ impl<D: Directory> TargetStore<D> {
         let directory = self.directories.open(path)?;
         let path = &self.directories.followed().real(path);
         let metadata = directory.own_metadata()?;
-        let mode = metadata.mode & 0o777;
+        let mode = metadata.mode & 0o7777;
         if !metadata.is_ours || mode & WRITABLE == WRITABLE || self.opened.modes.contains_key(path)
         {
             return Ok(false);
