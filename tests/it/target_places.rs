@@ -141,31 +141,43 @@ fn a_full_disk_keeps_what_is_whole() {
 /// I (16): names that the disk takes for one are two files: none replaces the other.
 #[test]
 fn folded_names_are_never_lost() {
-    for arguments in [&["-y"][..], &["-y", "--overwrite"]] {
+    let kinds = [Kind::NtfsFolding, Kind::Exfat];
+    let arguments = [&["-y"][..], &["-y", "--overwrite"], &["-y", "--on-conflict", "fail"]];
+    for (kind, arguments) in
+        kinds.iter().flat_map(|kind| arguments.iter().map(move |arguments| (*kind, *arguments)))
+    {
         let pair = Pair::new();
         pair.home.file("tree/xt_DSCP.c", "one");
         pair.home.file("tree/xt_dscp.c", "two");
-        let mount = or_skip!(Mount::new(Kind::NtfsFolding, 30));
+        let mount = or_skip!(Mount::new(kind, 30));
         let out = mount.path().join("out");
         let sender = pair.sending("tree");
         let all = [&["--json", "-o", out.to_str().unwrap(), CODE], arguments].concat();
         let receiver = pair.receive(all).run();
-        assert_eq!(receiver.code(), 6, "{arguments:?}: {receiver:?}");
+        assert_eq!(receiver.code(), 6, "{kind:?} {arguments:?}: {receiver:?}");
         sender.wait().expect_code(6);
         let names = fs::read_dir(out.join("tree")).unwrap();
         let contents: Vec<_> = names.map(|name| fs::read(name.unwrap().path()).unwrap()).collect();
-        assert_eq!(contents, [b"one".to_vec()], "{arguments:?}: the first one was replaced");
+        assert_eq!(
+            contents,
+            [b"one".to_vec()],
+            "{kind:?} {arguments:?}: the first one was replaced"
+        );
     }
 }
 
 /// I (16): what the flags say settles names that meet only on the disk, too.
 #[test]
 fn folded_names_are_settled_by_the_policy() {
-    for (policy, expected) in [("rename", &["one", "two"][..]), ("skip", &["one"])] {
+    let policies = [("rename", &["one", "two"][..]), ("skip", &["one"])];
+    for (kind, (policy, expected)) in [Kind::NtfsFolding, Kind::Exfat]
+        .iter()
+        .flat_map(|kind| policies.map(|policy| (*kind, policy)))
+    {
         let pair = Pair::new();
         pair.home.file("tree/xt_DSCP.c", "one");
         pair.home.file("tree/xt_dscp.c", "two");
-        let mount = or_skip!(Mount::new(Kind::NtfsFolding, 30));
+        let mount = or_skip!(Mount::new(kind, 30));
         let out = mount.path().join("out");
         let sender = pair.sending("tree");
         let arguments =

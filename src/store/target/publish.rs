@@ -445,7 +445,12 @@ impl<D: Directory> TargetStore<D> {
         name: &[u8],
         kept: ModifiedTime,
     ) -> io::Result<(Published, ModifiedTime)> {
-        match parent.metadata(name)?.kind {
+        let metadata = parent.metadata(name)?;
+        if self.is_complete_twin(publish.entry, (parent, name), &metadata)? {
+            self.drop_own(own_name)?;
+            return Ok((Published::Conflict, kept));
+        }
+        match metadata.kind {
             FileKind::File | FileKind::Symlink => {
                 let moved = self.in_directory(above, |store| {
                     store.move_in(publish, own_name, (above, parent), name, true)

@@ -1,7 +1,7 @@
 //! Looking at what the target holds already, and making its directories.
 
+use super::TargetStore;
 use super::spelling::name_error;
-use super::{TargetStore, twins};
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind};
@@ -72,7 +72,7 @@ impl<D: Directory> TargetStore<D> {
             });
         }
         if matches!(metadata.kind, FileKind::File | FileKind::Symlink)
-            && twins::folds(&parent, name, &metadata)
+            && self.folds(&parent, name, &metadata)?
             && self.twin_of(wanted.entry)?.is_some()
             || self.met_by_links(wanted.entry, &wanted.path)?.is_some()
                 && matches!(metadata.kind, FileKind::File | FileKind::Symlink)

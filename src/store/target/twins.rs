@@ -1,8 +1,9 @@
 //! Names that the disk takes for one (I): it decides, and what it folds is no other version of a file, but another file.
 //!
-//! Whether a directory folds a name shows in that another spelling of it leads to the same thing; names that it lists say
-//! nothing, as some disks show all in small letters. Which names of the manifest meet then is looked up in its pages, once
-//! such a directory was met and something was in the way.
+//! Whether a directory folds a name shows in that another spelling of it leads to the same thing, whatever it lists: some
+//! disks show all in small letters. Where another spelling leads to what looks like another thing, a directory that does not
+//! list both folds, too: some drivers make up an inode for each spelling. Which names of the manifest meet then is looked up
+//! in its pages, once such a directory was met and something was in the way.
 
 use super::TargetStore;
 use crate::store::error::disk_error;
@@ -25,17 +26,18 @@ pub(super) struct Twins {
     doubled: HashMap<EntryIndex, EntryIndex>,
     /// Pages looked through.
     pages: u64,
+    /// Directories whose lists showed that they fold, by device and inode.
+    folding: BTreeSet<(u64, u64)>,
 }
 
-/// Whether `directory` takes another spelling of `name` for what is there.
-pub(super) fn folds<D: Directory>(directory: &D, name: &[u8], metadata: &Metadata) -> bool {
-    variants(name).into_iter().any(|variant| {
-        variant != name
-            && directory.metadata(&variant).is_ok_and(|other| {
-                (other.inode, other.device, other.bytes)
-                    == (metadata.inode, metadata.device, metadata.bytes)
-            })
-    })
+/// Directories known to fold although inodes say nothing there, at most.
+const FOLDING_MAX: usize = 4_096;
+
+/// Whether `directory` lists both names: then they are two files, as both were found.
+fn lists_both<D: Directory>(directory: &D, one: &[u8], other: &[u8]) -> io::Result<bool> {
+    let names = directory.names()?;
+    let is_listed = |name: &[u8]| names.iter().any(|listed| listed == name);
+    Ok(is_listed(one) && is_listed(other))
 }
 
 /// Other spellings of a name: of the other case, and composed in the other way.
@@ -71,6 +73,58 @@ fn folded(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
 }
 
 impl<D: Directory> TargetStore<D> {
+    /// Whether `directory` takes another spelling of `name` for what is there.
+    pub(super) fn folds(
+        &mut self,
+        directory: &D,
+        name: &[u8],
+        metadata: &Metadata,
+    ) -> io::Result<bool> {
+        for variant in variants(name).iter().filter(|variant| *variant != name) {
+            let Ok(other) = directory.metadata(variant) else { continue };
+            if (other.inode, other.device, other.bytes)
+                == (metadata.inode, metadata.device, metadata.bytes)
+            {
+                return Ok(true);
+            }
+            let own = directory.own_metadata()?;
+            if self.twins.folding.contains(&(own.device, own.inode)) {
+                return Ok(true);
+            }
+            if !lists_both(directory, name, variant)? {
+                if self.twins.folding.len() >= FOLDING_MAX {
+                    self.twins.folding.clear();
+                }
+                self.twins.folding.insert((own.device, own.inode));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether what has the name of an entry is another complete entry of this session, as it was published. It holds whatever
+    /// is known of the directory.
+    pub(super) fn is_complete_twin(
+        &mut self,
+        entry: EntryIndex,
+        (parent, name): (&D, &[u8]),
+        metadata: &Metadata,
+    ) -> io::Result<bool> {
+        // The pages are not looked through for a name that has no other spelling there.
+        if !variants(name).iter().any(|other| other != name && parent.metadata(other).is_ok()) {
+            return Ok(false);
+        }
+        let Some(twin) = self.twin_of(entry)? else { return Ok(false) };
+        let Some((_, other)) = self
+            .path_of(twin)
+            .and_then(|path| path.split_last().map(|(above, name)| (above, name.to_vec())))
+        else {
+            return Ok(false);
+        };
+        Ok(self.is_as_published(twin, metadata, (parent, name), true)? == Some(true)
+            && !lists_both(parent, name, &other)?)
+    }
+
     /// The other entry of the manifest whose name folds to that of `entry`.
     pub(super) fn twin_of(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
         self.read_names()?;
@@ -147,7 +201,7 @@ impl<D: Directory> TargetStore<D> {
         path: &RelativePath,
     ) -> io::Result<()> {
         let Some((_, name)) = path.split_last() else { return Ok(()) };
-        if !folds(parent, name, &parent.metadata(name)?) {
+        if !self.folds(parent, name, &parent.metadata(name)?)? {
             return Ok(());
         }
         let Some(other) = self.twin_of(entry)?.and_then(|twin| self.path_of(twin)) else {
@@ -174,7 +228,7 @@ impl<D: Directory> TargetStore<D> {
     ) -> io::Result<Option<DiskError>> {
         let is_shared = self.is_shared(above);
         let by_links = self.met_by_links(publish.entry, &publish.path)?;
-        if !is_shared && by_links.is_none() && !folds(parent, name, &parent.metadata(name)?) {
+        if !is_shared && by_links.is_none() && !self.folds(parent, name, &parent.metadata(name)?)? {
             return Ok(None);
         }
         let twin = self.twin_of(publish.entry)?.and_then(|twin| self.path_of(twin));
