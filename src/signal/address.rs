@@ -41,7 +41,13 @@ pub enum AddressError {
     /// More than are read.
     #[error("more than {ADDRESSES_MAX} addresses")]
     TooMany,
+    /// More text than addresses need.
+    #[error("longer than {LIST_BYTES_MAX} bytes")]
+    TooLong,
 }
+
+/// Addresses with names of 253 bytes (RFC 1035, section 2.3.4) and their prefixes fit.
+const LIST_BYTES_MAX: usize = 2048;
 
 /// What an address may look like, in one sentence.
 const ADDRESS_FORMS: &str = "a host is NAME, NAME:PORT, an IP address, ws://… or wss://…";
@@ -169,6 +175,9 @@ impl fmt::Display for HostAddress {
 /// # Errors
 /// What is wrong with the text.
 pub fn parse_list(text: &str) -> Result<Vec<HostAddress>, AddressError> {
+    if text.len() > LIST_BYTES_MAX {
+        return Err(AddressError::TooLong);
+    }
     let mut written = Vec::new();
     let mut port = None;
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {

@@ -12,6 +12,7 @@
 //! Disk requests are carried out in order, so a barrier covers every write that was asked for before it.
 
 mod asked;
+mod barriers;
 mod compare;
 mod completion;
 mod due;

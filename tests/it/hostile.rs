@@ -154,7 +154,7 @@ fn a_bad_link_is_refused_alone() {
 /// What lies in a refused directory is refused with it, at any depth, and the rest arrives.
 #[test]
 fn children_of_a_refused_directory_are_refused() {
-    for name in [&b".."[..], b".rejoin", b"a/b", b"", b"c:\\"] {
+    for name in [&b".."[..], b".rejoin", b"a/b", b""] {
         let mut victim = Victim::accepting();
         let mut deep = directory(b"deep");
         deep.parent = Some(0);

@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -250,9 +251,11 @@ fn what_was_left_out_is_told_by_every_run() {
     let source = temporary();
     let tree = source.path().join("tree");
     many(&tree);
-    for name in ["A:bad", "twin", "Twin", "z:bad"] {
+    for name in ["twin", "Twin"] {
         fs::write(tree.join(name), "x").expect("written");
     }
+    let _sockets =
+        ["A-socket", "z-socket"].map(|name| UnixListener::bind(tree.join(name)).expect("bound"));
     let mut expected = Vec::new();
     for stop in 0..100 {
         let state = temporary();
@@ -270,7 +273,7 @@ fn what_was_left_out_is_told_by_every_run() {
             .collect();
         skipped.sort();
         if stop == 0 {
-            assert_eq!(skipped, ["A:bad", "z:bad"]);
+            assert_eq!(skipped, ["A-socket", "z-socket"]);
             expected.clone_from(&skipped);
         }
         assert_eq!(skipped, expected, "stopped after {stop}");

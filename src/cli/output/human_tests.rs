@@ -106,6 +106,7 @@ On the other machine, run:
 Sending photos/: 3 files, 1.2 GiB
 
 Connected to laptop (direct, 192.0.2.9, 12 ms)
+Connection lost (silence). Waiting for laptop …
 Connection lost. Reconnecting (1/5) in 2s …
 Back after 2.4s; 516 MiB kept.
 ";
