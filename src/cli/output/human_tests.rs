@@ -117,6 +117,9 @@ fn the_screen_of_a_sender_is_the_promised_one() {
     let (stderr, stdout) = shown(&mut human, &whole_run());
     assert_eq!(stderr, SCREEN);
     assert_eq!(stdout, "");
+    // A lost link takes the bar away; what moves after it brings it back.
+    assert_eq!(human.bar(60), None);
+    human.event(&progress(541_065_216));
     let bar = human.bar(60).unwrap();
     assert!(bar.starts_with("photos/   41% ▕██"), "{bar}");
     let done = human.outcome(&Ok(Summary {
