@@ -146,7 +146,7 @@ impl Receiver {
                         continue;
                     }
                     for (entry, file) in kept {
-                        self.publish_small(number, entry, file, vec![(0, file.root)]);
+                        self.make_ready(number, entry, file, vec![(0, file.root)]);
                     }
                 }
                 Segment::File { .. } | Segment::Pack { .. } => {}
@@ -291,7 +291,7 @@ impl Receiver {
                 if let Some(number) = self.page_of_unit(unit) {
                     for (entry, file) in files {
                         if self.is_open(number, entry) {
-                            self.publish_small(number, entry, file, Vec::new());
+                            self.make_ready(number, entry, file, Vec::new());
                         }
                     }
                 }
@@ -381,7 +381,6 @@ impl Receiver {
 
     /// Publishes a large file whose units are all written and whose merged root is the one promised.
     fn publish_if_whole(&mut self, entry: EntryIndex) {
-        let policy = self.policy(entry);
         let Some(file) = self.files.get_mut(&entry) else {
             return;
         };
@@ -407,27 +406,11 @@ impl Receiver {
         }
         file.is_publishing = true;
         let recheck = file.values.kept().map(|(at, value)| (at * UNIT_BYTES, value)).collect();
-        let content = self.window.get(&number).and_then(|state| state.entry(entry));
-        let Some((path, mode, modified)) = content
-            .and_then(|entry| Some((self.directories.path(entry)?, entry.mode, entry.modified)))
-        else {
-            return;
-        };
-        self.completion.publishing(entry, merged);
-        let kind = PublishKind::File { bytes, root: merged, recheck };
-        let replaces = self.replacing.get(&entry).copied();
-        self.ready.push(Publish {
-            entry,
-            path,
-            kind,
-            mode,
-            modified,
-            on_conflict: policy,
-            replaces,
-        });
+        self.make_ready(number, entry, PackedFile { bytes, root: merged }, recheck);
     }
 
-    fn publish_small(
+    /// What is whole gets its name with the next barrier.
+    fn make_ready(
         &mut self,
         number: u64,
         entry: EntryIndex,
