@@ -400,3 +400,36 @@ fn a_file_of_two_versions_is_fetched_anew() {
     assert_same_metadata(&large, &pair.path("target/tree/large"));
     assert_eq!(receiver.outcome()["files"], 1, "{}", receiver.stdout);
 }
+
+/// B-Q: a directory was a file for one run, and arrived as one: what is in the directory that it is again arrives, too.
+#[test]
+fn a_directory_that_arrived_as_a_file_arrives_as_a_directory() {
+    let pair = Pair::new();
+    pair.home.file("tree/d/e/x", "hello");
+    pair.home.file("tree/d/y", "there");
+    pair.noise("tree/z-large", 96 * MIB);
+    let (directory, away) = (pair.path("tree/d"), pair.path("away"));
+    let killed = |run: Running| {
+        run.signal(Signal::KILL);
+        run.wait();
+    };
+    let scanned = |sender: Running| {
+        sender.event_where("the whole manifest", |event| {
+            event["event"] == "manifest" && event["complete"] == true
+        });
+        sender
+    };
+    killed(scanned(pair.sending("tree")));
+    fs::rename(&directory, &away).unwrap();
+    fs::write(&directory, "a file").unwrap();
+    let sender = scanned(pair.sending("tree"));
+    let receiver = pair.receiving().spawn();
+    receiver.event_where("the file", |event| event["event"] == "file" && event["path"] == "tree/d");
+    [sender, receiver].into_iter().for_each(killed);
+    fs::remove_file(&directory).unwrap();
+    fs::rename(&away, &directory).unwrap();
+    let sender = pair.send(["--json", "tree"]).spawn();
+    let receiver = pair.receiving().run();
+    assert_eq!((receiver.code(), sender.wait().code()), (0, 0), "{}", receiver.stdout);
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
+}

@@ -172,15 +172,12 @@ impl Receiver {
         if self.end.is_some() || open >= PAGES_OPEN_MAX {
             return self.protocol("more manifest pages than may be open, or after the last one");
         }
-        let number = self.pages;
         self.take_back_end();
-        if self.take_page(&encoded, false) {
-            self.disk(TargetRequest::KeepPage { number, encoded });
-        }
+        self.take_page(&encoded, false);
     }
 
-    /// Checks a page and starts its survey; `false` where it is refused.
-    fn take_page(&mut self, encoded: &Bytes, is_kept: bool) -> bool {
+    /// Checks a page, keeps it and starts its survey, unless it is refused.
+    fn take_page(&mut self, encoded: &Bytes, is_kept: bool) {
         let checked = Page::decode(encoded).map_err(|error| error.to_string()).and_then(|page| {
             let verdicts = self.check.check(&page).map_err(|error| error.to_string())?;
             Ok((page, verdicts))
@@ -188,8 +185,7 @@ impl Receiver {
         let (page, verdicts) = match checked {
             Ok(checked) => checked,
             Err(error) => {
-                self.protocol(&error);
-                return false;
+                return self.protocol(&error);
             }
         };
         let layout = Layout::new(&page, &verdicts, self.next_unit);
@@ -271,12 +267,15 @@ impl Receiver {
         for (entry, kind, why) in missing {
             self.fail_entry(number, entry, kind, &why);
         }
+        if !is_kept {
+            // First: what an entry of it replaces may be in the same page.
+            self.disk(TargetRequest::KeepPage { number, encoded: encoded.clone() });
+        }
         self.disk(TargetRequest::Survey {
             page: number,
             wanted,
             by_content: self.config.by_content,
         });
-        true
     }
 
     /// Goes on with the pages whose surveys are here, as far as the consent goes.
