@@ -437,6 +437,7 @@ fn remove_session<D: Directory>(
             || name == MARK
             || name == kept::CLOCK
             || name == space::RESERVE
+            || name == twins::PROBE
             || name.ends_with(RENEWED)
             || name.windows(ASIDE_MARK.len()).any(|part| part == ASIDE_MARK)
     };

@@ -49,7 +49,7 @@ pub struct DiskError {
 }
 
 /// What an existing file in the target means for an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// Nothing there.
     Absent,
@@ -69,6 +69,11 @@ pub enum Existing {
     Linked,
     /// The version that this entry supersedes, as this session published it: it is replaced.
     Superseded,
+    /// Another entry of the manifest, whose name the disk takes for the same.
+    Twin {
+        /// Which, for a person.
+        why: String,
+    },
 }
 
 /// What to do about an existing, different file (`--on-conflict`).

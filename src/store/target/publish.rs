@@ -63,6 +63,7 @@ impl<D: Directory> TargetStore<D> {
             };
             match &outcome {
                 Published::Done { path } => {
+                    self.twins.placed.insert(publish.entry);
                     complete.push(completion(publish, kept));
                     if *path != publish.path {
                         renamed.push(publish.entry);
@@ -81,6 +82,7 @@ impl<D: Directory> TargetStore<D> {
         self.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
         complete.iter().for_each(|complete| self.kept.publish(complete.entry));
+        self.twins.placed.clear();
         Ok(TargetReply::BarrierDone { published })
     }
 

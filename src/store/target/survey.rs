@@ -2,6 +2,7 @@
 
 use super::TargetStore;
 use super::spelling::name_error;
+use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind};
@@ -71,14 +72,16 @@ impl<D: Directory> TargetStore<D> {
                 FileKind::Directory | FileKind::Other => Existing::OtherKind,
             });
         }
-        if matches!(metadata.kind, FileKind::File | FileKind::Symlink)
-            && self.folds(&parent, name, &metadata)?
-            && self.twin_of(wanted.entry)?.is_some()
-            || self.met_by_links(wanted.entry, &wanted.path)?.is_some()
-                && matches!(metadata.kind, FileKind::File | FileKind::Symlink)
-        {
-            // Perhaps the other one, whatever it holds: what becomes of this one shows when it is published.
-            return Ok(Existing::Absent);
+        if matches!(metadata.kind, FileKind::File | FileKind::Symlink) {
+            if self.met_by_links(wanted.entry, &wanted.path)?.is_some() {
+                // Perhaps the other one, whatever it holds: what becomes of this one shows when it is published.
+                return Ok(Existing::Absent);
+            }
+            if self.folds(&parent, name, &metadata)?
+                && let Some(other) = self.held_by_twin(wanted.entry, (&parent, name))?
+            {
+                return Ok(Existing::Twin { why: twin_message(&other) });
+            }
         }
         let by_content = by_content || self.is_shared(&above);
         Ok(match (&wanted.kind, metadata.kind) {

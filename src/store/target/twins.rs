@@ -4,12 +4,16 @@
 //! disks show all in small letters. Where another spelling leads to what looks like another thing, a directory that does not
 //! list both folds, too: some drivers make up an inode for each spelling. Which names of the manifest meet then is looked up
 //! in its pages, once such a directory was met and something was in the way.
+//!
+//! **Whose it is what two entries of the manifest find there is told in one place** ([`TargetStore::holder`]), in the survey as when it is
+//! published, so that every run tells the same: the one that is recorded as complete has it, else the one whose name the disk lists, else, where a disk
+//! lists names in its own way, the one of that size, else the earlier one. Nothing of the other one is fetched, unless it gets another name.
 
 use super::TargetStore;
 use crate::store::error::disk_error;
-use crate::store::fs::{Directory, Metadata};
+use crate::store::fs::{Directory, FileKind, Metadata, remove_if_present};
 use crate::transfer::disk::{DiskError, Publish};
-use crate::transfer::manifest::{EntryIndex, Page, RelativePath};
+use crate::transfer::manifest::{EntryIndex, EntryKind, Page, RelativePath};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
@@ -28,7 +32,22 @@ pub(super) struct Twins {
     pages: u64,
     /// Directories whose lists showed that they fold, by device and inode.
     folding: BTreeSet<(u64, u64)>,
+    /// Whether the disk lists names as they were given, once that was tried.
+    lists_as_given: Option<bool>,
+    /// What got its name in this batch, and is not recorded as complete yet.
+    pub(super) placed: BTreeSet<EntryIndex>,
 }
+
+/// Whose of two entries something is whose name both have.
+enum Holder {
+    /// That of the entry that was asked for.
+    This,
+    /// That of the other one.
+    Other,
+}
+
+/// A file of ours whose name shows how the disk lists names.
+pub(super) const PROBE: &[u8] = b"Names";
 
 /// Directories known to fold although inodes say nothing there, at most.
 const FOLDING_MAX: usize = 4_096;
@@ -38,6 +57,11 @@ fn lists_both<D: Directory>(directory: &D, one: &[u8], other: &[u8]) -> io::Resu
     let names = directory.names()?;
     let is_listed = |name: &[u8]| names.iter().any(|listed| listed == name);
     Ok(is_listed(one) && is_listed(other))
+}
+
+/// Why an entry has no name of its own.
+pub(super) fn twin_message(other: &RelativePath) -> String {
+    format!("this disk takes it and {} for one name", crate::store::escape(other.as_bytes()))
 }
 
 /// Other spellings of a name: of the other case, and composed in the other way.
@@ -129,6 +153,77 @@ impl<D: Directory> TargetStore<D> {
     pub(super) fn twin_of(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
         self.read_names()?;
         Ok(self.twins.doubled.get(&entry).copied())
+    }
+
+    /// Whose of `entry` and its twin `other` something is that both find at `name`.
+    fn holder(
+        &mut self,
+        (entry, other): (EntryIndex, EntryIndex),
+        (parent, name): (&D, &[u8]),
+    ) -> io::Result<Holder> {
+        let names = parent.names()?;
+        let is_listed = |name: &[u8]| names.iter().any(|listed| listed == name);
+        let other_path = self.path_of(other);
+        let other_name = other_path.as_ref().and_then(RelativePath::split_last);
+        let is_other_listed = other_name.is_some_and(|(_, name)| is_listed(name));
+        if is_listed(name) && is_other_listed {
+            return Ok(Holder::This);
+        }
+        let mut is_complete = |entry| -> io::Result<bool> {
+            Ok(self.twins.placed.contains(&entry) || self.complete(entry)?.is_some())
+        };
+        let is_this = match (is_complete(entry)?, is_complete(other)?) {
+            (is_this, is_other) if is_this != is_other => is_this,
+            _ if is_listed(name) != is_other_listed && self.lists_as_given(parent)? => {
+                is_listed(name)
+            }
+            _ => {
+                let there = parent.metadata(name)?;
+                match (self.has_size(entry, &there)?, self.has_size(other, &there)?) {
+                    (is_this, is_other) if is_this != is_other => is_this,
+                    _ => entry < other,
+                }
+            }
+        };
+        Ok(if is_this { Holder::This } else { Holder::Other })
+    }
+
+    /// Whether an entry is of the size and kind of what is there.
+    fn has_size(&mut self, entry: EntryIndex, there: &Metadata) -> io::Result<bool> {
+        Ok(match (self.pages.entry(entry)?.map(|entry| entry.kind), there.kind) {
+            (Some(EntryKind::File { bytes }), FileKind::File) => bytes == there.bytes,
+            (Some(EntryKind::Symlink { .. }), FileKind::Symlink) => true,
+            _ => false,
+        })
+    }
+
+    /// Whether the disk of a directory lists a name as it was given; only that of the target is tried.
+    fn lists_as_given(&mut self, directory: &D) -> io::Result<bool> {
+        if directory.own_metadata()?.device != self.device {
+            return Ok(false);
+        }
+        if let Some(known) = self.twins.lists_as_given {
+            return Ok(known);
+        }
+        remove_if_present(&self.partials, PROBE)?;
+        let made = self.partials.create_file(PROBE, 0o600).map(drop);
+        let known = made.is_ok() && self.partials.names()?.iter().any(|name| name == PROBE);
+        remove_if_present(&self.partials, PROBE)?;
+        self.twins.lists_as_given = Some(known);
+        Ok(known)
+    }
+
+    /// The path of the other entry whose what is there is, if `entry` and that one have one name on this disk.
+    pub(super) fn held_by_twin(
+        &mut self,
+        entry: EntryIndex,
+        (parent, name): (&D, &[u8]),
+    ) -> io::Result<Option<RelativePath>> {
+        let Some(other) = self.twin_of(entry)? else { return Ok(None) };
+        match self.holder((entry, other), (parent, name))? {
+            Holder::This => Ok(None),
+            Holder::Other => Ok(self.path_of(other)),
+        }
     }
 
     /// Whether the manifest has a name, or one that folds to it, beside `entry`.
@@ -231,18 +326,16 @@ impl<D: Directory> TargetStore<D> {
         if !is_shared && by_links.is_none() && !self.folds(parent, name, &parent.metadata(name)?)? {
             return Ok(None);
         }
-        let twin = self.twin_of(publish.entry)?.and_then(|twin| self.path_of(twin));
+        let twin = self.held_by_twin(publish.entry, (parent, name))?;
         let other = match twin.or(by_links) {
             Some(other) => other,
+            // The path in the other directory is one of the manifest, too.
             None if is_shared => publish.path.clone(),
             None => return Ok(None),
         };
         let taken = io::ErrorKind::AlreadyExists.into();
         let mut error = disk_error("publish", publish.path.as_bytes(), &taken);
-        error.message = format!(
-            "this disk takes it and {} for one name",
-            crate::store::escape(other.as_bytes())
-        );
+        error.message = twin_message(&other);
         Ok(Some(error))
     }
 }

@@ -324,6 +324,9 @@ impl Receiver {
                 (Existing::Differs { .. } | Existing::SameSize, policy) => {
                     self.on_conflict(number, entry, policy.unwrap_or(OnConflict::Fail));
                 }
+                (Existing::Twin { why }, _) => {
+                    self.fail_entry(number, entry, MissingKind::Refused, &why);
+                }
                 (Existing::OtherKind | Existing::Linked, _) => {
                     let why = "something that is not a file has its name";
                     self.fail_entry(number, entry, MissingKind::Refused, why);

@@ -319,7 +319,10 @@ impl Receiver {
                 Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
                 Existing::Same => {}
                 Existing::Linked => linked.push(*entry),
-                Existing::SameSize | Existing::Differs { .. } | Existing::OtherKind => {
+                Existing::SameSize
+                | Existing::Differs { .. }
+                | Existing::OtherKind
+                | Existing::Twin { .. } => {
                     blocked.push(*entry);
                 }
             }
@@ -409,7 +412,14 @@ impl Receiver {
             }
             match (found, self.config.on_conflict) {
                 (Existing::Absent, _)
-                | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename)) => {}
+                | (Existing::Differs { .. }, Some(OnConflict::Overwrite | OnConflict::Rename))
+                | (Existing::Twin { .. }, Some(OnConflict::Rename)) => {}
+                (Existing::Twin { .. }, Some(OnConflict::Skip)) => {
+                    self.on_conflict(number, entry, OnConflict::Skip);
+                }
+                (Existing::Twin { why }, _) => {
+                    self.fail_entry(number, entry, MissingKind::Refused, &why);
+                }
                 (Existing::Superseded, _) => {
                     if let Some(old) = state.entry(entry).and_then(|content| content.supersedes) {
                         self.replacing.insert(entry, old);
