@@ -324,7 +324,7 @@ async fn open_target(
         let store = if is_following { store.following() } else { store };
         let worker = Worker::start("target", store, move |store, request, answer| {
             let mut reply = store.handle(request);
-            if let Some(TargetReply::Failed(error)) = &mut reply {
+            if let Some(TargetReply::Full(error) | TargetReply::Failed(error)) = &mut reply {
                 *error = located(error.clone(), &target);
             }
             while let Some(warning) = store.take_warning() {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | the entry | a name that the disk does not take, something in the way, no permission, too large for it | it is listed, the rest goes on ([`is_of_entry`]) |
 //! | the file system | it has no modes, no times, no sync, no locks | the content stays, one warning ([`is_not_taken`], [`is_not_offered`]) |
+//! | one that is mounted below | full, failing, gone | what lies on it is listed, the rest goes on ([`of_mount`]) |
 //! | the process | no descriptors, no memory | the store stops, and the same command goes on ([`is_of_process`]) |
 //! | the target | full, gone, a failing device | the store stops |
 
@@ -18,15 +19,32 @@ pub fn disk_error(operation: &'static str, path: &[u8], error: &io::Error) -> Di
     DiskError { kind: kind(error), operation, path: escape(path), message: message(error) }
 }
 
-/// Whether an error of an operation on a name, or on what it stands for, is about this one entry alone.
+/// Whether an error of an operation on a name, or on what it stands for, is about this one entry alone: whatever the system
+/// says of it, unless that would stop every other entry, too.
 pub(super) fn is_of_entry(error: &io::Error) -> bool {
-    matches!(kind(error), DiskErrorKind::Path | DiskErrorKind::Permission)
-        || matches!(
-            error.kind(),
-            // A file system without symlinks, or one that does not take a name or such a large file.
-            ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::FileTooLarge
-        )
-        || is_errno(error, &[Errno::ILSEQ])
+    let is_known = matches!(kind(error), DiskErrorKind::Path | DiskErrorKind::Permission)
+        || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported)
+        || error.raw_os_error().is_some();
+    error.kind() == ErrorKind::FileTooLarge || (is_known && !is_of_target(error))
+}
+
+/// Whether an error is about all that the target holds: full, failing, gone, or the process exhausted.
+fn is_of_target(error: &io::Error) -> bool {
+    matches!(kind(error), DiskErrorKind::Full | DiskErrorKind::Device)
+        || is_of_process(error)
+        || error.kind() == ErrorKind::StaleNetworkFileHandle
+        || is_errno(error, &[Errno::NXIO, Errno::NODEV, Errno::NOTCONN, Errno::BADF])
+}
+
+/// An error of one entry, where `error` is that of the file system that the entry lies on, and another one than the target's.
+pub(super) fn of_mount(error: &io::Error) -> io::Error {
+    let text = format!("{}, on the file system that is mounted there", message(error));
+    io::Error::new(ErrorKind::Unsupported, text)
+}
+
+/// Whether a file system is full, failing or gone.
+pub(super) fn is_of_file_system(error: &io::Error) -> bool {
+    is_of_target(error) && !is_of_process(error) && error.raw_os_error().is_some()
 }
 
 /// Whether the file system does not take a name, as it is spelled or for its length.
@@ -42,10 +60,7 @@ pub(super) fn is_of_process(error: &io::Error) -> bool {
 /// Whether the file system does not take a mode or a time. Content never depends on it: only what would hurt content,
 /// too, is an error (a failing or full device, a thing or a file system that is gone, an exhausted process).
 pub(super) fn is_not_taken(error: &io::Error) -> bool {
-    let hurts_content = matches!(kind(error), DiskErrorKind::Full | DiskErrorKind::Device)
-        || is_of_process(error)
-        || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle)
-        || is_errno(error, &[Errno::NXIO, Errno::NODEV, Errno::NOTCONN]);
+    let hurts_content = is_of_target(error) || error.kind() == ErrorKind::NotFound;
     !hurts_content && error.raw_os_error().is_some()
 }
 

@@ -226,7 +226,11 @@ impl<D: Directory> TargetStore<D> {
         if self.space.is_full && !matches!(request, TargetRequest::Barrier { .. }) {
             return None;
         }
-        let is_write = matches!(request, TargetRequest::Write { .. });
+        // What they lack, the reserve may give to what is whole.
+        let may_go_on = matches!(
+            request,
+            TargetRequest::Write { .. } | TargetRequest::CreateDirectories { .. }
+        );
         let outcome = match request {
             TargetRequest::KeepPage { number, encoded } => self
                 .pages
@@ -270,11 +274,11 @@ impl<D: Directory> TargetStore<D> {
         };
         outcome.unwrap_or_else(|error| {
             tracing::warn!(target: "rejoin::store", %error, "the target failed");
-            if is_write && error.kind == DiskErrorKind::Full {
+            if may_go_on && error.kind == DiskErrorKind::Full {
                 self.fill();
-            } else {
-                self.failed = Some(error.clone());
+                return Some(TargetReply::Full(error));
             }
+            self.failed = Some(error.clone());
             Some(TargetReply::Failed(error))
         })
     }
@@ -298,7 +302,8 @@ impl<D: Directory> TargetStore<D> {
     ///
     /// # Errors
     /// As the system says.
-    pub fn cleanup(self) -> Result<(), DiskError> {
+    pub fn cleanup(mut self) -> Result<(), DiskError> {
+        self.remove_places().map_err(|error| disk_error("remove", RESERVED_NAME, &error))?;
         let Self {
             options,
             directories,
@@ -309,14 +314,11 @@ impl<D: Directory> TargetStore<D> {
             pages,
             open_files,
             kept,
-            places,
             ..
         } = self;
         // A network or FUSE file system keeps a file that is removed while it is open, and then its directory.
         drop((journal, pages, open_files, kept));
         let id = options.session.to_string().into_bytes();
-        places::remove_all(places, &id)
-            .map_err(|error| disk_error("remove", RESERVED_NAME, &error))?;
         remove_session(directories.root(), &home, &partials, &id, in_use)
             .map_err(|error| disk_error("remove", RESERVED_NAME, &error))
     }

@@ -385,6 +385,8 @@ pub enum TargetReply {
     },
     /// For `Finish`.
     Finished,
+    /// The disk is full: nothing after this request was or will be carried out but barriers, which publish what is whole.
+    Full(DiskError),
     /// The store stops here: nothing after this request was or will be carried out.
     Failed(DiskError),
 }

@@ -26,8 +26,8 @@ mod units;
 pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
-    DiskError, DiskErrorKind, Existing, FileMetadata, OnConflict, Publish, TargetReply,
-    TargetRequest, TargetState, UnitContent,
+    DiskError, Existing, FileMetadata, OnConflict, Publish, TargetReply, TargetRequest,
+    TargetState, UnitContent,
 };
 use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
 use super::message::{ByeReason, Message, bounded_text};
@@ -355,10 +355,8 @@ impl Receiver {
                 self.send_complete();
             }
             // What is whole gets its name, which needs no room; then it ends.
-            TargetReply::Failed(error)
-                if error.kind == DiskErrorKind::Full && self.full.is_none() =>
-            {
-                self.full = Some(error);
+            TargetReply::Full(error) => {
+                self.full.get_or_insert(error);
                 self.end_full();
             }
             TargetReply::Failed(error) => {

@@ -31,6 +31,7 @@ mod lab_changes;
 mod lab_disks;
 mod lab_everything;
 mod lab_networks;
+mod lab_relatives;
 mod lab_services;
 mod lab_targets;
 mod lab_trees;

@@ -281,7 +281,7 @@ fn a_full_store_publishes_and_writes_no_more() {
     let (mut store, _) = open(&disk, 1).expect("fresh");
     disk.fail_at(disk.operations(), Fault::Error(ErrorKind::StorageFull));
     let reply = store.handle(promise.units[0].write());
-    let Some(rejoin::transfer::disk::TargetReply::Failed(error)) = reply else {
+    let Some(rejoin::transfer::disk::TargetReply::Full(error)) = reply else {
         panic!("{reply:?}");
     };
     assert_eq!(error.kind, DiskErrorKind::Full);

@@ -85,8 +85,8 @@ impl<D: Directory> TargetStore<D> {
             return Ok(false);
         }
         let record = Record::Opened { path: path.as_bytes().to_vec(), mode };
-        self.journal.append(&record)?;
-        self.journal.sync(SyncPoint::Barrier)?;
+        self.journal.append(&record).map_err(io::Error::other)?;
+        self.journal.sync(SyncPoint::Barrier).map_err(io::Error::other)?;
         self.opened.modes.insert(path.clone(), mode);
         Ok(directory.set_mode(mode | WRITABLE).is_ok())
     }

@@ -5,7 +5,7 @@
 //! ever stands for the whole. The place is journalled before it is made: a later run finds and removes it.
 
 use super::{TargetStore, remove_place};
-use crate::store::error::disk_error;
+use crate::store::error::{disk_error, is_of_file_system, of_mount};
 use crate::store::fs::{Access, Directory, File, SyncPoint, read_exact_at, remove_if_present};
 use crate::store::journal::Record;
 use crate::store::payload::extents;
@@ -52,10 +52,26 @@ impl<D: Directory> TargetStore<D> {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let place = self.place_at(above, parent)?;
-        let kept = self.copy(publish, own_name, place)?;
-        moved(&self.places[place].partials)?;
+        let outcome = self.copy(publish, own_name, place).and_then(|kept| {
+            moved(&self.places[place].partials)?;
+            Ok(kept)
+        });
+        if outcome.is_err() {
+            // It takes room from what comes after it.
+            let _ = remove_if_present(&self.places[place].partials, own_name);
+        }
+        let kept = outcome?;
         remove_if_present(&self.partials, own_name)?;
         Ok(Some(kept))
+    }
+
+    /// An error of something at `above`: of that alone where it is that of a file system below the target.
+    pub(super) fn about_mount(&mut self, error: io::Error, above: &RelativePath) -> io::Error {
+        if !is_of_file_system(&error) {
+            return error;
+        }
+        let device = self.directories.open(above).and_then(|parent| parent.own_metadata());
+        if device.is_ok_and(|own| own.device != self.device) { of_mount(&error) } else { error }
     }
 
     /// The place on the file system of `above`.
@@ -74,7 +90,7 @@ impl<D: Directory> TargetStore<D> {
         }
         let failing = |error: DiskError| io::Error::other(error.to_string());
         self.journal(&Record::Place { path: top.as_bytes().to_vec() }).map_err(failing)?;
-        self.journal.sync(SyncPoint::Barrier)?;
+        self.journal.sync(SyncPoint::Barrier).map_err(io::Error::other)?;
         let place = self.open_place(top)?;
         self.places.push(place);
         Ok(self.places.len() - 1)
@@ -165,14 +181,20 @@ impl<D: Directory> TargetStore<D> {
     }
 }
 
-/// Removes places with all that is in them.
-///
-/// # Errors
-/// As the system says, for the first that fails.
-pub(super) fn remove_all<D: Directory>(places: Vec<Place<D>>, id: &[u8]) -> io::Result<()> {
-    places
-        .into_iter()
-        .try_for_each(|place| remove_place(&place.directory, &place.home, &place.partials, id))
+impl<D: Directory> TargetStore<D> {
+    /// Removes all places with all that is in them.
+    ///
+    /// # Errors
+    /// As the system says, for the first that fails.
+    pub(super) fn remove_places(&mut self) -> io::Result<()> {
+        let id = self.options.session.to_string().into_bytes();
+        for place in std::mem::take(&mut self.places) {
+            self.open_for_the_time(&place.path)?;
+            remove_place(&place.directory, &place.home, &place.partials, &id)?;
+        }
+        self.opened.close();
+        Ok(())
+    }
 }
 
 /// Removes what a session that is not open has at `path`; what is gone is gone.

@@ -309,7 +309,12 @@ impl<D: Directory> TargetStore<D> {
         ready: Option<ModifiedTime>,
     ) -> Result<(Published, ModifiedTime), DiskError> {
         self.open_files.retain(|(of, _)| *of != publish.entry);
-        match self.place(publish, ready) {
+        let above = publish.path.split_last().map(|(above, _)| above);
+        let placed = self.place(publish, ready).map_err(|error| match &above {
+            Some(above) => self.about_mount(error, above),
+            None => error,
+        });
+        match placed {
             Err(error) if is_of_entry(&error) => {
                 let mut told = name_error("publish", &publish.path, &error);
                 if is_name_refused(&error) && publish.on_conflict != OnConflict::Rename {

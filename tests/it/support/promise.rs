@@ -376,7 +376,7 @@ pub(crate) fn ask<D: Directory>(
     request: TargetRequest,
 ) -> Result<Option<TargetReply>, DiskError> {
     match store.handle(request) {
-        Some(TargetReply::Failed(error)) => Err(error),
+        Some(TargetReply::Full(error) | TargetReply::Failed(error)) => Err(error),
         reply => Ok(reply),
     }
 }
