@@ -183,16 +183,14 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
         StateDirectory::open(state_directory, Role::Sender).map_err(surroundings::state_error)?;
     let roots = roots.without(&surroundings::own_directories(state_directory)).map_err(refused)?;
     let paths = roots.paths().to_vec();
-    let found = state.find_by_source(&paths, "").map_err(surroundings::state_error)?;
+    let is_of_source = |record: &SessionRecord| record.is_of_source(&paths, "");
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
     let is_wanted = |record: &SessionRecord| match &options.code {
-        _ if record.secret.is_none() || options.is_new => false,
-        Some(code) => code.expose().parse::<Code>().is_ok_and(|code| {
-            record.code.is_some_and(|hash| hash.matches(&surroundings::canonical(&code)))
-        }),
+        _ if record.secret.is_none() || options.is_new || !is_of_source(record) => false,
+        Some(_) => has_code(record, options),
         None => true,
     };
-    if let Some(record) = found.filter(is_wanted) {
+    if let Some(record) = state.find(is_wanted).map_err(surroundings::state_error)? {
         match state.open_session(record.session) {
             Ok(stored) => return Ok(Opened { state, roots, stored, is_resumed: true }),
             // Another process sends the same: this one is a session of its own.
@@ -200,13 +198,48 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
             Err(error) => return Err(surroundings::state_error(error)),
         }
     }
-    let side = Side::Sender { paths, options: String::new() };
+    let forsaken = forsaken(&state, options, is_of_source)?;
+    let side = Side::Sender { paths: paths.clone(), options: String::new() };
     let mut record = SessionRecord::new(session, member, side, surroundings::unix_time());
-    record.token_key = surroundings::random()?;
+    match &forsaken {
+        Some(forsaken) => {
+            record.member = forsaken.record.member;
+            record.token_key = forsaken.record.token_key;
+        }
+        None => record.token_key = surroundings::random()?,
+    }
     record.hosts.clone_from(&options.common.hosts);
     record.paths = super::relay::paths(&options.common);
     let stored = state.create(record).map_err(surroundings::state_error)?;
+    if let Some(forsaken) = forsaken {
+        state.remove_own(forsaken).map_err(surroundings::state_error)?;
+    }
     Ok(Opened { state, roots, stored, is_resumed: false })
+}
+
+/// Whether the session has the code that the user chose.
+fn has_code(record: &SessionRecord, options: &SendOptions) -> bool {
+    let code = options.code.as_ref().and_then(|code| code.expose().parse::<Code>().ok());
+    code.zip(record.code).is_some_and(|(code, hash)| hash.matches(&surroundings::canonical(&code)))
+}
+
+/// What a run of the same source left that was killed before anybody joined: there is nothing in it to continue, but a host
+/// that stays keeps its code for the member that opened it, and its token is the proof of being that one. The lock is taken:
+/// a run that lives keeps its place.
+fn forsaken(
+    state: &State,
+    options: &SendOptions,
+    is_of_source: impl Fn(&SessionRecord) -> bool,
+) -> Result<Option<crate::store::Session<OsDirectory>>, Error> {
+    let listed = state.list().map_err(surroundings::state_error)?.into_iter();
+    let mut records: Vec<SessionRecord> = listed
+        .filter(|listed| !listed.is_running)
+        .filter_map(|listed| listed.record.ok())
+        .filter(|record| is_of_source(record) && record.secret.is_none() && !record.is_complete)
+        .collect();
+    // Of several, the one that opened the code asked for; else the newest.
+    records.sort_by_key(|record| !has_code(record, options));
+    Ok(records.iter().find_map(|record| state.open_session(record.session).ok()))
 }
 
 /// The code of the invitation that waits for this run, if there is one.

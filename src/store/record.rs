@@ -235,6 +235,17 @@ impl SessionRecord {
         }
     }
 
+    /// Whether it sends these paths with these options.
+    #[must_use]
+    pub fn is_of_source(&self, paths: &[Vec<u8>], options: &str) -> bool {
+        match &self.side {
+            Side::Sender { paths: stored, options: stored_options } => {
+                stored == paths && stored_options == options
+            }
+            Side::Receiver { .. } => false,
+        }
+    }
+
     /// Adds an attempt, and drops the oldest beyond [`ATTEMPTS_MAX`].
     pub fn add_attempt(&mut self, attempt: Attempt) {
         self.attempts.push(attempt);

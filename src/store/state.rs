@@ -16,7 +16,7 @@ use super::fs::{
 use super::invitation::{self, Invitation};
 use super::lock::{self, Lock};
 use super::privacy;
-use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord, Side};
+use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord};
 use crate::event::Role;
 use crate::transfer::disk::DiskError;
 use crate::wire::{MemberId, SessionId};
@@ -314,23 +314,6 @@ impl<D: Directory> StateDirectory<D> {
         present: &[SessionId],
     ) -> Result<Option<SessionRecord>, StateError> {
         self.find(|record| record.target() == Some(target) && present.contains(&record.session))
-    }
-
-    /// The unfinished session that a `send` of these paths with these options continues.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub fn find_by_source(
-        &self,
-        paths: &[Vec<u8>],
-        options: &str,
-    ) -> Result<Option<SessionRecord>, StateError> {
-        self.find(|record| match &record.side {
-            Side::Sender { paths: stored, options: stored_options } => {
-                stored == paths && stored_options == options
-            }
-            Side::Receiver { .. } => false,
-        })
     }
 
     /// Leaves an invitation for whoever runs the session, now or next.

@@ -91,6 +91,77 @@ fn a_code_that_nobody_offers_is_an_error_that_says_what_was_before() {
     host.wait();
 }
 
+/// B-C: a job that was killed before anybody came has its code again at once, by what it stored; nobody else has it, neither
+/// while it runs nor after it was killed, and is told so at once.
+#[test]
+fn a_fixed_code_comes_back_to_a_killed_sender_and_to_nobody_else() {
+    let pair = Pair::new();
+    fs::write(pair.path("code"), CODE).unwrap();
+    let (host, url) = standing(&pair);
+    let url = url.as_str();
+    night(&pair, 1);
+    let refused = |run: Running, what: &str| {
+        let error = run.wait().expect_code(7).outcome();
+        assert!(error["message"].as_str().unwrap().contains("taken"), "{what}: {error}");
+        assert!(error["hint"].as_str().unwrap().contains("30 minutes"), "{what}: {error}");
+        assert!(error["t"].as_u64().unwrap() < 5_000, "{what}: {error}");
+    };
+    let stranger = || {
+        let arguments = ["--json", "--code-file", "code", "--state-dir", "stranger", "t"];
+        pair.send(arguments.into_iter().chain(["--host", url])).spawn()
+    };
+    for more in [&[][..], &["--new"], &[]] {
+        let arguments = ["--json", "--code-file", "code", "--host", url, "t"];
+        let sender = pair.send(arguments.iter().chain(more)).spawn();
+        let code = sender.event_where("code", |event| event["event"] == "code");
+        assert!(code["t"].as_u64().unwrap() < 5_000, "{code}");
+        refused(send(&pair, Some(url)), "the same sender beside itself");
+        refused(stranger(), "a stranger beside it");
+        sender.signal(Signal::KILL);
+        sender.wait();
+        refused(stranger(), "a stranger after it");
+    }
+    // A receiver that waits meanwhile is the next sender's.
+    let receiver = receive(&pair, Some(url), &["--wait", "50s"]);
+    receiver.event_where("session", |event| event["event"] == "session");
+    night(&pair, 2);
+    let sender = send(&pair, Some(url));
+    receiver.wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("t"), &pair.path("target/t"));
+    let left = pair.shell("send", "rejoin sessions list").run().expect_code(0);
+    assert_eq!(left.stdout, "", "nothing of the killed ones is left");
+    host.signal(Signal::TERM);
+    host.wait();
+}
+
+/// B-C, B-L: a sender that ends before anybody came gives its code back: the next one has it at once, whoever that is; who
+/// stood in its room is told, or waits on where `--wait` says so.
+#[test]
+fn a_sender_that_ends_alone_gives_its_code_back() {
+    let pair = Pair::new();
+    fs::write(pair.path("code"), CODE).unwrap();
+    let (host, url) = standing(&pair);
+    let url = url.as_str();
+    night(&pair, 1);
+    for (signal, ends) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let sender = send(&pair, Some(url));
+        sender.event_where("code", |event| event["event"] == "code");
+        sender.signal(signal);
+        sender.wait().expect_code(ends);
+        let told = receive(&pair, Some(url), &[]).wait().expect_code(3).outcome();
+        assert!(told["message"].as_str().unwrap().contains("expired"), "{told}");
+    }
+    let waiting = receive(&pair, Some(url), &["--wait", "50s"]);
+    waiting.event_where("session", |event| event["event"] == "session");
+    let arguments = ["--json", "--code-file", "code", "--state-dir", "stranger", "t"];
+    let stranger = pair.send(arguments.into_iter().chain(["--host", url])).spawn();
+    waiting.wait().expect_code(0);
+    stranger.wait().expect_code(0);
+    host.signal(Signal::TERM);
+    host.wait();
+}
+
 /// Both sides die half-way.
 fn interrupted(pair: &Pair) {
     pair.noise("large", LARGE);

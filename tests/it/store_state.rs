@@ -35,13 +35,15 @@ fn sessions_are_found_again() {
     let id = |found: Result<Option<SessionRecord>, StateError>| {
         found.expect("readable").map(|record| record.session.0[0])
     };
+    let by_source =
+        |options: &str| state.find(|record| record.is_of_source(&[b"/a".to_vec()], options));
     assert_eq!(id(state.find_by_code("1-a-b-c", b"/one")), Some(1));
     assert_eq!(id(state.find_by_code("1-a-b-c", b"/two")), None);
     assert_eq!(id(state.find_by_code("9-a-b-c", b"/one")), None);
     assert_eq!(id(state.find_by_target(b"/one", &[SessionId([1; 16])])), Some(1));
     assert_eq!(id(state.find_by_target(b"/one", &[SessionId([3; 16])])), None);
-    assert_eq!(id(state.find_by_source(&[b"/a".to_vec()], "exclude=x")), Some(4));
-    assert_eq!(id(state.find_by_source(&[b"/a".to_vec()], "")), None);
+    assert_eq!(id(by_source("exclude=x")), Some(4));
+    assert_eq!(id(by_source("")), None);
     let ids: Vec<u8> =
         state.list().expect("readable").iter().map(|listed| listed.session.0[0]).collect();
     assert_eq!(ids, [4, 3, 2, 1]);

@@ -57,6 +57,9 @@ impl Session {
     /// This run ends with `error`: the other side is told, if it was not yet.
     pub fn handle_end(&mut self, error: &Error, now: Instant) {
         self.say_bye(error);
+        if let Meeting::Opening(opening) = &mut self.meeting {
+            opening.handle_end();
+        }
         self.drain(now);
     }
 

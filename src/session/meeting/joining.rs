@@ -525,8 +525,11 @@ impl Joining {
             tracing::warn!(target: "rejoin::signal", %reason, "the host refused the session's room");
             return;
         }
-        if reason == RefusalReason::NoSuchRoom && self.config.wait {
-            // A host remembers who waits for a few minutes only; how long to wait is the user's to say.
+        // A host remembers who waits for a few minutes only, and a sender may end before anybody was there: how long to wait
+        // for the next one is the user's to say.
+        if matches!(reason, RefusalReason::NoSuchRoom | RefusalReason::Expired) && self.config.wait
+        {
+            self.deposit = None;
             return self.enter();
         }
         // The sender is briefly away: it is waited for.

@@ -210,6 +210,19 @@ impl Opening {
         self.welcome(now);
     }
 
+    /// The run ends: a code that nobody used is given back, so that its number is free and who waits for it is told. One
+    /// that a receiver may come back with, or that is no use without the session, keeps its room.
+    pub fn handle_end(&mut self) {
+        let is_unused = |door: &&CodeDoor| door.is_open && !door.is_invitation && !door.was_used;
+        if self.door.is_none()
+            && let Some(door) = self.code.as_ref().filter(is_unused)
+        {
+            let room = RoomName::Code(door.code.room());
+            self.code = None;
+            self.host(ClientMessage::Leave { room });
+        }
+    }
+
     /// A deadline of [`Self::poll_timeout`] passed, or may have.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.enter_at.is_some_and(|at| now >= at) {

@@ -164,6 +164,15 @@ impl Room {
         Ok(changed)
     }
 
+    /// Its opener comes back with a deposit. Another one than before is that of a new run, which has the whole lifetime of a
+    /// code for it.
+    pub(super) fn renew(&mut self, member: MemberId, deposit: &[u8], now: Instant) {
+        let is_known = |(from, known): &(MemberId, Vec<u8>)| *from == member && known == deposit;
+        if !self.deposit.as_ref().is_some_and(is_known) {
+            self.opened = now;
+        }
+    }
+
     /// Keeps a payload for an absent member; the size of the one that was dropped for it.
     pub(super) fn enqueue(
         &mut self,

@@ -69,7 +69,11 @@ impl Rooms {
             if !room.is_opener(who) {
                 return Err(RefusalReason::Taken);
             }
-            self.enter(connection, RoomName::Code(number), who, now)?;
+            let name = RoomName::Code(number);
+            self.enter(connection, name, who, now)?;
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.renew(who.0, &deposit, now);
+            }
             return self.opened(connection, number, who.0, deposit);
         }
         let number = match number {

@@ -559,6 +559,43 @@ fn rooms_expire() {
     assert!(world.heard(opener).is_empty());
 }
 
+/// B-C: what an opener that was killed left is its own alone, whoever chose the number, for as long as the room lasts; its
+/// next run has a whole hour for it.
+#[test]
+fn an_unused_code_is_its_openers_for_another_hour() {
+    let mut world = world();
+    let offer = |byte, deposit: &[u8]| ClientMessage::Open {
+        number: Some(7),
+        member: MemberId([byte; 16]),
+        token: token(byte),
+        deposit: deposit.to_vec(),
+        again: true,
+    };
+    let opener = world.connect();
+    world.tell(opener, &offer(1, b"one"));
+    world.wait(Duration::from_secs(3000));
+    let stranger = world.connect();
+    let taken = refused(CODE, RefusalReason::Taken);
+    assert_eq!(world.tell(stranger, &offer(9, b"evil")), taken, "its opener is there");
+    world.lose(opener);
+    assert_eq!(world.tell(stranger, &offer(9, b"evil")), taken, "its opener is away");
+    world.wait(Duration::from_secs(500));
+    let stranger = world.connect();
+    assert_eq!(world.tell(stranger, &offer(9, b"evil")), taken, "its opener is long away");
+    // The same offer by another connection is no new one.
+    let again = world.connect();
+    let opened = [HostMessage::Opened { number: 7, peers: vec![] }];
+    assert_eq!(world.tell(again, &offer(1, b"one")), opened);
+    world.lose(again);
+    let next = world.connect();
+    assert_eq!(world.tell(next, &offer(1, b"two")), opened);
+    world.wait(Duration::from_secs(3500));
+    assert!(world.heard(next).is_empty());
+    world.wait(Duration::from_secs(101));
+    let expired = HostMessage::RoomClosed { room: CODE, reason: RefusalReason::Expired };
+    assert_eq!(world.heard(next), [expired]);
+}
+
 #[test]
 fn rates_count_before_sizes_and_close_a_flood() {
     let mut world = world();

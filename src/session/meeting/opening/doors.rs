@@ -65,8 +65,11 @@ pub(super) fn join_error(error: &JoinError) -> Error {
 pub(super) fn refusal(reason: RefusalReason) -> Error {
     match reason {
         RefusalReason::Taken | RefusalReason::WrongToken => {
-            Error::new(ErrorKind::Refused, "the code's room is taken at this host")
-                .with_hint("choose another number with --code, or let rejoin choose")
+            let text = "the code is taken at this host: another sender has it, or was stopped without a word while it had it";
+            Error::new(ErrorKind::Refused, text).with_hint(
+                "choose another number with --code, or let rejoin choose; a host keeps the code of a sender that is gone for 30 minutes, \
+                 unless it was started with another --room-lease, and gives it at once to the same command with the same --state-dir",
+            )
         }
         RefusalReason::Expired | RefusalReason::CodeUsed | RefusalReason::Burnt => {
             Error::new(ErrorKind::Authentication, reason.to_string())
