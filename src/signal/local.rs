@@ -9,6 +9,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::RoomName;
 use super::code::HostAddress;
@@ -16,7 +17,9 @@ use super::code::HostAddress;
 /// Longest registry file: a URL and a number.
 const FILE_BYTES_MAX: u64 = 1024;
 /// Tries to lock a file that others replace at the same time.
-const PUBLISH_TRIES: usize = 8;
+const PUBLISH_TRIES: usize = 100;
+/// How long who looks at a room may hold its file.
+const LOOK_TIME: Duration = Duration::from_millis(1);
 
 /// Why the registry cannot be used. Sending and receiving work without it.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +108,12 @@ impl LocalRooms {
             let mut file = open_private(&path).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
+                // Who looks at the room holds it for a moment, too: with them it can be shared, with a publisher not.
+                Err(TryLockError::WouldBlock) if file.try_lock_shared().is_ok() => {
+                    drop(file);
+                    std::thread::sleep(LOOK_TIME);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Err(LocalError::Taken(room)),
                 // A file system without locks: the file alone has to do.
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
@@ -273,6 +282,33 @@ mod tests {
         fs::write(directory.join("room-7"), &left).unwrap();
         let _published = rooms.publish(RoomName::Code(7), &address(82)).unwrap();
         assert_eq!(rooms.find(RoomName::Code(7)), Some(address(82)));
+    }
+
+    #[test]
+    fn who_looks_at_a_room_does_not_keep_its_publisher_out() {
+        let temporary = tempfile::tempdir().unwrap();
+        let rooms = LocalRooms::open(&temporary.path().join("rejoin")).unwrap();
+        let room = RoomName::Session([0xab; 16]);
+        let (looking, looked) = std::sync::mpsc::sync_channel::<()>(8);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let rooms = rooms.clone();
+                let looking = looking.clone();
+                // Until nobody listens any more.
+                scope.spawn(move || {
+                    while looking.send(()).is_ok() {
+                        let _ = rooms.find(room);
+                    }
+                });
+            }
+            for port in 1..300 {
+                looked.recv().unwrap();
+                let published = rooms.publish(room, &address(port)).unwrap();
+                assert_eq!(rooms.find(room), Some(address(port)));
+                drop(published);
+            }
+            drop(looked);
+        });
     }
 
     #[test]

@@ -352,3 +352,29 @@ fn what_the_sender_has_since_is_missing_until_it_is_here() {
     assert_eq!(receiver.events().into_iter().filter(is_farewell).count(), 1, "{}", receiver.stdout);
     assert!(!pair.path("target/t/new").exists());
 }
+
+/// B-K: senders of the same that nobody joined hide no session that has something to continue.
+#[test]
+fn a_session_that_nobody_joined_hides_none_that_has_begun() {
+    let pair = Pair::new();
+    pair.noise("large", LARGE);
+    let sender = pair.sending("large");
+    let session = sender.event_where("session", |event| event["event"] == "session");
+    let receiver = pair.receiving().spawn();
+    wait_for_half(&receiver);
+    sender.signal(Signal::KILL);
+    sender.wait();
+    // By accident, and with another code; each is the newest for a while.
+    for words in [["--new", "large"], ["--code=9-other-words-here", "large"], ["--new", "large"]] {
+        let another = pair.send(["--json"].iter().chain(&words)).spawn();
+        another.event_where("code", |event| event["event"] == "code");
+        another.signal(Signal::KILL);
+        another.wait();
+    }
+    let again = pair.send(["--json", "large"]).spawn();
+    let continued = again.event_where("session", |event| event["event"] == "session");
+    assert_eq!((&continued["id"], &continued["resumed"]), (&session["id"], &true.into()));
+    receiver.wait().expect_code(0);
+    again.wait().expect_code(0);
+    assert_same(&pair.path("large"), &pair.path("target/large"));
+}
