@@ -365,7 +365,8 @@ fn a_session_that_nobody_joined_hides_none_that_has_begun() {
     sender.signal(Signal::KILL);
     sender.wait();
     // By accident, and with another code; each is the newest for a while.
-    for words in [["--new", "large"], ["--code=9-other-words-here", "large"], ["--new", "large"]] {
+    for words in [["--new", "large"], ["--code=9-crane-velvet-orbit", "large"], ["--new", "large"]]
+    {
         let another = pair.send(["--json"].iter().chain(&words)).spawn();
         another.event_where("code", |event| event["event"] == "code");
         another.signal(Signal::KILL);
