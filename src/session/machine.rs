@@ -392,6 +392,7 @@ impl Session {
             | Message::BucketEntries { .. }
             | Message::Contradict { .. }
             | Message::EarlyAnswer
+            | Message::Gone { .. }
             | Message::LeftOut { .. }
             | Message::Missing { .. }
             | Message::Compare { .. }

@@ -123,6 +123,11 @@ impl<D: Directory> Directories<D> {
         self.is_following = true;
     }
 
+    /// Gives all handles up: a directory is gone, or another one.
+    pub(super) fn forget(&mut self) {
+        self.handles.clear();
+    }
+
     /// The links that were followed.
     pub(super) const fn followed(&self) -> &Followed {
         &self.followed

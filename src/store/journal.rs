@@ -3,6 +3,8 @@
 //! `Part` and `Pack` claims count if they were made in the boot that reads them, or a barrier follows them (design §6).
 //! What only takes trust away, and what was durable before it was written down, counts always.
 
+mod replay;
+
 use super::fs::{Directory, SyncPoint};
 use super::log::{Log, Opened, Place};
 use super::target::TargetOptions;
@@ -15,6 +17,7 @@ use crate::transfer::merge::Value;
 use crate::transfer::ranges::Ranges;
 use crate::wire::{CodecError, codec};
 use bincode::{Decode, Encode};
+use replay::Replay;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -65,6 +68,10 @@ pub(super) enum Record {
     Opened { path: Vec<u8>, mode: u32 },
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
+    /// These directories, if they are not there, are about to be made.
+    Made { entries: Vec<(u64, u64)> },
+    /// These directories were not made, or are removed.
+    Unmade { entries: Vec<(u64, u64)> },
 }
 
 /// A file or symlink that has its final name.
@@ -106,6 +113,8 @@ pub(super) struct Claims {
     pub(super) opened: BTreeMap<Vec<u8>, u32>,
     /// Entries with claims that are trusted only because this is the boot that made them.
     pub(super) unsynced: BTreeSet<EntryIndex>,
+    /// Directories that this session made.
+    pub(super) made: Ranges,
     /// By page: directories that are not ours, and files that the user skips.
     pub(super) decided: BTreeMap<u64, (Ranges, Ranges)>,
     pub(super) is_finished: bool,
@@ -321,6 +330,8 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&publishing, |entries| Record::Publishing { entries })?;
         let renamed: Vec<EntryIndex> = claims.renamed.iter().copied().collect();
         journal.append_batches(&renamed, |entries| Record::Renamed { entries })?;
+        let made = pairs(&claims.made);
+        journal.append_batches(&made, |entries| Record::Made { entries })?;
         for bucket in claims.complete.buckets() {
             let mut published = self.published(bucket)?;
             published.retain(|entry, _| claims.complete.get(*entry).is_some());
@@ -335,119 +346,6 @@ impl<F: super::fs::File> Journal<F> {
         // Until the next barrier syncs that name a power loss brings the old journal back, which says the same.
         directory.rename(NEW_NAME, directory, NAME)?;
         Ok(journal)
-    }
-}
-
-/// Takes records in, in order.
-struct Replay {
-    claims: Claims,
-    /// Claims since the last barrier.
-    unsure: Vec<Record>,
-    boot: Option<[u8; 16]>,
-    pages: u64,
-    end_entry: EntryIndex,
-}
-
-impl Replay {
-    fn take(&mut self, record: Record) {
-        // A session that goes on after its end has not ended.
-        self.claims.is_finished &= matches!(record, Record::Run { .. } | Record::Finished);
-        match record {
-            Record::Run { boot } => {
-                if self.boot != Some(boot) {
-                    self.unsure.clear();
-                }
-                self.boot = Some(boot);
-            }
-            Record::Part { .. } | Record::Pack { .. } => self.unsure.push(record),
-            Record::Barrier => self.settle(),
-            Record::SyncFailed => self.unsure.clear(),
-            Record::Decide { page, unwanted, skipped } => {
-                if page < self.pages {
-                    self.claims.decided.insert(page, (ranges(&unwanted), ranges(&skipped)));
-                }
-            }
-            Record::Publishing { entries } => self.claims.publishing.extend(entries),
-            Record::Published { entries } => {
-                for Complete { entry, bytes, .. } in entries {
-                    if entry < self.end_entry {
-                        self.claims.publish(entry, bytes);
-                    }
-                }
-            }
-            Record::Discard { entry, units } => {
-                self.take_back(entry, units.0..units.1, |_| true);
-                self.claims.discard(entry, units.0..units.1);
-            }
-            Record::Rotten { entry, offsets } => {
-                let is_of =
-                    |files: &[(EntryIndex, PackedFile)]| files.iter().any(|(of, _)| *of == entry);
-                let pack = self.unsure.iter().find_map(|record| {
-                    if let Record::Pack { unit, files } = record {
-                        is_of(files).then_some(*unit)
-                    } else {
-                        None
-                    }
-                });
-                let units = pack.map_or(0..0, |unit| unit..unit + 1);
-                self.take_back(entry, units, |offset| offsets.contains(&offset));
-                self.claims.forget(entry, &offsets);
-            }
-            Record::Units { units, end_entry } => {
-                if end_entry <= self.end_entry {
-                    for (start, end) in units {
-                        self.claims.units.insert_range(start..end);
-                    }
-                }
-            }
-            Record::Finished => self.claims.is_finished = true,
-            Record::Renamed { entries } => self.claims.renamed.extend(entries),
-            Record::Place { path } => {
-                self.claims.places.insert(path);
-            }
-            Record::Opened { path, mode } => {
-                self.claims.opened.entry(path).or_insert(mode);
-            }
-        }
-    }
-
-    /// Takes in all that is unsure.
-    fn settle(&mut self) {
-        for record in std::mem::take(&mut self.unsure) {
-            self.claims.claim(record, self.end_entry);
-        }
-    }
-
-    /// Takes back what is unsure about `entry`: its parts at the offsets that `is_gone` names, and its packs.
-    fn take_back(&mut self, entry: EntryIndex, units: Range<u64>, is_gone: impl Fn(u64) -> bool) {
-        self.unsure.retain_mut(|record| {
-            if let Record::Part { entry: of, offset, .. } = record {
-                return *of != entry || !is_gone(*offset);
-            }
-            if let Record::Pack { unit, files } = record {
-                files.retain(|(of, _)| *of != entry);
-                return !units.contains(unit);
-            }
-            true
-        });
-    }
-
-    fn end(mut self, boot: [u8; 16]) -> Claims {
-        if self.boot == Some(boot) {
-            for record in &self.unsure {
-                if let Record::Part { entry, .. } = record {
-                    self.claims.unsynced.insert(*entry);
-                }
-                if let Record::Pack { files, .. } = record {
-                    self.claims.unsynced.extend(files.iter().map(|(entry, _)| *entry));
-                }
-            }
-            self.settle();
-        }
-        let claims = &mut self.claims;
-        claims.small.retain(|_, (unit, _)| claims.units.contains(*unit));
-        claims.parts.retain(|_, part| claims.units.contains(part.unit));
-        self.claims
     }
 }
 
@@ -485,7 +383,9 @@ impl Claims {
             | Record::Finished
             | Record::Place { .. }
             | Record::Opened { .. }
-            | Record::Renamed { .. } => {}
+            | Record::Renamed { .. }
+            | Record::Made { .. }
+            | Record::Unmade { .. } => {}
         }
     }
 
@@ -553,6 +453,7 @@ impl Claims {
             part_values,
             rooted: self.publishing.iter().copied().collect(),
             superseded: Ranges::new(),
+            succession: Default::default(),
             unpublished: self.small.iter().map(|(&entry, &(_, file))| (entry, file)).collect(),
             complete: self.complete.iter().map(|(entry, _)| entry).collect(),
             renamed: self.renamed.iter().copied().collect(),

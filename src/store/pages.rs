@@ -3,7 +3,9 @@
 use super::fs::{Directory, File, SyncPoint};
 use super::log::{Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
-use crate::transfer::manifest::{Chain, Entry, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Totals};
+use crate::transfer::manifest::{
+    Chain, Entry, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Succession, Totals,
+};
 use crate::transfer::ranges::Ranges;
 use crate::wire::{SessionId, codec};
 use bincode::{Decode, Encode};
@@ -24,6 +26,7 @@ pub(super) struct TargetPages<F> {
     end_entry: u64,
     /// Entries that later ones replace.
     superseded: Ranges,
+    succession: Succession,
 }
 
 impl<F: File> TargetPages<F> {
@@ -37,6 +40,7 @@ impl<F: File> TargetPages<F> {
     ) -> io::Result<(Self, Opened)> {
         let (mut places, mut end_entry) = (Vec::new(), 0);
         let mut superseded = Ranges::new();
+        let mut succession = Succession::default();
         let (log, opened) =
             Log::open(directory, NAME, TARGET_MAGIC, session, SyncPoint::Pages, |place, body| {
                 let Ok(page) = Page::decode(body) else {
@@ -50,10 +54,11 @@ impl<F: File> TargetPages<F> {
                         .iter()
                         .filter_map(|entry| entry.supersedes)
                         .for_each(|old| superseded.insert(old));
+                    succession.add_page(&page);
                 }
                 is_next
             })?;
-        let pages = Self { log, places, end_entry, superseded };
+        let pages = Self { log, places, end_entry, superseded, succession };
         Ok((pages, opened))
     }
 
@@ -65,6 +70,11 @@ impl<F: File> TargetPages<F> {
     /// Entries that later ones replace, as of opening.
     pub(super) const fn superseded(&self) -> &Ranges {
         &self.superseded
+    }
+
+    /// What they say of each other's entries, as of opening.
+    pub(super) const fn succession(&self) -> &Succession {
+        &self.succession
     }
 
     /// Index after their last entry.

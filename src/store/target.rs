@@ -7,10 +7,11 @@
 //!
 //! What the disk is decides, not what we imagine: metadata that it refuses costs no content (`warnings`), modes that it
 //! makes up are no secret (`super::privacy`), what it keeps is what counts (`kept`), what it folds is one name
-//! (`twins`), what it refuses is spelled otherwise (`spelling`), another file system below has a place of its own (`places`), and a directory of ours that is closed is
+//! (`twins`), what it refuses is spelled otherwise (`spelling`), what is gone at the source makes room (`gone`), another file system below has a place of its own (`places`), and a directory of ours that is closed is
 //! opened for the time (`opened`).
 
 mod compare;
+mod gone;
 mod kept;
 mod metadata;
 mod opened;
@@ -115,6 +116,7 @@ pub struct TargetStore<D: Directory> {
     twins: twins::Twins,
     space: space::Space,
     given: spelling::Given,
+    made: gone::Made,
 }
 
 impl<D: Directory> TargetStore<D> {
@@ -197,6 +199,7 @@ impl<D: Directory> TargetStore<D> {
             twins: twins::Twins::default(),
             space: space::Space::default(),
             given: spelling::Given::default(),
+            made: gone::Made::new(claims.made.clone()),
         };
         store.find_places(claims.places.iter().cloned().collect());
         store.opened.find(claims.opened.clone().into_iter().collect());
@@ -252,6 +255,9 @@ impl<D: Directory> TargetStore<D> {
             }
             TargetRequest::CreateDirectories { directories } => {
                 self.create_directories(directories).map(Some)
+            }
+            TargetRequest::RemoveDirectories { directories } => {
+                self.remove_directories(directories).map(|()| None)
             }
             TargetRequest::Write { unit, content, payload } => {
                 self.write(unit, content, &payload).map(Some)
@@ -366,8 +372,9 @@ impl<D: Directory> TargetStore<D> {
         // Written in this boot, by a process that was killed before its barrier: ours covers them, too.
         self.dirty = std::mem::take(&mut claims.unsynced);
         let superseded = self.pages.superseded().clone();
+        let succession = self.pages.succession().clone();
         let roots = self.journal.completed(&claims.complete)?;
-        Ok(TargetState { superseded, ..claims.state(self.pages.len(), roots) })
+        Ok(TargetState { superseded, succession, ..claims.state(self.pages.len(), roots) })
     }
 
     fn open_partial(&self, entry: EntryIndex, access: Access) -> io::Result<D::File> {

@@ -11,7 +11,7 @@ pub use source::{
 };
 
 use super::completed::Completed;
-use super::manifest::{Entry, EntryIndex, ModifiedTime, RelativePath};
+use super::manifest::{Entry, EntryIndex, ModifiedTime, RelativePath, Succession};
 use super::merge::Value;
 use super::ranges::Ranges;
 use bytes::Bytes;
@@ -67,8 +67,14 @@ pub enum Existing {
     OtherKind,
     /// A symlink that is not followed, where a directory is wanted.
     Linked,
-    /// The version that this entry supersedes, as this session published it: it is replaced.
+    /// The version that this entry supersedes, as this session published it: it is replaced. Of a directory: one that this
+    /// session made, and all below it is what it published or made there.
     Superseded,
+    /// A directory that this session made and that is gone at the source, with something in it that is not of this session.
+    Inhabited {
+        /// What, for a person.
+        why: String,
+    },
     /// Another entry of the manifest, whose name the disk takes for the same.
     Twin {
         /// Which, for a person.
@@ -280,6 +286,11 @@ pub enum TargetRequest {
         /// Each with its entry and its promised mode.
         directories: Vec<(EntryIndex, RelativePath, u32)>,
     },
+    /// Remove directories that are gone at the source: those that this session made and that hold nothing, in this order.
+    RemoveDirectories {
+        /// Each with its last entry as a directory.
+        directories: Vec<(EntryIndex, RelativePath)>,
+    },
     /// Verify a unit against its promised values, write it into its partial files (runs of zeros become holes), and
     /// journal it as written.
     Write {
@@ -410,6 +421,8 @@ pub struct TargetState {
     pub rooted: Ranges,
     /// Entries that entries of later pages replace.
     pub superseded: Ranges,
+    /// Of which of them nothing is left, and what else the pages say of each other.
+    pub succession: Succession,
     /// Entries with their final name.
     pub complete: Ranges,
     /// Of those, the ones whose final name is not the one that they were to have ([`OnConflict::Rename`]).

@@ -7,10 +7,12 @@ mod check;
 mod names;
 mod path;
 mod sizes;
+mod succession;
 
 pub use check::{ManifestError, PageCheck, Refusal, Verdict};
 pub use path::{DirectoryTable, RelativePath};
 pub use sizes::EntrySize;
+pub use succession::Succession;
 
 use crate::wire::{CodecError, SessionId, codec};
 use bincode::{Decode, Encode};

@@ -289,6 +289,12 @@ pub enum Message {
     },
     /// Sender, control: its disk is at work on what is due; at most one in some seconds.
     Busy,
+    /// Sender, data: entries of the page that it sends next of which nothing is left: later pages, which it has, say that they
+    /// are gone or have another version. Nothing of them is looked at or made.
+    Gone {
+        /// Not empty.
+        entries: WireRanges,
+    },
 }
 
 impl Message {
@@ -367,6 +373,7 @@ impl Message {
             | Self::Compare { .. }
             | Self::Roots { .. }
             | Self::Busy
+            | Self::Gone { .. }
             | Self::EarlyAnswer => Ok(()),
         }
     }
@@ -399,6 +406,7 @@ impl Message {
             | Self::Bye { .. }
             | Self::Compare { .. }
             | Self::Busy
+            | Self::Gone { .. }
             | Self::EarlyAnswer => return Ok(()),
         };
         if bytes > limit { Err(CodecError::TooLarge { what, bytes, limit }) } else { Ok(()) }

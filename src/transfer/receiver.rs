@@ -26,10 +26,10 @@ mod units;
 pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
-    DiskError, Existing, FileMetadata, OnConflict, Publish, TargetReply, TargetRequest,
-    TargetState, UnitContent,
+    DirectoryMetadata, DiskError, Existing, FileMetadata, OnConflict, Publish, TargetReply,
+    TargetRequest, TargetState, UnitContent,
 };
-use super::manifest::{Chain, DirectoryTable, EntryIndex, ModifiedTime, PageCheck, Totals};
+use super::manifest::{Chain, DirectoryTable, EntryIndex, PageCheck, Succession, Totals};
 use super::message::{ByeReason, Message, bounded_text};
 use super::progress::Progress;
 use super::ranges::Ranges;
@@ -119,6 +119,12 @@ pub struct Receiver {
     unwanted: Ranges,
     /// Entries that later ones replace.
     superseded: Ranges,
+    /// Of which of them nothing is left.
+    succession: Succession,
+    /// Entries that stand where a directory stood, each with the one before it.
+    lineage: BTreeMap<EntryIndex, EntryIndex>,
+    /// Directories that are gone, and may be there still for what is in them.
+    gone_directories: BTreeMap<super::manifest::RelativePath, EntryIndex>,
     /// Newer metadata of files than their pages say, of the first [`METADATA_MAX`].
     metadata: BTreeMap<EntryIndex, FileMetadata>,
     /// Units written, or handed to the disk.
@@ -154,7 +160,7 @@ pub struct Receiver {
     remade: BTreeSet<EntryIndex>,
     /// Directories that could not be made, or are not directories.
     blocked: BTreeMap<EntryIndex, MissingKind>,
-    directories_made: Vec<(super::manifest::RelativePath, u32, ModifiedTime)>,
+    directories_made: Vec<(EntryIndex, DirectoryMetadata)>,
     /// What is there, by page, until the consent: without it, not even a directory is made.
     surveys: VecDeque<(u64, Vec<(EntryIndex, Existing)>)>,
     /// Conflicts to be asked about: page, entry, size of the file that is there.
@@ -196,6 +202,9 @@ impl Receiver {
             window: BTreeMap::new(),
             unwanted: kept.unwanted.clone(),
             superseded: kept.superseded.clone(),
+            succession: std::mem::take(&mut kept.succession),
+            lineage: BTreeMap::new(),
+            gone_directories: BTreeMap::new(),
             metadata: BTreeMap::new(),
             units: kept.units.clone(),
             complete: kept.complete.clone(),
@@ -275,6 +284,8 @@ impl Receiver {
             Message::RecoveryAnswer { pages } => self.on_recovery_answer(pages),
             Message::Estimate { totals, is_complete } => self.on_estimate(totals, is_complete, now),
             Message::EarlyAnswer => self.on_early_answer(),
+            // Of a page that is passed over.
+            Message::Gone { .. } if is_early && self.early.is_some() => {}
             Message::Page { .. } | Message::End { .. } if is_early && self.early.is_some() => {
                 self.drop_early();
             }
@@ -283,12 +294,14 @@ impl Receiver {
             | Message::End { .. }
             | Message::Contradict { .. }
             | Message::LeftOut { .. }
+            | Message::Gone { .. }
             | Message::Roots { .. }
                 if is_early =>
             {
                 self.protocol("it spoke before it was asked");
             }
             Message::Page { encoded } => self.on_page(Bytes::from(encoded)),
+            Message::Gone { entries } => self.on_gone(&entries),
             Message::LeftOut { entries } => self.on_left_out(entries),
             Message::End { pages, totals, chain, failed, skipped } => {
                 if self.end_left_outs(failed, skipped) {
@@ -450,26 +463,6 @@ impl Receiver {
     /// A sender that was started again has more than what was the end before, whether or not its pages come.
     const fn take_back_end(&mut self) {
         (self.is_finishing, self.is_finished) = (false, false);
-    }
-
-    fn on_end(&mut self, pages: u64, totals: Totals, chain: Chain, now: Instant) {
-        if (pages, totals, chain) != (self.pages, self.check.totals(), self.chain) {
-            return self.protocol("its manifest's end does not match its pages");
-        }
-        self.end = Some(totals);
-        self.completion.has_ended = true;
-        if self.consent == Consent::Pending(None) {
-            self.consent = Consent::Pending(Some(now));
-        }
-        if !self.progress.is_complete {
-            let Totals { files, bytes, .. } = totals;
-            self.event(Event::Manifest { files, bytes, complete: true });
-        }
-        self.progress.totals = totals;
-        self.progress.is_complete = true;
-        if self.is_finished {
-            self.send_complete();
-        }
     }
 
     /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.

@@ -23,7 +23,9 @@ mod steady;
 
 use super::disk::{ScanReport, SourceReply, SourceRequest, Stamp, StoredPage};
 use super::layout::Layout;
-use super::manifest::{Chain, DirectoryTable, EntryIndex, ManifestError, Page, PageCheck, Totals};
+use super::manifest::{
+    Chain, DirectoryTable, EntryIndex, ManifestError, Page, PageCheck, Succession, Totals,
+};
 use super::message::{ByeReason, Message, RecoveryRequest, bounded_text};
 use super::missing::{LeftOut, LeftOuts, MissingKind, Outcome};
 use super::ranges::Ranges;
@@ -98,6 +100,8 @@ pub struct Sender {
     is_looking: bool,
     /// Entries whose new version is promised: nothing of the old one is sent any more.
     superseded: Ranges,
+    /// Of which of them nothing is left.
+    succession: Succession,
     /// What files are now that have newer metadata than their pages say, of the first [`STAMPS_MAX`].
     stamps: BTreeMap<EntryIndex, Stamp>,
     left_outs: LeftOuts,
@@ -134,6 +138,7 @@ impl Sender {
             tries: BTreeMap::new(),
             is_looking: false,
             superseded: Ranges::new(),
+            succession: Succession::default(),
             stamps: BTreeMap::new(),
             left_outs: LeftOuts::default(),
             left_outs_untold: VecDeque::new(),
@@ -237,6 +242,7 @@ impl Sender {
             | Message::ExpandBuckets { .. }
             | Message::Contradict { .. }
             | Message::EarlyAnswer
+            | Message::Gone { .. }
             | Message::LeftOut { .. }
             | Message::Roots { .. }
             | Message::CompleteAck => self.protocol("a message that only a sender sends"),
@@ -339,6 +345,7 @@ impl Sender {
             .iter()
             .filter_map(|entry| entry.supersedes)
             .for_each(|old| self.supersede(old));
+        self.succession.add_page(&page);
         self.take_stamps(&page, &stored.stamps);
         self.progress.totals = self.check.totals();
         self.tell_left_outs();

@@ -287,6 +287,32 @@ fn pages_that_no_honest_sender_makes() {
     victim.expect_protocol_error("a page that is none");
 }
 
+/// B-Q: what is gone is of the page that comes next, and a page says so before the end: nothing is left out by a word.
+#[test]
+fn what_is_gone_is_gone_by_a_page() {
+    let gone = |entries: &[u64]| {
+        let entries: Ranges = entries.iter().copied().collect();
+        Message::Gone { entries: WireRanges::from(&entries) }
+    };
+    for entries in [&[][..], &[1_024], &[u64::MAX - 1]] {
+        let mut victim = Victim::accepting();
+        victim.recover();
+        victim.say(gone(entries));
+        victim.expect_protocol_error("gone of no page");
+    }
+    let mut victim = Victim::accepting();
+    victim.recover();
+    victim.page(0, 0, vec![file(b"a", 1)]);
+    victim.say(gone(&[0]));
+    victim.expect_protocol_error("gone of a page that came");
+    let mut victim = Victim::accepting();
+    victim.recover();
+    victim.say(gone(&[0]));
+    victim.page(0, 0, vec![file(b"a", 1), directory(b"d")]);
+    victim.end(1);
+    victim.expect_protocol_error("gone, and no page says so");
+}
+
 /// A page too large, pages without end, and directories without bottom are cut off.
 #[test]
 fn manifests_are_bounded() {
@@ -623,6 +649,7 @@ fn every_message() -> Vec<Message> {
             reason: String::new(),
         },
         Message::Resend { unit: 0, unwanted: units.clone() },
+        Message::Gone { entries: units.clone() },
         Message::Ack { units },
         Message::Complete { outcome: Outcome::default() },
         Message::CompleteAck,

@@ -38,6 +38,7 @@ mod lab_trees;
 #[cfg(unix)]
 mod leaving;
 mod meeting;
+mod moving_kinds;
 mod moving_sources;
 mod named_sources;
 mod outcomes;

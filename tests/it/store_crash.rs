@@ -1,12 +1,15 @@
 //! Kills and failures at every operation of a transfer, and damage between runs, on a disk in memory (P-04, D-01…D-09).
 //! Losses of power: `crash_power.rs`.
 
-use crate::support::promise::{Promise, Run, SESSION, promise, receive, receive_files};
+use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive, receive_files};
 use rejoin::store::fs::{Directory, File};
 use rejoin::store::memory::{Fault, Kept, MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::{SourceRoots, TargetLimits, TargetOptions, TargetStore};
-use rejoin::transfer::disk::{DiskError, DiskErrorKind, TargetState, UnitContent};
-use rejoin::transfer::manifest::EntryIndex;
+use rejoin::transfer::disk::{
+    DiskError, DiskErrorKind, Existing, OnConflict, PackedFile, Publish, PublishKind, Published,
+    TargetReply, TargetRequest, TargetState, UnitContent, Wanted, WantedKind,
+};
+use rejoin::transfer::manifest::{Entry, EntryIndex, EntryKind, ModifiedTime, Page, RelativePath};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
@@ -155,6 +158,125 @@ fn a_killed_process_loses_nothing_at_any_operation() {
             let again = second.written.iter().filter(|unit| first.written.contains(unit));
             assert_eq!(again.count(), 0, "{at}: sent again");
         }
+    }
+}
+
+/// A page of a tree that a later run of the sender changed.
+fn keep(store: &mut TargetStore<MemoryDirectory>, page: &Page) -> Result<(), DiskError> {
+    let encoded = page.encode().expect("small").into();
+    ask(store, TargetRequest::KeepPage { number: page.number, encoded }).map(drop)
+}
+
+const TIME: ModifiedTime = ModifiedTime { seconds: 1_000_000_000, nanoseconds: 0 };
+
+fn entry(parent: Option<u64>, name: &str, kind: EntryKind, supersedes: Option<u64>) -> Entry {
+    let name = name.as_bytes().to_vec();
+    Entry { parent, name, kind, mode: 0o644, modified: TIME, supersedes }
+}
+
+fn path(text: &str) -> RelativePath {
+    text.split('/').fold(RelativePath::root(), |path, name| path.join(name.as_bytes()))
+}
+
+/// Writes small files and gives them their names.
+fn publish(
+    store: &mut TargetStore<MemoryDirectory>,
+    unit: u64,
+    files: &[(u64, &str, &str, Option<u64>)],
+) -> Result<Vec<Published>, DiskError> {
+    let packed = |content: &str| PackedFile {
+        bytes: content.len() as u64,
+        root: *blake3::hash(content.as_bytes()).as_bytes(),
+    };
+    let pack = files.iter().map(|(entry, _, content, _)| (*entry, packed(content))).collect();
+    let payload = files.iter().map(|(_, _, content, _)| content.as_bytes().to_vec().into());
+    let content = UnitContent::Pack { files: pack, metadata: Vec::new() };
+    ask(store, TargetRequest::Write { unit, content, payload: payload.collect() })?;
+    let publish = files.iter().map(|&(entry, name, content, replaces)| {
+        let PackedFile { bytes, root } = packed(content);
+        let kind = PublishKind::File { bytes, root, recheck: Vec::new() };
+        let (mode, modified, on_conflict) = (0o644, TIME, OnConflict::Fail);
+        Publish { entry, path: path(name), kind, mode, modified, on_conflict, replaces }
+    });
+    let reply = ask(store, TargetRequest::Barrier { publish: publish.collect() })?;
+    let Some(TargetReply::BarrierDone { published }) = reply else { panic!("{reply:?}") };
+    Ok(published.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// B-Q: a file takes the place of a directory of this session with all below it. Killed at any operation, the next run ends
+/// with the file; what the user put there in between keeps the directory.
+#[test]
+fn a_directory_makes_room_at_any_operation() {
+    let first = vec![
+        entry(None, "d", EntryKind::Directory, None),
+        entry(Some(0), "e", EntryKind::Directory, None),
+        entry(Some(1), "y", EntryKind::File { bytes: 1 }, None),
+        entry(Some(0), "x", EntryKind::File { bytes: 2 }, None),
+    ];
+    let first = Page { number: 0, first_entry: 0, entries: first };
+    let second = vec![
+        entry(None, "d", EntryKind::Gone, Some(0)),
+        entry(None, "d", EntryKind::File { bytes: 3 }, Some(4)),
+        entry(Some(0), "e", EntryKind::Gone, Some(1)),
+        entry(Some(1), "y", EntryKind::Gone, Some(2)),
+        entry(Some(0), "x", EntryKind::Gone, Some(3)),
+    ];
+    let second = Page { number: 1, first_entry: 4, entries: second };
+    let begin = |disk: &MemoryDisk| {
+        let (mut store, _) = open(disk, 1)?;
+        keep(&mut store, &first)?;
+        let directories = vec![(0, path("d"), 0o755), (1, path("d/e"), 0o755)];
+        ask(&mut store, TargetRequest::CreateDirectories { directories })?;
+        publish(&mut store, 0, &[(2, "d/e/y", "y", None), (3, "d/x", "xx", None)]).map(drop)
+    };
+    let replace = |disk: &MemoryDisk| -> Result<(Existing, Vec<Published>), DiskError> {
+        let (mut store, state) = open(disk, 1)?;
+        keep(&mut store, &second)?;
+        let kind = WantedKind::File { bytes: 3, modified: TIME };
+        let wanted = vec![Wanted { entry: 5, path: path("d"), kind, supersedes: Some(4) }];
+        let reply = ask(&mut store, TargetRequest::Survey { page: 1, wanted, by_content: false })?;
+        let Some(TargetReply::Surveyed { existing, .. }) = reply else { panic!("{reply:?}") };
+        let found = existing[0].1.clone();
+        let is_room = found == Existing::Superseded || found == Existing::Absent;
+        let published = match state.complete.contains(5) || !is_room {
+            true => Vec::new(),
+            false => publish(&mut store, 1, &[(5, "d", "new", Some(4))])?,
+        };
+        store.cleanup()?;
+        Ok((found, published))
+    };
+    let names = |disk: &MemoryDisk| disk.tree().into_keys().collect::<Vec<_>>();
+    let whole = MemoryDisk::new();
+    begin(&whole).expect("no faults");
+    let begun = whole.operations();
+    replace(&whole).expect("no faults");
+    for operation in begun..whole.operations() {
+        let disk = MemoryDisk::new();
+        begin(&disk).expect("no faults");
+        disk.fail_at(operation, Fault::Crash);
+        replace(&disk).expect_err("crashed");
+        disk.restart();
+        // Cleaned up, or about to be: nothing is left to resume.
+        if disk.tree() != whole.tree() && open(&disk, 1).is_ok_and(|(_, state)| state.pages > 0) {
+            let (found, _) = replace(&disk).expect("goes on");
+            assert_ne!(found, Existing::OtherKind, "killed at operation {operation}");
+            assert_eq!(names(&disk), names(&whole), "killed at operation {operation}");
+        }
+        assert!(!names(&disk).iter().any(|name| name.starts_with(b"d/")), "at {operation}");
+    }
+    for user in ["d/new", "d/e/new"] {
+        let disk = MemoryDisk::new();
+        begin(&disk).expect("no faults");
+        let (above, name) = user.rsplit_once('/').expect("below");
+        let directory = above
+            .split('/')
+            .fold(disk.root(), |at, name| at.open_directory(name.as_bytes()).expect("there"));
+        file(&directory, name, b"of the user");
+        let before = names(&disk);
+        let (found, _) = replace(&disk).expect("no faults");
+        assert!(matches!(&found, Existing::Inhabited { why } if why.contains(user)), "{found:?}");
+        let left = before.into_iter().filter(|name| !name.starts_with(b".rejoin"));
+        assert_eq!(names(&disk), left.collect::<Vec<_>>(), "{user}");
     }
 }
 

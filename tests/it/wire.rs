@@ -109,6 +109,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         Message::Compare { page: 26, entries: ranges(&[27, 28]) },
         Message::Roots { page: 29, files: vec![(30, Some([31; 32])), (32, None)] },
         Message::Busy,
+        Message::Gone { entries: ranges(&[33, 35]) },
     ];
     let mut named: Vec<_> = all.into_iter().map(|message| (name_of(&message), message)).collect();
     let head = UnitHead::Pack { files: vec![(1, packed), (2, packed)] };
@@ -135,6 +136,7 @@ const fn name_of(message: &Message) -> &'static str {
         Message::Pong { .. } => "pong",
         Message::Bye { .. } => "bye",
         Message::Busy => "busy",
+        Message::Gone { .. } => "gone",
         Message::ExpandBuckets { .. } => "expand-buckets",
         Message::BucketEntries { .. } => "bucket-entries",
         Message::Contradict { .. } => "contradict",
@@ -541,6 +543,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         (any::<u64>(), any_ranges())
             .prop_map(|(unit, unwanted)| Message::Resend { unit, unwanted }),
         any_ranges().prop_map(|units| Message::Ack { units }),
+        any_ranges().prop_map(|entries| Message::Gone { entries }),
         ".{0,200}".prop_map(|text| Message::Bye { reason: ByeReason::Disk, text }),
         prop::collection::vec(any::<u64>(), 0..=8)
             .prop_map(|buckets| Message::ExpandBuckets { buckets }),

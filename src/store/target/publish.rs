@@ -409,6 +409,12 @@ impl<D: Directory> TargetStore<D> {
                 }
                 return Ok((done, kept));
             }
+            if is_ready
+                && let Some(old) = publish.replaces
+                && self.remove_gone_directory(old, &path, &parent.metadata(&name)?)?
+            {
+                continue;
+            }
             if is_ready && twin.is_none() && self.is_replaced(publish, &parent, &name)? {
                 return self.overwrite(publish, &own_name, (&above, &parent), &name, kept);
             }

@@ -1,12 +1,14 @@
 //! Looking at what the target holds already, and making its directories.
 
 use super::TargetStore;
+use super::gone::inhabited_message;
 use super::spelling::name_error;
 use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind};
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
+use crate::transfer::ranges::Ranges;
 use std::io;
 
 /// Versions of a path that are looked through for the one that is there: each takes a page from the disk.
@@ -61,6 +63,15 @@ impl<D: Directory> TargetStore<D> {
             && self.is_version(old, &metadata, &parent, name)?
         {
             return Ok(Existing::Superseded);
+        }
+        if let Some(old) = wanted.supersedes
+            && matches!(wanted.kind, WantedKind::File { .. } | WantedKind::Symlink { .. })
+            && let Some(foreign) = self.gone_directory(old, &wanted.path, &metadata)?
+        {
+            return Ok(match foreign {
+                None => Existing::Superseded,
+                Some(found) => Existing::Inhabited { why: inhabited_message(&found) },
+            });
         }
         if matches!(wanted.kind, WantedKind::File { .. })
             && let Some(is_same) =
@@ -131,6 +142,17 @@ impl<D: Directory> TargetStore<D> {
         parent: &D,
         name: &[u8],
     ) -> io::Result<bool> {
+        Ok(self.version_there(entry, metadata, (parent, name), false)?.is_some())
+    }
+
+    /// Which of the versions of a path is there, as it was published.
+    pub(super) fn version_there(
+        &mut self,
+        entry: EntryIndex,
+        metadata: &Metadata,
+        (parent, name): (&D, &[u8]),
+        by_content: bool,
+    ) -> io::Result<Option<EntryIndex>> {
         let mut version = Some(entry);
         let mut versions = 0;
         // The one before may never have come: then one before that is there. Each has a smaller index than the next.
@@ -140,7 +162,7 @@ impl<D: Directory> TargetStore<D> {
         {
             let is_there = match (entry.kind, metadata.kind) {
                 (EntryKind::File { .. }, FileKind::File) => {
-                    self.is_as_published(index, metadata, (parent, name), false)? == Some(true)
+                    self.is_as_published(index, metadata, (parent, name), by_content)? == Some(true)
                 }
                 // The same text in a link of the user's own proves nothing.
                 (EntryKind::Symlink { target }, FileKind::Symlink) => {
@@ -149,12 +171,12 @@ impl<D: Directory> TargetStore<D> {
                 _ => false,
             };
             if is_there {
-                return Ok(true);
+                return Ok(Some(index));
             }
             version = entry.supersedes.filter(|older| *older < index);
             versions += 1;
         }
-        Ok(false)
+        Ok(None)
     }
 
     pub(super) fn create_directories(
@@ -162,6 +184,8 @@ impl<D: Directory> TargetStore<D> {
         directories: Vec<(EntryIndex, RelativePath, u32)>,
     ) -> Result<TargetReply, DiskError> {
         let mut failed = Vec::new();
+        let mut unmade = Ranges::new();
+        self.record_made(directories.iter().map(|(entry, ..)| *entry))?;
         for (entry, path, mode) in directories {
             let made = match self.create_directory(&path, mode) {
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -172,7 +196,11 @@ impl<D: Directory> TargetStore<D> {
                 }
                 outcome => outcome,
             };
-            let made = made.and_then(|()| match path.split_last() {
+            // What somebody else made meanwhile is theirs.
+            if !matches!(made, Ok(true)) {
+                unmade.insert(entry);
+            }
+            let made = made.and_then(|_| match path.split_last() {
                 Some((parent, _)) => {
                     let parent = self.directories.open(&parent)?;
                     self.share(entry, &parent, &path)
@@ -191,6 +219,7 @@ impl<D: Directory> TargetStore<D> {
             }
             self.relieve()?;
         }
+        self.record_unmade(&unmade)?;
         Ok(TargetReply::DirectoriesCreated { failed })
     }
 
@@ -211,12 +240,12 @@ impl<D: Directory> TargetStore<D> {
         Ok(is_ours)
     }
 
-    /// Makes one directory; one that exists is fine, anything else with that name is not. Its mode is `mode`
+    /// Makes one directory; one that exists is fine, anything else with that name is not. Whether it was made. Its mode is `mode`
     /// and open to us from the beginning, so that it is right even if this session's directory is lost; `Finish` takes
     /// away what it does not promise us.
-    fn create_directory(&mut self, path: &RelativePath, mode: u32) -> io::Result<()> {
+    fn create_directory(&mut self, path: &RelativePath, mode: u32) -> io::Result<bool> {
         let Some((parent, name)) = path.split_last() else {
-            return Ok(());
+            return Ok(false);
         };
         let directory = self.directories.open(&parent)?;
         let mode = self.final_mode(mode) | 0o700;
@@ -224,12 +253,12 @@ impl<D: Directory> TargetStore<D> {
         match made.map_err(|error| self.about_name(error, &parent, &directory)) {
             Ok(()) => {
                 self.touched.insert(parent);
-                Ok(())
+                Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match directory.metadata(name)?.kind {
-                    FileKind::Directory => Ok(()),
-                    FileKind::Symlink if self.directories.open(path).is_ok() => Ok(()),
+                    FileKind::Directory => Ok(false),
+                    FileKind::Symlink if self.directories.open(path).is_ok() => Ok(false),
                     FileKind::File | FileKind::Symlink | FileKind::Other => {
                         Err(io::ErrorKind::NotADirectory.into())
                     }

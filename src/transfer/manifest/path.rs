@@ -80,6 +80,12 @@ impl DirectoryTable {
         }
     }
 
+    /// Whether an entry is a directory of the pages so far.
+    #[must_use]
+    pub fn contains(&self, entry: EntryIndex) -> bool {
+        self.directories.contains_key(&entry)
+    }
+
     /// The path of an entry; `None` where a parent is unknown.
     #[must_use]
     pub fn path(&self, entry: &Entry) -> Option<RelativePath> {

@@ -4,17 +4,19 @@
 //! and the next link finds the difference again.
 
 use super::pages::{PageState, content_bytes};
-use super::{LinkPhase, Receiver};
+use super::{Consent, LinkPhase, Receiver};
+use crate::event::Event;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
-use crate::transfer::disk::{DirectoryMetadata, Existing, OnConflict, TargetRequest};
+use crate::transfer::disk::{Existing, OnConflict, TargetRequest};
 use crate::transfer::layout::{Layout, Segment};
-use crate::transfer::manifest::{EntryIndex, Page, Refusal, Verdict};
+use crate::transfer::manifest::{Chain, EntryIndex, Page, Refusal, Totals, Verdict};
 use crate::transfer::merge::Value;
 use crate::transfer::message::Message;
 use crate::transfer::missing::MissingKind;
 use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// Pages of contradicted files that are open at once, at most.
 const CONTRADICTED_PAGES_MAX: usize = 8;
@@ -154,11 +156,37 @@ impl Receiver {
         self.completion.contradicted.is_empty() && (self.completion.has_ended || !is_linked)
     }
 
+    /// The sender has said all.
+    pub(super) fn on_end(&mut self, pages: u64, totals: Totals, chain: Chain, now: Instant) {
+        if (pages, totals, chain) != (self.pages, self.check.totals(), self.chain) {
+            return self.protocol("its manifest's end does not match its pages");
+        }
+        if !self.is_succeeded() {
+            return self.protocol("it said of entries of its manifest that they are gone");
+        }
+        self.end = Some(totals);
+        self.completion.has_ended = true;
+        if self.consent == Consent::Pending(None) {
+            self.consent = Consent::Pending(Some(now));
+        }
+        if !self.progress.is_complete {
+            let Totals { files, bytes, .. } = totals;
+            self.event(Event::Manifest { files, bytes, complete: true });
+        }
+        self.progress.totals = totals;
+        self.progress.is_complete = true;
+        if self.is_finished {
+            self.send_complete();
+        }
+    }
+
     /// Sets the directories' metadata and ends the session on disk.
     pub(super) fn finish(&mut self) {
+        let gone = self.succession.gone();
         let directories = std::mem::take(&mut self.directories_made)
             .into_iter()
-            .map(|(path, mode, modified)| DirectoryMetadata { path, mode, modified })
+            .filter(|(entry, _)| !gone.contains(*entry))
+            .map(|(_, metadata)| metadata)
             .collect();
         let is_whole = self.settled.outcome().is_whole();
         self.disk(TargetRequest::Finish { directories, is_whole });
@@ -324,7 +352,7 @@ impl Receiver {
                 (Existing::Differs { .. } | Existing::SameSize, policy) => {
                     self.on_conflict(number, entry, policy.unwrap_or(OnConflict::Fail));
                 }
-                (Existing::Twin { why }, _) => {
+                (Existing::Twin { why } | Existing::Inhabited { why }, _) => {
                     self.fail_entry(number, entry, MissingKind::Refused, &why);
                 }
                 (Existing::OtherKind | Existing::Linked, _) => {

@@ -1,6 +1,7 @@
 //! From a page's arrival to the want that answers it.
 
 mod conflicts;
+mod directories;
 mod entries;
 mod metadata;
 mod superseded;
@@ -9,7 +10,8 @@ use super::compare::Comparison;
 use super::{PAGES_OPEN_MAX, Receiver};
 use crate::event::PathText;
 use crate::transfer::disk::{
-    DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest, Wanted, WantedKind,
+    DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
+    Wanted, WantedKind,
 };
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{DirectoryTable, Entry, EntryIndex, EntryKind, Page, Verdict};
@@ -206,7 +208,7 @@ impl Receiver {
             let is_directory = entry.kind == EntryKind::Directory;
             match verdict {
                 _ if is_remark(entry) => {}
-                Ok(()) if is_directory || self.superseded.contains(index) => {}
+                Ok(()) if is_directory || self.is_replaced(index) => {}
                 Ok(()) if self.complete.contains(index) => self.settle_complete(index),
                 Ok(()) if self.kept.skipped.contains(index) => {
                     let why = "another version is there".to_owned();
@@ -222,7 +224,7 @@ impl Receiver {
         }
         for segment in &layout.segments {
             if let Segment::File { entry, .. } = segment
-                && (self.complete.contains(*entry) || self.superseded.contains(*entry))
+                && (self.complete.contains(*entry) || self.is_replaced(*entry))
             {
                 self.units.insert_range(segment.units());
             }
@@ -242,26 +244,39 @@ impl Receiver {
         };
         let superseded: Vec<EntryIndex> =
             state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
+        self.succession.add_page(&state.page);
+        self.trace(&state);
         // What is gone and was none of ours is none of ours in its next version.
         for (entry, content) in state.accepted().filter(|(_, of)| of.kind == EntryKind::Gone) {
-            if content.supersedes.is_some_and(|old| !self.complete.contains(old)) {
+            // Of a directory the disk's journal tells, however often it went and came.
+            let is_foreign = |old| {
+                let directory = match self.directories.contains(old) {
+                    true => Some(old),
+                    false => directories::before(&self.lineage, &self.directories, old),
+                };
+                !self.complete.contains(old)
+                    && directory.is_none_or(|directory| self.unwanted.contains(directory))
+            };
+            if content.supersedes.is_some_and(is_foreign) {
                 self.unwanted.insert(entry);
             }
         }
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
-            let is_open = content.kind == EntryKind::Directory
+            let is_directory = content.kind == EntryKind::Directory;
+            let is_open = (is_directory && !self.is_gone(entry))
                 || state.open.contains(&entry)
                 || (is_kept && self.is_looked_after(entry));
             if is_open && let Some(path) = self.directories.path(content) {
                 // What was there before the session, or did not come, is none of its own.
-                let is_new = content.kind == EntryKind::Directory || state.open.contains(&entry);
+                let is_new = is_directory || state.open.contains(&entry);
                 let supersedes =
                     content.supersedes.filter(|old| is_new && !self.unwanted.contains(*old));
                 wanted.push(Wanted { entry, path, kind: wanted_kind(content), supersedes });
             }
         }
         superseded.into_iter().for_each(|old| self.supersede(old));
+        let gone = self.gone_directories(&state);
         self.window.insert(number, state);
         self.take_metadata(number);
         for (entry, kind, why) in missing {
@@ -270,6 +285,9 @@ impl Receiver {
         if !is_kept {
             // First: what an entry of it replaces may be in the same page.
             self.disk(TargetRequest::KeepPage { number, encoded: encoded.clone() });
+        }
+        if !gone.is_empty() {
+            self.disk(TargetRequest::RemoveDirectories { directories: gone });
         }
         self.disk(TargetRequest::Survey {
             page: number,
@@ -303,6 +321,10 @@ impl Receiver {
             else {
                 continue;
             };
+            // Gone since it was looked at.
+            if self.succession.gone().contains(*entry) {
+                continue;
+            }
             match found {
                 // What is there in its place is ours, and gone at the source.
                 Existing::Absent | Existing::Superseded => {
@@ -312,7 +334,9 @@ impl Receiver {
                 }
                 // Directories that were there before are left as they are: an earlier run of ours has not journalled them.
                 Existing::Same if content.supersedes.is_some() => {
-                    if content.supersedes.is_some_and(|old| self.unwanted.contains(old)) {
+                    let before = directories::before(&self.lineage, &self.directories, *entry);
+                    let old = before.or(content.supersedes);
+                    if old.is_some_and(|old| self.unwanted.contains(old)) {
                         state.unwanted.insert(*entry);
                     }
                 }
@@ -322,6 +346,7 @@ impl Receiver {
                 Existing::SameSize
                 | Existing::Differs { .. }
                 | Existing::OtherKind
+                | Existing::Inhabited { .. }
                 | Existing::Twin { .. } => {
                     blocked.push(*entry);
                 }
@@ -333,6 +358,7 @@ impl Receiver {
             .map(|(entry, _)| *entry)
             .collect();
         state.phase = Phase::Creating(existing);
+        self.unblock(number);
         gone.into_iter().for_each(|entry| self.lose(number, entry));
         for entry in blocked {
             self.block_directory(
@@ -366,11 +392,6 @@ impl Receiver {
         self.decide(number);
     }
 
-    fn block_directory(&mut self, number: u64, entry: EntryIndex, kind: MissingKind, why: &str) {
-        self.blocked.insert(entry, kind);
-        self.fail_entry(number, entry, kind, why);
-    }
-
     /// Settles what needs no question.
     pub(super) fn decide(&mut self, number: u64) {
         let Some(state) = self.window.get_mut(&number) else {
@@ -390,7 +411,10 @@ impl Receiver {
             .filter(|(_, entry)| {
                 entry.parent.is_some_and(|parent| self.blocked.contains_key(&parent))
             })
-            .filter(|(index, entry)| state.is_open(*index) || entry.kind == EntryKind::Directory)
+            .filter(|(index, entry)| {
+                let is_directory = entry.kind == EntryKind::Directory;
+                state.is_open(*index) || (is_directory && !self.is_gone(*index))
+            })
             .map(|(index, _)| index)
             .collect();
         for entry in orphans {
@@ -417,7 +441,7 @@ impl Receiver {
                 (Existing::Twin { .. }, Some(OnConflict::Skip)) => {
                     self.on_conflict(number, entry, OnConflict::Skip);
                 }
-                (Existing::Twin { why }, _) => {
+                (Existing::Twin { why } | Existing::Inhabited { why }, _) => {
                     self.fail_entry(number, entry, MissingKind::Refused, &why);
                 }
                 (Existing::Superseded, _) => {
@@ -464,8 +488,10 @@ impl Receiver {
             .filter(|(index, entry)| {
                 entry.kind == EntryKind::Directory && !self.unwanted.contains(*index)
             })
-            .filter_map(|(_, entry)| {
-                Some((self.directories.path(entry)?, entry.mode, entry.modified))
+            .filter_map(|(index, entry)| {
+                let path = self.directories.path(entry)?;
+                let (mode, modified) = (entry.mode, entry.modified);
+                Some((index, DirectoryMetadata { path, mode, modified }))
             })
             .collect();
         let symlinks: Vec<EntryIndex> = state

@@ -14,7 +14,7 @@ use crate::transfer::disk::{
 use crate::transfer::layout::{Layout, Segment};
 use crate::transfer::manifest::{EntryIndex, EntryKind, Page};
 use crate::transfer::merge::Value;
-use crate::transfer::message::{EARLY_PAGES_MAX, Message, UnitHead};
+use crate::transfer::message::{EARLY_PAGES_MAX, Message, UnitHead, WireRanges};
 use crate::transfer::ranges::Ranges;
 use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
@@ -389,7 +389,12 @@ impl Sender {
         }
         match page.page.encode() {
             Ok(encoded) => {
+                let entries = page.page.first_entry..page.page.end_entry();
                 run.waiting.insert(number, page);
+                let gone = self.succession.gone().within(entries);
+                if !gone.is_empty() {
+                    self.send_data(&Message::Gone { entries: WireRanges::from(&gone) });
+                }
                 self.send_data(&Message::Page { encoded });
             }
             Err(error) => self.fail(crate::error::Error::new(

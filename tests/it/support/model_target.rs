@@ -56,6 +56,13 @@ impl ModelTarget {
                 .flat_map(|page| Page::decode(page).expect("kept").entries)
                 .filter_map(|entry| entry.supersedes)
                 .collect(),
+            succession: {
+                let mut succession = Succession::default();
+                self.pages
+                    .iter()
+                    .for_each(|page| succession.add_page(&Page::decode(page).expect("kept")));
+                succession
+            },
             rooted: Ranges::new(),
             complete: self.complete.clone(),
             renamed: Ranges::new(),
@@ -142,6 +149,17 @@ impl ModelTarget {
                     self.tree.insert(path.as_bytes().to_vec(), Node::Directory);
                 }
                 Some(TargetReply::DirectoriesCreated { failed: Vec::new() })
+            }
+            TargetRequest::RemoveDirectories { directories } => {
+                for (_, path) in directories {
+                    let path = path.as_bytes();
+                    let below = [path, b"/"].concat();
+                    let is_empty = !self.tree.keys().any(|other| other.starts_with(&below));
+                    if is_empty && self.tree.get(path) == Some(&Node::Directory) {
+                        self.tree.remove(path);
+                    }
+                }
+                None
             }
             TargetRequest::Write { unit, content, payload } => {
                 Some(self.write(unit, content, &payload))

@@ -1,0 +1,294 @@
+//! Directories that are gone at the source (Q): what this session made and published there makes room, what is the user's stays.
+//!
+//! **Whose a directory is, the journal says**: it is recorded before it is made, and again when it is removed. What is in
+//! it is this session's where the journal has it as published and its content, read again, is that. A single name that is
+//! neither keeps the whole directory.
+
+use super::TargetStore;
+use crate::store::error::{disk_error, is_of_entry};
+use crate::store::fs::{Directory, FileKind, Metadata};
+use crate::store::journal::{Record, pairs};
+use crate::transfer::disk::DiskError;
+use crate::transfer::manifest::{EntryIndex, EntryKind, Page, RelativePath};
+use crate::transfer::ranges::Ranges;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+
+/// Versions of a path that are looked through: each takes a page from the disk.
+const VERSIONS_MAX: u32 = 64;
+
+/// Levels of directories that are looked through.
+const DEPTH_MAX: usize = crate::transfer::name::DEPTH_MAX;
+
+/// What is recorded of directories, and the last entry of each name of the manifest once that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// Directories that this session made, and did not remove since.
+    entries: Ranges,
+    /// By a hash over directory and name, 64 bits: what it finds is compared.
+    last: HashMap<u64, EntryIndex>,
+    /// Pages looked through for that.
+    pages: u64,
+}
+
+impl Made {
+    pub(super) fn new(entries: Ranges) -> Self {
+        Self { entries, ..Self::default() }
+    }
+}
+
+/// What is to be removed: names in the order in which they can be.
+struct Removal {
+    path: RelativePath,
+    entry: EntryIndex,
+    is_directory: bool,
+}
+
+fn key(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (parent, name).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl<D: Directory> TargetStore<D> {
+    /// Directories are about to be made: they are ours from here on, whenever this is killed.
+    pub(super) fn record_made(
+        &mut self,
+        entries: impl Iterator<Item = EntryIndex>,
+    ) -> Result<(), DiskError> {
+        let entries: Ranges = entries.filter(|entry| !self.made.entries.contains(*entry)).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.journal(&Record::Made { entries: pairs(&entries) })?;
+        entries.as_slice().iter().for_each(|range| self.made.entries.insert_range(range.clone()));
+        Ok(())
+    }
+
+    /// Directories are not ours: they were there before, or are no more.
+    pub(super) fn record_unmade(&mut self, entries: &Ranges) -> Result<(), DiskError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.journal(&Record::Unmade { entries: pairs(entries) })?;
+        entries.as_slice().iter().for_each(|range| self.made.entries.remove_range(range.clone()));
+        Ok(())
+    }
+
+    /// The entry by which the directory of `entry`, or of what it replaces, is ours.
+    fn made_by(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
+        let (mut at, mut versions) = (Some(entry), 0);
+        while let Some(index) = at
+            && versions < VERSIONS_MAX
+        {
+            if self.made.entries.contains(index) {
+                return Ok(Some(index));
+            }
+            let older = self.pages.entry(index)?.and_then(|entry| entry.supersedes);
+            at = older.filter(|older| *older < index);
+            versions += 1;
+        }
+        Ok(None)
+    }
+
+    /// Removes those that are ours and hold nothing.
+    pub(super) fn remove_directories(
+        &mut self,
+        directories: Vec<(EntryIndex, RelativePath)>,
+    ) -> Result<(), DiskError> {
+        let mut removed = Ranges::new();
+        for (entry, path) in directories {
+            match self.remove_empty(entry, &path) {
+                Ok(Some(made)) => removed.insert(made),
+                Ok(None) => {}
+                Err(error) if is_of_entry(&error) => {
+                    let error = disk_error("remove directory", path.as_bytes(), &error);
+                    tracing::debug!(target: "rejoin::store", %error, "a directory stays");
+                }
+                Err(error) => return Err(disk_error("remove directory", path.as_bytes(), &error)),
+            }
+        }
+        self.record_unmade(&removed)
+    }
+
+    fn remove_empty(
+        &mut self,
+        entry: EntryIndex,
+        path: &RelativePath,
+    ) -> io::Result<Option<EntryIndex>> {
+        let Some((above, name)) = path.split_last() else { return Ok(None) };
+        let parent = self.directories.open(&above)?;
+        if parent.metadata(name)?.kind != FileKind::Directory {
+            return Ok(None);
+        }
+        let Some(made) = self.made_by(entry)? else { return Ok(None) };
+        self.remove_directory(path, &above, &parent, name)?;
+        Ok(Some(made))
+    }
+
+    fn remove_directory(
+        &mut self,
+        path: &RelativePath,
+        above: &RelativePath,
+        parent: &D,
+        name: &[u8],
+    ) -> io::Result<()> {
+        self.in_directory(above, |_| parent.remove_directory(name))?;
+        let real = self.directories.followed().real(path);
+        self.opened.forget(&real);
+        // Its handle, and what was known of it, are of something that is not there any more.
+        self.directories.forget();
+        self.assured.clear();
+        self.touched.remove(path);
+        self.touched.insert(above.clone());
+        Ok(())
+    }
+
+    /// Whether what has the name of an entry is a directory of this session that is gone at the source; with what is in it
+    /// and is not of this session.
+    pub(super) fn gone_directory(
+        &mut self,
+        old: EntryIndex,
+        path: &RelativePath,
+        metadata: &Metadata,
+    ) -> io::Result<Option<Option<RelativePath>>> {
+        if metadata.kind != FileKind::Directory || self.made_by(old)?.is_none() {
+            return Ok(None);
+        }
+        let mut removals = Vec::new();
+        Ok(Some(self.find_foreign(old, path, &mut removals, 0)?))
+    }
+
+    /// Removes a directory of this session that is gone at the source, with all that this session published there; whether
+    /// it did. What is not this session's keeps all of it.
+    pub(super) fn remove_gone_directory(
+        &mut self,
+        old: EntryIndex,
+        path: &RelativePath,
+        metadata: &Metadata,
+    ) -> io::Result<bool> {
+        if metadata.kind != FileKind::Directory || self.made_by(old)?.is_none() {
+            return Ok(false);
+        }
+        let mut removals = Vec::new();
+        if self.find_foreign(old, path, &mut removals, 0)?.is_some() {
+            return Ok(false);
+        }
+        let failing = |error: DiskError| io::Error::other(error.to_string());
+        let mut unmade = Ranges::new();
+        for Removal { path, entry, is_directory } in removals {
+            let Some((above, name)) = path.split_last() else { continue };
+            let parent = self.directories.open(&above)?;
+            if is_directory {
+                // Fails where something is in it by now.
+                self.remove_directory(&path, &above, &parent, name)?;
+                if let Some(made) = self.made_by(entry)? {
+                    unmade.insert(made);
+                }
+                continue;
+            }
+            self.in_directory(&above, |_| parent.remove_file(name))?;
+            self.touched.insert(above);
+            self.journal(&Record::Discard { entry, units: (0, 0) }).map_err(failing)?;
+            self.forget_complete(entry);
+        }
+        self.record_unmade(&unmade).map_err(failing)?;
+        Ok(true)
+    }
+
+    /// Looks through a directory for what is not this session's; else all that is to be removed, itself last.
+    fn find_foreign(
+        &mut self,
+        entry: EntryIndex,
+        path: &RelativePath,
+        removals: &mut Vec<Removal>,
+        depth: usize,
+    ) -> io::Result<Option<RelativePath>> {
+        if depth > DEPTH_MAX {
+            return Ok(Some(path.clone()));
+        }
+        let parents = self.namesakes(entry)?;
+        let directory = self.directories.open(path)?;
+        for name in directory.names()? {
+            let below = path.join(&name);
+            let Some(last) = self.last_entry(&parents, &name)? else { return Ok(Some(below)) };
+            let metadata = directory.metadata(&name)?;
+            let is_foreign = match metadata.kind {
+                FileKind::Directory => {
+                    if self.made_by(last)?.is_none() {
+                        true
+                    } else if let Some(found) =
+                        self.find_foreign(last, &below, removals, depth + 1)?
+                    {
+                        return Ok(Some(found));
+                    } else {
+                        false
+                    }
+                }
+                FileKind::File | FileKind::Symlink => {
+                    match self.version_there(last, &metadata, (&directory, &name), true)? {
+                        Some(entry) => {
+                            let path = below.clone();
+                            removals.push(Removal { path, entry, is_directory: false });
+                            false
+                        }
+                        None => true,
+                    }
+                }
+                FileKind::Other => true,
+            };
+            if is_foreign {
+                return Ok(Some(below));
+            }
+        }
+        removals.push(Removal { path: path.clone(), entry, is_directory: true });
+        Ok(None)
+    }
+
+    /// Every entry that the directory of `entry` had: children name any of them.
+    fn namesakes(&mut self, entry: EntryIndex) -> io::Result<Vec<EntryIndex>> {
+        let (mut found, mut at) = (Vec::new(), Some(entry));
+        while let Some(index) = at
+            && found.len() < VERSIONS_MAX as usize
+            && let Some(entry) = self.pages.entry(index)?
+        {
+            found.push(index);
+            at = entry.supersedes.filter(|older| *older < index);
+        }
+        Ok(found)
+    }
+
+    /// The last entry of a name in a directory.
+    fn last_entry(
+        &mut self,
+        parents: &[EntryIndex],
+        name: &[u8],
+    ) -> io::Result<Option<EntryIndex>> {
+        while self.made.pages < self.pages.len() {
+            let page = Page::decode(&self.pages.load(self.made.pages)?)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            for (index, content) in page.iter() {
+                if !matches!(content.kind, EntryKind::Metadata { .. }) {
+                    self.made.last.insert(key(content.parent, &content.name), index);
+                }
+            }
+            self.made.pages += 1;
+        }
+        let found =
+            parents.iter().filter_map(|parent| self.made.last.get(&key(Some(*parent), name)));
+        let Some(&last) = found.max() else { return Ok(None) };
+        let is_it = self.pages.entry(last)?.is_some_and(|entry| {
+            entry.name == name && entry.parent.is_some_and(|parent| parents.contains(&parent))
+        });
+        Ok(is_it.then_some(last))
+    }
+}
+
+/// Why a directory stays.
+pub(super) fn inhabited_message(found: &RelativePath) -> String {
+    format!(
+        "a directory has its name, and in it is {}, which this session did not put there",
+        crate::store::escape(found.as_bytes())
+    )
+}

@@ -1,0 +1,147 @@
+//! Directories that are in no place, and those that are gone.
+//!
+//! Children name any entry that their directory ever had: what is in the way of its place is in the way of all of them, and
+//! what was in the way of an entry that is gone is in nobody's.
+
+use super::PageState;
+use crate::transfer::manifest::{DirectoryTable, EntryIndex, EntryKind, RelativePath};
+use crate::transfer::message::WireRanges;
+use crate::transfer::missing::MissingKind;
+use crate::transfer::receiver::Receiver;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The directory that had the place of an entry before, whatever came in between.
+pub(super) fn before(
+    lineage: &BTreeMap<EntryIndex, EntryIndex>,
+    directories: &DirectoryTable,
+    entry: EntryIndex,
+) -> Option<EntryIndex> {
+    // Each is earlier than the one that replaces it.
+    std::iter::successors(Some(entry), |entry| lineage.get(entry).copied())
+        .skip(1)
+        .find(|entry| directories.contains(*entry))
+}
+
+impl Receiver {
+    /// Whether a later entry leaves nothing of this one.
+    pub(super) fn is_gone(&self, entry: EntryIndex) -> bool {
+        self.succession.gone().contains(entry)
+    }
+
+    /// Whether nothing is to come of an entry, for a later one.
+    pub(super) fn is_replaced(&self, entry: EntryIndex) -> bool {
+        self.superseded.contains(entry) || self.is_gone(entry)
+    }
+
+    /// The sender says of what it sends next which entries are gone: pages that follow say it, too.
+    pub(in crate::transfer::receiver) fn on_gone(&mut self, entries: &WireRanges) {
+        let entries = entries.to_ranges().unwrap_or_default();
+        let next = self.check.totals().entries;
+        let end = next.saturating_add(crate::transfer::manifest::PAGE_ENTRIES_MAX as u64);
+        let ranges = entries.as_slice();
+        let is_of_next = ranges.iter().all(|range| next <= range.start && range.end <= end);
+        if !is_of_next || ranges.is_empty() || self.end.is_some() {
+            return self
+                .protocol("it says what is gone of other entries than those of its next page");
+        }
+        self.succession.add_gone(&entries);
+    }
+
+    /// Whether pages said of everything that is gone what became of it.
+    pub(in crate::transfer::receiver) fn is_succeeded(&self) -> bool {
+        let mut gone = self.succession.gone().as_slice().iter();
+        gone.all(|range| {
+            self.superseded.count_in(range.clone()) == range.end.saturating_sub(range.start)
+        })
+    }
+
+    /// A page is there: which of its entries stand where a directory stood.
+    pub(super) fn trace(&mut self, state: &PageState) {
+        for (entry, content) in state.accepted() {
+            if let Some(old) = content.supersedes
+                && (self.directories.contains(old) || self.lineage.contains_key(&old))
+            {
+                self.lineage.insert(entry, old);
+            }
+        }
+    }
+
+    /// Every directory that had the place of this one, and itself.
+    fn namesakes(&self, entry: EntryIndex) -> Vec<EntryIndex> {
+        // Each is earlier than the one that replaces it.
+        std::iter::successors(Some(entry), |entry| self.lineage.get(entry).copied())
+            .filter(|entry| self.directories.contains(*entry))
+            .collect()
+    }
+
+    /// Something is in the way of a directory.
+    pub(super) fn block_directory(
+        &mut self,
+        number: u64,
+        entry: EntryIndex,
+        kind: MissingKind,
+        why: &str,
+    ) {
+        // What was in the way of it is in nobody's.
+        if self.is_gone(entry) {
+            return;
+        }
+        for of in self.namesakes(entry) {
+            self.blocked.insert(of, kind);
+        }
+        // What a later entry gives other metadata counts there.
+        if !self.superseded.contains(entry) {
+            self.fail_entry(number, entry, kind, why);
+        }
+    }
+
+    /// A page was looked at anew: what was in the way of earlier directories is not in that of these.
+    pub(super) fn unblock(&mut self, number: u64) {
+        if self.blocked.is_empty() {
+            return;
+        }
+        let Some(state) = self.window.get(&number) else { return };
+        let anew: Vec<EntryIndex> = state
+            .accepted()
+            .filter(|(_, of)| of.kind == EntryKind::Directory && of.supersedes.is_some())
+            .filter(|(entry, _)| !self.is_gone(*entry))
+            .flat_map(|(entry, _)| self.namesakes(entry))
+            .collect();
+        anew.iter().for_each(|entry| {
+            self.blocked.remove(entry);
+        });
+    }
+
+    /// Directories that a page says are gone, each before the one that it lies in. Of those above that are gone, too, this
+    /// may be what they held. What gives way to something else gives way when that is published.
+    pub(super) fn gone_directories(
+        &mut self,
+        state: &PageState,
+    ) -> Vec<(EntryIndex, RelativePath)> {
+        let mut gone: Vec<(EntryIndex, RelativePath)> = Vec::new();
+        for (entry, content) in state.accepted().filter(|(_, of)| of.kind == EntryKind::Gone) {
+            if let Some(old) = content.supersedes
+                && self.directories.contains(old)
+                && !self.unwanted.contains(entry)
+                && !self.superseded.contains(entry)
+                && let Some(path) = self.directories.path(content)
+            {
+                self.gone_directories.insert(path.clone(), old);
+                gone.push((old, path));
+            }
+        }
+        let mut seen: BTreeSet<RelativePath> = gone.iter().map(|(_, path)| path.clone()).collect();
+        for at in 0..gone.len() {
+            let mut at = gone[at].1.clone();
+            while let Some((above, _)) = at.split_last()
+                && let Some(entry) = self.gone_directories.get(&above)
+                && seen.insert(above.clone())
+            {
+                gone.push((*entry, above.clone()));
+                at = above;
+            }
+        }
+        gone.sort_by_key(|(_, path)| std::cmp::Reverse(path.components().count()));
+        gone
+    }
+}
