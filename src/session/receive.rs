@@ -379,13 +379,16 @@ async fn find_host(
             return Err(no_code());
         }
         if wait_until.is_none_or(|until| Instant::now() >= until) {
+            let hint =
+                "add @ADDRESS as the sender shows it, or --host, or --wait if it is not there yet";
+            let trouble = surroundings::blocking(surroundings::rooms_trouble).await?;
+            let hint =
+                trouble.map_or_else(|| hint.to_owned(), |trouble| format!("{hint}; {trouble}"));
             return Err(Error::new(
                 ErrorKind::Unreachable,
                 "no sender on this machine has this code",
             )
-            .with_hint(
-                "add @ADDRESS as the sender shows it, or --host, or --wait if it is not there yet",
-            ));
+            .with_hint(hint));
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

@@ -221,6 +221,12 @@ fn rooms() -> Option<LocalRooms> {
         .ok()
 }
 
+/// Why senders and receivers of this machine cannot find each other, and what to do; `None` where they can.
+pub(super) fn rooms_trouble() -> Option<String> {
+    let error = LocalRooms::open(&runtime()).err()?;
+    Some(format!("senders of this machine cannot be found: {error}; set {RUNTIME_VARIABLE}"))
+}
+
 /// Where rooms of this machine are.
 fn runtime() -> PathBuf {
     let chosen = environment::variable(RUNTIME_VARIABLE);

@@ -331,3 +331,260 @@ fn state_is_neither_sent_nor_written_into() {
         assert!(!into.join("target/state").join("sessions").exists());
     }
 }
+
+/// B-A: more entries are missing than are named one by one: both count the same.
+#[test]
+fn more_missing_entries_than_are_named_are_counted_by_both() {
+    let pair = Pair::new();
+    pair.noise("tree/a", 1000);
+    const LINKS: u64 = 70_000;
+    for at in 0..LINKS {
+        let directory = pair.path(&format!("tree/{}", at / 1000));
+        if at % 1000 == 0 {
+            fs::create_dir(&directory).unwrap();
+        }
+        symlink("/etc/hostname", directory.join(at.to_string())).unwrap();
+    }
+    let ends = Meeting::new(&pair, "tree", "target").run();
+    for end in [&ends.sender, &ends.receiver] {
+        assert_eq!(end.code(), 6);
+        assert_eq!(end.outcome()["failed_files"], LINKS, "{}", end.outcome());
+        assert_eq!(end.outcome()["files"], 1, "{}", end.outcome());
+    }
+}
+
+/// B-B: what is there is the same and cannot be touched: read-only by its mode, its directory or its file system.
+#[test]
+fn what_is_the_same_and_cannot_be_touched_is_there() {
+    let pair = Pair::new();
+    for name in ["plain", "closed/a", "mounted/b"] {
+        let file = pair.noise(&format!("tree/{name}"), MIB + 5);
+        set_mtime(&file, 1_600_000_000, 0);
+    }
+    fs::create_dir_all(pair.path("target/tree/mounted")).unwrap();
+    let mount = or_skip!(Mount::at(&pair.path("target/tree/mounted"), Kind::Tmpfs, 10));
+    for name in ["plain", "closed/a", "mounted/b"] {
+        let there = pair.path("target/tree").join(name);
+        fs::create_dir_all(there.parent().unwrap()).unwrap();
+        fs::copy(pair.path("tree").join(name), &there).unwrap();
+        chmod(&there, 0o444);
+    }
+    give_to_nobody(pair.home.path());
+    give_to_nobody(mount.path());
+    chmod(&pair.path("target/tree/closed"), 0o555);
+    mount.remount("ro");
+    let nobody = or_skip!(as_nobody());
+    let ends = Meeting::new(&pair, "tree", "target").both_through(&nobody).run();
+    ends.expect_all();
+    assert_eq!(ends.figure("unchanged_files"), 3);
+    assert_eq!(ends.figure("wire_bytes"), 0);
+}
+
+/// B-B: what cannot be read cannot be the same.
+#[test]
+fn what_is_there_and_cannot_be_read_is_another_version() {
+    let pair = Pair::new();
+    pair.noise("tree/a", 1000);
+    pair.noise("tree/b", 1000);
+    fs::create_dir_all(pair.path("target/tree")).unwrap();
+    fs::copy(pair.path("tree/a"), pair.path("target/tree/a")).unwrap();
+    give_to_nobody(pair.home.path());
+    chmod(&pair.path("target/tree/a"), 0);
+    let nobody = or_skip!(as_nobody());
+    let meeting = Meeting::new(&pair, "tree", "target").both_through(&nobody);
+    let ends = meeting.run();
+    assert_eq!(ends.expect(7), ["tree/a"], "{}", ends.report());
+    meeting.receiving(&["--overwrite"]).run().expect_all();
+    assert_eq!(fs::read(pair.path("target/tree/a")).unwrap().len(), 1000);
+}
+
+/// B-J: files that have content and no size, as those of the kernel: their content arrives, or they are refused by name.
+#[test]
+fn files_without_a_size_are_never_sent_as_empty() {
+    for source in
+        ["/proc/version", "/proc/self/mountinfo", "/sys/kernel/mm/transparent_hugepage/enabled"]
+    {
+        if !Path::new(source).exists() {
+            continue;
+        }
+        let pair = Pair::new();
+        let sender = pair
+            .send(["--json", "--code", "7-crane-velvet-orbit", source])
+            .deadline(std::time::Duration::from_secs(30))
+            .spawn();
+        let said = sender.event_where("an end or a code", |event| {
+            event["event"] == "code" || event["event"] == "error"
+        });
+        if said["event"] == "error" {
+            assert_ne!(sender.wait().code(), 0);
+            continue;
+        }
+        let receiver = pair.receiving().run();
+        let name = Path::new(source).file_name().unwrap();
+        let there = fs::read(pair.path("target").join(name)).unwrap_or_default();
+        let is_empty = there.iter().all(|byte| *byte == 0);
+        assert!(!is_empty || receiver.code() != 0, "{source}: {}", receiver.stdout);
+        assert_eq!(receiver.code(), sender.wait().code(), "{source}");
+    }
+}
+
+/// B-L: the source's disk fails in the middle: both know which file, and the rest arrives.
+#[test]
+fn a_source_that_cannot_be_read_any_more_is_told_by_both() {
+    let pair = Pair::new();
+    pair.noise("tree/a", 8 * MIB);
+    pair.noise("tree/b", 8 * MIB);
+    let words = or_skip!(injecting(&["pread64,preadv,preadv2:error=EIO:when=12..40"]));
+    let ends = Meeting::new(&pair, "tree", "target").sender_through(words).run();
+    assert!(ends.sender.code() != 0 && ends.receiver.code() != 0, "{}", ends.report());
+    assert_eq!(ends.sender.code(), ends.receiver.code(), "{}", ends.report());
+}
+
+/// B-L: the target is taken away in the middle: the sender hears it.
+#[test]
+fn a_target_that_is_gone_is_told_to_the_sender() {
+    let pair = Pair::new();
+    pair.noise("tree/large", 64 * MIB);
+    let meeting = Meeting::new(&pair, "tree", "target");
+    let sender = meeting.sender();
+    let receiver = meeting.receiver();
+    wait_for_half(&receiver);
+    fs::rename(pair.path("target"), pair.path("away")).unwrap();
+    fs::remove_dir_all(pair.path("away")).unwrap();
+    let receiver = receiver.wait();
+    assert_eq!(receiver.code(), 8, "{}{}", receiver.stdout, receiver.stderr);
+    let sender = sender.wait();
+    assert_eq!(sender.code(), 5, "{}{}", sender.stdout, sender.stderr);
+    assert!(sender.stderr.contains("disk"), "{}", sender.stderr);
+}
+
+/// B-N, B-U: the disk of the state is full, not that of the target: the message names the state.
+#[test]
+fn a_full_disk_of_the_state_is_named() {
+    for side in ["send", "receive"] {
+        let pair = Pair::new();
+        pair.noise("tree/a", 8 * MIB);
+        fs::create_dir(pair.path("full")).unwrap();
+        let mount = or_skip!(Mount::at(&pair.path("full"), Kind::Tmpfs, 1));
+        // A block for a directory or two.
+        let filler = fs::File::create(mount.path().join("filler")).unwrap();
+        let mut size = 0;
+        use std::os::unix::fs::FileExt as _;
+        while filler.write_at(&[1; 4096], size).is_ok() {
+            size += 4096;
+        }
+        let state = pair.path("full/state");
+        let with = |words: &[&str], is_here: bool| {
+            let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            if is_here {
+                words.extend(["--state-dir".into(), state.to_str().unwrap().into()]);
+            }
+            words
+        };
+        let deadline = std::time::Duration::from_secs(30);
+        let words = with(&["--json", "--code", "7-crane-velvet-orbit", "tree"], side == "send");
+        let sender = pair.send(words).deadline(deadline).spawn();
+        let said = sender.event_where("an end or a code", |event| {
+            event["event"] == "code" || event["event"] == "error"
+        });
+        if side == "send" {
+            let run = sender.wait();
+            assert_eq!(run.code(), 8, "{said}");
+            assert!(run.stderr.contains("state"), "{}", run.stderr);
+            continue;
+        }
+        let words = with(&["--json", "-y", "-o", "target", "7-crane-velvet-orbit"], true);
+        let run = pair.receive(words).deadline(deadline).run();
+        assert_eq!(run.code(), 8, "{}", run.stderr);
+        assert!(run.stderr.contains("state"), "{}", run.stderr);
+    }
+}
+
+/// B-R, B-G: calls of the network that are refused now and then, or always, in favour of others.
+#[test]
+fn refused_network_calls_are_survived() {
+    for injection in [
+        // A firewall, for some packets.
+        "sendmsg,sendmmsg,sendto:error=EPERM:when=40+9",
+        "sendmsg,sendmmsg:error=ENOBUFS:when=30+11",
+        "sendmsg,sendmmsg:error=ENETUNREACH:when=50+13",
+        "sendmmsg:error=ENOSYS",
+        "recvmsg,recvmmsg:error=ECONNREFUSED:when=20+17",
+    ] {
+        let pair = Pair::new();
+        pair.noise("tree/a", 6 * MIB + 7);
+        let words = or_skip!(injecting(&[injection]));
+        let ends = Meeting::new(&pair, "tree", "target").both_through(&words).run();
+        eprintln!("{injection}");
+        ends.expect_all();
+        assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+    }
+}
+
+/// B-G3: no netlink, as in some containers: what is there is used.
+#[test]
+fn without_news_of_interfaces_a_transfer_works() {
+    for injection in ["bind:error=EPERM:when=1", "inotify_init1:error=EMFILE"] {
+        let pair = Pair::new();
+        pair.noise("tree/a", MIB);
+        let words = or_skip!(injecting(&[injection]));
+        eprintln!("{injection}");
+        Meeting::new(&pair, "tree", "target").receiver_through(words).run().expect_all();
+    }
+}
+
+/// B-U: surroundings without this or that.
+#[test]
+fn odd_surroundings_end_in_a_transfer_or_a_sentence() {
+    for (variable, value) in [
+        ("TMPDIR", "/nonexistent"),
+        ("TMPDIR", ""),
+        ("XDG_CONFIG_HOME", "/dev/null"),
+        ("XDG_STATE_HOME", "relative"),
+        ("LANG", "xx_YY.ISO-8859-1"),
+        ("TERM", ""),
+        ("RUST_LOG", "trace"),
+        ("COLUMNS", "0"),
+        ("USER", ""),
+        ("HOSTNAME", "\u{202e}"),
+    ] {
+        let pair = Pair::new();
+        pair.noise("tree/a", 1000);
+        let sender = pair
+            .send(["--json", "--code", "7-crane-velvet-orbit", "tree"])
+            .env(variable, value)
+            .spawn();
+        let said = sender.event_where("an end or a code", |event| {
+            event["event"] == "code" || event["event"] == "error"
+        });
+        if said["event"] == "error" {
+            let run = sender.wait();
+            assert!(run.stderr.contains(variable), "{variable}={value}: {}", run.stderr);
+            assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+            continue;
+        }
+        let receiver = pair.receiving().env(variable, value).run();
+        let report = format!("{variable}={value}\n{}{}", receiver.stdout, receiver.stderr);
+        assert_eq!((receiver.code(), sender.wait().code()), (0, 0), "{report}");
+    }
+}
+
+/// B-U: no place for the rooms of this machine: the code with an address works, and one without names the cause.
+#[test]
+fn without_a_place_for_rooms_the_cause_is_named() {
+    let pair = Pair::new();
+    pair.noise("tree/a", 1000);
+    let nowhere = ("REJOIN_RUNTIME_DIR", "/dev/null/rooms");
+    let sender = pair
+        .send(["--json", "--code", "7-crane-velvet-orbit", "tree"])
+        .env(nowhere.0, nowhere.1)
+        .spawn();
+    let said = sender.event_where("code", |event| event["event"] == "code");
+    let run = pair.receiving().env(nowhere.0, nowhere.1).run();
+    assert_eq!(run.code(), 4, "{}", run.stderr);
+    assert!(run.stderr.contains("REJOIN_RUNTIME_DIR"), "{}", run.stderr);
+    let code = said["code"].as_str().unwrap();
+    let receiver = pair.receive(["--json", "-y", "-o", "target", code]).env(nowhere.0, nowhere.1);
+    receiver.run().expect_code(0);
+    sender.wait().expect_code(0);
+}

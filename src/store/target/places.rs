@@ -65,13 +65,31 @@ impl<D: Directory> TargetStore<D> {
         Ok(Some(kept))
     }
 
-    /// An error of something at `above`: of that alone where it is that of a file system below the target.
-    pub(super) fn about_mount(&mut self, error: io::Error, above: &RelativePath) -> io::Error {
+    /// An error of the entry at `path`: of that alone where it is that of a file system below the target; of everything where
+    /// the target itself was taken away.
+    pub(super) fn about_surroundings(
+        &mut self,
+        error: io::Error,
+        path: &RelativePath,
+    ) -> io::Error {
+        let looks_absent =
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput);
+        if looks_absent && self.is_gone() {
+            let text = "it was removed or moved while it was in use, or .rejoin in it";
+            return io::Error::other(text);
+        }
         if !is_of_file_system(&error) {
             return error;
         }
-        let device = self.directories.open(above).and_then(|parent| parent.own_metadata());
+        let Some((above, _)) = path.split_last() else { return error };
+        let device = self.directories.open(&above).and_then(|parent| parent.own_metadata());
         if device.is_ok_and(|own| own.device != self.device) { of_mount(&error) } else { error }
+    }
+
+    /// Whether the target does not hold our own directory any more.
+    fn is_gone(&self) -> bool {
+        let there = self.directories.root().metadata(RESERVED_NAME);
+        there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// The place on the file system of `above`.

@@ -34,7 +34,10 @@ impl<D: Directory> TargetStore<D> {
     pub(super) fn barrier(&mut self, publish: &[Publish]) -> Result<TargetReply, DiskError> {
         let mut prepared = Vec::with_capacity(publish.len());
         for publish in publish {
-            let outcome = match self.prepare(publish) {
+            let prepared_one = self
+                .prepare(publish)
+                .map_err(|error| self.about_surroundings(error, &publish.path));
+            let outcome = match prepared_one {
                 Err(error) if is_of_entry(&error) => Prepared::Decided(Published::Failed(
                     disk_error("prepare", publish.path.as_bytes(), &error),
                 )),
@@ -309,12 +312,8 @@ impl<D: Directory> TargetStore<D> {
         ready: Option<ModifiedTime>,
     ) -> Result<(Published, ModifiedTime), DiskError> {
         self.open_files.retain(|(of, _)| *of != publish.entry);
-        let above = publish.path.split_last().map(|(above, _)| above);
-        let placed = self.place(publish, ready).map_err(|error| match &above {
-            Some(above) => self.about_mount(error, above),
-            None => error,
-        });
-        match placed {
+        let placed = self.place(publish, ready);
+        match placed.map_err(|error| self.about_surroundings(error, &publish.path)) {
             Err(error) if is_of_entry(&error) => {
                 let mut told = name_error("publish", &publish.path, &error);
                 if is_name_refused(&error) && publish.on_conflict != OnConflict::Rename {

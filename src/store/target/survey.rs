@@ -207,11 +207,7 @@ impl<D: Directory> TargetStore<D> {
                 }
                 None => Ok(()),
             });
-            let made = made.map_err(|error| match path.split_last() {
-                Some((above, _)) => self.about_mount(error, &above),
-                None => error,
-            });
-            if let Err(error) = made {
+            if let Err(error) = made.map_err(|error| self.about_surroundings(error, &path)) {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
                 }
