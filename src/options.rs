@@ -181,6 +181,24 @@ pub struct ReceiveOptions {
     pub follow_target: bool,
 }
 
+/// What is done about directories at the target that cannot be had under their own names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DirectoryNames {
+    /// A symlink inside the target is followed.
+    pub(crate) is_following: bool,
+    /// They get other names.
+    pub(crate) is_renaming: bool,
+}
+
+impl ReceiveOptions {
+    pub(crate) fn directory_names(&self) -> DirectoryNames {
+        DirectoryNames {
+            is_following: self.follow_target,
+            is_renaming: self.on_conflict == Some(OnConflict::Rename),
+        }
+    }
+}
+
 /// How to be a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOptions {

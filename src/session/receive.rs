@@ -10,7 +10,7 @@ use super::surroundings::{self, State};
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
-use crate::options::ReceiveOptions;
+use crate::options::{DirectoryNames, ReceiveOptions};
 use crate::signal::client::{Client, Targets};
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::{RoomName, interfaces};
@@ -106,9 +106,12 @@ async fn meet(
     let mut kept = None;
     let mut worker = None;
     if let Some(stored) = &stored {
-        let (opened, found) =
-            open_target(&state, (&options.target, options.follow_target), stored.record.session)
-                .await?;
+        let (opened, found) = open_target(
+            &state,
+            (&options.target, options.directory_names()),
+            stored.record.session,
+        )
+        .await?;
         worker = Some(opened);
         kept = Some((stored.record.session, found));
     }
@@ -174,7 +177,7 @@ async fn meet(
         state,
         target,
         directory: options.target.clone(),
-        is_following: options.follow_target,
+        names: options.directory_names(),
         hosts: targets.addresses.iter().map(HostAddress::url).collect(),
         code,
         member,
@@ -310,7 +313,7 @@ fn target_options(state: &State, session: SessionId) -> Result<TargetOptions, Er
 
 async fn open_target(
     state: &State,
-    (directory, is_following): (&Path, bool),
+    (directory, names): (&Path, DirectoryNames),
     session: SessionId,
 ) -> Result<(TargetWorker, TargetState), Error> {
     let (state, directory) = (state.clone(), directory.to_owned());
@@ -321,7 +324,8 @@ async fn open_target(
             .map_err(|error| disk(crate::store::disk_error("open", &target, &error)))?;
         let (store, state) =
             TargetStore::open(root, options).map_err(|error| disk(located(error, &target)))?;
-        let store = if is_following { store.following() } else { store };
+        let store = if names.is_following { store.following() } else { store };
+        let store = if names.is_renaming { store.renaming() } else { store };
         let worker = Worker::start("target", store, move |store, request, answer| {
             let mut reply = store.handle(request);
             if let Some(TargetReply::Full(error) | TargetReply::Failed(error)) = &mut reply {
@@ -431,8 +435,7 @@ struct ReceiverRole {
     target: Vec<u8>,
     /// The target, as given.
     directory: std::path::PathBuf,
-    /// `--follow-target`.
-    is_following: bool,
+    names: DirectoryNames,
     hosts: Vec<String>,
     code: Option<Code>,
     member: MemberId,
@@ -467,7 +470,7 @@ impl RoleActions for ReceiverRole {
         }
         // The target first: a record without it would be found by its code and have nothing to continue.
         let (worker, state) =
-            open_target(&self.state, (&self.directory, self.is_following), pairing.session).await?;
+            open_target(&self.state, (&self.directory, self.names), pairing.session).await?;
         let store = self.state.clone();
         let stored = surroundings::blocking(move || store.create(record)).await?;
         let stored = stored.map_err(surroundings::state_error)?;

@@ -3,6 +3,7 @@
 use super::followed::Followed;
 use super::fs::{Directory, FileKind};
 use crate::transfer::manifest::RelativePath;
+use std::collections::HashMap;
 use std::io;
 
 /// Handles kept open, in all: the work goes through a tree in order, so few are used again; 64 descriptors must do for
@@ -106,11 +107,14 @@ pub(super) struct Directories<D> {
     handles: Handles<D>,
     is_following: bool,
     followed: Followed,
+    /// Directories whose names on the disk are others.
+    respelled: HashMap<RelativePath, Vec<u8>>,
 }
 
 impl<D: Directory> Directories<D> {
     pub(super) fn new(root: D) -> Self {
-        Self { root, handles: Handles::new(), is_following: false, followed: Followed::default() }
+        let (handles, followed) = (Handles::new(), Followed::default());
+        Self { root, handles, is_following: false, followed, respelled: HashMap::new() }
     }
 
     /// The root itself.
@@ -128,6 +132,43 @@ impl<D: Directory> Directories<D> {
         self.handles.clear();
     }
 
+    /// The directory at `path` has this name on the disk.
+    pub(super) fn respell(&mut self, path: RelativePath, name: Vec<u8>) {
+        self.respelled.insert(path, name);
+    }
+
+    /// It has its own name, or none.
+    pub(super) fn unspell(&mut self, path: &RelativePath) {
+        self.respelled.remove(path);
+    }
+
+    /// Whether the directory at `path` has another name on the disk.
+    pub(super) fn is_respelled(&self, path: &RelativePath) -> bool {
+        self.respelled.contains_key(path)
+    }
+
+    /// The name that the directory at `path` has on the disk.
+    pub(super) fn name_of<'a>(&'a self, path: &RelativePath, name: &'a [u8]) -> &'a [u8] {
+        if self.respelled.is_empty() {
+            return name;
+        }
+        self.respelled.get(path).map_or(name, Vec::as_slice)
+    }
+
+    /// The path on the disk, without links where all of them were followed.
+    pub(super) fn real(&self, path: &RelativePath) -> RelativePath {
+        let followed = self.followed.real(path);
+        if self.respelled.is_empty() || followed != *path {
+            return followed;
+        }
+        let (mut at, mut real) = (RelativePath::root(), RelativePath::root());
+        for name in path.components() {
+            at = at.join(name);
+            real = real.join(self.name_of(&at, name));
+        }
+        real
+    }
+
     /// The links that were followed.
     pub(super) const fn followed(&self) -> &Followed {
         &self.followed
@@ -138,12 +179,13 @@ impl<D: Directory> Directories<D> {
     /// # Errors
     /// As [`Handles::open`], and as [`Followed::follow`] for a symlink that is followed.
     pub(super) fn open(&mut self, path: &RelativePath) -> io::Result<D> {
-        let Self { root, handles, is_following, followed } = self;
+        let Self { root, handles, is_following, followed, respelled } = self;
         handles.open_by(
             0,
             path,
             || Ok(root.clone()),
             |directory, path, name| {
+                let name = respelled.get(path).map_or(name, Vec::as_slice);
                 let is_link =
                     || directory.metadata(name).is_ok_and(|it| it.kind == FileKind::Symlink);
                 match directory.open_directory(name) {

@@ -72,6 +72,8 @@ pub(super) enum Record {
     Made { entries: Vec<(u64, u64)> },
     /// These directories were not made, or are removed.
     Unmade { entries: Vec<(u64, u64)> },
+    /// This directory has, or is about to get, another name.
+    Respelled { entry: EntryIndex, name: Vec<u8> },
 }
 
 /// A file or symlink that has its final name.
@@ -115,6 +117,8 @@ pub(super) struct Claims {
     pub(super) unsynced: BTreeSet<EntryIndex>,
     /// Directories that this session made.
     pub(super) made: Ranges,
+    /// Directories under other names.
+    pub(super) respelled: BTreeMap<EntryIndex, Vec<u8>>,
     /// By page: directories that are not ours, and files that the user skips.
     pub(super) decided: BTreeMap<u64, (Ranges, Ranges)>,
     pub(super) is_finished: bool,
@@ -330,6 +334,9 @@ impl<F: super::fs::File> Journal<F> {
         journal.append_batches(&publishing, |entries| Record::Publishing { entries })?;
         let renamed: Vec<EntryIndex> = claims.renamed.iter().copied().collect();
         journal.append_batches(&renamed, |entries| Record::Renamed { entries })?;
+        for (&entry, name) in &claims.respelled {
+            journal.append(&Record::Respelled { entry, name: name.clone() })?;
+        }
         let made = pairs(&claims.made);
         journal.append_batches(&made, |entries| Record::Made { entries })?;
         for bucket in claims.complete.buckets() {
@@ -385,7 +392,8 @@ impl Claims {
             | Record::Opened { .. }
             | Record::Renamed { .. }
             | Record::Made { .. }
-            | Record::Unmade { .. } => {}
+            | Record::Unmade { .. }
+            | Record::Respelled { .. } => {}
         }
     }
 

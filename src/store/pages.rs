@@ -111,6 +111,12 @@ impl<F: File> TargetPages<F> {
         Ok(self.log.read(*place)?.into())
     }
 
+    /// Index after the last entry of the page that an entry is of.
+    pub(super) fn end_of_page(&self, index: u64) -> u64 {
+        let next = self.places.partition_point(|(_, first_entry)| *first_entry <= index);
+        self.places.get(next).map_or(self.end_entry, |(_, first_entry)| *first_entry)
+    }
+
     /// An entry of a kept page, or `None`.
     ///
     /// # Errors

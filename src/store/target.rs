@@ -7,7 +7,7 @@
 //!
 //! What the disk is decides, not what we imagine: metadata that it refuses costs no content (`warnings`), modes that it
 //! makes up are no secret (`super::privacy`), what it keeps is what counts (`kept`), what it folds is one name
-//! (`twins`), what it refuses is spelled otherwise (`spelling`), what is gone at the source makes room (`gone`), another file system below has a place of its own (`places`), and a directory of ours that is closed is
+//! (`twins`), what it refuses is spelled otherwise (`spelling`, `respelled`), what is gone at the source makes room (`gone`), another file system below has a place of its own (`places`), and a directory of ours that is closed is
 //! opened for the time (`opened`).
 
 mod compare;
@@ -17,6 +17,7 @@ mod metadata;
 mod opened;
 mod places;
 mod publish;
+mod respelled;
 mod space;
 mod spelling;
 mod survey;
@@ -117,6 +118,7 @@ pub struct TargetStore<D: Directory> {
     space: space::Space,
     given: spelling::Given,
     made: gone::Made,
+    respelled: respelled::Respelled,
 }
 
 impl<D: Directory> TargetStore<D> {
@@ -200,7 +202,9 @@ impl<D: Directory> TargetStore<D> {
             space: space::Space::default(),
             given: spelling::Given::default(),
             made: gone::Made::new(claims.made.clone()),
+            respelled: respelled::Respelled::default(),
         };
+        store.find_respelled(claims.respelled.clone().into_iter().collect());
         store.find_places(claims.places.iter().cloned().collect());
         store.opened.find(claims.opened.clone().into_iter().collect());
         store.begin_space(&claims);
@@ -452,6 +456,12 @@ fn remove_session<D: Directory>(
     };
     for name in partials.names()?.iter().filter(|name| is_ours(name)) {
         partials.remove_file(name)?;
+    }
+    // A name that was tried, by a run that was killed then; it is empty.
+    for name in partials.names()? {
+        if partials.metadata(&name).is_ok_and(|found| found.kind == FileKind::Directory) {
+            let _ = partials.remove_directory(&name);
+        }
     }
     // The journal last: until it is gone the session can be opened and removed again.
     super::fs::remove_if_present(partials, pages::NAME)?;

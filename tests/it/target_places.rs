@@ -253,6 +253,125 @@ fn refused_names_are_told_or_spelled_otherwise() {
     }
 }
 
+/// What is below a directory: names with contents, directories with nothing.
+fn below(root: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let content = match path.is_dir() {
+                true => String::new(),
+                false => fs::read_to_string(&path).unwrap(),
+            };
+            found.push((name, content));
+            if path.is_dir() {
+                directories.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// B-I: directories whose names a disk refuses get those that it takes, by the rule of files, if the user says so: no two of
+/// them one, and every later run finds them there, one of another session, too.
+#[test]
+fn refused_names_of_directories_are_spelled_otherwise() {
+    for kind in [Kind::Exfat, Kind::NtfsFolding] {
+        let pair = Pair::new();
+        let files =
+            ["a:b/x", "a:b/c?d/deep", "a?b/x", "a_b/x", "plain/x", "A:B/x", "a:b/a:b/x", "a*/f:1"];
+        for name in files {
+            pair.home.file(&format!("tree/{name}"), name);
+        }
+        fs::create_dir(pair.path("tree/empty:")).unwrap();
+        let mount = or_skip!(Mount::new(kind, 30));
+        let out = mount.path().join("out");
+        if fs::create_dir_all(out.join("a:b")).is_ok() {
+            // It takes such names: nothing to respell.
+            continue;
+        }
+        let receive = |arguments: &[&str]| {
+            let all = [&["--json", "-y", "-o", out.to_str().unwrap()], arguments].concat();
+            pair.receive(all)
+        };
+        let renaming = ["--on-conflict", "rename", CODE];
+        let sender = pair.sending("tree");
+        let first = receive(&renaming).run();
+        assert_eq!((first.code(), sender.wait().code()), (0, 0), "{kind:?}: {}", first.stdout);
+        let told = codes(&first);
+        assert!(told.contains(&"directory_renamed".to_owned()), "{told:?}");
+        let there = below(&out.join("tree"));
+        let contents: Vec<_> = there.iter().map(|(_, content)| content.as_str()).collect();
+        for name in files {
+            assert_eq!(contents.iter().filter(|of| **of == name).count(), 1, "{there:?}");
+        }
+        // No two directories became one: each has one `x`.
+        let directories = there.iter().filter(|(_, content)| content.is_empty()).count();
+        assert_eq!(directories, 9, "{there:?}");
+        assert!(there.contains(&("a_b/x".to_owned(), "a_b/x".to_owned())), "{there:?}");
+        for arguments in [&["--json", "tree"][..], &["--json", "--new", "tree"]] {
+            let arguments = [&["--code", CODE], arguments].concat();
+            let sender = pair.send(arguments).spawn();
+            sender.event_where("code", |event| event["event"] == "code");
+            let again = receive(&renaming).run();
+            assert_eq!((again.code(), sender.wait().code()), (0, 0), "{}", again.stdout);
+            assert_eq!(below(&out.join("tree")), there, "{kind:?}: {}", again.stdout);
+            // A file under another name is compared once it came.
+            let moved = again.outcome()["wire_bytes"].as_u64().unwrap();
+            assert!(moved <= 10, "{kind:?}: {}", again.stdout);
+        }
+    }
+}
+
+/// B-I: a directory under another name goes on where it was, after a kill of the receiver.
+#[test]
+fn a_respelled_directory_goes_on_after_a_kill() {
+    let pair = Pair::new();
+    pair.home.file("tree/a:b/a-small", "small");
+    pair.noise("tree/a:b/c:d/large", 48 << 20);
+    let mount = or_skip!(Mount::new(Kind::Exfat, 120));
+    let out = mount.path().join("out");
+    let receiving = || {
+        let out = out.to_str().unwrap();
+        pair.receive(["--json", "-y", "--on-conflict", "rename", "-o", out, CODE])
+    };
+    let sender = pair.sending("tree");
+    let receiver = receiving().spawn();
+    receiver.event_where("the small one", |event| event["event"] == "file");
+    receiver.signal(rustix::process::Signal::KILL);
+    receiver.wait();
+    let receiver = receiving().run();
+    assert_eq!((receiver.code(), sender.wait().code()), (0, 0), "{}", receiver.stdout);
+    assert!(receiver.outcome()["kept_bytes"].as_u64().unwrap() > 0, "{}", receiver.stdout);
+    assert_eq!(entries(&out.join("tree")), 1);
+    let (source, target) = (pair.path("tree/a:b"), out.join("tree/a_b"));
+    for (from, to) in [("a-small", "a-small"), ("c:d/large", "c_d/large")] {
+        assert!(fs::read(source.join(from)).unwrap() == fs::read(target.join(to)).unwrap());
+    }
+}
+
+/// B-D: what is made below a setgid directory is setgid, as the disk makes it; the sender says nothing of that bit.
+#[test]
+fn new_directories_keep_what_they_inherit() {
+    let pair = Pair::new();
+    for name in ["tree/a/deep/x", "tree/closed/x"] {
+        pair.home.file(name, name);
+    }
+    fs::set_permissions(pair.path("tree/closed"), fs::Permissions::from_mode(0o500)).unwrap();
+    fs::set_permissions(pair.path("target"), fs::Permissions::from_mode(0o2775)).unwrap();
+    pair.transfer("tree", &["-y"], (0, 0));
+    for (name, mode) in
+        [("tree", 0o755), ("tree/a", 0o755), ("tree/a/deep", 0o755), ("tree/closed", 0o500)]
+    {
+        let found = fs::metadata(pair.path("target").join(name)).unwrap().mode() & 0o7777;
+        assert_eq!(found, 0o2000 | mode, "{name}: {found:o}");
+    }
+    let sticky = fs::metadata(pair.path("target/tree/a/deep/x")).unwrap().mode() & 0o7777;
+    assert_eq!(sticky, 0o644);
+}
+
 /// I: a name that only Windows reads as a path is a name.
 #[test]
 fn names_with_drives_and_backslashes_arrive() {

@@ -74,6 +74,11 @@ impl Replay {
                     self.claims.made.insert_range(start..end.min(self.end_entry));
                 }
             }
+            Record::Respelled { entry, name } => {
+                if entry < self.end_entry {
+                    self.claims.respelled.insert(entry, name);
+                }
+            }
             Record::Unmade { entries } => {
                 for (start, end) in entries {
                     self.claims.made.remove_range(start..end);

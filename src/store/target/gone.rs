@@ -119,6 +119,8 @@ impl<D: Directory> TargetStore<D> {
     ) -> io::Result<Option<EntryIndex>> {
         let Some((above, name)) = path.split_last() else { return Ok(None) };
         let parent = self.directories.open(&above)?;
+        let name = self.directories.name_of(path, name).to_vec();
+        let name = name.as_slice();
         if parent.metadata(name)?.kind != FileKind::Directory {
             return Ok(None);
         }
@@ -135,7 +137,7 @@ impl<D: Directory> TargetStore<D> {
         name: &[u8],
     ) -> io::Result<()> {
         self.in_directory(above, |_| parent.remove_directory(name))?;
-        let real = self.directories.followed().real(path);
+        let real = self.directories.real(path);
         self.opened.forget(&real);
         // Its handle, and what was known of it, are of something that is not there any more.
         self.directories.forget();

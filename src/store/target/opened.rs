@@ -77,7 +77,7 @@ impl<D: Directory> TargetStore<D> {
     /// As the system says.
     pub(super) fn open_for_the_time(&mut self, path: &RelativePath) -> io::Result<bool> {
         let directory = self.directories.open(path)?;
-        let path = &self.directories.followed().real(path);
+        let path = &self.directories.real(path);
         let metadata = directory.own_metadata()?;
         let mode = metadata.mode & 0o7777;
         if !metadata.is_ours || mode & WRITABLE == WRITABLE || self.opened.modes.contains_key(path)

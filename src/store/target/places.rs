@@ -96,7 +96,7 @@ impl<D: Directory> TargetStore<D> {
     fn place_at(&mut self, above: &RelativePath, parent: &D) -> io::Result<usize> {
         let device = parent.own_metadata()?.device;
         // The topmost directory of a device of its own; where the device is ours, nothing but the directory itself is sure.
-        let mut top = self.directories.followed().real(above);
+        let mut top = self.directories.real(above);
         while device != self.device
             && let Some((higher, _)) = top.split_last()
             && self.directories.open(&higher)?.own_metadata()?.device == device

@@ -20,6 +20,9 @@ use std::io::{self, IoSliceMut};
 /// Numbers tried for a second file of the same name under [`OnConflict::Rename`].
 const NUMBERS_MAX: u32 = 9_999;
 
+/// Bits of a directory that it has of the one that it lies in, or of its owner at the target: setgid and sticky.
+const SPECIAL: u32 = 0o3000;
+
 /// What a publication waits for after its preparation.
 enum Prepared {
     /// Its partial or link is complete and has its metadata; with the time that the disk keeps.
@@ -119,9 +122,11 @@ impl<D: Directory> TargetStore<D> {
         let directory = self.directories.open(&metadata.path)?;
         let (path, device) = (metadata.path.as_bytes(), directory.own_metadata()?.device);
         self.taken(Kind::Times, device, path, directory.set_modified(metadata.modified))?;
-        let mode = self.final_mode(metadata.mode);
+        // Of a directory below a setgid one the disk itself made it one; the sender says nothing of these bits.
+        let special = directory.own_metadata()?.mode & SPECIAL;
+        let mode = self.final_mode(metadata.mode) | special;
         self.taken(Kind::Modes, device, path, directory.set_mode(mode))?;
-        self.opened.forget(&self.directories.followed().real(&metadata.path));
+        self.opened.forget(&self.directories.real(&metadata.path));
         self.touched.insert(metadata.path.clone());
         Ok(())
     }

@@ -139,7 +139,7 @@ impl<D: Directory> TargetStore<D> {
         }
         let identity = |of: &D| of.own_metadata().map(|of| (of.device, of.inode)).ok();
         let root = self.directories.root().clone();
-        let above = self.directories.followed().real(above);
+        let above = self.directories.real(above);
         let there = above.components().try_fold(root, |at, name| at.open_directory(name));
         let is_there = there.is_ok_and(|there| identity(&there) == identity(parent));
         if is_there { rustix::io::Errno::INVAL.into() } else { error }

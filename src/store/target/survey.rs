@@ -2,7 +2,6 @@
 
 use super::TargetStore;
 use super::gone::inhabited_message;
-use super::spelling::name_error;
 use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
@@ -58,7 +57,22 @@ impl<D: Directory> TargetStore<D> {
             }
             outcome => outcome?,
         };
-        let metadata = parent.metadata(name)?;
+        let is_directory = wanted.kind == WantedKind::Directory;
+        if is_directory && self.is_given_to_another(&wanted.path) {
+            let is_found = self.find_spelling(wanted.entry, &wanted.path)?;
+            return Ok(if is_found { Existing::Same } else { Existing::Absent });
+        }
+        let respelled = match is_directory {
+            true => self.directories.name_of(&wanted.path, name).to_vec(),
+            false => name.to_vec(),
+        };
+        let name = respelled.as_slice();
+        let metadata = match parent.metadata(name) {
+            Err(_) if is_directory && self.find_spelling(wanted.entry, &wanted.path)? => {
+                return Ok(Existing::Same);
+            }
+            outcome => outcome?,
+        };
         if let Some(old) = wanted.supersedes
             && self.is_version(old, &metadata, &parent, name)?
         {
@@ -187,7 +201,12 @@ impl<D: Directory> TargetStore<D> {
         let mut unmade = Ranges::new();
         self.record_made(directories.iter().map(|(entry, ..)| *entry))?;
         for (entry, path, mode) in directories {
-            let made = match self.create_directory(&path, mode) {
+            let made = match self.is_given_to_another(&path) {
+                true => Err(io::ErrorKind::AlreadyExists.into()),
+                false => self.create_directory(&path, mode),
+            };
+            let made = match made.or_else(|error| self.create_respelled(entry, &path, mode, error))
+            {
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                     self.remove_gone(entry, &path).and_then(|is_removed| match is_removed {
                         true => self.create_directory(&path, mode),
@@ -211,7 +230,7 @@ impl<D: Directory> TargetStore<D> {
                 if !is_of_entry(&error) {
                     return Err(disk_error("create directory", path.as_bytes(), &error));
                 }
-                failed.push((entry, name_error("create directory", &path, &error)));
+                failed.push((entry, self.directory_error(&path, &error)));
             }
             self.relieve()?;
         }
@@ -239,11 +258,13 @@ impl<D: Directory> TargetStore<D> {
     /// Makes one directory; one that exists is fine, anything else with that name is not. Whether it was made. Its mode is `mode`
     /// and open to us from the beginning, so that it is right even if this session's directory is lost; `Finish` takes
     /// away what it does not promise us.
-    fn create_directory(&mut self, path: &RelativePath, mode: u32) -> io::Result<bool> {
+    pub(super) fn create_directory(&mut self, path: &RelativePath, mode: u32) -> io::Result<bool> {
         let Some((parent, name)) = path.split_last() else {
             return Ok(false);
         };
         let directory = self.directories.open(&parent)?;
+        let name = self.directories.name_of(path, name).to_vec();
+        let name = name.as_slice();
         let mode = self.final_mode(mode) | 0o700;
         let made = self.in_directory(&parent, |_| directory.create_directory(name, mode));
         match made.map_err(|error| self.about_name(error, &parent, &directory)) {

@@ -82,17 +82,19 @@ fn variants(name: &[u8]) -> Vec<Vec<u8>> {
     variants
 }
 
+/// A name, or a path, as a disk that folds all it can sees it.
+pub(super) fn fold(name: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(name) {
+        Ok(name) => name.nfd().flat_map(char::to_lowercase).nfc().collect::<String>().into_bytes(),
+        Err(_) => name.to_ascii_lowercase(),
+    }
+}
+
 /// A name as a disk that folds all it can sees it, with its directory.
 fn folded(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     parent.hash(&mut hasher);
-    match std::str::from_utf8(name) {
-        Ok(name) => {
-            let folded: String = name.nfd().flat_map(char::to_lowercase).nfc().collect();
-            folded.hash(&mut hasher);
-        }
-        Err(_) => name.to_ascii_lowercase().hash(&mut hasher),
-    }
+    fold(name).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -233,6 +235,14 @@ impl<D: Directory> TargetStore<D> {
         Ok(self.twins.first.contains_key(&folded(parent, name)))
     }
 
+    /// The same, of the page of `entry` and those before it: what comes later is not known in every run.
+    pub(super) fn is_named_so_far(&mut self, entry: EntryIndex, name: &[u8]) -> io::Result<bool> {
+        self.read_names()?;
+        let parent = self.pages.entry(entry)?.and_then(|entry| entry.parent);
+        let first = self.twins.first.get(&folded(parent, name)).copied();
+        Ok(first.is_some_and(|first| first < self.pages.end_of_page(entry)))
+    }
+
     /// Another path of the manifest that followed symlinks lead to the same name as that of `entry`.
     pub(super) fn met_by_links(
         &mut self,
@@ -296,6 +306,9 @@ impl<D: Directory> TargetStore<D> {
         path: &RelativePath,
     ) -> io::Result<()> {
         let Some((_, name)) = path.split_last() else { return Ok(()) };
+        if self.directories.is_respelled(path) {
+            return Ok(());
+        }
         if !self.folds(parent, name, &parent.metadata(name)?)? {
             return Ok(());
         }
