@@ -12,6 +12,8 @@ use super::{OutputOptions, Subject, bar, units};
 
 /// Exit code of a run in which conflicts were left alone (cli.md).
 const EXIT_REFUSED: u8 = 7;
+/// How long the line of a lost link waits for the try that follows at once: one line tells both.
+pub(super) const LOSS_HOLD: Duration = Duration::from_millis(300);
 /// Files named on the screen at most; NDJSON has them all.
 const FILES_SHOWN_MAX: u64 = 100;
 
@@ -50,6 +52,18 @@ pub(super) struct Human {
     files_listed: u64,
     /// Whether it was said that the other side is not there.
     has_left: bool,
+    loss: Loss,
+}
+
+/// Whether the person knows that the link is lost: one line for each loss.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Loss {
+    /// There is a link, or none yet.
+    #[default]
+    None,
+    /// Not yet: a try that follows at once says it.
+    Held(String),
+    Told,
 }
 
 impl Human {
@@ -70,6 +84,28 @@ impl Human {
             is_offer_shown: false,
             files_listed: 0,
             has_left: false,
+            loss: Loss::None,
+        }
+    }
+
+    /// Whether a line waits for [`LOSS_HOLD`].
+    pub(super) const fn is_holding(&self) -> bool {
+        matches!(self.loss, Loss::Held(_))
+    }
+
+    /// What waited.
+    pub(super) fn release(&mut self) -> Lines {
+        Lines { stdout: None, stderr: self.held() }
+    }
+
+    fn held(&mut self) -> Vec<String> {
+        match &mut self.loss {
+            Loss::Held(line) => {
+                let line = std::mem::take(line);
+                self.loss = Loss::Told;
+                vec![line]
+            }
+            Loss::None | Loss::Told => Vec::new(),
         }
     }
 
@@ -92,6 +128,10 @@ impl Human {
     pub(super) fn event(&mut self, event: &Event) -> Lines {
         self.remember(event);
         let mut lines = Lines::default();
+        let is_back = matches!(
+            event,
+            Event::Link { state: LinkState::Connected, .. } | Event::Recovered { .. }
+        );
         if let Event::Code { code, command, local_only, this_machine, invitation } = event {
             let for_whom = if *invitation {
                 "A new receiver gets in with:"
@@ -102,17 +142,26 @@ impl Human {
             self.code(&mut lines, code, (for_whom, command), reach);
             return lines;
         }
-        lines.stderr = self.message(event);
+        let message = self.message(event);
+        // What was lost is said before what comes after it.
+        if is_back || (!message.is_empty() && !matches!(event, Event::Link { .. })) {
+            lines.stderr = self.held();
+        }
+        lines.stderr.extend(message);
+        if is_back {
+            self.loss = Loss::None;
+        }
         lines
     }
 
     /// The last lines.
-    pub(super) fn outcome(&self, outcome: &Result<Summary, Error>) -> Lines {
-        let stderr = match (outcome, &self.subject) {
+    pub(super) fn outcome(&mut self, outcome: &Result<Summary, Error>) -> Lines {
+        let mut stderr = self.held();
+        stderr.extend(match (outcome, &self.subject) {
             (Ok(_), Subject::Hosting(_) | Subject::Demo) => Vec::new(),
             (Ok(summary), Subject::Sending(_) | Subject::Receiving) => self.done(summary),
             (Err(error), _) => self.error(error),
-        };
+        });
         Lines { stdout: None, stderr }
     }
 
@@ -124,7 +173,9 @@ impl Human {
             Event::Left { .. } => {
                 (self.progress, self.scanning, self.has_left) = (None, None, true)
             }
-            Event::Link { state: LinkState::Disconnected, .. } => self.progress = None,
+            Event::Link { state: LinkState::Disconnected, .. } => {
+                (self.progress, self.loss) = (None, Loss::Told);
+            }
             Event::Link { state: LinkState::Connected, .. } => self.has_left = false,
             Event::Peer { name, .. } => self.peer = for_person(name).into_owned(),
             Event::Manifest { bytes, .. } => self.total_bytes = *bytes,
@@ -221,14 +272,24 @@ impl Human {
                 if !self.has_left && matches!(self.subject, Subject::Sending(_)) =>
             {
                 let (name, reason) = (self.other(&self.peer), for_person(reason));
-                vec![format!("Connection lost ({reason}). Waiting for {name} …")]
+                self.loss = Loss::Held(format!("Connection lost ({reason}). Waiting for {name} …"));
+                Vec::new()
             }
             Event::Link { state, previous, reason } if self.verbosity > 0 => {
                 let reason = for_person(reason);
                 vec![format!("Link: {previous:?} to {state:?} ({reason})")]
             }
             Event::Reconnecting { layer, attempt, of, delay_ms } => {
-                reconnecting(*layer, *attempt, *of, *delay_ms)
+                let is_host = matches!(layer, Layer::Host);
+                // A sender's own first try after a loss that was told is no news.
+                let is_sender = matches!(self.subject, Subject::Sending(_));
+                if is_sender && !is_host && *attempt == 1 && self.loss == Loss::Told {
+                    return Vec::new();
+                }
+                if !is_host && self.is_holding() {
+                    self.loss = Loss::Told;
+                }
+                reconnecting(*layer, *attempt, *of, *delay_ms, self.loss == Loss::None)
             }
             Event::Manual { command } => vec![
                 "To continue by hand, run:".to_owned(),
@@ -426,7 +487,13 @@ fn unchanged(summary: &Summary) -> String {
     format!(", {} unchanged{how}", summary.unchanged_files)
 }
 
-fn reconnecting(layer: Layer, attempt: u32, of: u32, delay_ms: u64) -> Vec<String> {
+fn reconnecting(
+    layer: Layer,
+    attempt: u32,
+    of: u32,
+    delay_ms: u64,
+    is_linked: bool,
+) -> Vec<String> {
     // Beyond the planned tries it goes on at a slow pace, without a word each time.
     if attempt > of {
         return if attempt == of.saturating_add(1) {
@@ -437,7 +504,8 @@ fn reconnecting(layer: Layer, attempt: u32, of: u32, delay_ms: u64) -> Vec<Strin
     }
     let what = match layer {
         Layer::Ice | Layer::Connection => "Connection lost. Reconnecting",
-        Layer::Host => "Host lost; the transfer goes on. Reconnecting",
+        Layer::Host if is_linked => "Host lost; the transfer goes on. Reconnecting",
+        Layer::Host => "Host lost, too. Reconnecting",
     };
     vec![format!("{what} ({attempt}/{of}) in {} …", units::delay(delay_ms))]
 }

@@ -106,7 +106,6 @@ On the other machine, run:
 Sending photos/: 3 files, 1.2 GiB
 
 Connected to laptop (direct, 192.0.2.9, 12 ms)
-Connection lost (silence). Waiting for laptop …
 Connection lost. Reconnecting (1/5) in 2s …
 Back after 2.4s; 516 MiB kept.
 ";
@@ -216,7 +215,7 @@ fn a_long_list_of_failures_is_cut() {
 
 #[test]
 fn conflicts_left_alone_name_the_flag() {
-    let human = sender(OPTIONS, ON_TERMINAL);
+    let mut human = sender(OPTIONS, ON_TERMINAL);
     let lines = human.outcome(&Ok(Summary { exit: 7, failed_files: 1, ..Summary::default() }));
     assert!(lines.stderr[0].contains("--on-conflict"), "{lines:?}");
     assert!(lines.stderr[1].starts_with("Done in part: "), "{lines:?}");
@@ -230,6 +229,52 @@ fn plain_progress_is_silent_while_nothing_moves() {
     human.event(&progress(541_065_216));
     assert_eq!(human.plain_progress().unwrap(), "photos/ 41% 516 MiB / 1.2 GiB 212 MiB/s ETA 3s");
     assert_eq!(human.plain_progress(), None);
+}
+
+fn lost() -> Event {
+    let (state, previous) = (LinkState::Disconnected, LinkState::Connected);
+    Event::Link { state, previous, reason: "silence".to_owned() }
+}
+
+fn trying(layer: Layer, attempt: u32) -> Event {
+    Event::Reconnecting { layer, attempt, of: 3, delay_ms: 0 }
+}
+
+/// A loss has one line at a sender, whether or not it tries something itself, at once or later, and it is told in order.
+#[test]
+fn a_loss_has_one_line() {
+    let back = || Event::Recovered {
+        layer: Layer::Connection,
+        after_ms: 2400,
+        kept_bytes: 0,
+        resent_bytes: 0,
+    };
+    const WAITING: &str = "Connection lost (silence). Waiting for the receiver …\n";
+    const TRYING: &str = "Connection lost. Reconnecting (1/3) in 0s …\n";
+    const BACK: &str = "Back after 2.4s; 0 B kept.\n";
+    let mut human = sender(OPTIONS, ON_TERMINAL);
+    for (events, lines) in [
+        (vec![lost(), back()], [WAITING, BACK].concat()),
+        (vec![lost(), trying(Layer::Ice, 1), back()], [TRYING, BACK].concat()),
+        (vec![lost(), progress(1), trying(Layer::Ice, 1), back()], [TRYING, BACK].concat()),
+        (
+            vec![lost(), trying(Layer::Host, 1), trying(Layer::Ice, 1), back()],
+            [WAITING, "Host lost, too. Reconnecting (1/3) in 0s …\n", BACK].concat(),
+        ),
+    ] {
+        assert_eq!(shown(&mut human, &events).0, lines);
+        assert!(!human.is_holding());
+    }
+    // Nothing follows at once: it is said by itself, and the first try that comes later is no news.
+    assert_eq!(shown(&mut human, &[lost()]).0, "");
+    assert!(human.is_holding());
+    assert_eq!(human.release().stderr, [WAITING.trim_end()]);
+    assert!(!human.is_holding());
+    assert_eq!(shown(&mut human, &[trying(Layer::Ice, 1), back()]).0, BACK);
+    // The last word of a run comes after it.
+    shown(&mut human, &[lost()]);
+    let lines = human.outcome(&Err(Error::new(ErrorKind::Interrupted, "gone"))).stderr;
+    assert_eq!(lines, [WAITING.trim_end(), "error: gone"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use rejoin::error::Error;
 use rejoin::event::{Event, Summary};
 use tokio::sync::{mpsc, oneshot};
 
-use human::Human;
+use human::{Human, LOSS_HOLD};
 use json::Json;
 pub(crate) use log::{LogFormat, check_filter};
 use screen::Screen;
@@ -265,6 +265,13 @@ pub(crate) fn listing(lines: &[String]) {
     }
 }
 
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Sinks {
     human: Human,
     json: Option<Json>,
@@ -289,6 +296,7 @@ impl Sinks {
             return outcome.blocking_recv().into_iter().for_each(|outcome| self.outcome(outcome));
         };
         runtime.block_on(async {
+            let mut release_at = None;
             let mut plain = tokio::time::interval(PLAIN_EVERY);
             plain.reset();
             let mut batch = Vec::with_capacity(ITEMS_MAX);
@@ -298,6 +306,13 @@ impl Sinks {
                     1.. = items.recv_many(&mut batch, ITEMS_MAX) => {
                         batch.drain(..).for_each(|item| self.item(item));
                         self.flush();
+                        let at = release_at.unwrap_or_else(|| tokio::time::Instant::now() + LOSS_HOLD);
+                        release_at = self.human.is_holding().then_some(at);
+                    }
+                    () = until(release_at), if release_at.is_some() => {
+                        release_at = None;
+                        let lines = self.human.release();
+                        self.screen.show(lines);
                     }
                     outcome = &mut outcome => break outcome,
                     _ = plain.tick() => self.screen.plain_progress(&mut self.human),
