@@ -53,8 +53,10 @@ struct Up {
     health: Health,
     quality: Quality,
     assemblers: [Assembler; 3],
-    /// Since when units are due and none came.
+    /// Since when the other side owes something and nothing of it came.
     due_since: Option<Instant>,
+    /// Bytes of the data channel that the other end has.
+    delivered: u64,
     /// Bytes received when `due_since` was set.
     inbound: u64,
     /// Bytes received so far.
@@ -62,7 +64,7 @@ struct Up {
     doubt: Option<Doubt>,
     /// Whether a last word was said, or heard: there is no other after it.
     is_ending: bool,
-    /// When a sender that waits for its disk says so.
+    /// When a side that waits for its disk says so.
     busy_at: Option<Instant>,
 }
 
@@ -103,8 +105,8 @@ pub struct Session {
     retry_for: Duration,
     reconnections: u64,
     state: LinkState,
-    /// Receiver: whether an earlier run had everything.
-    was_finished: bool,
+    /// What is wrong with the hosts, where none can be reached.
+    unreachable: Option<String>,
     is_over: bool,
     outputs: VecDeque<SessionOutput>,
 }
@@ -130,16 +132,13 @@ impl Session {
         retry_for: Duration,
         now: Instant,
     ) -> Self {
-        // An earlier run may have been killed between its last word and the note that all is done.
-        let was_finished = kept.as_ref().is_some_and(|(_, state)| state.is_finished);
         let transfer = match kept {
             Some((session, state)) => {
                 Transfer::Receiver(Box::new(Receiver::new(session, config, state)))
             }
             None => Transfer::Unpaired(config),
         };
-        let meeting = Meeting::Joining(Box::new(joining));
-        Self { was_finished, ..Self::new(meeting, transfer, retry_for, now) }
+        Self::new(Meeting::Joining(Box::new(joining)), transfer, retry_for, now)
     }
 
     fn new(meeting: Meeting, transfer: Transfer, retry_for: Duration, now: Instant) -> Self {
@@ -169,7 +168,7 @@ impl Session {
             retry_for,
             reconnections: 0,
             state: LinkState::New,
-            was_finished: false,
+            unreachable: None,
             is_over: false,
             outputs: VecDeque::new(),
         };
@@ -297,7 +296,7 @@ impl Session {
         self.watch_quality(now);
         self.say_busy(now);
         if self.is_stalled(now) {
-            self.on_dead("nothing of what is due came for too long", now);
+            self.on_dead(self.stalled(), now);
         }
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_timeout(now),
@@ -356,6 +355,13 @@ impl Session {
     }
 
     fn on_message(&mut self, message: Message, now: Instant) {
+        // A receiver's words are what a sender waits for; a pong says only that the link is there.
+        if matches!(self.transfer, Transfer::Sender(_))
+            && !matches!(message, Message::Ping { .. } | Message::Pong { .. })
+            && let Some(up) = &mut self.up
+        {
+            up.due_since = None;
+        }
         match message {
             Message::Ping { number } => self.send(Channel::Pulse, &Message::Pong { number }),
             Message::Pong { number } => {
@@ -470,10 +476,7 @@ impl Session {
             MeetingOutput::Bye(word) => self.on_word(word, now),
             MeetingOutput::Restart(message) => self.on_restart(message, now),
             MeetingOutput::Manual => self.outputs.push_back(SessionOutput::Manual),
-            MeetingOutput::Failed(error) => {
-                let error = self.with_reason(error);
-                self.fail(error);
-            }
+            MeetingOutput::Failed(error) => self.fail(self.with_reason(error)),
         }
     }
 
@@ -483,6 +486,7 @@ impl Session {
             quality: Quality::new(self.progress().bytes, now),
             assemblers: Default::default(),
             due_since: None,
+            delivered: 0,
             inbound: 0,
             received: 0,
             doubt: None,

@@ -19,10 +19,9 @@ pub(super) use telling::Recorder;
 
 use timeline::{Step, Timeline};
 
-use edges::{
-    next_event, next_news, next_scan, next_source, next_target, receive, unreachable, writable,
-};
+use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
+use super::ending;
 use super::machine::{Session, SessionOutput};
 use super::meeting::Pairing;
 use super::news::News;
@@ -34,9 +33,7 @@ use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
 use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
-use crate::signal::client::{
-    ClientEvent, ConnectError, HostConnection, LossReason, Pace as HostPace,
-};
+use crate::signal::client::{ClientEvent, HostConnection, LossReason, Pace as HostPace};
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
 use crate::ui::{Restarts, Stop};
@@ -143,7 +140,7 @@ pub(super) async fn run<R: RoleActions>(
     let mut runner = Runner {
         // What an earlier run finished, and its sender did not acknowledge, is told it for a while, or for as long as the user
         // said.
-        farewell: session.was_finished().then(|| around.wait_until.unwrap_or(now + FAREWELL)),
+        farewell: session.has_everything().then(|| around.wait_until.unwrap_or(now + FAREWELL)),
         is_acknowledged: false,
         session,
         restarts: around.ui.restarts(),
@@ -334,14 +331,7 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             Some(ClientEvent::Unreachable { errors, retry_in }) => {
-                if !errors.iter().any(|(_, error)| matches!(error, ConnectError::Absent)) {
-                    self.session.handle_host_retry(retry_in, now);
-                }
-                let is_patient = self.session.is_paired()
-                    || self.around.wait_until.is_some_and(|until| now < until);
-                if !is_patient && !self.was_met {
-                    return Err(unreachable(&errors));
-                }
+                self.on_unreachable(&errors, retry_in, now)?;
             }
             // The link goes on without a host; without both there is no way back.
             Some(ClientEvent::Stopped(_)) | None if self.session.is_up() => {
@@ -397,7 +387,7 @@ impl<R: RoleActions> Runner<R> {
         }
         if !self.was_met && self.around.wait_until.is_some_and(|at| now >= at) {
             let text = "the sender did not come in the time of --wait";
-            return Err(Error::new(ErrorKind::Unreachable, text));
+            return Err(self.session.with_reason(Error::new(ErrorKind::Unreachable, text)));
         }
         Ok(())
     }
@@ -531,6 +521,11 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Done => {
                 self.timeline.reach(Step::Done, Instant::now());
                 self.is_acknowledged = true;
+                // A receiver that is killed from here on finds in its next run that all was settled.
+                if self.around.target.is_some() {
+                    let is_whole = ending::summary(&self.session, Instant::now()).exit == 0;
+                    self.around.role.on_done(is_whole).await;
+                }
                 self.ending = Some(Ok(()));
             }
             SessionOutput::Failed(error) => self.ending = Some(Err(error)),

@@ -172,6 +172,10 @@ pub struct Receiver {
     end: Option<Totals>,
     is_finishing: bool,
     is_finished: bool,
+    /// Whether the manifest's end came on the link that was there last. What an earlier one brought is a memory.
+    is_end_fresh: bool,
+    /// Whether a sender said anything in this run.
+    was_told: bool,
     is_over: bool,
     /// The error of a full disk, while what is whole is published.
     full: Option<DiskError>,
@@ -235,6 +239,8 @@ impl Receiver {
             end: None,
             is_finishing: false,
             is_finished: false,
+            is_end_fresh: false,
+            was_told: false,
             is_over: false,
             full: None,
             progress,
@@ -252,7 +258,7 @@ impl Receiver {
     pub fn handle_link_up(&mut self, epoch: u64, now: Instant) {
         self.link = LinkPhase::Up(epoch);
         self.incoming = None;
-        self.has_estimate = false;
+        (self.has_estimate, self.is_end_fresh) = (false, false);
         (self.has_nothing, self.early) = (false, None);
         self.forget_resends();
         self.forget_comparisons();
@@ -436,14 +442,8 @@ impl Receiver {
         }
     }
 
-    /// Whether everything is there and durable, whether or not the sender knows. A sender that has more takes it back.
-    #[must_use]
-    pub const fn is_finished(&self) -> bool {
-        self.is_finished
-    }
-
     fn on_estimate(&mut self, totals: Totals, is_complete: bool, now: Instant) {
-        self.has_estimate = true;
+        (self.has_estimate, self.was_told) = (true, true);
         // It comes on a channel of its own, and so may come after the end that knows better.
         if self.end.is_some_and(|end| totals.entries <= end.entries) {
             return;

@@ -8,6 +8,7 @@ use crate::support::tree::assert_same;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 const LARGE: usize = 48 << 20;
@@ -244,6 +245,119 @@ fn a_fixed_code_lets_a_new_receiver_in_at_a_host_that_stays() {
     host.wait();
 }
 
+/// A host that listens where it was told to.
+fn host_at(pair: &Pair, listen: &str) -> Running {
+    let host = pair.home.rejoin(["host", "--listen", listen]).spawn();
+    host.line_with(From::Stdout, "ws://");
+    host
+}
+
+/// B-K: a run that continues by a host that is not there says so, tries on, and ends with the reason; a sender gives its code
+/// as soon as the host is there, and nobody gets one that is of no use.
+#[test]
+fn a_run_that_continues_says_which_host_it_cannot_reach() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("127.0.0.1:{port}");
+    let url = format!("ws://{listen}");
+    let pair = Pair::new();
+    pair.noise("large", LARGE);
+    let host = host_at(&pair, &listen);
+    let by = ["--json", "--host", url.as_str()];
+    let send = |more: &[&str]| pair.send(by.iter().chain(more).chain(&["large"])).spawn();
+    let receive =
+        |more: &[&str]| pair.receive(by.iter().chain(&["-y", "-o", "target"]).chain(more)).spawn();
+    let sender = send(&["--code", CODE]);
+    sender.event_where("code", |event| event["event"] == "code");
+    let receiver = receive(&[CODE]);
+    wait_for_half(&receiver);
+    for run in [sender, receiver, host] {
+        run.signal(Signal::KILL);
+        run.wait();
+    }
+    let is_told = |event: &Value| {
+        event["code"] == "host_unreachable" && event["message"].as_str().unwrap().contains(&url)
+    };
+    let budget = ["--retry-for", "2s"];
+    for run in [send(&[&budget[..], &["--code-out", "code"]].concat()), receive(&budget)] {
+        run.event_where("of a host that is not there", is_told);
+        let ended = run.wait().expect_code(5);
+        assert_eq!(ended.events().into_iter().filter(is_told).count(), 1, "{}", ended.stdout);
+        let error = ended.outcome();
+        assert!(error["message"].as_str().unwrap().contains(&url), "{error}");
+        assert!(error["t"].as_u64().unwrap() < 20_000, "{error}");
+        assert!(fs::read(pair.path("code")).unwrap_or_default().is_empty(), "a code of no use");
+    }
+    let (sender, receiver) = (send(&["--code-out", "code"]), receive(&[]));
+    sender.event_where("of a host that is not there", is_told);
+    receiver.event_where("of a host that is not there", is_told);
+    let host = host_at(&pair, &listen);
+    sender.event_where("code", |event| event["event"] == "code");
+    receiver.wait().expect_code(0);
+    sender.wait().expect_code(0);
+    assert!(!fs::read_to_string(pair.path("code")).unwrap().trim().is_empty());
+    assert_same(&pair.path("large"), &pair.path("target/large"));
+    host.signal(Signal::TERM);
+    host.wait();
+}
+
+/// Runs of a receiver that is to settle conflicts in a way of its own, and of the command that continues it, by a shell from
+/// elsewhere: `command` takes it from the first one's end.
+fn a_policy_is_continued(command: impl Fn(Running, Running, &Pair) -> String) {
+    let pair = Pair::new();
+    pair.noise("t/large", LARGE);
+    pair.noise("t/z", 1_000);
+    fs::create_dir_all(pair.path("target/t")).unwrap();
+    fs::write(pair.path("target/t/z"), "the user's own").unwrap();
+    let sender = pair.sending("t");
+    let policy = ["--json", "-y", "-o", "target", "--on-conflict", "rename", "--checksum"];
+    let more = ["--follow-target", "--reconnect-tries", "1", "--reconnect-delay", "500ms", CODE];
+    let receiver = pair.receive(policy.iter().chain(&more)).spawn();
+    wait_for_half(&receiver);
+    let command = command(sender, receiver, &pair);
+    for word in ["--on-conflict rename", "--checksum", "--follow-target"] {
+        assert!(command.contains(word), "{command}");
+    }
+    let elsewhere = pair.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let sender = pair.send(["--json", "--code", CODE, "t"]).spawn();
+    let receiver = pair.shell("receive", &command).within(&elsewhere).env("REJOIN_YES", "1");
+    receiver.run().expect_code(0);
+    sender.wait().expect_code(0);
+    let names = fs::read_dir(pair.path("target/t")).unwrap();
+    let mut names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(fs::read_to_string(pair.path("target/t/z")).unwrap(), "the user's own");
+    let new = pair.path("target/t").join(&names[2]);
+    assert_same(&pair.path("t/z"), &new);
+    assert_same(&pair.path("t/large"), &pair.path("target/t/large"));
+}
+
+/// B-K: the command at the end of a run that was stopped settles conflicts as that run would have.
+#[test]
+fn the_last_command_keeps_the_policy() {
+    a_policy_is_continued(|sender, receiver, _| {
+        receiver.signal(Signal::INT);
+        let error = receiver.wait().expect_code(130).outcome();
+        sender.signal(Signal::KILL);
+        sender.wait();
+        error["resume_command"].as_str().unwrap().to_owned()
+    });
+}
+
+/// B-K: so does the one that is shown when the planned tries are used up.
+#[test]
+fn the_command_to_continue_by_hand_keeps_the_policy() {
+    a_policy_is_continued(|sender, receiver, _| {
+        sender.signal(Signal::KILL);
+        sender.wait();
+        let manual = receiver.event_where("by hand", |event| event["event"] == "manual");
+        receiver.signal(Signal::KILL);
+        receiver.wait();
+        manual["command"].as_str().unwrap().to_owned()
+    });
+}
+
 /// The command after "To continue, run:".
 fn command_of(stderr: &str) -> String {
     let (_, rest) = stderr.split_once("To continue, run:").unwrap_or_else(|| panic!("{stderr}"));
@@ -304,11 +418,21 @@ fn a_sender_that_missed_the_last_word_hears_it_from_the_same_commands() {
     assert!(receiver.stdout.contains("farewell"), "{}", receiver.stdout);
     assert_same(&pair.path("small"), &pair.path("target/small"));
 
-    let alone = pair.receive(["--json", "-y", "-o", "target", "--wait", "1s"]);
-    let alone = alone.run().expect_code(5).outcome();
-    assert!(alone["resume_command"].as_str().unwrap().contains("receive"), "{alone}");
+    for wait in [&["--wait", "1s"][..], &[]] {
+        let arguments = ["--json", "-y", "-o", "target"].iter().chain(wait);
+        let alone = pair.receive(arguments).run().expect_code(5).outcome();
+        assert!(alone["resume_command"].as_str().unwrap().contains("receive"), "{alone}");
+        if wait.is_empty() {
+            assert!(alone["t"].as_u64().unwrap() < 15_000, "{alone}");
+            let said = |name: &str| alone[name].as_str().unwrap().to_owned();
+            assert!(said("message").contains("is here and verified"), "{alone}");
+            assert!(said("message").contains("the sender has ended"), "{alone}");
+            assert!(said("hint").contains("sessions discard"), "{alone}");
+        }
+    }
 
     let sender = pair.send(["--json", "small"]).spawn();
+    sender.event_where("session", |event| event["event"] == "session");
     let receiver = pair.receive(["--json", "-y", "-o", "target"]).run().expect_code(0);
     let sender = sender.wait().expect_code(0);
     for run in [&sender, &receiver] {

@@ -168,6 +168,59 @@ fn a_host_that_restarts_costs_nothing() {
     again.0.wait();
 }
 
+/// `--stall-timeout`, on either side: one that stands still while its machine is there is left after that time, long before
+/// pings tell it, and met again. A sender says it in one line.
+#[test]
+fn a_side_that_stands_still_is_left_after_the_time_of_the_other() {
+    for is_sender in [true, false] {
+        let way = Way::new(true);
+        let stall = ["--stall-timeout", "3s"];
+        let sender = way.arguments(&["--code", CODE, "large"], &stall);
+        let sender = way.pair.send(sender).env("REJOIN_BWLIMIT", "6M").env("REJOIN_JSON", "1");
+        let (sender, receiver) = if is_sender {
+            let sender = sender.spawn();
+            sender.event_where("code", |event| event["event"] == "code");
+            (sender, way.receiver(&[]))
+        } else {
+            (way.sender(&[]), way.receiver(&stall))
+        };
+        wait_for_half(&receiver);
+        let (stands, other) = if is_sender { (&receiver, &sender) } else { (&sender, &receiver) };
+        stands.signal(Signal::STOP);
+        let before = Instant::now();
+        let lost = other.event_where("of the loss", |event| {
+            event["event"] == "link" && event["state"] == "disconnected"
+        });
+        let after = before.elapsed();
+        // Pings tell it after 15 s.
+        assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&after), "{after:?}");
+        assert!(text(&lost, "reason").contains("too long"), "{lost}");
+        stands.signal(Signal::CONT);
+        receiver.wait().expect_code(0);
+        sender.wait().expect_code(0);
+    }
+}
+
+/// The screen of a sender whose link is lost (cli.md): one line says so, and one that it is back.
+#[test]
+fn a_lost_link_has_one_line_on_the_screen_of_the_sender() {
+    let way = Way::new(true);
+    let arguments = way.arguments(&["--code", CODE, "large"], &["--stall-timeout", "3s"]);
+    let sender = way.pair.send(arguments).env("REJOIN_BWLIMIT", "6M").spawn();
+    sender.line_with(From::Stderr, "rejoin receive ");
+    let receiver = way.receiver(&[]);
+    wait_for_half(&receiver);
+    receiver.signal(Signal::STOP);
+    sender.line_with(From::Stderr, "Connection lost");
+    receiver.signal(Signal::CONT);
+    receiver.wait().expect_code(0);
+    let sender = sender.wait().expect_code(0);
+    let of_it = ["lost", "Reconnecting", "Waiting", "Back"];
+    let lines = sender.stderr.lines().filter(|line| of_it.iter().any(|word| line.contains(word)));
+    let lines: Vec<_> = lines.collect();
+    assert!(lines.len() == 2 && lines[1].starts_with("Back after "), "{lines:?}");
+}
+
 /// B-L: a disk that is full is named at the other end, with what is wrong.
 #[cfg(target_os = "linux")]
 #[test]

@@ -21,8 +21,12 @@ const BYTES: u64 = 3_000_000;
 
 /// A transfer that is under way, with both in the session's room, and never done by itself within a test.
 fn under_way(seed: u64) -> Pair {
+    under_way_with(seed, BYTES)
+}
+
+fn under_way_with(seed: u64, bytes: u64) -> Pair {
     let mut tree = Tree::new();
-    tree.insert(b"large".to_vec(), Node::File(Random::new(seed).bytes(BYTES as usize)));
+    tree.insert(b"large".to_vec(), Node::File(Random::new(seed).bytes(bytes as usize)));
     let mut pair = Pair::new(seed, ModelSource::new(tree, SESSION, 4));
     // Slow enough that it lasts: 50 kB/s.
     pair.paths.rate = Some(50_000);
@@ -417,6 +421,70 @@ fn a_link_without_content_is_replaced_after_15_s() {
     }
 }
 
+/// Times that a side lost its link, while the store of one side stands still for five minutes.
+fn losses_of_a_stuck_disk(stuck: usize, is_told: bool) -> [usize; 2] {
+    // More than is read ahead.
+    let mut pair = under_way_with(1, 4 * BYTES);
+    pair.stick_disk(stuck, is_told);
+    pair.run_for(SECOND * 300);
+    let losses = [SENDER, RECEIVER].map(|side| pair.sides[side].downs.len());
+    pair.free_disk(stuck);
+    finish_fast(&mut pair);
+    losses
+}
+
+/// A side whose disk stands still says that it is at work, and its link is left alone: whichever side it is. Without a word
+/// it is taken for one on which nothing comes.
+#[test]
+fn a_disk_that_stands_still_costs_no_link_as_long_as_its_side_says_so() {
+    for side in [SENDER, RECEIVER] {
+        assert_eq!(losses_of_a_stuck_disk(side, true), [0, 0], "side {side}");
+        let losses = losses_of_a_stuck_disk(side, false);
+        assert!(losses.iter().all(|count| *count > 0), "side {side}: {losses:?}");
+    }
+}
+
+/// `--stall-timeout` of a sender: the receiver answers pings, and takes nothing.
+#[test]
+fn a_sender_replaces_a_link_on_which_nothing_is_acknowledged() {
+    let mut pair = under_way(1);
+    pair.stick_disk(RECEIVER, false);
+    // What was handed to the store before comes back as nothing; the receiver's own watchdog waits for its disk.
+    let since = pair.now;
+    pair.run_until(SECOND * 300, |pair| !pair.sides[SENDER].downs.is_empty());
+    let after = (pair.sides[SENDER].downs[0] - since).as_secs();
+    assert!((60..=130).contains(&after), "{after} s");
+    pair.free_disk(RECEIVER);
+    finish_fast(&mut pair);
+}
+
+/// Everything is here, and the sender does not know: a new link that dies before a word was said proves nothing, so that what
+/// was finished is a memory until the end of the manifest comes again.
+#[test]
+fn a_link_without_a_word_makes_what_was_finished_a_memory() {
+    for seed in 0..10 {
+        let mut tree = Tree::new();
+        tree.insert(b"small".to_vec(), Node::File(Random::new(seed).bytes(1_000)));
+        let mut pair = Pair::new(seed, ModelSource::new(tree, SESSION, 4));
+        pair.run_until(PLAIN, |pair| pair.sides[RECEIVER].session.is_finished());
+        pair.crash(SENDER, true, SECOND);
+        pair.run_until(PLAIN, |pair| !pair.is_up(RECEIVER));
+        let is_finished = |pair: &Pair| pair.sides[RECEIVER].session.is_finished();
+        assert!(is_finished(&pair), "seed {seed}: its last link said that this is all");
+        pair.paths.loses_next = [u32::MAX, 0];
+        pair.paths.does_lose_data = true;
+        pair.run_until(PLAIN, |pair| pair.is_up(RECEIVER));
+        assert!(!is_finished(&pair), "seed {seed}: on a link that is silent so far");
+        pair.crash(SENDER, true, SECOND * 5);
+        pair.run_until(PLAIN, |pair| !pair.is_up(RECEIVER));
+        assert!(!is_finished(&pair), "seed {seed}: after it");
+        assert!(pair.sides[RECEIVER].session.has_everything(), "seed {seed}");
+        pair.paths.loses_next = [0, 0];
+        pair.paths.does_lose_data = false;
+        finish(&mut pair, BUDGET);
+    }
+}
+
 /// A frame that takes longer than that is waited for, as long as its bytes come.
 #[test]
 fn a_frame_that_comes_slowly_is_no_stall() {
@@ -427,6 +495,7 @@ fn a_frame_that_comes_slowly_is_no_stall() {
         bytes += 17_000;
         let now = pair.now;
         pair.sides[RECEIVER].session.handle_inbound(bytes, now);
+        pair.sides[SENDER].session.handle_delivery(bytes, false, now);
         pair.run_for(SECOND * 4);
     }
     assert!(pair.sides[RECEIVER].downs.is_empty());

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 /// Tries to reach a host that the schedule of layer B counts before it only repeats itself (S-06).
 const HOST_TRIES: u32 = 5;
 
-/// How long units may be due and not come before a new connection is tried, at most: a user may want it sooner.
+/// How long units may be due and not come before a receiver tries a new connection, at most: a user may want it sooner.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often a sender says that its disk keeps the receiver waiting: some times within [`STALL_TIMEOUT`].
+/// How often a side says that its disk keeps the other one waiting: some times within [`STALL_TIMEOUT`].
 const BUSY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// More than the pings and path checks of that time: a frame is on its way, slowly. 56 kbit/s bring 105 kB in it.
@@ -49,6 +49,21 @@ impl Session {
         self.event(Event::Reconnecting { layer: Layer::Host, attempt, of: HOST_TRIES, delay_ms });
     }
 
+    /// No host can be reached, for the reasons in `what`. Before there was a link, it is told once that it is waited for.
+    pub fn handle_host_unreachable(&mut self, what: String) {
+        if self.up.is_some() {
+            return;
+        }
+        let is_told = self.unreachable.replace(what.clone()).is_some() || self.lost_at.is_some();
+        if !is_told {
+            let message = match self.is_paired() {
+                true => format!("{what}; trying on for {}", in_words(self.retry_for)),
+                false => format!("{what}; trying on"),
+            };
+            self.event(Event::Warning { code: "host_unreachable".to_owned(), message });
+        }
+    }
+
     /// The addresses of this machine, whenever they change.
     pub fn handle_addresses(&mut self, addresses: Vec<IpAddr>, now: Instant) {
         let is_new = |address: &IpAddr| !self.addresses.contains(address);
@@ -70,8 +85,11 @@ impl Session {
     pub fn handle_wake(&mut self, away: Duration, now: Instant) {
         tracing::info!(target: "rejoin::activity", ?away, "awake again");
         // What came meanwhile was not heard yet.
-        if let Some(doubt) = self.up.as_mut().and_then(|up| up.doubt.as_mut()) {
-            doubt.handle_activity(now);
+        if let Some(up) = &mut self.up {
+            up.due_since = up.due_since.map(|_| now);
+            if let Some(doubt) = &mut up.doubt {
+                doubt.handle_activity(now);
+            }
         }
         self.ping(now);
         self.on_evidence(now);
@@ -91,6 +109,9 @@ impl Session {
     /// Bytes of the data channel that the peer's end of the connection has, in all, and whether more are under way.
     pub fn handle_delivery(&mut self, acknowledged: u64, is_busy: bool, now: Instant) {
         let Some(up) = &mut self.up else { return };
+        if acknowledged > std::mem::replace(&mut up.delivered, acknowledged) {
+            up.due_since = up.due_since.map(|_| now);
+        }
         if let Some(window) = up.quality.handle_delivery(acknowledged, is_busy, now) {
             // What waits in the stack stands before every word of control: a second of it is enough (design §5).
             let limit = window.min(self.timing.buffer_limit);
@@ -129,6 +150,7 @@ impl Session {
 
     pub(super) fn on_host_up(&mut self, now: Instant) {
         self.presence.handle_host_up();
+        self.unreachable = None;
         if let Some((_, since)) = self.host_away.take() {
             let after = now.saturating_duration_since(since);
             let kept_bytes = self.progress().bytes;
@@ -266,25 +288,29 @@ impl Session {
         self.watch_stall(now);
     }
 
-    /// Notes since when units are due that do not come (FileSync PR #47): not while our own disk is at work, which is what is
-    /// waited for then, nor while the path is, which has deadlines of its own. A sender notes since when its own disk keeps
-    /// the receiver waiting.
+    /// Notes since when the other side owes what does not come (FileSync PR #47): units that are due, to a receiver; to a
+    /// sender, that what it sends is taken and acknowledged. Not while our own disk is at work, which is what is waited for
+    /// then, nor while the path is, which has deadlines of its own. A side also notes since when its own disk keeps the
+    /// other one waiting.
     pub(super) fn watch_stall(&mut self, now: Instant) {
         let (is_due, is_busy) = match &self.transfer {
             Transfer::Receiver(receiver) => {
                 let is_due = receiver.is_expecting() && !receiver.is_backlogged();
-                (is_due && !self.is_disk_busy && self.ice.is_steady(), false)
+                (is_due && !self.is_disk_busy, self.is_disk_busy)
             }
-            Transfer::Sender(sender) => (false, self.is_disk_busy && !sender.has_frame()),
+            Transfer::Sender(sender) => {
+                (sender.is_sending(), self.is_disk_busy && !sender.has_frame())
+            }
             Transfer::Unpaired(_) => (false, false),
         };
+        let is_due = is_due && self.ice.is_steady();
         if let Some(up) = &mut self.up {
             up.due_since = is_due.then(|| up.due_since.unwrap_or(now));
             up.busy_at = is_busy.then(|| up.busy_at.unwrap_or(now + BUSY_INTERVAL));
         }
     }
 
-    /// A sender whose disk takes its time says so, now and then: the receiver takes a link on which nothing comes for dead.
+    /// A side whose disk takes its time says so, now and then: the other one takes a link on which nothing comes for dead.
     pub(super) fn say_busy(&mut self, now: Instant) {
         let Some(up) = &mut self.up else { return };
         if up.busy_at.is_some_and(|at| now >= at) {
@@ -301,15 +327,34 @@ impl Session {
         {
             doubt.handle_activity(now);
         }
+        // What comes to a sender is no content: it counts by what is said in it.
+        if matches!(self.transfer, Transfer::Sender(_)) {
+            return;
+        }
         if up.due_since.is_none() || bytes >= up.inbound.saturating_add(STALL_BYTES) {
             up.due_since = up.due_since.map(|_| now);
             up.inbound = bytes;
         }
     }
 
+    /// When the other side has owed something for too long. `--stall-timeout` is the user's bound on either side; a receiver,
+    /// which asks for what is missing by a new connection, has one of its own below it.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
-        let patience = self.timing.stall_timeout.min(STALL_TIMEOUT);
-        Some(self.up.as_ref()?.due_since? + patience)
+        let most = match &self.transfer {
+            Transfer::Sender(_) => Duration::MAX,
+            Transfer::Receiver(_) | Transfer::Unpaired(_) => STALL_TIMEOUT,
+        };
+        self.up.as_ref()?.due_since?.checked_add(self.timing.stall_timeout.min(most))
+    }
+
+    /// What is wrong with a link on which nothing of what is owed comes.
+    pub(super) const fn stalled(&self) -> &'static str {
+        match &self.transfer {
+            Transfer::Sender(_) => "nothing was acknowledged for too long",
+            Transfer::Receiver(_) | Transfer::Unpaired(_) => {
+                "nothing of what is due came for too long"
+            }
+        }
     }
 
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
@@ -337,6 +382,15 @@ impl Session {
             let number = up.health.ping_now(now);
             self.send(Channel::Pulse, &Message::Ping { number });
         }
+    }
+}
+
+/// A time that a user gave, for a person.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        1 => "1 second".to_owned(),
+        seconds => format!("{seconds} seconds"),
     }
 }
 

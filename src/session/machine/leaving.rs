@@ -201,12 +201,21 @@ impl Session {
         self.event(Event::Left { name, reason, text, waiting });
     }
 
-    /// An error of waiting in vain, with what is known of who was waited for.
-    pub(super) fn with_reason(&mut self, mut error: Error) -> Error {
-        if error.kind == ErrorKind::Interrupted
-            && let Some(left) = &self.left
-        {
-            error.message = format!("{}; it {left}", error.message);
+    /// An error of waiting in vain, with what is known of who was waited for, and where.
+    #[must_use]
+    pub fn with_reason(&self, mut error: Error) -> Error {
+        if !matches!(error.kind, ErrorKind::Interrupted | ErrorKind::Unreachable) {
+            return error;
+        }
+        match (&self.left, &self.unreachable) {
+            // Its host went with it.
+            (Some(left), _) => error.message = format!("{}; it {left}", error.message),
+            (None, Some(what)) => {
+                error.message = format!("{}; {what}", error.message);
+                error.hint =
+                    "check the address, and that the host or the other side runs".to_owned();
+            }
+            (None, None) => {}
         }
         error
     }

@@ -3,6 +3,7 @@
 use super::{Meeting, Session, Transfer};
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::progress::Progress;
+use crate::wire::SessionId;
 use std::time::{Duration, Instant};
 
 impl Session {
@@ -60,17 +61,26 @@ impl Session {
         self.up.is_some()
     }
 
-    /// Whether this receiver has everything, verified and durable, that the sender said on the links of this run. It is asked
-    /// where it matters and kept nowhere: a sender that was started again may have more.
+    /// Whether this receiver has everything, verified and durable, that the sender said on the last link. It is asked where it
+    /// matters and kept nowhere: a sender that was started again may have more.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(&self.transfer, Transfer::Receiver(receiver) if receiver.is_finished())
     }
 
-    /// Whether an earlier run of this receiver had everything: its sender may have more by now.
+    /// Whether this receiver has everything that its sender said on any link or in an earlier run: it may have more by now.
     #[must_use]
-    pub const fn was_finished(&self) -> bool {
-        self.was_finished
+    pub fn has_everything(&self) -> bool {
+        matches!(&self.transfer, Transfer::Receiver(receiver) if receiver.has_everything())
+    }
+
+    /// The session that this receiver continues, where it is known.
+    #[must_use]
+    pub fn received_session(&self) -> Option<SessionId> {
+        match &self.transfer {
+            Transfer::Receiver(receiver) => Some(receiver.session()),
+            Transfer::Sender(_) | Transfer::Unpaired(_) => None,
+        }
     }
 
     /// Whether the other side was ever met, in this run or an earlier one.

@@ -13,26 +13,37 @@ use std::time::Instant;
 impl<R: RoleActions> Runner<R> {
     /// The sender is gone: where everything is here, it is before it knew.
     pub(super) async fn begin_farewell(&mut self) {
-        if self.session.is_finished() && self.farewell.is_none() {
-            self.farewell = Some(Instant::now() + FAREWELL);
-            let message = format!(
-                "everything is here and verified; waiting up to {} s to tell the sender",
-                FAREWELL.as_secs()
-            );
-            self.around.ui.emit(Event::Warning { code: "farewell".to_owned(), message }).await;
+        if !self.session.has_everything() || self.farewell.is_some() {
+            return;
         }
+        self.farewell = Some(Instant::now() + FAREWELL);
+        let seconds = FAREWELL.as_secs();
+        let message = if self.session.is_finished() {
+            format!("everything is here and verified; waiting up to {seconds} s to tell the sender")
+        } else {
+            format!(
+                "everything that was sent before is here and verified; waiting up to {seconds} s for the sender, which may \
+                 have more"
+            )
+        };
+        self.around.ui.emit(Event::Warning { code: "farewell".to_owned(), message }).await;
     }
 
-    /// The sender did not come back to hear that everything is here. What it said last on a link of this run is the truth of
-    /// this run; what an earlier run finished may be outdated.
+    /// The sender did not come back to hear that everything is here. What it said on the last link of this run is the truth of
+    /// this run; what an earlier link or run finished may be outdated, and a sender that is not there says nothing: no success.
     pub(super) fn end_alone(&self) -> Result<(), Error> {
         if self.session.is_finished() {
             return Ok(());
         }
-        let text = "everything of an earlier run is here and verified, but its sender was not there to confirm that this is \
-                    all";
-        Err(Error::new(ErrorKind::Interrupted, text)
-            .with_hint("run the sender's command again; it may have something new"))
+        let text = "everything that was sent is here and verified, but the sender has ended: nobody confirms that this is all";
+        let discard = self.session.received_session().map_or_else(
+            || "rejoin sessions discard".to_owned(),
+            |session| format!("rejoin sessions discard {session}"),
+        );
+        Err(Error::new(ErrorKind::Interrupted, text).with_hint(format!(
+            "if the sender ended with 0, nothing is left to do, and `{discard}` forgets the session; if not, run its command \
+             again, and then this one"
+        )))
     }
 
     /// Ends the run: the link says goodbye, the stores stop, what both sides know to be settled is forgotten.

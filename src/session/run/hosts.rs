@@ -1,7 +1,15 @@
 //! Where the other side is to be met, as it becomes known during a run.
 
+use super::edges::unreachable;
 use super::{RoleActions, Runner};
+use crate::error::Error;
+use crate::signal::client::ConnectError;
 use crate::signal::code::HostAddress;
+use std::time::{Duration, Instant};
+
+/// How long a receiver that has everything looks for its sender in a run that has met nobody, where no host answers: the
+/// sender's own is gone with it.
+const FAREWELL_ALONE: Duration = Duration::from_secs(5);
 
 impl<R: RoleActions> Runner<R> {
     /// A process of this machine says where the other side is. A link that is up needs no host.
@@ -14,5 +22,30 @@ impl<R: RoleActions> Runner<R> {
         self.around.hosts.retain(|known| *known != address);
         self.around.hosts.insert(0, address);
         self.around.client.set_addresses(self.around.hosts.clone());
+    }
+
+    /// Every address was tried, and nobody is at any of them: who has something to continue, or was told to wait, tries on.
+    pub(super) fn on_unreachable(
+        &mut self,
+        errors: &[(HostAddress, ConnectError)],
+        retry_in: Duration,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let is_absent = errors.iter().any(|(_, error)| matches!(error, ConnectError::Absent));
+        if !is_absent {
+            self.session.handle_host_retry(retry_in, now);
+        }
+        let is_patient =
+            self.session.is_paired() || self.around.wait_until.is_some_and(|until| now < until);
+        if !is_patient && !self.was_met {
+            return Err(unreachable(errors));
+        }
+        if !is_absent {
+            self.session.handle_host_unreachable(unreachable(errors).message);
+        }
+        if !self.was_met && self.around.wait_until.is_none() {
+            self.farewell = self.farewell.map(|at| at.min(now + FAREWELL_ALONE));
+        }
+        Ok(())
     }
 }

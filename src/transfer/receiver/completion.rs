@@ -14,6 +14,7 @@ use crate::transfer::merge::Value;
 use crate::transfer::message::Message;
 use crate::transfer::missing::MissingKind;
 use crate::transfer::ranges::Ranges;
+use crate::wire::SessionId;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -150,6 +151,25 @@ impl Completion {
 }
 
 impl Receiver {
+    /// Whether everything is there and durable, whether or not the sender knows: all that it said on the link that was there
+    /// last. A link that comes and goes without a word takes it back, as a sender that has more does.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.is_finished && self.is_end_fresh
+    }
+
+    /// Whether everything that a sender ever said is there and durable: as a memory, which proves nothing of what it has now.
+    #[must_use]
+    pub const fn has_everything(&self) -> bool {
+        self.is_finished || (self.kept.is_finished && !self.was_told)
+    }
+
+    /// Which session it is.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
     /// Whether nothing that is complete can be contradicted any more: on a link, its end says so.
     pub(super) fn may_finish(&self) -> bool {
         let is_linked = matches!(self.link, LinkPhase::Recovering | LinkPhase::Receiving);
@@ -165,7 +185,7 @@ impl Receiver {
             return self.protocol("it said of entries of its manifest that they are gone");
         }
         self.end = Some(totals);
-        self.completion.has_ended = true;
+        (self.completion.has_ended, self.is_end_fresh) = (true, true);
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now));
         }

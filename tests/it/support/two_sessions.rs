@@ -111,6 +111,8 @@ struct End {
     remote: Option<u64>,
     has_opened: bool,
     is_closed: bool,
+    /// Bytes of the data channel that the other end has.
+    delivered: u64,
     /// Frames that arrived and are not read.
     waiting: BTreeMap<Channel, VecDeque<Bytes>>,
     data_under_way: usize,
@@ -138,6 +140,8 @@ pub(crate) struct Pair {
     pub(crate) told: BTreeSet<String>,
     /// Candidates that links were given.
     given: BTreeSet<(u64, String)>,
+    /// Whether the store of a side stands still, and what it would have said.
+    stuck: [Option<Vec<Happening>>; 2],
     /// Whether new connections can open.
     pub(crate) is_network_up: bool,
     /// Whether new connections fail as soon as they are tried, instead of never opening.
@@ -197,6 +201,7 @@ impl Pair {
             host_saw: Vec::new(),
             told: BTreeSet::new(),
             given: BTreeSet::new(),
+            stuck: [None, None],
             is_network_up: true,
             fails_fast: false,
             is_host_up: true,
@@ -312,6 +317,23 @@ impl Pair {
         let wait = delay + self.delay(50_000);
         self.plan(wait, Happening::HostConnect(side, run));
         self.drain();
+    }
+
+    /// The store of a side stands still; it is at work, as its session may be told.
+    pub(crate) fn stick_disk(&mut self, side: usize, is_told: bool) {
+        self.note(format!("the disk of side {side} stands still"));
+        self.stuck[side] = Some(Vec::new());
+        if is_told {
+            self.sides[side].session.handle_disk_busy(true, self.now);
+        }
+    }
+
+    /// It goes on.
+    pub(crate) fn free_disk(&mut self, side: usize) {
+        for happening in self.stuck[side].take().unwrap_or_default() {
+            self.plan(Duration::ZERO, happening);
+        }
+        self.sides[side].session.handle_disk_busy(false, self.now);
     }
 
     /// The process dies; another starts from what is stored after `delay`. The other end of its link is told, or not.
@@ -531,6 +553,14 @@ impl Pair {
                     self.sides[SENDER].session.handle_scan(*report, self.now);
                 }
             }
+            Happening::Source(..) if self.stuck[SENDER].is_some() => {
+                self.stuck[SENDER].as_mut().expect("it stands still").push(happening);
+            }
+            Happening::Target(side, ..)
+                if self.stuck.get(side).is_some_and(|stuck| stuck.is_some()) =>
+            {
+                self.stuck[side].as_mut().expect("it stands still").push(happening);
+            }
             Happening::Source(run, reply) => {
                 if self.sides[SENDER].run == run {
                     self.sides[SENDER].session.handle_source(*reply, self.now);
@@ -713,6 +743,9 @@ impl Pair {
                 && let Some(remote) = self.links.get_mut(&remote)
             {
                 remote.data_under_way = remote.data_under_way.saturating_sub(1);
+                remote.delivered += frame.len() as u64;
+                let (delivered, other) = (remote.delivered, remote.side);
+                self.sides[other].session.handle_delivery(delivered, false, self.now);
             }
             has_read = true;
             self.sides[side].session.handle_frame(channel, &frame, self.now);
@@ -790,6 +823,7 @@ impl Pair {
                         remote: None,
                         has_opened: false,
                         is_closed: false,
+                        delivered: 0,
                         waiting: BTreeMap::new(),
                         data_under_way: 0,
                     },
