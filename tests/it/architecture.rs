@@ -69,6 +69,8 @@ const DOES_IO: &[&str] = &[
     "signal::host",
     "signal::cluster",
     "signal::interfaces",
+    // Files of this machine's rooms, and their locks.
+    "signal::local",
     "store",
     "session::run",
     "session::worker",
