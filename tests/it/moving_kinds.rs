@@ -8,9 +8,16 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
+use rejoin::transfer::disk::StoredPage;
+use rejoin::transfer::manifest::{Chain, Entry, EntryKind, Page};
+use rejoin::transfer::message::{Message, RecoveryRequest, WireRanges};
+
 use crate::support::env::{Finished, Running};
+use crate::support::model_source::{ModelSource, Node, Tree};
 use crate::support::pair::Pair;
+use crate::support::sim::SESSION;
 use crate::support::tree::{assert_same, assert_same_content};
+use crate::support::victim::{Prey, Victim, directory, entry, file};
 
 /// Large enough to be half there when all small files have their names.
 const LARGE: usize = 96 << 20;
@@ -255,4 +262,61 @@ fn a_directory_of_the_users_own_stays() {
     let receiver = pair.receiving().run();
     assert_eq!((receiver.code(), sender.wait().code()), (6, 6), "{}", receiver.stdout);
     assert!(pair.path("target/tree/empty").is_dir());
+}
+
+fn gone(name: &[u8], old: u64) -> Entry {
+    Entry { supersedes: Some(old), ..entry(name, EntryKind::Gone) }
+}
+
+fn ranges(entries: &[u64]) -> WireRanges {
+    WireRanges::from(&entries.iter().copied().collect())
+}
+
+/// B-Q: what the sender says is gone is neither looked at nor made, whatever has its name at the target.
+#[test]
+fn what_is_gone_is_not_looked_at() {
+    for is_taken in [false, true] {
+        let mut victim = Victim::accepting();
+        victim.recover();
+        if is_taken {
+            fs::write(victim.out().join("d"), "of the user").unwrap();
+            fs::write(victim.out().join("old"), "of the user").unwrap();
+        }
+        victim.say(Message::Gone { entries: ranges(&[0, 1]) });
+        victim.page(0, 0, vec![directory(b"d"), file(b"old", 3)]);
+        let is_of_file =
+            |event: &rejoin::event::Event| matches!(event, rejoin::event::Event::File { .. });
+        let is_there = victim.out().join("d").exists();
+        assert_eq!(is_there, is_taken, "made, or removed");
+        victim.page(1, 2, vec![gone(b"d", 0), gone(b"old", 1)]);
+        assert!(!victim.events.iter().any(is_of_file), "{:?}", victim.events);
+        assert_eq!(victim.failure(), None);
+    }
+}
+
+/// B-Q: the sender says it of each page before it sends it; of a directory that only has another mode it says nothing.
+#[test]
+fn a_sender_says_what_is_gone() {
+    let names = [b"d".to_vec(), b"kept".to_vec()];
+    let tree: Tree = names.into_iter().map(|name| (name, Node::Directory)).collect();
+    let mut source = ModelSource::new(tree, SESSION, 64);
+    let renewed = Entry { supersedes: Some(1), ..directory(b"kept") };
+    let page = Page { number: 1, first_entry: 2, entries: vec![gone(b"d", 0), renewed] };
+    let encoded = page.encode().unwrap().into();
+    source.pages.push(StoredPage { encoded, stamps: vec![None; 2] });
+    let mut prey = Prey::new(source);
+    prey.say(Message::RecoveryRequest(RecoveryRequest {
+        session: SESSION,
+        epoch: 1,
+        pages: 0,
+        chain: Chain::start(SESSION),
+        undecided: ranges(&[]),
+        unwanted: ranges(&[]),
+        units: ranges(&[]),
+        digests: Vec::new(),
+    }));
+    assert_eq!(prey.failure(), None);
+    let said: Vec<_> = prey.received.iter().take(4).collect();
+    assert_eq!(said[1], &Message::Gone { entries: ranges(&[0]) }, "{said:?}");
+    assert!(matches!(said[2..], [Message::Page { .. }, Message::Page { .. }]), "{said:?}");
 }

@@ -352,6 +352,34 @@ fn a_respelled_directory_goes_on_after_a_kill() {
     }
 }
 
+/// B-Q: a directory under another name makes room for a file like any other.
+#[test]
+fn a_respelled_directory_makes_room() {
+    let pair = Pair::new();
+    pair.home.file("tree/d/a:b/x", "x");
+    let large = pair.noise("tree/z-large", 48 << 20);
+    let mount = or_skip!(Mount::new(Kind::Exfat, 120));
+    let out = mount.path().join("out");
+    let receiving = || {
+        let out = out.to_str().unwrap();
+        pair.receive(["--json", "-y", "--on-conflict", "rename", "-o", out, CODE])
+    };
+    let (sender, receiver) = (pair.sending("tree"), receiving().spawn());
+    receiver.event_where("the small one", |event| event["event"] == "file");
+    for run in [receiver, sender] {
+        run.signal(rustix::process::Signal::KILL);
+        run.wait();
+    }
+    assert!(out.join("tree/d/a_b/x").exists());
+    fs::remove_dir_all(pair.path("tree/d")).unwrap();
+    pair.home.file("tree/d", "a file");
+    fs::write(large, "short").unwrap();
+    let sender = pair.sending("tree");
+    let receiver = receiving().run();
+    assert_eq!((receiver.code(), sender.wait().code()), (0, 0), "{}", receiver.stdout);
+    assert_same_content(&pair.path("tree"), &out.join("tree"));
+}
+
 /// B-D: what is made below a setgid directory is setgid, as the disk makes it; the sender says nothing of that bit.
 #[test]
 fn new_directories_keep_what_they_inherit() {

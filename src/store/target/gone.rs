@@ -183,8 +183,9 @@ impl<D: Directory> TargetStore<D> {
             let Some((above, name)) = path.split_last() else { continue };
             let parent = self.directories.open(&above)?;
             if is_directory {
+                let name = self.directories.name_of(&path, name).to_vec();
                 // Fails where something is in it by now.
-                self.remove_directory(&path, &above, &parent, name)?;
+                self.remove_directory(&path, &above, &parent, &name)?;
                 if let Some(made) = self.made_by(entry)? {
                     unmade.insert(made);
                 }
@@ -213,8 +214,9 @@ impl<D: Directory> TargetStore<D> {
         let parents = self.namesakes(entry)?;
         let directory = self.directories.open(path)?;
         for name in directory.names()? {
-            let below = path.join(&name);
-            let Some(last) = self.last_entry(&parents, &name)? else { return Ok(Some(below)) };
+            let below = self.path_by_name(path, &name);
+            let own = below.split_last().map_or_else(Vec::new, |(_, name)| name.to_vec());
+            let Some(last) = self.last_entry(&parents, &own)? else { return Ok(Some(below)) };
             let metadata = directory.metadata(&name)?;
             let is_foreign = match metadata.kind {
                 FileKind::Directory => {

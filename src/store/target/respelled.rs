@@ -78,6 +78,19 @@ impl<D: Directory> TargetStore<D> {
         self.directories.unspell(path);
     }
 
+    /// The path in the manifest of what has a name in the directory at `above`.
+    pub(super) fn path_by_name(&self, above: &RelativePath, name: &[u8]) -> RelativePath {
+        let plain = above.join(name);
+        if self.respelled.taken.is_empty() {
+            return plain;
+        }
+        let at = fold(self.directories.real(above).join(name).as_bytes());
+        let holder = self.respelled.taken.get(&at);
+        let is_here =
+            |holder: &&RelativePath| holder.split_last().is_some_and(|(of, _)| of == *above);
+        holder.filter(is_here).cloned().unwrap_or(plain)
+    }
+
     /// Whether another directory got the name that this one has on the disk.
     pub(super) fn is_given_to_another(&self, path: &RelativePath) -> bool {
         !self.respelled.taken.is_empty()
