@@ -420,7 +420,9 @@ fn a_sender_that_missed_the_last_word_hears_it_from_the_same_commands() {
 
     for wait in [&["--wait", "1s"][..], &[]] {
         let arguments = ["--json", "-y", "-o", "target"].iter().chain(wait);
-        let alone = pair.receive(arguments).run().expect_code(5).outcome();
+        let alone = pair.receive(arguments).run().expect_code(5);
+        assert!(!alone.stdout.contains("trying on for"), "{}", alone.stdout);
+        let alone = alone.outcome();
         assert!(alone["resume_command"].as_str().unwrap().contains("receive"), "{alone}");
         if wait.is_empty() {
             assert!(alone["t"].as_u64().unwrap() < 15_000, "{alone}");

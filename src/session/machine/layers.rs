@@ -56,9 +56,14 @@ impl Session {
         }
         let is_told = self.unreachable.replace(what.clone()).is_some() || self.lost_at.is_some();
         if !is_told {
-            let message = match self.is_paired() {
-                true => format!("{what}; trying on for {}", in_words(self.retry_for)),
-                false => format!("{what}; trying on"),
+            let message = if self.has_everything() {
+                format!(
+                    "{what}; everything that was sent before is here, so the sender is not waited for long"
+                )
+            } else if self.is_paired() {
+                format!("{what}; trying on for {}", in_words(self.retry_for))
+            } else {
+                format!("{what}; trying on")
             };
             self.event(Event::Warning { code: "host_unreachable".to_owned(), message });
         }
