@@ -38,6 +38,9 @@ pub enum AddressError {
     /// A part that a host has no use for.
     #[error("a host's address has no part after ? or #; name it as wss://NAME/PREFIX")]
     Query,
+    /// A path where the text does not say that it is a URL.
+    #[error("a host with a path is a URL: ws://NAME:PORT/PATH, or wss://NAME/PATH with TLS")]
+    Path,
     /// More than are read.
     #[error("more than {ADDRESSES_MAX} addresses")]
     TooMany,
@@ -239,26 +242,36 @@ fn short_url(address: &HostAddress) -> String {
     format!("{scheme}://{open}{}{close}{port}{path}", address.bare())
 }
 
+/// Schemes with whether they ask for TLS, and the port that they mean: those of a web page are as good, as they are copied.
+const SCHEMES: [(&str, bool, u16); 4] = [
+    ("ws://", false, PORT_DEFAULT),
+    ("wss://", true, 443),
+    ("http://", false, 80),
+    ("https://", true, 443),
+];
+
 fn parse_one(text: &str) -> Result<Written, AddressError> {
-    let lower = text.to_ascii_lowercase();
-    let (secure, is_url, rest) = if lower.starts_with("ws://") {
-        (false, true, &text[5..])
-    } else if lower.starts_with("wss://") {
-        (true, true, &text[6..])
-    } else {
-        (false, false, text)
+    let begins = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
     };
+    let scheme = SCHEMES.into_iter().find(|(scheme, _, _)| begins(scheme));
+    let is_url = scheme.is_some();
+    let (name, secure, usual) = scheme.unwrap_or(("", false, PORT_DEFAULT));
+    let rest = &text[name.len()..];
     if rest.contains(['?', '#']) {
         return Err(AddressError::Query);
     }
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     if !is_url && !path.trim_matches('/').is_empty() {
-        return Err(AddressError::Form);
+        return Err(if authority.is_empty() || authority.ends_with(':') {
+            AddressError::Form
+        } else {
+            AddressError::Path
+        });
     }
     let (host, port) = split_port(authority)?;
     let (host, zone) = host_and_zone(host)?;
-    let has_port = port.is_some() || secure;
-    let usual = if secure { 443 } else { PORT_DEFAULT };
+    let has_port = port.is_some() || usual != PORT_DEFAULT;
     let port = port.unwrap_or(usual);
     let address = HostAddress { secure, host, zone, port, path: endpoint(path)? };
     Ok(Written { address, has_port })
@@ -358,6 +371,9 @@ mod tests {
             ("ws://h", "ws://h:9750/ws", "h"),
             ("wss://h/", "wss://h:443/ws", "wss://h"),
             ("WSS://h:1/a/b", "wss://h:1/a/b/ws", "wss://h:1/a/b/ws"),
+            ("http://h:81", "ws://h:81/ws", "h:81"),
+            ("http://h/", "ws://h:80/ws", "h:80"),
+            ("HTTPS://h/rejoin", "wss://h:443/rejoin/ws", "wss://h/rejoin/ws"),
         ] {
             let address: HostAddress = typed.parse().unwrap();
             assert_eq!(address.url(), url, "{typed}");
@@ -385,8 +401,11 @@ mod tests {
             ("[::1", AddressError::Form),
             ("[::1]81", AddressError::Form),
             ("[192.0.2.7]", AddressError::Form),
-            ("http://h", AddressError::Form),
-            ("h/path", AddressError::Form),
+            ("ftp://h", AddressError::Form),
+            ("http://", AddressError::Form),
+            ("ws:h", AddressError::Port),
+            ("h/path", AddressError::Path),
+            ("h:81/path", AddressError::Path),
             ("fe80::1%", AddressError::Form),
             ("fe80::1%a b", AddressError::Form),
             ("192.0.2.7%eth0", AddressError::Form),

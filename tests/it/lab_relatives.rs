@@ -588,3 +588,47 @@ fn without_a_place_for_rooms_the_cause_is_named() {
     receiver.run().expect_code(0);
     sender.wait().expect_code(0);
 }
+
+/// B-V: a host by every spelling that a person copies: it works at both ends, or the word says what to write.
+#[test]
+fn a_host_in_another_spelling_works_or_is_explained() {
+    let home = Pair::new();
+    let host = home.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
+    let url = host.line_with(crate::support::env::From::Stdout, "ws://").trim().to_owned();
+    let authority = url.trim_start_matches("ws://").trim_end_matches("/ws").trim_end_matches('/');
+    for before_and_after in [
+        ("", ""),
+        ("ws://", "/"),
+        ("WS://", "/ws"),
+        ("http://", ""),
+        ("http://", "/ws/"),
+        ("", "/"),
+    ] {
+        let given = format!("{}{authority}{}", before_and_after.0, before_and_after.1);
+        let pair = Pair::new();
+        pair.noise("tree/f", 1000);
+        let sender = pair
+            .send(["--json", "--code", "7-crane-velvet-orbit", "--host", &given, "tree"])
+            .spawn();
+        sender.event_where("code", |event| event["event"] == "code");
+        let words = ["--json", "-y", "-o", "target", "7-crane-velvet-orbit", "--host", &given];
+        pair.receive(words).run().expect_code(0);
+        sender.wait().expect_code(0);
+    }
+    for (before, after, word) in [
+        ("https://", "", "does not speak TLS"),
+        ("wss://", "/ws", "does not speak TLS"),
+        ("", "/ws", "ws://NAME:PORT/PATH"),
+        ("ws://", "/elsewhere", "/ws"),
+        ("ws://", "?token=1", "no part after ?"),
+        ("ftp://", "", "ws://"),
+    ] {
+        let given = format!("{before}{authority}{after}");
+        let run = home
+            .send(["--json", "--code", "7-crane-velvet-orbit", "--host", &given, "target"])
+            .run();
+        assert!([2, 4].contains(&run.code()), "{given}: {}", run.stderr);
+        assert!(run.stderr.contains(word), "{given}: {}", run.stderr);
+    }
+    host.kill_after(std::time::Duration::ZERO);
+}

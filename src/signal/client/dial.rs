@@ -50,6 +50,9 @@ pub enum ConnectError {
     /// Refused, or no way there.
     #[error("{0}")]
     Tcp(io::Error),
+    /// It does not speak TLS.
+    #[error("it does not speak TLS: a host without it is ws://NAME:PORT")]
+    NoTls,
     /// Its certificate is not trusted, or it is no web server at all.
     #[error("{0}")]
     WebSocket(Box<WebSocketError>),
@@ -291,6 +294,11 @@ async fn upgrade(
 fn connect_error(error: WebSocketError) -> ConnectError {
     if let WebSocketError::Http(response) = &error {
         return ConnectError::NotAHost(not_a_host(response));
+    }
+    // The library for TLS has no kind for it that reaches us: its words do.
+    if matches!(&error, WebSocketError::Io(error) if error.to_string().contains("corrupt message"))
+    {
+        return ConnectError::NoTls;
     }
     ConnectError::WebSocket(Box::new(error))
 }
