@@ -44,6 +44,39 @@ fn every_test_that_a_document_names_exists() {
     assert!(missing.is_empty(), "{}", missing.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
+/// The last two cells of a row of the requirements: its tests, and what is open.
+fn cells(line: &str) -> Option<(&str, &str)> {
+    let line = line.strip_prefix("| ").filter(|line| !line.starts_with(['-', 'i']))?;
+    let mut cells = line.trim_end().trim_end_matches('|').rsplit(" | ").map(str::trim);
+    let open = cells.next()?;
+    Some((cells.next()?, open))
+}
+
+#[test]
+fn the_requirements_are_counted_and_every_kind_has_its_tests() {
+    let text = std::fs::read_to_string(crate::root().join("docs/requirements.md")).unwrap();
+    let (rows, kinds) = text.split_once("## B by kind").unwrap();
+    let (mut shown, mut in_part, mut without) = (0, 0, 0);
+    for (tests, open) in rows.lines().filter_map(cells) {
+        match (tests.contains(".rs::"), open.is_empty()) {
+            (true, true) => shown += 1,
+            (true, false) => in_part += 1,
+            (false, _) => without += 1,
+        }
+    }
+    let counts = format!(
+        "{} rows: {shown} shown, {in_part} shown in part, {without} without a test.",
+        shown + in_part + without
+    );
+    assert!(rows.contains(&counts), "{counts}");
+    for kind in 'A'..='X' {
+        let row = kinds.lines().find_map(|line| line.strip_prefix(&format!("| {kind} | ")));
+        // One that was reported, and three relatives.
+        let tests = row.map_or(0, |row| row.matches(".rs::").count());
+        assert!(tests >= 4, "kind {kind} has {tests} tests");
+    }
+}
+
 /// What stands between quotes or after a space as `--name`.
 fn options(text: &str) -> BTreeSet<&str> {
     let starts = text.match_indices("--").map(|(start, _)| start);

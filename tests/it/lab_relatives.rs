@@ -632,3 +632,22 @@ fn a_host_in_another_spelling_works_or_is_explained() {
     }
     host.kill_after(std::time::Duration::ZERO);
 }
+
+/// B-X: zeros of the right size and time, as programs leave them that reserve room, are not taken for the content.
+#[test]
+fn reserved_room_is_not_called_verified() {
+    let pair = Pair::new();
+    let file = pair.noise("tree/a", 2 * MIB);
+    let there = pair.home.file("target/tree/a", "");
+    fs::File::options().write(true).open(&there).unwrap().set_len(2 * MIB as u64).unwrap();
+    for path in [&file, &there] {
+        set_mtime(path, 1_600_000_000, 0);
+    }
+    let meeting = Meeting::new(&pair, "tree", "target").sending(&["--new"]);
+    let blind = meeting.run();
+    assert_eq!(blind.receiver.outcome()["verified"], false, "{}", blind.report());
+    let seeing = meeting.clone().receiving(&["--checksum"]).run();
+    assert_eq!(seeing.expect(7), ["tree/a"]);
+    meeting.receiving(&["--checksum", "--on-conflict", "overwrite"]).run().expect_all();
+    assert_same_content(&pair.path("tree"), &pair.path("target/tree"));
+}
