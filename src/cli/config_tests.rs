@@ -58,7 +58,7 @@ fn what_is_wrong_is_named() {
         ("yes = \"true\"", "`yes`: expected true or false"),
         ("verbose = 1000", "`verbose`: expected a small number"),
         ("color = \"red\"", "`color`: invalid value 'red'"),
-        ("host = \"http://a\"", "`host`: invalid value 'http://a'"),
+        ("host = \"ftp://a\"", "`host`: invalid value 'ftp://a'"),
         ("x =", "TOML parse error"),
         ("turn-username = \"a\"", "a TURN user name without a password"),
     ];

@@ -215,7 +215,7 @@ mod tests {
         }
         for text in [
             "",
-            "http://a",
+            "ftp://a",
             "wss://a.example:443/x?y",
             "ws://",
             "ws://:80",

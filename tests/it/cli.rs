@@ -66,7 +66,7 @@ fn what_is_wrong_on_the_command_line_exits_2_and_leaves_stdout_alone() {
         &["send", "x", "--words", "1"],
         &["send", "x", "--code", "a", "--code-file", "b"],
         &["send", "x", "--timeout", "5"],
-        &["send", "x", "--host", "http://a"],
+        &["send", "x", "--host", "ftp://a"],
         &["send", "x", "--turn", "turn:user@a"],
         &["send", "-"],
         &["receive", "a", "b"],

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rejoin::error::Error;
-use rejoin::event::{Event, FRAGMENTED, FileStatus, Layer, LinkState, Path, Summary};
+use rejoin::event::{Event, FRAGMENTED, FileStatus, Layer, LinkState, Path, Role, Summary};
 
 use super::escape::for_person;
 use super::screen::Traits;
@@ -241,11 +241,16 @@ impl Human {
             return Vec::new();
         }
         match event {
-            Event::Session { id, resumed: true, kept_bytes, .. } => vec![format!(
-                "Continuing session {}: {} kept.",
-                for_person(id).chars().take(8).collect::<String>(),
-                units::size(*kept_bytes)
-            )],
+            Event::Session { id, role, resumed: true, kept_bytes } => {
+                let id: String = for_person(id).chars().take(8).collect();
+                vec![match role {
+                    // What is there is the receiver's to say.
+                    Role::Sender => format!("Continuing session {id}."),
+                    Role::Receiver => {
+                        format!("Continuing session {id}: {} kept.", units::size(*kept_bytes))
+                    }
+                }]
+            }
             Event::Waiting { peer, host } => {
                 let peer = for_person(peer);
                 let peer = if peer.is_empty() { "the receiver".into() } else { peer };
@@ -449,8 +454,13 @@ impl Human {
                 0 => String::new(),
                 total => format!(" of {}", units::size(total)),
             };
+            let kept = match (&self.subject, self.kept_bytes) {
+                // It may be more than nothing: the receiver has not said it in this run.
+                (Subject::Sending(_), 0) => "What has arrived is kept".to_owned(),
+                (_, kept) => format!("{}{of} kept", units::size(kept)),
+            };
             lines.extend([
-                format!("{}{of} kept. To continue, run:", units::size(self.kept_bytes)),
+                format!("{kept}. To continue, run:"),
                 String::new(),
                 format!("    {}", style.strong(command)),
             ]);

@@ -185,6 +185,25 @@ fn a_resumable_end_says_last_what_is_kept_and_how_to_continue() {
     );
 }
 
+/// B-T: a sender says no figure of what the receiver has before it has heard one.
+#[test]
+fn a_sender_that_heard_no_figure_says_none() {
+    let mut human = sender(OPTIONS, ON_TERMINAL);
+    let session = Event::Session {
+        id: "0123456789".to_owned(),
+        role: Role::Sender,
+        resumed: true,
+        kept_bytes: 0,
+    };
+    assert_eq!(shown(&mut human, &[session]).0, "Continuing session 01234567.\n");
+    let error = Error {
+        resume_command: Some("rejoin send photos".to_owned()),
+        ..Error::new(ErrorKind::Interrupted, "the other side is gone")
+    };
+    let lines = human.outcome(&Err(error)).stderr;
+    assert_eq!(lines[1], "What has arrived is kept. To continue, run:");
+}
+
 #[test]
 fn names_of_others_cannot_steer_the_terminal() {
     let mut human = sender(OPTIONS, ON_TERMINAL);
