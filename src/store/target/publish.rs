@@ -362,10 +362,9 @@ impl<D: Directory> TargetStore<D> {
                 let moved = self.in_directory(&above, |store| {
                     store.move_in(publish, &own_name, at, &name, false)
                 });
-                let has_own = self.partials.metadata(&own_name).is_ok();
-                let moved = moved.map_err(|error| match has_own {
-                    true => self.about_name(error, &above, &parent),
-                    false => error,
+                let moved = moved.map_err(|error| match self.partials.metadata(&own_name) {
+                    Ok(_) => self.about_name(error, &above, &parent),
+                    Err(_) => error,
                 });
                 match moved {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
