@@ -107,7 +107,8 @@ impl Error {
     /// An error without a hint.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: String::new(), resume_command: None }
+        let message = without_numbers(&message.into());
+        Self { kind, message, hint: String::new(), resume_command: None }
     }
 
     /// The same error with advice.
@@ -118,6 +119,22 @@ impl Error {
     }
 }
 
+/// Without the numbers that std adds to what the system says: a person has no use for them.
+fn without_numbers(text: &str) -> String {
+    const BEFORE: &str = " (os error ";
+    let mut parts = text.split(BEFORE);
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                clean.push_str(rest);
+            }
+            _ => clean.extend([BEFORE, part]),
+        }
+    }
+    clean
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
@@ -125,3 +142,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_system_are_not_shown() {
+        for (text, shown) in [
+            ("cannot open x: gone (os error 2)", "cannot open x: gone"),
+            ("a (os error 2); b (os error 13), c", "a; b, c"),
+            ("named (os error x) (os error", "named (os error x) (os error"),
+        ] {
+            assert_eq!(Error::new(ErrorKind::Failure, text).message, shown);
+        }
+    }
+}

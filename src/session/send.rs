@@ -45,6 +45,9 @@ const HOST_STOP: Duration = Duration::from_millis(400);
 /// # Errors
 /// Why it did not get through.
 pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
+    // Before anything is stored for it.
+    let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
+    let chosen = chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let now = Instant::now();
     let mut entropy = surroundings::entropy()?;
     let opened = surroundings::blocking({
@@ -83,8 +86,6 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
 
     let stored_port = record.listen.as_deref().and_then(|port| port.parse().ok());
     let (host, targets) = open_host(&options, stored_port).await?;
-    let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
-    let chosen = chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let is_code_fixed = chosen.is_some();
     // A receiver that is not known to have the secret has only a code to come back with.
     let is_known = is_resumed && record.is_confirmed;

@@ -505,3 +505,15 @@ fn a_session_that_nobody_joined_hides_none_that_has_begun() {
     again.wait().expect_code(0);
     assert_same(&pair.path("large"), &pair.path("target/large"));
 }
+
+/// B-K: a code that cannot be is refused before a session is made for it.
+#[test]
+fn a_code_that_cannot_be_leaves_no_session() {
+    let pair = Pair::new();
+    pair.noise("large", 1000);
+    let run = pair.send(["--json", "--code", "9-other-words-here", "large"]).run();
+    assert_eq!(run.code(), 2, "{}", run.stderr);
+    assert!(run.events().iter().all(|event| event["event"] != "session"), "{}", run.stdout);
+    let listed = fs::read_dir(pair.path("state-send")).map_or(0, Iterator::count);
+    assert_eq!(listed, 0);
+}

@@ -537,7 +537,7 @@ fn without_news_of_interfaces_a_transfer_works() {
 #[test]
 fn odd_surroundings_end_in_a_transfer_or_a_sentence() {
     for (variable, value) in [
-        ("TMPDIR", "/nonexistent"),
+        ("TMPDIR", "@no/such/place"),
         ("TMPDIR", ""),
         ("XDG_CONFIG_HOME", "/dev/null"),
         ("XDG_STATE_HOME", "relative"),
@@ -550,6 +550,8 @@ fn odd_surroundings_end_in_a_transfer_or_a_sentence() {
     ] {
         let pair = Pair::new();
         pair.noise("tree/a", 1000);
+        // Below the home of the test.
+        let value = &*value.replace('@', pair.path("").to_str().unwrap());
         let sender = pair
             .send(["--json", "--code", "7-crane-velvet-orbit", "tree"])
             .env(variable, value)
