@@ -56,7 +56,8 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
             SessionId(surroundings::half(&mut entropy)),
             MemberId(surroundings::half(&mut entropy)),
         );
-        move || open(&options, fresh)
+        let chosen = chosen.clone();
+        move || open(&options, chosen.as_ref(), fresh)
     })
     .await??;
     let Opened { state, roots, mut stored, is_resumed } = opened;
@@ -176,7 +177,11 @@ struct Opened {
 }
 
 /// Opens the paths and the session: the unfinished one of the same paths, or a new one.
-fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Result<Opened, Error> {
+fn open(
+    options: &SendOptions,
+    chosen: Option<&Code>,
+    (session, member): (SessionId, MemberId),
+) -> Result<Opened, Error> {
     let refused = |error: SourceError| Error::new(ErrorKind::Failure, error.to_string());
     let roots = SourceRoots::open(&options.sources).map_err(refused)?;
     let state_directory = options.common.state_directory.as_deref();
@@ -186,9 +191,9 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
     let paths = roots.paths().to_vec();
     let is_of_source = |record: &SessionRecord| record.is_of_source(&paths, "");
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
-    let is_wanted = |record: &SessionRecord| match &options.code {
+    let is_wanted = |record: &SessionRecord| match chosen {
         _ if record.secret.is_none() || options.is_new || !is_of_source(record) => false,
-        Some(_) => has_code(record, options),
+        Some(code) => has_code(record, code),
         None => true,
     };
     if let Some(record) = state.find(is_wanted).map_err(surroundings::state_error)? {
@@ -199,7 +204,7 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
             Err(error) => return Err(surroundings::state_error(error)),
         }
     }
-    let forsaken = forsaken(&state, options, is_of_source)?;
+    let forsaken = forsaken(&state, chosen, is_of_source)?;
     let side = Side::Sender { paths: paths.clone(), options: String::new() };
     let mut record = SessionRecord::new(session, member, side, surroundings::unix_time());
     match &forsaken {
@@ -219,9 +224,8 @@ fn open(options: &SendOptions, (session, member): (SessionId, MemberId)) -> Resu
 }
 
 /// Whether the session has the code that the user chose.
-fn has_code(record: &SessionRecord, options: &SendOptions) -> bool {
-    let code = options.code.as_ref().and_then(|code| code.expose().parse::<Code>().ok());
-    code.zip(record.code).is_some_and(|(code, hash)| hash.matches(&surroundings::canonical(&code)))
+fn has_code(record: &SessionRecord, code: &Code) -> bool {
+    record.code.is_some_and(|hash| hash.matches(&surroundings::canonical(code)))
 }
 
 /// What a run of the same source left that was killed before anybody joined: there is nothing in it to continue, but a host
@@ -229,7 +233,7 @@ fn has_code(record: &SessionRecord, options: &SendOptions) -> bool {
 /// a run that lives keeps its place.
 fn forsaken(
     state: &State,
-    options: &SendOptions,
+    chosen: Option<&Code>,
     is_of_source: impl Fn(&SessionRecord) -> bool,
 ) -> Result<Option<crate::store::Session<OsDirectory>>, Error> {
     let listed = state.list().map_err(surroundings::state_error)?.into_iter();
@@ -239,7 +243,7 @@ fn forsaken(
         .filter(|record| is_of_source(record) && record.secret.is_none() && !record.is_complete)
         .collect();
     // Of several, the one that opened the code asked for; else the newest.
-    records.sort_by_key(|record| !has_code(record, options));
+    records.sort_by_key(|record| !chosen.is_some_and(|code| has_code(record, code)));
     Ok(records.iter().find_map(|record| state.open_session(record.session).ok()))
 }
 

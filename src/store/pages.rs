@@ -124,9 +124,16 @@ impl<F: File> TargetPages<F> {
     pub(super) fn entry(&self, index: u64) -> io::Result<Option<Entry>> {
         let number = self.places.partition_point(|(_, first_entry)| *first_entry <= index);
         let Some(number) = (number as u64).checked_sub(1) else { return Ok(None) };
-        let page = Page::decode(&self.load(number)?)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(page.entry(index).cloned())
+        Ok(self.page(number)?.entry(index).cloned())
+    }
+
+    /// One page.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; what is there is no page.
+    pub(super) fn page(&self, number: u64) -> io::Result<Page> {
+        Page::decode(&self.load(number)?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Makes them durable.

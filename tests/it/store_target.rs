@@ -378,6 +378,24 @@ fn a_survey_says_what_is_there() {
     assert_eq!(survey(&mut store, &wanted), [Existing::OtherKind, Existing::Linked]);
 }
 
+/// All of a promise, up to the barrier that publishes it; whatever fails.
+fn try_all(store: &mut TargetStore<OsDirectory>, promise: &Promise) {
+    for (number, encoded) in (0..).zip(&promise.pages) {
+        let encoded = encoded.clone();
+        let _ = ask(store, TargetRequest::KeepPage { number, encoded });
+    }
+    let directories = promise.directories.iter();
+    let directories = directories
+        .map(|(entry, directory)| (*entry, directory.path.clone(), directory.mode))
+        .collect();
+    let _ = ask(store, TargetRequest::CreateDirectories { directories });
+    for unit in &promise.units {
+        let _ = ask(store, unit.write());
+    }
+    let publish = promise.publish.values().cloned().collect();
+    let _ = ask(store, TargetRequest::Barrier { publish });
+}
+
 /// a directory of the target is swapped for a symlink to the outside while files are published into it.
 #[test]
 fn a_swapped_parent_leads_nowhere() {
@@ -418,20 +436,7 @@ fn a_swapped_parent_leads_nowhere() {
         for _ in 0..ROUNDS {
             // A fresh store has no directory open yet; a fresh session knows nothing as published.
             let (mut store, _) = open(&out);
-            for (number, encoded) in (0..).zip(&promise.pages) {
-                let encoded = encoded.clone();
-                let _ = ask(&mut store, TargetRequest::KeepPage { number, encoded });
-            }
-            let directories = promise.directories.iter();
-            let directories = directories
-                .map(|(entry, directory)| (*entry, directory.path.clone(), directory.mode))
-                .collect();
-            let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
-            for unit in &promise.units {
-                let _ = ask(&mut store, unit.write());
-            }
-            let publish = promise.publish.values().cloned().collect();
-            let _ = ask(&mut store, TargetRequest::Barrier { publish });
+            try_all(&mut store, &promise);
             let directories = promise.directories.iter();
             let directories = directories.map(|(_, directory)| directory.clone()).collect();
             let _ = ask(&mut store, TargetRequest::Finish { directories, is_whole: true });
@@ -549,20 +554,7 @@ fn a_link_swapped_under_way_leads_nowhere() {
         for _ in 0..ROUNDS {
             let (store, _) = open(&out);
             let mut store = store.following();
-            for (number, encoded) in (0..).zip(&promise.pages) {
-                let encoded = encoded.clone();
-                let _ = ask(&mut store, TargetRequest::KeepPage { number, encoded });
-            }
-            let directories = promise.directories.iter();
-            let directories = directories
-                .map(|(entry, directory)| (*entry, directory.path.clone(), directory.mode))
-                .collect();
-            let _ = ask(&mut store, TargetRequest::CreateDirectories { directories });
-            for unit in &promise.units {
-                let _ = ask(&mut store, unit.write());
-            }
-            let publish = promise.publish.values().cloned().collect();
-            let _ = ask(&mut store, TargetRequest::Barrier { publish });
+            try_all(&mut store, &promise);
             store.cleanup().expect("cleaned up");
             for name in fs::read_dir(&real).expect("there") {
                 fs::remove_file(name.expect("a name").path()).expect("removed");

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::support::env::Finished;
 use crate::support::lab::disk::{Kind, Mount};
-use crate::support::lab::or_skip;
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody, reachable};
+use crate::support::lab::{Here, or_skip};
 use crate::support::pair::{CODE, Pair};
 use crate::support::tree::assert_same_content;
 
@@ -138,6 +138,14 @@ fn a_full_disk_keeps_what_is_whole() {
     assert!((5..=8).contains(&whole), "{whole} files");
 }
 
+/// Two names that the disk to receive on takes for one.
+fn with_twins(kind: Kind) -> Here<(Pair, Mount)> {
+    let pair = Pair::new();
+    pair.home.file("tree/xt_DSCP.c", "one");
+    pair.home.file("tree/xt_dscp.c", "two");
+    Ok((pair, Mount::new(kind, 30)?))
+}
+
 /// I (16): names that the disk takes for one are two files: none replaces the other.
 #[test]
 fn folded_names_are_never_lost() {
@@ -146,10 +154,7 @@ fn folded_names_are_never_lost() {
     for (kind, arguments) in
         kinds.iter().flat_map(|kind| arguments.iter().map(move |arguments| (*kind, *arguments)))
     {
-        let pair = Pair::new();
-        pair.home.file("tree/xt_DSCP.c", "one");
-        pair.home.file("tree/xt_dscp.c", "two");
-        let mount = or_skip!(Mount::new(kind, 30));
+        let (pair, mount) = or_skip!(with_twins(kind));
         let out = mount.path().join("out");
         let sender = pair.sending("tree");
         let all = [&["--json", "-o", out.to_str().unwrap(), CODE], arguments].concat();
@@ -174,10 +179,7 @@ fn folded_names_are_settled_by_the_policy() {
         .iter()
         .flat_map(|kind| policies.map(|policy| (*kind, policy)))
     {
-        let pair = Pair::new();
-        pair.home.file("tree/xt_DSCP.c", "one");
-        pair.home.file("tree/xt_dscp.c", "two");
-        let mount = or_skip!(Mount::new(kind, 30));
+        let (pair, mount) = or_skip!(with_twins(kind));
         let out = mount.path().join("out");
         let sender = pair.sending("tree");
         let arguments =

@@ -5,18 +5,16 @@
 //! neither keeps the whole directory.
 
 use super::TargetStore;
+use super::survey::VERSIONS_MAX;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata};
 use crate::store::journal::{Record, pairs};
 use crate::transfer::disk::DiskError;
-use crate::transfer::manifest::{EntryIndex, EntryKind, Page, RelativePath};
+use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use crate::transfer::ranges::Ranges;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-
-/// Versions of a path that are looked through: each takes a page from the disk.
-const VERSIONS_MAX: u32 = 64;
 
 /// Levels of directories that are looked through.
 const DEPTH_MAX: usize = crate::transfer::name::DEPTH_MAX;
@@ -78,18 +76,21 @@ impl<D: Directory> TargetStore<D> {
 
     /// The entry by which the directory of `entry`, or of what it replaces, is ours.
     fn made_by(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
-        let (mut at, mut versions) = (Some(entry), 0);
-        while let Some(index) = at
-            && versions < VERSIONS_MAX
-        {
+        let mut at = Some(entry);
+        for _ in 0..VERSIONS_MAX {
+            let Some(index) = at else { break };
             if self.made.entries.contains(index) {
                 return Ok(Some(index));
             }
-            let older = self.pages.entry(index)?.and_then(|entry| entry.supersedes);
-            at = older.filter(|older| *older < index);
-            versions += 1;
+            at = self.older(index)?;
         }
         Ok(None)
+    }
+
+    /// The version of a path before this one: each has a smaller index than the next.
+    fn older(&self, index: EntryIndex) -> io::Result<Option<EntryIndex>> {
+        let older = self.pages.entry(index)?.and_then(|entry| entry.supersedes);
+        Ok(older.filter(|older| *older < index))
     }
 
     /// Removes those that are ours and hold nothing.
@@ -254,11 +255,10 @@ impl<D: Directory> TargetStore<D> {
     fn namesakes(&mut self, entry: EntryIndex) -> io::Result<Vec<EntryIndex>> {
         let (mut found, mut at) = (Vec::new(), Some(entry));
         while let Some(index) = at
-            && found.len() < VERSIONS_MAX as usize
-            && let Some(entry) = self.pages.entry(index)?
+            && found.len() < VERSIONS_MAX
         {
             found.push(index);
-            at = entry.supersedes.filter(|older| *older < index);
+            at = self.older(index)?;
         }
         Ok(found)
     }
@@ -270,8 +270,7 @@ impl<D: Directory> TargetStore<D> {
         name: &[u8],
     ) -> io::Result<Option<EntryIndex>> {
         while self.made.pages < self.pages.len() {
-            let page = Page::decode(&self.pages.load(self.made.pages)?)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let page = self.pages.page(self.made.pages)?;
             for (index, content) in page.iter() {
                 if !matches!(content.kind, EntryKind::Metadata { .. }) {
                     self.made.last.insert(key(content.parent, &content.name), index);

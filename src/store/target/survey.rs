@@ -11,7 +11,7 @@ use crate::transfer::ranges::Ranges;
 use std::io;
 
 /// Versions of a path that are looked through for the one that is there: each takes a page from the disk.
-const VERSIONS_MAX: u32 = 64;
+pub(super) const VERSIONS_MAX: usize = 64;
 
 impl<D: Directory> TargetStore<D> {
     pub(super) fn survey(
