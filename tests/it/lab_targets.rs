@@ -152,6 +152,37 @@ fn twins_are_told_where_the_disk_folds_names() {
     });
 }
 
+/// B-I: in two directories that the disk takes for one, names that meet are twins, too, as they are spelled or not; every run
+/// tells the same ones.
+#[test]
+fn twins_in_directories_that_are_one_are_told_by_every_run() {
+    on_each(&[Kind::Exfat, Kind::NtfsFolding, Kind::Ext4Casefold], 30, |kind, pair, target| {
+        let names = [("x", "X"), ("1", "1"), ("Sub/y", "sub/Y"), ("Sub/2", "sub/2")];
+        for (one, other) in names {
+            pair.noise(&format!("tree/Dir/{one}"), 1000);
+            pair.noise(&format!("tree/dir/{other}"), 2000);
+        }
+        pair.noise("tree/dir/alone", 10);
+        let meeting = Meeting::new(pair, "tree", target);
+        let told = meeting.run().expect(6);
+        assert_eq!(told.len(), names.len(), "{kind:?}: {told:?}");
+        for (one, other) in names {
+            let is_told = |path: String| told.contains(&path);
+            assert_ne!(
+                is_told(format!("tree/Dir/{one}")),
+                is_told(format!("tree/dir/{other}")),
+                "{kind:?}: {told:?}"
+            );
+        }
+        assert!(target.join("tree/dir/alone").exists(), "{kind:?}");
+        for words in [vec![], vec!["--new"], vec![]] {
+            let again = meeting.clone().sending(&words).run();
+            assert_eq!(again.expect(6), told, "{kind:?} {words:?}");
+            assert_eq!(again.figure("wire_bytes"), 0, "{kind:?} {words:?}");
+        }
+    });
+}
+
 /// B-I: whichever of two twins comes first, the earlier in the tree or the smaller, every run names the same one, and sends it once.
 /// A later version of the one that is there replaces it, never one of the other.
 #[test]

@@ -102,7 +102,7 @@ impl<D: Directory> TargetStore<D> {
                 // Perhaps the other one, whatever it holds: what becomes of this one shows when it is published.
                 return Ok(Existing::Absent);
             }
-            if self.folds(&parent, name, &metadata)?
+            if (self.is_shared(&above) || self.folds(&parent, name, &metadata)?)
                 && let Some(other) = self.held_by_twin(wanted.entry, (&parent, name))?
             {
                 return Ok(Existing::Twin { why: twin_message(&other) });

@@ -13,7 +13,7 @@ use super::TargetStore;
 use crate::store::error::disk_error;
 use crate::store::fs::{Directory, FileKind, Metadata, remove_if_present};
 use crate::transfer::disk::{DiskError, Publish};
-use crate::transfer::manifest::{EntryIndex, EntryKind, Page, RelativePath};
+use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
@@ -28,6 +28,9 @@ pub(super) struct Twins {
     first: HashMap<u64, EntryIndex>,
     /// Entries whose folded name an earlier one has, with that one; and the other way round.
     doubled: HashMap<EntryIndex, EntryIndex>,
+    /// Directories whose names meet, each with the first of them: what is in them meets, too. Those that only give newer
+    /// metadata are with the one that they give it to.
+    same: HashMap<EntryIndex, EntryIndex>,
     /// Pages looked through.
     pages: u64,
     /// Directories whose lists showed that they fold, by device and inode.
@@ -36,6 +39,13 @@ pub(super) struct Twins {
     lists_as_given: Option<bool>,
     /// What got its name in this batch, and is not recorded as complete yet.
     pub(super) placed: BTreeSet<EntryIndex>,
+}
+
+impl Twins {
+    /// The first of the directories whose names meet that of this one.
+    fn first_of(&self, directory: EntryIndex) -> EntryIndex {
+        self.same.get(&directory).copied().unwrap_or(directory)
+    }
 }
 
 /// Whose of two entries something is whose name both have.
@@ -148,13 +158,20 @@ impl<D: Directory> TargetStore<D> {
             return Ok(false);
         };
         Ok(self.is_as_published(twin, metadata, (parent, name), true)? == Some(true)
-            && !lists_both(parent, name, &other)?)
+            && (other == name || !lists_both(parent, name, &other)?))
     }
 
     /// The other entry of the manifest whose name folds to that of `entry`.
     pub(super) fn twin_of(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
         self.read_names()?;
-        Ok(self.twins.doubled.get(&entry).copied())
+        let Some(&other) = self.twins.doubled.get(&entry) else { return Ok(None) };
+        let parent = |of: Option<crate::transfer::manifest::Entry>| of.and_then(|of| of.parent);
+        // Directories whose names meet may have got others: then what is in them does not meet.
+        if parent(self.pages.entry(entry)?) == parent(self.pages.entry(other)?) {
+            return Ok(Some(other));
+        }
+        let above = self.path_of(entry).and_then(|path| Some(path.split_last()?.0));
+        Ok(above.is_some_and(|above| self.is_shared(&above)).then_some(other))
     }
 
     /// Whose of `entry` and its twin `other` something is that both find at `name`.
@@ -167,7 +184,9 @@ impl<D: Directory> TargetStore<D> {
         let is_listed = |name: &[u8]| names.iter().any(|listed| listed == name);
         let other_path = self.path_of(other);
         let other_name = other_path.as_ref().and_then(RelativePath::split_last);
-        let is_other_listed = other_name.is_some_and(|(_, name)| is_listed(name));
+        // The same name in two directories that are one says nothing.
+        let other_name = other_name.map(|(_, name)| name).filter(|other| *other != name);
+        let is_other_listed = other_name.is_some_and(is_listed);
         if is_listed(name) && is_other_listed {
             return Ok(Holder::This);
         }
@@ -176,7 +195,10 @@ impl<D: Directory> TargetStore<D> {
         };
         let is_this = match (is_complete(entry)?, is_complete(other)?) {
             (is_this, is_other) if is_this != is_other => is_this,
-            _ if is_listed(name) != is_other_listed && self.lists_as_given(parent)? => {
+            _ if other_name.is_some()
+                && is_listed(name) != is_other_listed
+                && self.lists_as_given(parent)? =>
+            {
                 is_listed(name)
             }
             _ => {
@@ -232,6 +254,7 @@ impl<D: Directory> TargetStore<D> {
     pub(super) fn is_named(&mut self, entry: EntryIndex, name: &[u8]) -> io::Result<bool> {
         self.read_names()?;
         let parent = self.pages.entry(entry)?.and_then(|entry| entry.parent);
+        let parent = parent.map(|parent| self.twins.first_of(parent));
         Ok(self.twins.first.contains_key(&folded(parent, name)))
     }
 
@@ -272,14 +295,24 @@ impl<D: Directory> TargetStore<D> {
 
     fn read_names(&mut self) -> io::Result<()> {
         while self.twins.pages < self.pages.len() {
-            let page = Page::decode(&self.pages.load(self.twins.pages)?)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            for (index, content) in page.iter().filter(|(_, entry)| entry.supersedes.is_none()) {
-                let name = folded(content.parent, &content.name);
-                let first = *self.twins.first.entry(name).or_insert(index);
+            let page = self.pages.page(self.twins.pages)?;
+            for (index, content) in page.iter() {
+                let is_directory = content.kind == EntryKind::Directory;
+                if let Some(old) = content.supersedes {
+                    if is_directory {
+                        let first = self.twins.first_of(old);
+                        self.twins.same.insert(index, first);
+                    }
+                    continue;
+                }
+                let parent = content.parent.map(|parent| self.twins.first_of(parent));
+                let first = *self.twins.first.entry(folded(parent, &content.name)).or_insert(index);
                 if first != index {
                     self.twins.doubled.insert(index, first);
                     self.twins.doubled.insert(first, index);
+                    if is_directory {
+                        self.twins.same.insert(index, first);
+                    }
                 }
             }
             self.twins.pages += 1;
@@ -340,12 +373,7 @@ impl<D: Directory> TargetStore<D> {
             return Ok(None);
         }
         let twin = self.held_by_twin(publish.entry, (parent, name))?;
-        let other = match twin.or(by_links) {
-            Some(other) => other,
-            // The path in the other directory is one of the manifest, too.
-            None if is_shared => publish.path.clone(),
-            None => return Ok(None),
-        };
+        let Some(other) = twin.or(by_links) else { return Ok(None) };
         let taken = io::ErrorKind::AlreadyExists.into();
         let mut error = disk_error("publish", publish.path.as_bytes(), &taken);
         error.message = twin_message(&other);
