@@ -4,15 +4,19 @@ use super::machine::Session;
 use crate::error::ErrorKind;
 use crate::event::Summary;
 use crate::transfer::missing::Outcome;
+use crate::transfer::progress::Progress;
 use std::time::Instant;
 
 /// The summary of a run that got through.
 pub(super) fn summary(session: &Session, now: Instant) -> Summary {
-    let progress = session.progress();
-    let outcome = progress.outcome;
-    let exit = exit(&outcome);
     let elapsed = now.saturating_duration_since(session.started_at());
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    summary_of(&session.progress(), session.reconnections(), elapsed_ms)
+}
+
+fn summary_of(progress: &Progress, reconnections: u64, elapsed_ms: u64) -> Summary {
+    let outcome = progress.outcome;
+    let exit = exit(&outcome);
     Summary {
         files: outcome.files,
         bytes: outcome.bytes,
@@ -22,8 +26,8 @@ pub(super) fn summary(session: &Session, now: Instant) -> Summary {
         unchanged_files: outcome.unchanged,
         unread_files: outcome.unread,
         skipped_files: outcome.skipped,
-        failed_files: outcome.failed + outcome.conflicts + outcome.corrupt,
-        reconnections: session.reconnections(),
+        failed_files: outcome.lost(),
+        reconnections,
         elapsed_ms,
         rate_bps: rate(progress.wire_bytes, elapsed_ms),
         verified: outcome.is_whole() && outcome.unread == 0,
@@ -49,5 +53,49 @@ const fn exit(outcome: &Outcome) -> u8 {
 /// Bytes per second.
 const fn rate(bytes: u64, elapsed_ms: u64) -> u64 {
     let elapsed_ms = if elapsed_ms == 0 { 1 } else { elapsed_ms };
-    (bytes as u128 * 1_000 / elapsed_ms as u128) as u64
+    let rate = bytes as u128 * 1_000 / elapsed_ms as u128;
+    if rate > u64::MAX as u128 { u64::MAX } else { rate as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::manifest::Totals;
+
+    /// S-08: whatever figures a peer said, a run that ends has a summary, and one that is JSON.
+    #[test]
+    fn a_summary_of_any_figures_is_one() {
+        for figure in [0, 1, u64::MAX - 1, u64::MAX] {
+            for other in [0, 1, u64::MAX] {
+                let outcome = Outcome {
+                    files: figure,
+                    bytes: other,
+                    unchanged: figure,
+                    unread: other,
+                    skipped: figure,
+                    failed: other,
+                    conflicts: figure,
+                    corrupt: other,
+                };
+                let totals = Totals { entries: figure, files: other, bytes: figure };
+                let progress = Progress {
+                    bytes: figure,
+                    moving_bytes: figure,
+                    files: other,
+                    totals,
+                    is_complete: true,
+                    wire_bytes: figure,
+                    resent_bytes: other,
+                    kept_bytes: figure,
+                    outcome,
+                };
+                for elapsed_ms in [0, 1, u64::MAX] {
+                    let summary = summary_of(&progress, u64::MAX, elapsed_ms);
+                    assert!(serde_json::to_string(&summary).is_ok());
+                    assert_eq!(summary.exit == 0, outcome.is_whole(), "{outcome:?}");
+                    assert!(summary.failed_files >= outcome.conflicts.max(outcome.corrupt));
+                }
+            }
+        }
+    }
 }

@@ -122,9 +122,9 @@ impl Tally {
         }
         self.share.runs += 1;
         self.share.completed += u64::from(cause.is_none());
-        self.share.wire_bytes += summary.wire_bytes;
-        self.share.kept_bytes += summary.kept_bytes;
-        self.share.resent_bytes += summary.resent_bytes;
+        self.share.wire_bytes = self.share.wire_bytes.saturating_add(summary.wire_bytes);
+        self.share.kept_bytes = self.share.kept_bytes.saturating_add(summary.kept_bytes);
+        self.share.resent_bytes = self.share.resent_bytes.saturating_add(summary.resent_bytes);
         if let Some(cause) = cause {
             self.share.add_cause(&format!("ended, {cause}"));
         }

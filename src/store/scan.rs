@@ -24,7 +24,7 @@ use crate::transfer::manifest::{
     Totals,
 };
 use crate::transfer::missing::{LeftOut, MissingKind};
-use crate::transfer::name::{self, DEPTH_MAX};
+use crate::transfer::name::{self, DEPTH_MAX, PATH_BYTES_MAX};
 use crate::wire::SessionId;
 use std::collections::VecDeque;
 use std::io;
@@ -211,6 +211,10 @@ impl<D: Directory> Scan<D> {
             .map_err(|error| leave_out(MissingKind::Unnameable, error.to_string()))?;
         if depth > DEPTH_MAX {
             let reason = format!("it lies deeper than {DEPTH_MAX} directories");
+            return Err(leave_out(MissingKind::Unnameable, reason));
+        }
+        if path.as_bytes().len() > PATH_BYTES_MAX {
+            let reason = format!("its path is longer than {PATH_BYTES_MAX} bytes");
             return Err(leave_out(MissingKind::Unnameable, reason));
         }
         let io_skip = |error: io::Error| trouble(path, &error);

@@ -4,7 +4,7 @@
 //! it is complete; then both have the same list, and the same [`Outcome`] gives both the same exit code. Beyond
 //! [`NAMED_MAX`] entries or [`NAMED_BYTES_MAX`] they are counted, not named.
 
-use super::manifest::EntryIndex;
+use super::manifest::{EntryIndex, Totals};
 use crate::event::FileStatus;
 use bincode::{Decode, Encode};
 
@@ -97,7 +97,8 @@ pub struct Missing {
     pub reason: String,
 }
 
-/// What became of everything that was asked for. Both ends have the receiver's at the end.
+/// What became of everything that was asked for. Both ends have the receiver's at the end. Its figures may be a peer's, any
+/// numbers: every sum of them saturates, and a sender takes only one that [fits](Self::fits) its manifest (S-08).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Outcome {
     /// Files and symlinks that are at the receiver, as promised.
@@ -121,12 +122,14 @@ pub struct Outcome {
 impl Outcome {
     /// Counts an entry that is not there.
     pub const fn miss(&mut self, kind: MissingKind) {
-        *self.count_of(kind) += 1;
+        let count = self.count_of(kind);
+        *count = count.saturating_add(1);
     }
 
     /// Takes one back that was counted.
     pub const fn unmiss(&mut self, kind: MissingKind) {
-        *self.count_of(kind) -= 1;
+        let count = self.count_of(kind);
+        *count = count.saturating_sub(1);
     }
 
     const fn count_of(&mut self, kind: MissingKind) -> &mut u64 {
@@ -152,10 +155,34 @@ impl Outcome {
             .fold(0, u64::max)
     }
 
+    /// Entries that the user asked for and does not have.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.failed.saturating_add(self.conflicts).saturating_add(self.corrupt)
+    }
+
     /// Whether all that was asked for is there.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        self.failed + self.conflicts + self.corrupt == 0
+        self.lost() == 0
+    }
+
+    /// What the sender left out counts, too.
+    #[must_use]
+    pub const fn with_left_out(mut self, failed: u64, skipped: u64) -> Self {
+        self.failed = self.failed.saturating_add(failed);
+        self.skipped = self.skipped.saturating_add(skipped);
+        self
+    }
+
+    /// Whether it can be what became of a manifest with these totals, beside so many entries that were left out.
+    #[must_use]
+    pub const fn fits(&self, totals: &Totals, left_out: u64) -> bool {
+        let all = self.files.saturating_add(self.skipped).saturating_add(self.lost());
+        all <= totals.entries.saturating_add(left_out)
+            && self.bytes <= totals.bytes
+            && self.unchanged <= self.files
+            && self.unread <= self.unchanged
     }
 }
 

@@ -15,6 +15,10 @@ pub const SYMLINK_TARGET_BYTES_MAX: usize = 4_095;
 /// Deepest directory nesting of a manifest.
 pub const DEPTH_MAX: usize = 1_000;
 
+/// Longest path below the root, in bytes with its separators (`PATH_MAX` of Linux): names and depth alone would allow
+/// 255,000, for each of any number of entries (S-03).
+pub const PATH_BYTES_MAX: usize = 4_096;
+
 /// The directory that holds journals and partial files, in the target and on every file system mounted below it: no
 /// entry is called that at any depth, whatever its case.
 pub const RESERVED_NAME: &[u8] = b".rejoin";

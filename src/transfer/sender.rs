@@ -368,16 +368,19 @@ impl Sender {
 
     fn on_complete(&mut self, outcome: Outcome) {
         let Some(run) = &self.run else { return };
-        let Some((pages, ..)) = self.end.filter(|_| run.end_sent) else {
+        let Some((pages, totals, _)) = self.end.filter(|_| run.end_sent) else {
             return self.protocol("it completed a manifest that is not complete");
         };
         if run.next_page < pages {
             return self.protocol("it completed pages that it never got");
         }
         // What failed at an earlier moment the receiver may have got since, or not want.
-        let known = self.left_outs.failed();
-        if outcome.failed + outcome.corrupt + outcome.conflicts < known {
+        let (failed, skipped) = (self.left_outs.failed(), self.left_outs.skipped());
+        if outcome.lost() < failed {
             return self.protocol("it has what was never sent");
+        }
+        if !outcome.fits(&totals, failed.saturating_add(skipped)) {
+            return self.protocol("it counts more than it was sent");
         }
         // Acknowledgements travel unordered: the last may still be on its way.
         let mut everything = Ranges::new();

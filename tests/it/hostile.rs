@@ -617,7 +617,7 @@ fn times_and_modes_are_bent_into_shape() {
 }
 
 /// One of every message, as neither side would say it.
-fn every_message() -> Vec<Message> {
+pub(crate) fn every_message() -> Vec<Message> {
     let everything: Ranges = [0, 5].into_iter().collect();
     let units = WireRanges::from(&everything);
     let request = RecoveryRequest {
@@ -768,12 +768,12 @@ fn prey(seed: u64) -> Prey {
     Prey::new(ModelSource::new(tree, crate::support::sim::SESSION, 5))
 }
 
-fn tiny_prey() -> Prey {
+pub(crate) fn tiny_prey() -> Prey {
     let tree = random_tree(&mut Random::new(5), 3, 0);
     Prey::new(ModelSource::new(tree, crate::support::sim::SESSION, 2))
 }
 
-fn request() -> RecoveryRequest {
+pub(crate) fn request() -> RecoveryRequest {
     RecoveryRequest {
         session: crate::support::sim::SESSION,
         epoch: 1,

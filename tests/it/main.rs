@@ -37,6 +37,7 @@ mod lab_targets;
 mod lab_trees;
 #[cfg(unix)]
 mod leaving;
+mod limits;
 mod meeting;
 mod moving_kinds;
 mod moving_sources;

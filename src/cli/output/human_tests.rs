@@ -308,3 +308,45 @@ fn tries_beyond_the_plan_are_told_once() {
         "Connection lost. Reconnecting (5/5) in 300ms …\nStill no connection; trying on …\n"
     );
 }
+
+/// S-08: any figure of a peer has words, and JSON.
+#[test]
+fn figures_of_any_size_are_shown() {
+    for figure in [0, 1, u64::MAX] {
+        for other in [0, 1, u64::MAX] {
+            let events = [
+                Event::Manifest { files: figure, bytes: other, complete: true },
+                Event::Progress {
+                    bytes: figure,
+                    durable_bytes: other,
+                    total_bytes: other,
+                    files: figure,
+                    total_files: other,
+                    rate_bps: figure,
+                    eta_s: Some(other),
+                    rtt_ms: 0.0,
+                    stripes: 1,
+                },
+                Event::Done(Summary {
+                    files: figure,
+                    bytes: other,
+                    wire_bytes: figure,
+                    kept_bytes: other,
+                    resent_bytes: figure,
+                    unchanged_files: other,
+                    unread_files: figure,
+                    skipped_files: other,
+                    failed_files: figure,
+                    reconnections: other,
+                    elapsed_ms: figure,
+                    rate_bps: other,
+                    verified: true,
+                    exit: 0,
+                }),
+            ];
+            assert!(events.iter().all(|event| serde_json::to_string(event).is_ok()));
+            let mut human = sender(OPTIONS, ON_TERMINAL);
+            assert!(!shown(&mut human, &events).0.is_empty(), "{figure} {other}");
+        }
+    }
+}

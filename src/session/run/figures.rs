@@ -64,7 +64,7 @@ impl<R: RoleActions> Runner<R> {
 
     fn progress_event(&self, progress: Progress, in_flight: u64, rate_bps: u64) -> Event {
         // What is there, though it may have to come again: on a thin link a unit takes minutes to be settled.
-        let moved = progress.bytes + progress.moving_bytes.saturating_sub(in_flight);
+        let moved = progress.bytes.saturating_add(progress.moving_bytes.saturating_sub(in_flight));
         let left = progress.totals.bytes.saturating_sub(moved);
         Event::Progress {
             bytes: moved,

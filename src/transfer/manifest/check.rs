@@ -3,9 +3,9 @@
 use super::names::{DIRECTORY, GONE, Holder, MARKS, Names, SYMLINK};
 use super::sizes::{EntrySize, Sizes};
 use super::{ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX, Page, Totals};
-use crate::transfer::name::{self, DEPTH_MAX, NameError};
+use crate::transfer::name::{self, DEPTH_MAX, NameError, PATH_BYTES_MAX};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use thiserror::Error;
 
 /// A page that no honest sender makes: the session ends and nothing of the page is published.
@@ -70,6 +70,9 @@ pub enum Refusal {
     /// Deeper than [`DEPTH_MAX`].
     #[error("it lies deeper than {DEPTH_MAX} directories")]
     TooDeep,
+    /// Its path is longer than [`PATH_BYTES_MAX`].
+    #[error("its path is longer than {PATH_BYTES_MAX} bytes")]
+    TooLong,
     /// Larger than [`FILE_BYTES_MAX`].
     #[error("its size is beyond {FILE_BYTES_MAX} bytes")]
     TooLarge,
@@ -93,6 +96,8 @@ pub struct PageCheck {
     /// 10^17 manifests, and are refused then. Names that differ by case or composition are two: whether they can be
     /// held apart is for the disk that receives them.
     names: Names,
+    /// With a key of its own for every manifest: whoever knew it could make names that all meet in one shard (S-13).
+    hasher: RandomState,
     sizes: Sizes,
 }
 
@@ -101,6 +106,8 @@ pub struct PageCheck {
 struct Parent {
     /// Directories above it.
     depth: usize,
+    /// Bytes of its path.
+    path_bytes: usize,
     refused: bool,
 }
 
@@ -159,8 +166,8 @@ impl PageCheck {
     }
 
     fn check_entry(&mut self, index: EntryIndex, entry: &Entry) -> Result<Verdict, ManifestError> {
-        let Parent { depth, refused } = match entry.parent {
-            None => Parent { depth: 0, refused: false },
+        let Parent { depth, path_bytes, refused } = match entry.parent {
+            None => Parent { depth: 0, path_bytes: 0, refused: false },
             // A directory that replaces one gives new metadata only: children keep naming the first.
             Some(parent) => {
                 *self.directories.get(&parent).ok_or(ManifestError::NoSuchParent { index })?
@@ -168,14 +175,20 @@ impl PageCheck {
         };
         let is_directory = entry.kind == EntryKind::Directory;
         let is_first = self.take_name(index, entry, is_directory)?;
-        let verdict = if refused { Err(Refusal::Parent) } else { own_verdict(entry, depth) };
+        let path_bytes = path_bytes + usize::from(path_bytes > 0) + entry.name.len();
+        let verdict = match refused {
+            true => Err(Refusal::Parent),
+            false => own_verdict(entry, depth, path_bytes),
+        };
         if is_directory && is_first {
-            // Children of a directory that is too deep are not followed further.
             if depth > DEPTH_MAX {
                 return Err(ManifestError::NoSuchParent { index });
             }
-            let refused = verdict.is_err();
-            self.directories.insert(index, Parent { depth: depth + 1, refused });
+            // One that is too deep or too long has no children: what is refused costs no more than what is not.
+            if path_bytes <= PATH_BYTES_MAX {
+                let refused = verdict.is_err();
+                self.directories.insert(index, Parent { depth: depth + 1, path_bytes, refused });
+            }
         }
         Ok(verdict)
     }
@@ -188,7 +201,7 @@ impl PageCheck {
         entry: &Entry,
         is_directory: bool,
     ) -> Result<bool, ManifestError> {
-        let (key, exact) = (hash(&(entry.parent, &entry.name)), hash(&entry.name) as u32);
+        let (key, exact) = (self.hash(&(entry.parent, &entry.name)), self.hash(&entry.name) as u32);
         let is_gone = entry.kind == EntryKind::Gone;
         let mark = match entry.kind {
             EntryKind::Directory => DIRECTORY,
@@ -223,19 +236,20 @@ impl PageCheck {
             _ => Err(ManifestError::BadSupersede { index }),
         }
     }
+
+    fn hash(&self, what: &impl Hash) -> u64 {
+        self.hasher.hash_one(what)
+    }
 }
 
-fn hash(what: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The rules that an entry breaks by itself; `depth` counts the directories above it.
-fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
+/// The rules that an entry breaks by itself; `depth` counts the directories above it, `path_bytes` all of its path.
+fn own_verdict(entry: &Entry, depth: usize, path_bytes: usize) -> Verdict {
     name::check_name(&entry.name)?;
     if depth > DEPTH_MAX {
         return Err(Refusal::TooDeep);
+    }
+    if path_bytes > PATH_BYTES_MAX {
+        return Err(Refusal::TooLong);
     }
     match &entry.kind {
         EntryKind::Symlink { target } => Ok(name::check_symlink_target(target, depth)?),
@@ -244,5 +258,35 @@ fn own_verdict(entry: &Entry, depth: usize) -> Verdict {
         | EntryKind::Directory
         | EntryKind::Gone
         | EntryKind::Metadata { .. } => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::manifest::ModifiedTime;
+    use std::hash::{DefaultHasher, Hasher as _};
+
+    /// S-13: names that meet in one shard for whoever knows the key of the hash are spread over all of them here.
+    #[test]
+    fn names_cannot_be_made_to_meet() {
+        let meets = |name: &Vec<u8>| {
+            let mut hasher = DefaultHasher::new();
+            (None::<EntryIndex>, name).hash(&mut hasher);
+            hasher.finish() >> 50 == 0
+        };
+        let mined = (0_u64..).map(|number| format!("{number:x}").into_bytes()).filter(meets);
+        let entries = mined.take(64).map(|name| Entry {
+            parent: None,
+            name,
+            kind: EntryKind::Directory,
+            mode: 0o755,
+            modified: ModifiedTime { seconds: 0, nanoseconds: 0 },
+            supersedes: None,
+        });
+        let mut check = PageCheck::new();
+        let page = Page { number: 0, first_entry: 0, entries: entries.collect() };
+        assert!(check.check(&page).is_ok_and(|verdicts| verdicts.iter().all(Result::is_ok)));
+        assert!(check.names.largest_shard() < 8, "{}", check.names.largest_shard());
     }
 }

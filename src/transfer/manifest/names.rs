@@ -63,6 +63,14 @@ impl Names {
 }
 
 #[cfg(test)]
+impl Names {
+    /// Names of the shard that has the most.
+    pub(super) fn largest_shard(&self) -> usize {
+        self.shards.iter().map(Vec::len).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -11,7 +11,7 @@ use crate::transfer::missing::{
 };
 use crate::transfer::ranges::Ranges;
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 /// An entry by its directory and name, and the reason.
@@ -48,6 +48,8 @@ pub(super) struct Settled {
     left_outs: LeftOuts,
     /// Hashes of those of any link that the user was told of.
     told: HashSet<u64>,
+    /// With a key that the sender does not know: no name hides another.
+    hasher: RandomState,
     /// As the manifest's end counts them: failures, and others.
     left_out: (u64, u64),
 }
@@ -55,10 +57,7 @@ pub(super) struct Settled {
 impl Settled {
     /// What became of the entries so far, what the sender left out included.
     pub(super) const fn outcome(&self) -> Outcome {
-        let mut outcome = self.outcome;
-        outcome.failed += self.left_out.0;
-        outcome.skipped += self.left_out.1;
-        outcome
+        self.outcome.with_left_out(self.left_out.0, self.left_out.1)
     }
 
     /// Whether an entry was there before, with the promised content.
@@ -199,8 +198,7 @@ impl Receiver {
                     "what it left out is too much, or not in a directory of its manifest",
                 );
             }
-            let hasher = BuildHasherDefault::<DefaultHasher>::default();
-            let key = hasher.hash_one((left_out.parent, &left_out.name));
+            let key = self.settled.hasher.hash_one((left_out.parent, &left_out.name));
             // A sender that names others on every link is not listened to for ever.
             if self.settled.told.len() < NAMED_MAX && self.settled.told.insert(key) {
                 let path = self.directories.path_of(left_out.parent, &left_out.name);

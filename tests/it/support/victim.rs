@@ -1,13 +1,16 @@
 //! One honest machine, played by hand: the receiver with its real store, or the sender with a model's tree.
 
 use super::model_source::{ModelSource, Node};
+use super::model_target::ModelTarget;
 use super::sim::SESSION;
 use bytes::Bytes;
 use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Event;
 use rejoin::store::{OsDirectory, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
-use rejoin::transfer::disk::{OnConflict, PackedFile, ScanReport};
+use rejoin::transfer::disk::{
+    OnConflict, PackedFile, ScanReport, TargetReply, TargetRequest, TargetState, UnitContent,
+};
 use rejoin::transfer::layout::{Layout, Segment};
 use rejoin::transfer::manifest::{Chain, Entry, EntryKind, ModifiedTime, Page, PageCheck, Totals};
 use rejoin::transfer::merge;
@@ -59,10 +62,13 @@ impl From<&[u8]> for Content {
     }
 }
 
+/// Carries out what a receiver asks of its disk.
+type Store = Box<dyn FnMut(TargetRequest) -> Option<TargetReply>>;
+
 /// A receiver with an empty directory, whose sender the test is.
 pub(crate) struct Victim {
     pub(crate) receiver: Receiver,
-    store: TargetStore<OsDirectory>,
+    store: Store,
     out: tempfile::TempDir,
     now: Instant,
     /// The chain over the pages sent.
@@ -89,7 +95,26 @@ impl Victim {
             limits: TargetLimits::default(),
         };
         let root = OsDirectory::open(out.path()).unwrap();
-        let (store, state) = TargetStore::open(root, options).unwrap();
+        let (mut store, state) = TargetStore::open(root, options).unwrap();
+        Self::of(out, Box::new(move |request| store.handle(request)), state, is_accepted)
+    }
+
+    /// With a disk in memory: quick, and nothing of it is found.
+    pub(crate) fn in_memory(is_accepted: bool) -> Self {
+        let mut store = ModelTarget::default();
+        let state = store.state();
+        let handle = move |request| match request {
+            TargetRequest::Write { unit, ref content, ref payload }
+                if !is_right(content, payload) =>
+            {
+                Some(TargetReply::Corrupt { unit })
+            }
+            request => store.handle(request),
+        };
+        Self::of(tempfile::tempdir().unwrap(), Box::new(handle), state, is_accepted)
+    }
+
+    fn of(out: tempfile::TempDir, store: Store, state: TargetState, is_accepted: bool) -> Self {
         let config = ReceiverConfig {
             on_conflict: Some(OnConflict::Fail),
             is_accepted,
@@ -135,7 +160,12 @@ impl Victim {
 
     /// Wants the one page that it got.
     pub(crate) fn wanting(entries: Vec<Entry>) -> Self {
-        let mut victim = Self::accepting();
+        Self::accepting().want(entries)
+    }
+
+    /// Wants a page.
+    pub(crate) fn want(self, entries: Vec<Entry>) -> Self {
+        let mut victim = self;
         victim.recover();
         victim.page(0, 0, entries);
         assert_eq!(victim.wants(), [0]);
@@ -309,7 +339,7 @@ impl Victim {
         while let Some(output) = self.receiver.poll_output() {
             match output {
                 ReceiverOutput::Disk(request) => {
-                    if let Some(reply) = self.store.handle(request) {
+                    if let Some(reply) = (self.store)(request) {
                         self.receiver.handle_disk(reply, self.now);
                     }
                 }
@@ -323,6 +353,24 @@ impl Victim {
                 ReceiverOutput::Done => self.end = Some(Ok(())),
                 ReceiverOutput::Failed(error) => self.end = Some(Err(error)),
             }
+        }
+    }
+}
+
+/// Whether a unit is what its head promised.
+fn is_right(content: &UnitContent, payload: &[Bytes]) -> bool {
+    let payload = payload.concat();
+    match content {
+        UnitContent::Part { offset, file_bytes, value, .. } => {
+            merge::unit_value([&payload[..]], *offset, *file_bytes) == *value
+        }
+        UnitContent::Pack { files, .. } => {
+            let mut rest = &payload[..];
+            files.iter().all(|(_, file)| {
+                let (content, after) = rest.split_at(file.bytes as usize);
+                rest = after;
+                *blake3::hash(content).as_bytes() == file.root
+            })
         }
     }
 }
@@ -390,6 +438,11 @@ impl Prey {
 
     pub(crate) fn failure(&self) -> Option<ErrorKind> {
         self.end.as_ref().and_then(|end| end.as_ref().err()).map(|error| error.kind)
+    }
+
+    /// Whether it ended, one way or the other.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.end.is_some()
     }
 
     /// No more content came than the tree has, and only files of it.
