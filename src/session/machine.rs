@@ -443,6 +443,7 @@ impl Session {
     fn apply_meeting(&mut self, output: MeetingOutput, now: Instant) {
         match output {
             MeetingOutput::Host(message) => self.outputs.push_back(SessionOutput::Host(message)),
+            MeetingOutput::Work(work) => self.outputs.push_back(SessionOutput::Work(work)),
             MeetingOutput::StartLink { is_carried } => {
                 self.link_started_at = Some(now);
                 self.set_state(LinkState::Connecting, "");

@@ -8,9 +8,11 @@
 
 mod joining;
 mod opening;
+mod work;
 
 pub use joining::{Entrance, Joining, JoiningConfig, NO_SUCH_CODE, no_such_code};
 pub use opening::{Opening, OpeningConfig};
+pub use work::Work;
 
 use crate::error::Error;
 use crate::event::Event;
@@ -50,6 +52,8 @@ pub struct Pairing {
 pub enum MeetingOutput {
     /// A message for the host.
     Host(ClientMessage),
+    /// Do this work, then call `handle_worked`.
+    Work(Work),
     /// Start a connection; the one before, if any, is stopped.
     StartLink {
         /// Whether the peer has a carrier, as far as is known: the connection is built for it, or for plain packets.

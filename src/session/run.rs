@@ -11,6 +11,7 @@ mod questions;
 mod relaying;
 mod telling;
 mod timeline;
+mod working;
 
 pub(super) use edges::{Paired, RoleActions, SourceWorker, Surroundings, TargetWorker};
 
@@ -18,6 +19,7 @@ pub(super) use relaying::Relaying;
 pub(super) use telling::Recorder;
 
 use timeline::{Step, Timeline};
+use working::{Worked, Working};
 
 use edges::{next_event, next_news, next_scan, next_source, next_target, receive, writable};
 
@@ -94,6 +96,7 @@ struct Runner<R> {
     /// The data frame that the channel had no room for.
     unsent: Option<Bytes>,
     answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    working: Working,
     pace: Pace,
     next_progress: Instant,
     last_progress: u64,
@@ -122,6 +125,7 @@ enum Happening {
     Answer(Option<Answered>),
     Credentials(Result<Grant, String>),
     News(Option<News>),
+    Worked(Worked),
     Stop(Stop),
     Restart,
     Addresses(Vec<IpAddr>),
@@ -151,6 +155,7 @@ pub(super) async fn run<R: RoleActions>(
         waiting: VecDeque::new(),
         unsent: None,
         answers: mpsc::channel(1),
+        working: Working::default(),
         pace: Pace::new(now),
         next_progress: now + PROGRESS_INTERVAL,
         last_progress: 0,
@@ -222,6 +227,7 @@ impl<R: RoleActions> Runner<R> {
             report = next_scan(scan), if scan.is_some() => Happening::Scan(report),
             news = next_news(news), if news.is_some() => Happening::News(news),
             answer = self.answers.1.recv() => Happening::Answer(answer),
+            worked = self.working.next(), if self.working.is_busy() => Happening::Worked(worked),
             Some(answer) = relaying.answered() => Happening::Credentials(answer),
             stop = ui.stopped() => Happening::Stop(stop),
             () = self.restarts.next() => Happening::Restart,
@@ -273,6 +279,11 @@ impl<R: RoleActions> Runner<R> {
                 self.session.handle_invitation(code, now);
             }
             Happening::News(None) => self.around.news = None,
+            Happening::Worked(Worked::Done(work, nonce)) => {
+                self.session.handle_worked(&work, nonce, now);
+            }
+            Happening::Worked(Worked::Slow(event)) => self.tell(event).await,
+            Happening::Worked(Worked::Never) => {}
             Happening::Stop(stop) => {
                 let (reason, text) = closing::last_word(stop);
                 self.session.handle_stop(reason, text, now);
@@ -455,6 +466,7 @@ impl<R: RoleActions> Runner<R> {
                     tracing::debug!(target: "rejoin::signal", %error, "a message was not sent");
                 }
             }
+            SessionOutput::Work(work) => self.working.begin(work),
             SessionOutput::StartLink { is_carried } => self.begin_link(is_carried).await?,
             SessionOutput::Link(command) => self.command(command),
             SessionOutput::StopLink => self.stop_link(),

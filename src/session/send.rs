@@ -92,10 +92,9 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
     let is_known = is_resumed && record.is_confirmed;
     // One that is known comes back by the secret; the code is for a new one, in its place.
     let invited = is_known.then(|| invited(&stored)).flatten();
-    let code = chosen.or(invited).unwrap_or_else(|| {
-        let room = 1 + entropy.next_u32() % 99;
-        Code::generate(room, usize::from(options.code_words), &entropy.next_seed())
-    });
+    let code = chosen
+        .or(invited)
+        .unwrap_or_else(|| Code::unnumbered(usize::from(options.code_words), &entropy.next_seed()));
     let opening = Opening::new(
         OpeningConfig {
             session: record.session,
@@ -269,7 +268,7 @@ async fn open_host(
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
         ] {
-            match Host::start(address, Limits::default()).await {
+            match Host::start(address, Limits::embedded()).await {
                 Ok(host) => {
                     let own = host.local_addr().port();
                     // The receiver looks for us where we were. Whoever has that port now may be a host, too: one

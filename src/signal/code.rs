@@ -25,6 +25,9 @@ const CODE_BYTES_MAX: usize = 1024;
 /// Letters that identify a word of the list.
 const PREFIX_LETTERS: usize = 4;
 
+/// In the place of the room number until a host has picked one.
+pub const UNNUMBERED: u32 = 0;
+
 /// Why a text is not a code. Shows the one word that is wrong, never the others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
@@ -83,6 +86,18 @@ impl Code {
             })
             .collect();
         Self { room, words, hosts: Vec::new() }
+    }
+
+    /// A fresh code whose number the host is to pick: it knows how many it needs, so that they cannot be swept.
+    #[must_use]
+    pub fn unnumbered(count: usize, seed: &Seed) -> Self {
+        Self::generate(UNNUMBERED, count, seed)
+    }
+
+    /// The room number, unless the host is still to pick it.
+    #[must_use]
+    pub fn number(&self) -> Option<u32> {
+        Some(self.room).filter(|room| *room != UNNUMBERED)
     }
 
     /// The same words in another room: the host picked the number after the words were drawn.

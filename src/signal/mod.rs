@@ -23,6 +23,8 @@ pub mod protocol;
 mod retry;
 pub mod room;
 pub mod seal;
+pub mod subscriber;
+pub mod work;
 
 pub use codec::CodecError;
 pub use keys::{JoinId, MemberToken, RoomName, Seed, ShortAuthentication};

@@ -9,9 +9,11 @@ use crate::wire::MemberId;
 use super::codec::{self, CodecError};
 use super::join::{DEPOSIT_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use super::keys::{MemberToken, RoomName};
+use super::work::Challenge;
 
-/// Largest message either way: a relayed payload is 18 KiB at most, the rest is room to grow.
-pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Largest message either way: a relayed payload is 18 KiB at most. A host keeps that much of each connection whose message
+/// is not whole yet.
+pub const MESSAGE_BYTES_MAX: usize = 20 * 1024;
 /// Members named in one message: more than any room holds.
 const PEERS_MAX: usize = 256;
 
@@ -76,6 +78,13 @@ pub enum ClientMessage {
     Leave {
         /// Which room.
         room: RoomName,
+    },
+    /// Shows the work that [`HostMessage::WorkNeeded`] asked for; what was asked for before is to be said again.
+    Work {
+        /// The code room's number.
+        number: u32,
+        /// The solution.
+        nonce: u64,
     },
 }
 
@@ -154,6 +163,15 @@ pub enum HostMessage {
         /// Why.
         reason: CloseReason,
     },
+    /// A try at this number costs work now; nothing else of it was done.
+    WorkNeeded {
+        /// The code room's number.
+        number: u32,
+        /// For this connection and number, once.
+        challenge: Challenge,
+        /// How much.
+        bits: u8,
+    },
 }
 
 /// Why a request was refused, or a room closed.
@@ -189,7 +207,7 @@ pub enum RefusalReason {
     /// No such member in the room.
     #[error("no such member in the room")]
     UnknownMember,
-    /// This address asks for rooms too often.
+    /// This address asks for rooms too often, or for too many that lead nowhere.
     #[error("too many tries from this address")]
     TooManyTries,
     /// A deposit or payload exceeds its limit.
@@ -294,7 +312,8 @@ impl ClientMessage {
             Self::Join { deposit: None, .. }
             | Self::Lock { .. }
             | Self::Burn { .. }
-            | Self::Leave { .. } => Ok(()),
+            | Self::Leave { .. }
+            | Self::Work { .. } => Ok(()),
         }
     }
 }
@@ -335,7 +354,8 @@ impl HostMessage {
             | Self::PeerJoined { .. }
             | Self::PeerLeft { .. }
             | Self::RoomClosed { .. }
-            | Self::Goodbye { .. } => Ok(()),
+            | Self::Goodbye { .. }
+            | Self::WorkNeeded { .. } => Ok(()),
         }
     }
 }
@@ -362,6 +382,11 @@ mod tests {
         assert_eq!(ClientMessage::Leave { room: number }.encode().unwrap(), [1, 0, 6, 0, 7]);
         let refused = HostMessage::Refused { room: Some(number), reason: RefusalReason::TooLarge };
         assert_eq!(refused.encode().unwrap(), [1, 0, 3, 1, 0, 7, 11]);
+        let work = ClientMessage::Work { number: 7, nonce: 9 };
+        assert_eq!(work.encode().unwrap(), [1, 0, 7, 7, 9]);
+        let needed = HostMessage::WorkNeeded { number: 7, challenge: Challenge([3; 32]), bits: 20 };
+        let expected = [&[1, 0, 10, 7], [3; 32].as_slice(), &[20]].concat();
+        assert_eq!(needed.encode().unwrap(), expected);
         let goodbye = HostMessage::Goodbye { reason: CloseReason::HostFull };
         assert_eq!(goodbye.encode().unwrap(), [1, 0, 9, 7]);
     }

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod architecture;
+mod burnt;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod campaign;
 mod cli;
@@ -25,6 +26,7 @@ mod demo_run;
 mod documents;
 mod end_to_end;
 mod found_again;
+mod host_attacks;
 mod hostile;
 mod kill;
 mod lab_changes;

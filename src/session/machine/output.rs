@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::event::Event;
 use crate::link::LinkCommand;
-use crate::session::meeting::Pairing;
+use crate::session::meeting::{Pairing, Work};
 use crate::signal::code::Code;
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::disk::{SourceRequest, TargetRequest};
@@ -16,6 +16,8 @@ use bytes::Bytes;
 pub enum SessionOutput {
     /// A message for the host.
     Host(ClientMessage),
+    /// Do this work beside the loop, then call [`super::Session::handle_worked`]. What was asked for before is wanted no more.
+    Work(Work),
     /// Start a connection; the one before is stopped.
     StartLink {
         /// Whether it is built for the carrier.

@@ -1,6 +1,7 @@
 //! What the user says, and what the role stored for the machine.
 
 use super::{Meeting, Session, Transfer};
+use crate::session::meeting::Work;
 use crate::signal::code::Code;
 use crate::transfer::disk::TargetState;
 use crate::transfer::receiver::{Answer, Receiver};
@@ -39,6 +40,15 @@ impl Session {
         }
         if let Meeting::Joining(joining) = &mut self.meeting {
             joining.handle_stored(session, secret, epoch, now);
+        }
+        self.drain(now);
+    }
+
+    /// Work that the host asked for is done.
+    pub fn handle_worked(&mut self, work: &Work, nonce: u64, now: Instant) {
+        match &mut self.meeting {
+            Meeting::Opening(opening) => opening.handle_worked(work, nonce),
+            Meeting::Joining(joining) => joining.handle_worked(work, nonce),
         }
         self.drain(now);
     }

@@ -11,11 +11,12 @@ mod code_room;
 mod config;
 mod retry;
 mod signals;
+mod work;
 
 use config::refusal;
 pub use config::{Entrance, JoiningConfig, no_such_code};
 
-use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
+use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, Work};
 use crate::error::{Error, ErrorKind};
 use crate::link::{LinkCommand, LinkEvent};
 use crate::options::Timing;
@@ -89,6 +90,8 @@ pub struct Joining {
     /// Whether the host was asked for a deposit that is no news: one that was there all the time ends no wait.
     has_asked: bool,
     is_over: bool,
+    /// What the host wants to be shown first.
+    work: Option<Work>,
     outputs: VecDeque<MeetingOutput>,
 }
 
@@ -128,6 +131,7 @@ impl Joining {
             switch_at: None,
             has_asked: false,
             is_over: false,
+            work: None,
             outputs: VecDeque::new(),
         };
         joining.start(now);
@@ -145,6 +149,7 @@ impl Joining {
     /// The host's socket is gone; a link that is up goes on.
     pub fn handle_host_down(&mut self) {
         self.is_host_up = false;
+        self.work = None;
         self.deposit = None;
     }
 
@@ -175,6 +180,9 @@ impl Joining {
                 self.on_peer_unknown(now);
             }
             HostMessage::Refused { room, reason } => self.on_refused(room, reason),
+            HostMessage::WorkNeeded { number, challenge, bits } => {
+                self.on_work_needed(number, challenge, bits);
+            }
             HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason),
             HostMessage::Opened { .. }
             | HostMessage::Joined { .. }
@@ -313,7 +321,9 @@ impl Joining {
     }
 
     fn enter(&mut self) {
-        self.host(self.first_message());
+        if !self.is_at_work(self.joiner.room()) {
+            self.host(self.first_message());
+        }
     }
 
     /// What is said first on a fresh socket of the host.
@@ -497,23 +507,6 @@ impl Joining {
         // Asks for the sender's present deposit, in case the one we know was used.
         self.has_asked = self.is_host_up;
         self.enter();
-    }
-
-    fn is_out_of_time(&self, now: Instant) -> bool {
-        self.lost_at.is_some_and(|lost| now >= lost + self.config.retry_for)
-    }
-
-    fn give_up(&mut self) {
-        let error = if self.was_up {
-            Error::new(
-                ErrorKind::Interrupted,
-                "the connection could not be restored in the time of --retry-for",
-            )
-        } else {
-            Error::new(ErrorKind::Unreachable, "no connection to the sender could be made")
-                .with_hint("see whether a firewall blocks UDP; --turn names a relay")
-        };
-        self.fail(error);
     }
 
     fn on_refused(&mut self, room: Option<RoomName>, reason: RefusalReason) {

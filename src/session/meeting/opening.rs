@@ -6,19 +6,20 @@
 //!     ◀─────────── timeout, link closed, or a hello with a newer epoch ──────────────────────┘
 //! ```
 
+mod burnt;
 mod doors;
 mod invitation;
 mod refused;
 mod signals;
+mod work;
 
-use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way};
+use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, Work};
 use crate::error::Error;
-use crate::event::Event;
 use crate::link::{LinkCommand, LinkEvent};
 use crate::session::entropy::Entropy;
 use crate::signal::capabilities::{Capabilities, EARLY_ANSWER};
 use crate::signal::code::Code;
-use crate::signal::join::{Hello, JoinError, JoinPayload, Opener, Proved, Rejection};
+use crate::signal::join::{Hello, JoinError, JoinPayload, Proved};
 use crate::signal::message::{Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage};
 use crate::signal::{MemberToken, RoomName};
@@ -26,9 +27,6 @@ use crate::wire::{MemberId, SessionId, SessionSecret};
 use doors::{CodeDoor, SessionDoor, code_door, join_error, session_door, unusable};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-/// Room numbers tried before giving up on a host: each try is ten times wider.
-const NUMBER_TRIES_MAX: u32 = 6;
 
 /// Candidates of ours that wait for the welcome they follow.
 const CANDIDATES_MAX: usize = 100;
@@ -99,6 +97,10 @@ pub struct Opening {
     was_paired: bool,
     /// When rooms that the host did not open are asked for again.
     enter_at: Option<Instant>,
+    /// What the host wants to be shown first.
+    work: Option<Work>,
+    /// Fresh codes offered so far for ones that somebody burnt.
+    fresh_codes: u32,
     outputs: VecDeque<MeetingOutput>,
 }
 
@@ -109,7 +111,7 @@ impl Opening {
     /// A code or secret that cannot be used.
     pub fn new(mut config: OpeningConfig, mut entropy: Entropy) -> Result<Self, Error> {
         let code = config.code.take();
-        let code = code.map(|code| code_door(code, &config, 0, &mut entropy)).transpose();
+        let code = code.map(|code| code_door(code, &config, &mut entropy)).transpose();
         let door = config
             .secret
             .take()
@@ -131,6 +133,8 @@ impl Opening {
             candidates: VecDeque::new(),
             is_host_up: false,
             enter_at: None,
+            work: None,
+            fresh_codes: 0,
             outputs: VecDeque::new(),
         })
     }
@@ -145,6 +149,7 @@ impl Opening {
     pub fn handle_host_down(&mut self) {
         self.is_host_up = false;
         self.enter_at = None;
+        self.work = None;
     }
 
     /// The host said something.
@@ -156,6 +161,9 @@ impl Opening {
             }
             HostMessage::PeerLeft { room: RoomName::Code(_), member } => self.on_departure(member),
             HostMessage::Refused { room, reason } => self.on_refused(room, reason, now),
+            HostMessage::WorkNeeded { number, challenge, bits } => {
+                self.on_work_needed(number, challenge, bits);
+            }
             HostMessage::RoomClosed { room, reason } => self.on_refused(Some(room), reason, now),
             HostMessage::Joined { .. }
             | HostMessage::Waiting { .. }
@@ -281,7 +289,9 @@ impl Opening {
     }
 
     fn open_code(&mut self) {
-        if let Some(message) = self.code_message() {
+        if self.work.is_none()
+            && let Some(message) = self.code_message()
+        {
             self.host(message);
         }
     }
@@ -294,11 +304,10 @@ impl Opening {
 
     fn code_message(&self) -> Option<ClientMessage> {
         let door = self.code.as_ref()?;
-        let number = door.code.room();
-        let token = MemberToken::for_room(&self.config.token_key, RoomName::Code(number));
+        let token = MemberToken::for_room(&self.config.token_key, door.token_room);
         let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
-        let again = self.config.is_code_fixed;
-        Some(ClientMessage::Open { number: Some(number), member, token, deposit, again })
+        let (number, again) = (door.code.number(), self.config.is_code_fixed);
+        Some(ClientMessage::Open { number, member, token, deposit, again })
     }
 
     fn session_message(&self) -> Option<ClientMessage> {
@@ -310,9 +319,11 @@ impl Opening {
     }
 
     fn on_opened(&mut self, number: u32) {
-        if let Some(door) =
-            self.code.as_mut().filter(|door| door.code.room() == number && !door.is_open)
-        {
+        let is_ours = |door: &&mut CodeDoor| {
+            !door.is_open && door.code.number().is_none_or(|ours| ours == number)
+        };
+        if let Some(door) = self.code.as_mut().filter(is_ours) {
+            door.set_number(number);
             door.is_open = true;
             self.enter_at = None;
             let code = door.code.clone();
@@ -376,29 +387,10 @@ impl Opening {
         let Some(opener) = opener.filter(|opener| opener.room() == room) else { return };
         match opener.handle_hello(from, hello, seed) {
             Ok(proved) => self.on_proved(room, proved, now),
-            Err(JoinError::WrongCode) => self.on_wrong_code(room, from),
+            Err(JoinError::WrongCode) => self.on_wrong_code(room, from, now),
             Err(error) => {
                 tracing::info!(target: "rejoin::signal", %error, %from, "a join was refused");
             }
-        }
-    }
-
-    /// A guess: the room burns. A sender that is paired goes on with its receiver.
-    fn on_wrong_code(&mut self, room: RoomName, from: MemberId) {
-        if let Ok(payload) = Opener::rejection(Rejection::WrongCode) {
-            self.host(ClientMessage::Relay { room, to: from, payload });
-        }
-        if let RoomName::Code(number) = room {
-            self.host(ClientMessage::Burn { number });
-        }
-        self.code = None;
-        if self.was_paired {
-            let message = "somebody tried a wrong code, so it is good for nothing any more; `rejoin sessions invite` makes \
-                 another one";
-            let (code, message) = ("invitation".to_owned(), message.to_owned());
-            self.outputs.push_back(MeetingOutput::Event(Event::Warning { code, message }));
-        } else {
-            self.fail(join_error(&JoinError::WrongCode));
         }
     }
 

@@ -52,7 +52,8 @@ impl Presence {
             | HostMessage::Deposited { .. }
             | HostMessage::Relayed { .. }
             | HostMessage::RoomClosed { .. }
-            | HostMessage::Goodbye { .. } => {}
+            | HostMessage::Goodbye { .. }
+            | HostMessage::WorkNeeded { .. } => {}
         }
     }
 

@@ -31,7 +31,8 @@ impl Seeking {
             ClientMessage::Relay { .. }
             | ClientMessage::Lock { .. }
             | ClientMessage::Burn { .. }
-            | ClientMessage::Leave { .. } => {}
+            | ClientMessage::Leave { .. }
+            | ClientMessage::Work { .. } => {}
         }
     }
 
@@ -54,7 +55,9 @@ impl Seeking {
             | HostMessage::Opened { .. }
             | HostMessage::Refused { .. }
             | HostMessage::RoomClosed { .. } => self.is_found = true,
-            HostMessage::PeerLeft { .. } | HostMessage::Goodbye { .. } => {}
+            HostMessage::PeerLeft { .. }
+            | HostMessage::Goodbye { .. }
+            | HostMessage::WorkNeeded { .. } => {}
         }
         (!self.is_found && self.asked > 0 && self.absent >= self.asked).then_some(grace)
     }

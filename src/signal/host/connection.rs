@@ -1,7 +1,7 @@
 //! One WebSocket of the host: a reader that feeds the owner, a writer that empties its queue.
 
-use std::net::IpAddr;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -11,13 +11,18 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
-use super::{Input, QueuedBytes};
+use super::Input;
 use crate::signal::room::ConnectionId;
+use crate::signal::subscriber::Subscriber;
 
 /// Messages not yet written to one connection.
 const QUEUE_MESSAGES_MAX: usize = 256;
 /// Bytes not yet written to one connection; with more it is too slow (H-13).
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes not yet written to all connections together.
+const UNWRITTEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// One connection may have this part of what is free of that, so that many slow ones leave something to the others.
+const UNWRITTEN_PART: usize = 16;
 /// Keeps middleboxes from forgetting the connection, and shows whether it lives.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Nothing read for this long, three pings: the other side is gone.
@@ -28,41 +33,83 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the goodbye the other side has this long to close.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
+/// Bytes not yet written, to all connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Budget(Arc<AtomicUsize>);
+
+/// What one connection has of it; given back when dropped.
+#[derive(Debug)]
+struct Unwritten {
+    all: Budget,
+    own: AtomicUsize,
+}
+
 /// The queue to one connection.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     queue: mpsc::Sender<Bytes>,
-    queued: QueuedBytes,
+    unwritten: Arc<Unwritten>,
+}
+
+impl Unwritten {
+    /// Takes `size`, if the connection may have that much.
+    fn take(&self, size: usize) -> bool {
+        let all = self.all.0.fetch_add(size, Ordering::Relaxed) + size;
+        let own = self.own.fetch_add(size, Ordering::Relaxed) + size;
+        let free = UNWRITTEN_BYTES_MAX.saturating_sub(all - own.min(all));
+        let has_room = own <= QUEUE_BYTES_MAX.min(free / UNWRITTEN_PART);
+        if !has_room {
+            self.give_back(size);
+        }
+        has_room
+    }
+
+    fn give_back(&self, size: usize) {
+        self.all.0.fetch_sub(size, Ordering::Relaxed);
+        self.own.fetch_sub(size, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(*self.own.get_mut(), Ordering::Relaxed);
+    }
 }
 
 impl Outgoing {
+    fn new(all: Budget) -> (Self, mpsc::Receiver<Bytes>) {
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        let unwritten = Arc::new(Unwritten { all, own: AtomicUsize::new(0) });
+        (Self { queue, unwritten }, messages)
+    }
+
     /// Queues a message; false if there is no room.
     pub(super) fn push(&self, bytes: Bytes) -> bool {
         let size = bytes.len();
-        if self.queued.fetch_add(size, Ordering::Relaxed) + size > QUEUE_BYTES_MAX {
-            self.queued.fetch_sub(size, Ordering::Relaxed);
+        if !self.unwritten.take(size) {
             return false;
         }
-        match self.queue.try_send(bytes) {
-            // A closed queue belongs to a connection that is ending anyway.
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => false,
+        let pushed = self.queue.try_send(bytes);
+        if pushed.is_err() {
+            self.unwritten.give_back(size);
         }
+        // A closed queue belongs to a connection that is ending anyway.
+        !matches!(pushed, Err(mpsc::error::TrySendError::Full(_)))
     }
 }
 
 /// Serves one WebSocket until either side ends it. `first` is the message that came with its request.
 pub(super) async fn serve(
     socket: WebSocket,
-    address: IpAddr,
+    from: Subscriber,
     first: Option<Bytes>,
     inputs: mpsc::Sender<Input>,
+    all_unwritten: Budget,
 ) {
-    let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
-    let queued = QueuedBytes::default();
+    let (outgoing, messages) = Outgoing::new(all_unwritten);
+    let unwritten = Arc::clone(&outgoing.unwritten);
     let (id, answered) = oneshot::channel();
-    let outgoing = Outgoing { queue, queued: queued.clone() };
-    if inputs.send(Input::Connected { address, outgoing, connection: id }).await.is_err() {
+    if inputs.send(Input::Connected { from, outgoing, connection: id }).await.is_err() {
         return;
     }
     let Ok(connection) = answered.await else {
@@ -76,7 +123,7 @@ pub(super) async fn serve(
     let (sink, mut stream) = socket.split();
     tokio::select! {
         () = read(&mut stream, connection, &inputs) => {}
-        () = write(sink, messages, &queued) => linger(&mut stream).await,
+        () = write(sink, messages, &unwritten) => linger(&mut stream).await,
     }
     // Fails only when the host has stopped.
     let _ = inputs.send(Input::Disconnected { connection }).await;
@@ -112,7 +159,7 @@ async fn linger(stream: &mut SplitStream<WebSocket>) {
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
     mut messages: mpsc::Receiver<Bytes>,
-    queued: &QueuedBytes,
+    unwritten: &Unwritten,
 ) {
     let mut pings = interval(PING_INTERVAL);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,9 +174,33 @@ async fn write(
         };
         let last = matches!(message, Message::Close(_));
         let written = timeout(WRITE_TIMEOUT, sink.send(message)).await;
-        queued.fetch_sub(size, Ordering::Relaxed);
+        unwritten.give_back(size);
         if last || !matches!(written, Ok(Ok(()))) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H-13: slow readers share a budget, and always leave something of it.
+    #[test]
+    fn many_slow_readers_leave_room_for_others() {
+        let budget = Budget::default();
+        let message = Bytes::from(vec![0; 4_096]);
+        let fill =
+            |outgoing: &Outgoing| (0..).take_while(|_| outgoing.push(message.clone())).count();
+        let slow: Vec<_> = (0..1_000).map(|_| Outgoing::new(budget.clone())).collect();
+        assert_eq!(fill(&slow[0].0), 256, "alone it has its megabyte");
+        let rest: usize = slow[1..].iter().map(|(outgoing, _)| fill(outgoing)).sum();
+        let unwritten = budget.0.load(Ordering::Relaxed);
+        assert_eq!(unwritten, (256 + rest) * message.len());
+        assert!(unwritten < UNWRITTEN_BYTES_MAX, "{unwritten}");
+        let newcomer = Outgoing::new(budget.clone());
+        assert!(newcomer.0.push(message.slice(..100)));
+        drop((slow, newcomer));
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,36 +3,40 @@
 //! One task owns the rooms; every WebSocket has a task that feeds it and a bounded queue that it fills. The owner
 //! never waits for anybody: who does not read is closed.
 
+mod admission;
 mod connection;
-mod listener;
 mod pages;
+mod server;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use connection::{Outgoing, serve};
-use listener::{GuardedListener, Peer, Places};
+use admission::{Admission, Place};
+use connection::{Budget, Outgoing, serve};
+use server::Server;
 
 use super::client::OwnHost;
 use super::first_message;
 use super::protocol::{HostMessage, MESSAGE_BYTES_MAX};
 use super::room::{Command, ConnectionId, Counters, Gauges, Limits, Rooms};
+use super::subscriber::Subscriber;
 
 /// Inputs waiting for the owner: when it is full, sockets are read more slowly.
 const INPUTS_MAX: usize = 1024;
@@ -59,7 +63,7 @@ pub struct HostHandle {
     own: OwnHost,
     inputs: mpsc::Sender<Input>,
     stop: watch::Sender<bool>,
-    places: Places,
+    admission: Arc<Admission>,
     server: JoinHandle<()>,
     owner: JoinHandle<()>,
 }
@@ -67,7 +71,7 @@ pub struct HostHandle {
 /// What happens to the rooms, in one queue.
 #[derive(Debug)]
 enum Input {
-    Connected { address: IpAddr, outgoing: Outgoing, connection: oneshot::Sender<ConnectionId> },
+    Connected { from: Subscriber, outgoing: Outgoing, connection: oneshot::Sender<ConnectionId> },
     Message { connection: ConnectionId, bytes: Bytes },
     Ping { connection: ConnectionId },
     Disconnected { connection: ConnectionId },
@@ -78,6 +82,8 @@ enum Input {
 #[derive(Clone)]
 struct Shared {
     inputs: mpsc::Sender<Input>,
+    /// What waits to be written, to all connections.
+    unwritten: Budget,
 }
 
 /// The signaling host; see [`HostHandle`].
@@ -94,24 +100,22 @@ impl Host {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let (inputs, queue) = mpsc::channel(INPUTS_MAX);
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let limits = limits.within(open_files_max());
         let owner = tokio::spawn(Owner::new(limits).run(queue));
-        let places = Places::new(limits.connections_max);
         let (own, accepted) = OwnHost::new();
-        let deadline = limits.join_deadline;
-        let listener = GuardedListener::new(listener, accepted, places.clone(), deadline);
-        let router = router(Shared { inputs: inputs.clone() });
-        let service = router.into_make_service_with_connect_info::<Peer>();
-        let server = tokio::spawn(async move {
-            let stopped = async move {
-                // An error means that the handle is gone, which stops it as well.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            };
-            // Accept errors are retried inside; it returns only when told to stop.
-            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
-        });
+        let admission = Admission::new(&limits);
+        let shared = Shared { inputs: inputs.clone(), unwritten: Budget::default() };
+        let server = Server {
+            listener,
+            own: accepted,
+            admission: Arc::clone(&admission),
+            router: router(shared),
+            deadline: limits.join_deadline,
+        };
+        let server = tokio::spawn(server.run(stopped));
         tracing::info!(target: "rejoin::host", %local_addr, "listening");
-        Ok(HostHandle { local_addr, own, inputs, stop, places, server, owner })
+        Ok(HostHandle { local_addr, own, inputs, stop, admission, server, owner })
     }
 }
 
@@ -139,7 +143,7 @@ impl HostHandle {
         let _ = self.inputs.send(Input::Shutdown { retry_after }).await;
         let goodbyes = async {
             let _ = (&mut self.owner).await;
-            self.places.all_free().await;
+            self.admission.all_closed().await;
         };
         // Whoever does not read its goodbye in time is cut off, here by drop.
         let _ = tokio::time::timeout(GOODBYE_TIME, goodbyes).await;
@@ -160,12 +164,19 @@ fn router(shared: Shared) -> Router {
         .route("/healthz", get(pages::health))
         .route("/readyz", get(pages::ready))
         .route("/metrics", get(pages::metrics))
+        .layer(map_response(pages::once))
         .with_state(shared)
+}
+
+/// Files that the system lets this process have open.
+fn open_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 async fn websocket(
     upgrade: WebSocketUpgrade,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(place): Extension<Arc<Place>>,
     State(shared): State<Shared>,
     headers: HeaderMap,
 ) -> Response {
@@ -180,8 +191,8 @@ async fn websocket(
         .write_buffer_size(0)
         .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| async move {
-            peer.upgraded();
-            serve(socket, peer.address(), first, shared.inputs).await;
+            place.stay();
+            serve(socket, place.subscriber(), first, shared.inputs, shared.unwritten).await;
         });
     if is_taken {
         let taken = HeaderValue::from_static(first_message::TAKEN);
@@ -205,7 +216,11 @@ struct Owner {
 
 impl Owner {
     fn new(limits: Limits) -> Self {
-        Self { rooms: Rooms::new(limits), outgoing: BTreeMap::new(), next_connection: 0 }
+        Self {
+            rooms: Rooms::new(limits, seed(), Instant::now()),
+            outgoing: BTreeMap::new(),
+            next_connection: 0,
+        }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Input>) {
@@ -242,12 +257,12 @@ impl Owner {
     fn apply(&mut self, input: Option<Input>, now: Instant) {
         match input {
             None => self.rooms.handle_timeout(now),
-            Some(Input::Connected { address, outgoing, connection }) => {
+            Some(Input::Connected { from, outgoing, connection }) => {
                 self.next_connection += 1;
                 let id = ConnectionId(self.next_connection);
                 if connection.send(id).is_ok() {
                     self.outgoing.insert(id, outgoing);
-                    self.rooms.handle_connected(id, address, now);
+                    self.rooms.handle_connected(id, from, now);
                 }
             }
             Some(Input::Message { connection, bytes }) => {
@@ -299,10 +314,15 @@ impl Owner {
     }
 }
 
+/// What challenges are made from.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    // Without randomness an attacker could work in advance, which is no worse than no price.
+    let _ = getrandom::fill(&mut seed);
+    seed
+}
+
 fn random() -> u32 {
     // Only spreads room numbers; without randomness they are merely guessable in order.
     getrandom::u32().unwrap_or_default()
 }
-
-/// Shared by a connection's queue and its writer: bytes not yet written.
-type QueuedBytes = Arc<std::sync::atomic::AtomicUsize>;

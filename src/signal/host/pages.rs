@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
+use super::admission::Place;
 use super::{Shared, snapshot};
 use crate::signal::room::{Counters, Gauges};
 
@@ -28,7 +32,21 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Response {
     }
 }
 
-pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
+/// What a proxy adds to a request of somebody else.
+const FORWARDED: [HeaderName; 3] =
+    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), header::VIA];
+
+/// For this machine only: how busy a host is helps whoever attacks it. What a proxy on this machine passes on is not from
+/// here.
+pub(super) async fn metrics(
+    State(shared): State<Shared>,
+    Extension(place): Extension<Arc<Place>>,
+    headers: HeaderMap,
+) -> Response {
+    let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(name));
+    if is_forwarded || !place.subscriber().is_local() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     match snapshot(&shared.inputs).await {
         Some((counters, gauges)) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&counters, &gauges))
@@ -36,6 +54,14 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
+}
+
+/// A page is one request on one connection: nothing is answered that was not asked for alone.
+pub(super) async fn once(mut answer: Response) -> Response {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 /// The Prometheus text format.
@@ -51,6 +77,8 @@ fn exposition(counters: &Counters, gauges: &Gauges) -> String {
         ("relayed", counters.relayed),
         ("relayed_bytes", counters.relayed_bytes),
         ("dropped", counters.dropped),
+        ("tries", counters.tries),
+        ("work_asked", counters.work_asked),
     ];
     let present = [
         ("open_connections", gauges.connections),

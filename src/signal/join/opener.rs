@@ -119,6 +119,13 @@ impl Opener {
         self.credential.room()
     }
 
+    /// The host picked the number of the code's room. Before anybody has joined: the number is part of every proof.
+    pub fn set_number(&mut self, number: u32) {
+        if let Credential::Words { room, .. } = &mut self.credential {
+            *room = number;
+        }
+    }
+
     /// What to leave with the host now. Ask again after every call that says it changed.
     #[must_use]
     pub fn deposit(&self) -> &[u8] {

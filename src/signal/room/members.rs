@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{ConnectionId, Limits};
 use crate::signal::keys::{MemberToken, derive};
 use crate::signal::protocol::RefusalReason;
+use crate::signal::subscriber::Subscriber;
 use crate::wire::MemberId;
 
 /// A session is a pair.
@@ -16,6 +17,8 @@ pub(super) type Sender<'a> = (MemberId, &'a MemberToken);
 
 #[derive(Debug)]
 pub(super) struct Room {
+    /// To whom it counts.
+    owner: Subscriber,
     /// The member that opened it, if it is a code's.
     opener: Option<MemberId>,
     members: BTreeMap<MemberId, Member>,
@@ -29,6 +32,9 @@ pub(super) struct Room {
 #[derive(Debug)]
 struct Member {
     token_hash: [u8; 32],
+    from: Subscriber,
+    /// Whether its try at the number counts as a miss until the code is used.
+    is_miss: bool,
     presence: Presence,
     /// Relayed while it was away; delivered once it knows that it is in again.
     queue: VecDeque<(MemberId, Vec<u8>)>,
@@ -48,8 +54,9 @@ pub(super) struct Removed {
 }
 
 impl Room {
-    pub(super) const fn new(opener: Option<MemberId>, now: Instant) -> Self {
+    pub(super) const fn new(opener: Option<MemberId>, owner: Subscriber, now: Instant) -> Self {
         Self {
+            owner,
             opener,
             members: BTreeMap::new(),
             deposit: None,
@@ -57,6 +64,10 @@ impl Room {
             opened: now,
             deserted: Some(now),
         }
+    }
+
+    pub(super) const fn owner(&self) -> Subscriber {
+        self.owner
     }
 
     pub(super) const fn opener(&self) -> Option<MemberId> {
@@ -91,27 +102,57 @@ impl Room {
     /// Lets a member in, or in again; the connection it had before, if it had one.
     pub(super) fn admit(
         &mut self,
-        connection: ConnectionId,
+        (connection, from): (ConnectionId, Subscriber),
         (id, token): Sender<'_>,
-        members_max: usize,
+        limits: &Limits,
     ) -> Result<Option<ConnectionId>, RefusalReason> {
-        let count = self.members.len();
         let here = Presence::Here(connection);
+        let has_place = self.has_place(from, limits);
         let before = match self.members.get_mut(&id) {
             Some(member) if !member.proves(token) => return Err(RefusalReason::WrongToken),
             Some(member) => std::mem::replace(&mut member.presence, here),
-            None if count >= members_max => return Err(RefusalReason::RoomFull),
+            None if !has_place => return Err(RefusalReason::RoomFull),
             None => {
-                self.members.insert(
-                    id,
-                    Member { token_hash: hash(token), presence: here, queue: VecDeque::new() },
-                );
+                let (token_hash, queue) = (hash(token), VecDeque::new());
+                let member = Member { token_hash, from, is_miss: false, presence: here, queue };
+                self.members.insert(id, member);
                 self.deserted = None;
                 return Ok(None);
             }
         };
         self.deserted = None;
         Ok(before.connection())
+    }
+
+    /// Whether one more member fits. In a code room, which strangers find, an address does not get all places.
+    fn has_place(&self, from: Subscriber, limits: &Limits) -> bool {
+        if self.opener.is_none() {
+            return self.members.len() < SESSION_MEMBERS_MAX;
+        }
+        let neighbours = from.address().map_or(0, |address| {
+            let is_there = |member: &&Member| member.from.address() == Some(address);
+            self.members.values().filter(is_there).count()
+        });
+        self.members.len() < limits.members_max && neighbours < limits.members_per_address_max
+    }
+
+    /// The member's try at the number counts as a miss.
+    pub(super) fn set_miss(&mut self, member: MemberId) {
+        if let Some(member) = self.members.get_mut(&member) {
+            member.is_miss = true;
+        }
+    }
+
+    /// Whose tries were none after all: the code was used.
+    pub(super) fn take_misses(&mut self, keep: MemberId) -> Vec<Subscriber> {
+        let used = [Some(keep), self.opener];
+        let mut forgiven = Vec::new();
+        for (id, member) in &mut self.members {
+            if used.contains(&Some(*id)) && std::mem::take(&mut member.is_miss) {
+                forgiven.push(member.from);
+            }
+        }
+        forgiven
     }
 
     pub(super) fn member_of(&self, connection: ConnectionId) -> Option<MemberId> {

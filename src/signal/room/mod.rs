@@ -10,30 +10,38 @@ mod members;
 mod presence;
 mod requests;
 #[cfg(test)]
+mod strangers_tests;
+#[cfg(test)]
 mod tests;
+mod toll;
 mod tombstones;
+mod tries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use limits::Bucket;
+pub(in crate::signal) use limits::Bucket;
 pub use limits::Limits;
 use members::Room;
 use requests::room_of;
+use toll::Toll;
 use tombstones::Tombstones;
+use tries::Tries;
 
 use crate::signal::codec::CodecError;
 use crate::signal::keys::{MemberToken, RoomName};
 use crate::signal::protocol::{
     ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX, RefusalReason,
 };
+use crate::signal::subscriber::{Places, Subscriber};
 use crate::wire::{MemberId, PROTOCOL_VERSION};
 
 /// How exactly deadlines are kept; one second of slack saves a timer for every member.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Addresses whose tries are counted; beyond it new addresses share the fate of a full host.
-const ADDRESSES_MAX: usize = 65_536;
+/// A host that stops tells its members to come back so many a second, not all at once.
+const COME_BACK_PER_SECOND: u64 = 200;
+/// The last of them comes back after this time at most.
+const COME_BACK_SPREAD_MAX: Duration = Duration::from_secs(30);
 
 /// Names one WebSocket; never reused within a host's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +89,10 @@ pub struct Counters {
     pub relayed_bytes: u64,
     /// Queued payloads dropped for newer ones, for space, or because nobody came back.
     pub dropped: u64,
+    /// Tries at numbers of codes.
+    pub tries: u64,
+    /// How often work was asked for first.
+    pub work_asked: u64,
 }
 
 /// What is there now, for `/metrics` and tests.
@@ -109,7 +121,14 @@ pub struct Rooms {
     /// Members waiting for a code room, in order of arrival.
     waiters: BTreeMap<u32, Vec<Waiter>>,
     tombstones: Tombstones,
-    addresses: BTreeMap<IpAddr, Address>,
+    tries: Tries,
+    toll: Toll,
+    /// Places by account, taken where the thing is made.
+    connection_places: Places,
+    room_places: Places,
+    waiter_places: Places,
+    /// Code rooms that nobody was paired in yet.
+    waiting_codes: usize,
     queued_bytes: usize,
     next_sweep: Option<Instant>,
     counters: Counters,
@@ -118,40 +137,46 @@ pub struct Rooms {
 
 #[derive(Debug)]
 struct Connection {
-    address: IpAddr,
+    from: Subscriber,
     since: Instant,
     bucket: Bucket,
     rooms: BTreeSet<RoomName>,
-    waiting: bool,
+    /// The number whose room it waits for.
+    waiting: Option<u32>,
+    toll: toll::Paid,
 }
 
 #[derive(Debug)]
 struct Waiter {
     connection: ConnectionId,
+    from: Subscriber,
     member: MemberId,
     token: MemberToken,
+    is_miss: bool,
     since: Instant,
-}
-
-#[derive(Debug)]
-struct Address {
-    connections: usize,
-    tries: Bucket,
 }
 
 type Refused = Result<(), RefusalReason>;
 
 impl Rooms {
-    /// A host without rooms.
+    /// A host without rooms. `seed` is secret: challenges are made from it.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, seed: [u8; 32], now: Instant) -> Self {
         Self {
+            tries: Tries::new(now),
+            toll: Toll::new(seed),
+            connection_places: Places::new(
+                limits.connections_per_address_max,
+                limits.connections_max,
+            ),
+            room_places: Places::new(limits.rooms_per_address_max, limits.rooms_max),
+            waiter_places: Places::new(limits.waiters_per_address_max, limits.waiters_max),
+            waiting_codes: 0,
             limits,
             rooms: BTreeMap::new(),
             connections: BTreeMap::new(),
             waiters: BTreeMap::new(),
             tombstones: Tombstones::default(),
-            addresses: BTreeMap::new(),
             queued_bytes: 0,
             next_sweep: None,
             counters: Counters::default(),
@@ -160,25 +185,18 @@ impl Rooms {
     }
 
     /// A WebSocket was accepted.
-    pub fn handle_connected(&mut self, connection: ConnectionId, address: IpAddr, now: Instant) {
+    pub fn handle_connected(&mut self, connection: ConnectionId, from: Subscriber, now: Instant) {
         self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
-        let address = subscriber(address);
-        let from_here = self.addresses.get(&address).map_or(0, |entry| entry.connections);
-        let full = self.connections.len() >= self.limits.connections_max
-            || (from_here >= self.limits.connections_per_address_max && !address.is_loopback())
-            || (from_here == 0 && self.addresses.len() >= ADDRESSES_MAX);
-        if full {
+        if !self.connection_places.take(from) {
             self.counters.connections_closed += 1;
             self.commands.push_back(Command::Close { connection, reason: CloseReason::HostFull });
             return;
         }
         self.counters.connections += 1;
-        let tries = Bucket::full(self.limits.tries_burst, now);
-        self.addresses.entry(address).or_insert(Address { connections: 0, tries }).connections += 1;
         let bucket = Bucket::full(self.limits.messages_burst, now);
-        let rooms = BTreeSet::new();
-        self.connections
-            .insert(connection, Connection { address, since: now, bucket, rooms, waiting: false });
+        let (rooms, waiting, toll) = (BTreeSet::new(), None, toll::Paid::default());
+        let state = Connection { from, since: now, bucket, rooms, waiting, toll };
+        self.connections.insert(connection, state);
     }
 
     /// A ping arrived: answered elsewhere, but it counts.
@@ -248,9 +266,11 @@ impl Rooms {
 
     /// The host stops: everyone is told when to come back.
     pub fn handle_shutdown(&mut self, retry_after: Duration, now: Instant) {
-        let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
         let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        for connection in connections {
+        for (place, connection) in (0..).zip(connections) {
+            let turn = Duration::from_millis(place * 1_000 / COME_BACK_PER_SECOND);
+            let back_after = retry_after.saturating_add(turn.min(COME_BACK_SPREAD_MAX));
+            let retry_after_ms = u32::try_from(back_after.as_millis()).unwrap_or(u32::MAX);
             self.close(connection, CloseReason::Shutdown { retry_after_ms }, now);
         }
         // Those that left first were still announced to the others.
@@ -266,14 +286,11 @@ impl Rooms {
         self.expire_waiters(now);
         self.expire_members_and_rooms(now);
         self.tombstones.handle_timeout(self.limits.tombstone_lifetime, now);
-        let (burst, per_second) = (self.limits.tries_burst, self.tries_per_second());
-        self.addresses.retain(|_, entry| {
-            entry.connections > 0 || !entry.tries.is_full(burst, per_second, now)
-        });
+        self.tries.handle_timeout(&self.limits, now);
         let idle = self.connections.is_empty()
             && self.rooms.is_empty()
             && self.waiters.is_empty()
-            && self.addresses.is_empty()
+            && self.tries.len() == 0
             && self.tombstones.len() == 0;
         self.next_sweep = (!idle).then_some(now + SWEEP_INTERVAL);
     }
@@ -301,22 +318,10 @@ impl Rooms {
         Gauges {
             connections: self.connections.len(),
             rooms: self.rooms.len(),
-            waiters: self.waiters.values().map(Vec::len).sum(),
+            waiters: self.waiter_places.taken(),
             queued_bytes: self.queued_bytes,
             tombstones: self.tombstones.len(),
-            addresses: self.addresses.len(),
+            addresses: self.tries.len(),
         }
-    }
-}
-
-/// What counts as one address: whoever has an IPv6 address has its whole /64.
-fn subscriber(address: IpAddr) -> IpAddr {
-    let address = address.to_canonical();
-    match address {
-        IpAddr::V6(wide) if !wide.is_loopback() => {
-            let [a, b, c, d, ..] = wide.segments();
-            IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => address,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::members::{SESSION_MEMBERS_MAX, Sender};
+use super::members::Sender;
 use super::{Command, ConnectionId, Refused, Rooms};
 use crate::signal::keys::RoomName;
 use crate::signal::protocol::{CloseReason, HostMessage, RefusalReason};
@@ -17,10 +17,6 @@ impl Rooms {
         who: Sender<'_>,
         now: Instant,
     ) -> Refused {
-        let members_max = match name {
-            RoomName::Code(_) => self.limits.members_max,
-            RoomName::Session(_) => SESSION_MEMBERS_MAX,
-        };
         let (Some(state), Some(room)) =
             (self.connections.get_mut(&connection), self.rooms.get_mut(&name))
         else {
@@ -34,7 +30,7 @@ impl Rooms {
         {
             return Err(RefusalReason::HostFull);
         }
-        let replaced = room.admit(connection, who, members_max)?;
+        let replaced = room.admit((connection, state.from), who, &self.limits)?;
         state.rooms.insert(name);
         let audience = room.audience(who.0);
         if let Some(old) = replaced.filter(|old| *old != connection) {
@@ -109,6 +105,10 @@ impl Rooms {
         let Some(mut room) = self.rooms.remove(&name) else {
             return;
         };
+        self.room_places.give_back(room.owner());
+        if room.opener().is_some() && !room.is_locked() {
+            self.waiting_codes = self.waiting_codes.saturating_sub(1);
+        }
         for member in room.members() {
             let Some(removed) = room.remove(member) else {
                 continue;
@@ -142,14 +142,9 @@ impl Rooms {
         let Some(state) = self.connections.remove(&connection) else {
             return false;
         };
-        if let Some(entry) = self.addresses.get_mut(&state.address) {
-            entry.connections = entry.connections.saturating_sub(1);
-        }
-        if state.waiting {
-            self.waiters.retain(|_, waiters| {
-                waiters.retain(|waiter| waiter.connection != connection);
-                !waiters.is_empty()
-            });
+        self.connection_places.give_back(state.from);
+        if let Some(number) = state.waiting {
+            self.forget_waiter(number, connection);
         }
         for name in state.rooms {
             let Some(room) = self.rooms.get_mut(&name) else {
@@ -167,13 +162,30 @@ impl Rooms {
         true
     }
 
+    /// One connection waits no longer.
+    fn forget_waiter(&mut self, number: u32, connection: ConnectionId) {
+        if let Some(waiters) = self.waiters.get_mut(&number) {
+            waiters.retain(|waiter| {
+                let is_other = waiter.connection != connection;
+                if !is_other {
+                    self.waiter_places.give_back(waiter.from);
+                }
+                is_other
+            });
+            if waiters.is_empty() {
+                self.waiters.remove(&number);
+            }
+        }
+    }
+
     pub(super) fn close_those_without_a_room(&mut self, now: Instant) {
         let late: Vec<ConnectionId> = self
             .connections
             .iter()
             .filter(|(_, state)| {
                 state.rooms.is_empty()
-                    && !state.waiting
+                    && state.waiting.is_none()
+                    && !state.toll.is_asked(now)
                     && now.saturating_duration_since(state.since) >= self.limits.join_deadline
             })
             .map(|(connection, _)| *connection)
@@ -191,6 +203,7 @@ impl Rooms {
                 let over = now.saturating_duration_since(waiter.since) >= lifetime;
                 if over {
                     expired.push((*number, waiter.connection));
+                    self.waiter_places.give_back(waiter.from);
                 }
                 !over
             });
@@ -198,7 +211,7 @@ impl Rooms {
         });
         for (number, connection) in expired {
             if let Some(state) = self.connections.get_mut(&connection) {
-                state.waiting = false;
+                state.waiting = None;
                 state.since = now;
             }
             self.send(

@@ -3,10 +3,18 @@
 use std::time::Instant;
 
 use super::members::{Room, Sender};
+use super::toll::Try;
 use super::{ConnectionId, Refused, Rooms, SWEEP_INTERVAL, Waiter};
 use crate::signal::keys::{MemberToken, RoomName};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
 use crate::wire::MemberId;
+
+/// Numbers for each code that waits: a try at one that is made up hits a code with this chance at most.
+const NUMBERS_PER_CODE: usize = 4_000;
+/// Fewest numbers to pick from: 1 to 9,999.
+const NUMBERS_MIN: u32 = 10_000;
+/// Most: seven digits can still be read out.
+const NUMBERS_MAX: u32 = 10_000_000;
 
 impl Rooms {
     pub(super) fn apply(
@@ -28,7 +36,7 @@ impl Rooms {
                 self.count_try(connection, now)?;
                 match room {
                     RoomName::Code(number) => {
-                        self.join_code(connection, number, (member, token), wait, now)
+                        self.try_code(connection, number, (member, token), wait, now)
                     }
                     RoomName::Session(_) => {
                         self.join_session(connection, room, (member, &token), deposit, now)
@@ -50,6 +58,7 @@ impl Rooms {
                 self.leave(connection, room, now);
                 Ok(())
             }
+            ClientMessage::Work { number, nonce } => self.work(connection, number, nonce, now),
         }
     }
 
@@ -67,7 +76,10 @@ impl Rooms {
             && let Some(room) = self.rooms.get(&RoomName::Code(number))
         {
             if !room.is_opener(who) {
-                return Err(RefusalReason::Taken);
+                return match self.count_number(connection, number, true, now)? {
+                    Try::Goes { .. } => Err(RefusalReason::Taken),
+                    Try::Asked => Ok(()),
+                };
             }
             let name = RoomName::Code(number);
             self.enter(connection, name, who, now)?;
@@ -76,25 +88,34 @@ impl Rooms {
             }
             return self.opened(connection, number, who.0, deposit);
         }
-        let number = match number {
+        // Who chooses a number learns whether it is taken: that is a try at it.
+        let is_miss = match number {
             Some(0) => return Err(RefusalReason::NotPermitted),
+            Some(number) => match self.count_number(connection, number, false, now)? {
+                Try::Goes { is_miss } => is_miss,
+                Try::Asked => return Ok(()),
+            },
+            None => false,
+        };
+        let number = match number {
             Some(number) if !self.is_free(number, may_reuse) => return Err(RefusalReason::Taken),
             Some(number) => number,
             None => self.free_number(random),
         };
-        self.enter_new(connection, RoomName::Code(number), who, now)?;
+        let name = RoomName::Code(number);
+        self.enter_new(connection, name, who, now)?;
+        if let Some(room) = self.rooms.get_mut(&name).filter(|_| is_miss) {
+            room.set_miss(who.0);
+        }
         self.opened(connection, number, who.0, deposit)?;
         for waiter in self.waiters.remove(&number).unwrap_or_default() {
+            self.waiter_places.give_back(waiter.from);
             if let Some(state) = self.connections.get_mut(&waiter.connection) {
-                state.waiting = false;
+                state.waiting = None;
             }
-            let joined = self.join_code(
-                waiter.connection,
-                number,
-                (waiter.member, waiter.token),
-                false,
-                now,
-            );
+            let who = (waiter.member, waiter.token);
+            let joined =
+                self.join_code(waiter.connection, number, who, (false, waiter.is_miss), now);
             if let Err(reason) = joined {
                 self.send(
                     waiter.connection,
@@ -133,18 +154,22 @@ impl Rooms {
         who: Sender<'_>,
         now: Instant,
     ) -> Refused {
-        if self.rooms.len() >= self.limits.rooms_max {
+        let owner = self.connections.get(&connection).map(|state| state.from);
+        let owner = owner.ok_or(RefusalReason::NotPermitted)?;
+        if !self.room_places.take(owner) {
             return Err(RefusalReason::HostFull);
         }
         let opener = match name {
             RoomName::Code(_) => Some(who.0),
             RoomName::Session(_) => None,
         };
-        self.rooms.insert(name, Room::new(opener, now));
+        self.rooms.insert(name, Room::new(opener, owner, now));
         if let Err(reason) = self.enter(connection, name, who, now) {
             self.rooms.remove(&name);
+            self.room_places.give_back(owner);
             return Err(reason);
         }
+        self.waiting_codes += usize::from(opener.is_some());
         self.counters.rooms_opened += 1;
         Ok(())
     }
@@ -165,12 +190,35 @@ impl Rooms {
         Ok(())
     }
 
-    fn join_code(
+    /// A Join of a number: a miss until its code is used, but for a member that comes back.
+    fn try_code(
         &mut self,
         connection: ConnectionId,
         number: u32,
         who: (MemberId, MemberToken),
         wait: bool,
+        now: Instant,
+    ) -> Refused {
+        let room = self.rooms.get(&RoomName::Code(number));
+        let is_member = room.is_some_and(|room| room.is_member((who.0, &who.1)));
+        let is_room = room.is_some();
+        let is_miss = if is_member {
+            false
+        } else {
+            match self.count_number(connection, number, is_room, now)? {
+                Try::Goes { is_miss } => is_miss,
+                Try::Asked => return Ok(()),
+            }
+        };
+        self.join_code(connection, number, who, (wait, is_miss), now)
+    }
+
+    fn join_code(
+        &mut self,
+        connection: ConnectionId,
+        number: u32,
+        who: (MemberId, MemberToken),
+        (wait, is_miss): (bool, bool),
         now: Instant,
     ) -> Refused {
         let name = RoomName::Code(number);
@@ -179,7 +227,7 @@ impl Rooms {
             return match self.tombstones.reason(number) {
                 // Who waits, waits for the next one with this code.
                 None | Some(RefusalReason::CodeUsed | RefusalReason::Expired) if wait => {
-                    self.wait(connection, number, member, token, now)
+                    self.wait(connection, number, (member, token), is_miss, now)
                 }
                 Some(reason) => Err(reason),
                 None => Err(RefusalReason::NoSuchRoom),
@@ -187,12 +235,15 @@ impl Rooms {
         };
         if room.is_locked() && !room.is_member((member, &token)) {
             return if wait && room.is_forsaken() {
-                self.wait(connection, number, member, token, now)
+                self.wait(connection, number, (member, token), is_miss, now)
             } else {
                 Err(RefusalReason::CodeUsed)
             };
         }
         self.enter(connection, name, (member, &token), now)?;
+        if let Some(room) = self.rooms.get_mut(&name).filter(|_| is_miss) {
+            room.set_miss(member);
+        }
         self.joined(connection, name, member);
         Ok(())
     }
@@ -230,28 +281,24 @@ impl Rooms {
         &mut self,
         connection: ConnectionId,
         number: u32,
-        member: MemberId,
-        token: MemberToken,
+        (member, token): (MemberId, MemberToken),
+        is_miss: bool,
         now: Instant,
     ) -> Refused {
-        let waiting: usize = self.waiters.values().map(Vec::len).sum();
         let at_number = self.waiters.get(&number).map_or(0, Vec::len);
         let Some(state) = self.connections.get_mut(&connection) else {
             return Ok(());
         };
-        if state.waiting
-            || waiting >= self.limits.waiters_max
+        let from = state.from;
+        if state.waiting.is_some()
             || at_number >= self.limits.members_max
+            || !self.waiter_places.take(from)
         {
             return Err(RefusalReason::HostFull);
         }
-        state.waiting = true;
-        self.waiters.entry(number).or_default().push(Waiter {
-            connection,
-            member,
-            token,
-            since: now,
-        });
+        state.waiting = Some(number);
+        let waiter = Waiter { connection, from, member, token, is_miss, since: now };
+        self.waiters.entry(number).or_default().push(waiter);
         self.send(connection, HostMessage::Waiting { number });
         Ok(())
     }
@@ -317,7 +364,11 @@ impl Rooms {
         let Some(room) = self.rooms.get_mut(&name) else {
             return Err(RefusalReason::NoSuchRoom);
         };
+        let was_waiting = !room.is_locked();
         let strangers = room.lock(keep);
+        let forgiven = room.take_misses(keep);
+        self.waiting_codes = self.waiting_codes.saturating_sub(usize::from(was_waiting));
+        self.forgive(forgiven, now);
         self.counters.codes_used += 1;
         for stranger in strangers {
             self.expel(name, stranger, RefusalReason::CodeUsed, now);
@@ -355,39 +406,32 @@ impl Rooms {
 
     /// Counts one try at a room against the address, or refuses it.
     fn count_try(&mut self, connection: ConnectionId, now: Instant) -> Refused {
-        let per_second = self.tries_per_second();
         let Some(state) = self.connections.get(&connection) else {
             return Ok(());
         };
-        let Some(entry) = self.addresses.get_mut(&state.address) else {
-            return Ok(());
-        };
-        if state.address.is_loopback() || entry.tries.take(self.limits.tries_burst, per_second, now)
-        {
+        if self.tries.take(state.from, &self.limits, now) {
             Ok(())
         } else {
             Err(RefusalReason::TooManyTries)
         }
     }
 
-    pub(super) fn tries_per_second(&self) -> f64 {
-        f64::from(self.limits.tries_per_minute) / 60.0
-    }
-
-    /// A free number of few digits, but from a range that is mostly free, so that numbers are not guessed in order.
-    fn free_number(&self, random: u32) -> u32 {
-        let taken = self.rooms.len() + self.tombstones.len();
-        let range = std::iter::successors(Some(10_u32), |range| range.checked_mul(10))
-            .find(|range| {
-                usize::try_from(*range).is_ok_and(|range| range >= taken.saturating_mul(4))
-            })
-            .unwrap_or(u32::MAX);
+    /// A free number of few digits, but of so many numbers that few of them lead anywhere; and none that somebody waits for,
+    /// who would be let in without the words.
+    pub(super) fn free_number(&self, random: u32) -> u32 {
+        let remembered = self.tombstones.len().saturating_mul(4);
+        let wanted = (self.waiting_codes + 1).saturating_mul(NUMBERS_PER_CODE).max(remembered);
+        let range = std::iter::successors(Some(NUMBERS_MIN), |range| range.checked_mul(10))
+            .take_while(|range| *range <= NUMBERS_MAX)
+            .find(|range| usize::try_from(*range).is_ok_and(|range| range >= wanted))
+            .unwrap_or(NUMBERS_MAX);
         let start = random % (range - 1);
         (0..range)
             .map(|step| (start + step) % (range - 1) + 1)
             .find(|number| {
                 !self.rooms.contains_key(&RoomName::Code(*number))
                     && self.tombstones.reason(*number).is_none()
+                    && !self.waiters.contains_key(number)
             })
             .unwrap_or(u32::MAX)
     }
@@ -397,7 +441,8 @@ pub(super) const fn room_of(message: &ClientMessage) -> Option<RoomName> {
     match message {
         ClientMessage::Open { number: Some(number), .. }
         | ClientMessage::Lock { number, .. }
-        | ClientMessage::Burn { number } => Some(RoomName::Code(*number)),
+        | ClientMessage::Burn { number }
+        | ClientMessage::Work { number, .. } => Some(RoomName::Code(*number)),
         ClientMessage::Open { number: None, .. } => None,
         ClientMessage::Join { room, .. }
         | ClientMessage::Deposit { room, .. }

@@ -8,17 +8,19 @@ use crate::signal::protocol::RefusalReason;
 
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    reasons: BTreeMap<u32, RefusalReason>,
-    oldest_first: VecDeque<(Instant, u32)>,
+    /// Why, and the count of burials then.
+    reasons: BTreeMap<u32, (RefusalReason, u64)>,
+    /// A number that was buried again stands here twice; only its last burial counts.
+    oldest_first: VecDeque<(Instant, u32, u64)>,
+    buried: u64,
 }
 
 impl Tombstones {
     /// Remembers `number`; beyond `limit` the oldest is forgotten.
     pub(super) fn bury(&mut self, number: u32, reason: RefusalReason, limit: usize, now: Instant) {
-        if self.reasons.insert(number, reason).is_some() {
-            self.oldest_first.retain(|(_, buried)| *buried != number);
-        }
-        self.oldest_first.push_back((now, number));
+        self.buried += 1;
+        self.reasons.insert(number, (reason, self.buried));
+        self.oldest_first.push_back((now, number, self.buried));
         while self.oldest_first.len() > limit {
             self.forget_oldest();
         }
@@ -26,14 +28,14 @@ impl Tombstones {
 
     /// Why the room is over, if it is remembered.
     pub(super) fn reason(&self, number: u32) -> Option<RefusalReason> {
-        self.reasons.get(&number).copied()
+        self.reasons.get(&number).map(|(reason, _)| *reason)
     }
 
     pub(super) fn handle_timeout(&mut self, lifetime: Duration, now: Instant) {
         while self
             .oldest_first
             .front()
-            .is_some_and(|(since, _)| now.saturating_duration_since(*since) >= lifetime)
+            .is_some_and(|(since, ..)| now.saturating_duration_since(*since) >= lifetime)
         {
             self.forget_oldest();
         }
@@ -44,7 +46,9 @@ impl Tombstones {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, number)) = self.oldest_first.pop_front() {
+        if let Some((_, number, burial)) = self.oldest_first.pop_front()
+            && self.reasons.get(&number).is_some_and(|(_, last)| *last == burial)
+        {
             self.reasons.remove(&number);
         }
     }

@@ -244,13 +244,23 @@ impl Running {
 
     /// Waits for a line that contains `text`, and returns it.
     pub(crate) fn line_with(&self, from: From, text: &str) -> String {
+        self.line_where(from, text, |line| line.contains(text))
+    }
+
+    /// Waits for a line that `is_meant` holds for, and returns it.
+    pub(crate) fn line_where(
+        &self,
+        from: From,
+        what: &str,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> String {
         let stream = match from {
             From::Stdout => &self.stdout,
             From::Stderr => &self.stderr,
         };
-        match stream.line_where(|line| line.contains(text), self.remaining()) {
+        match stream.line_where(is_meant, self.remaining()) {
             Some(line) => line,
-            None => self.fail(&format!("shows no line with {text:?}")),
+            None => self.fail(&format!("shows no line with {what:?}")),
         }
     }
 

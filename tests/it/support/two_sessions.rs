@@ -23,11 +23,13 @@ use rejoin::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
 use rejoin::signal::code::Code;
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
+use rejoin::signal::subscriber::Subscriber;
 use rejoin::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
 use rejoin::transfer::receiver::ReceiverConfig;
 use rejoin::wire::{CarrierTokens, Channel, MemberId, SessionSecret};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// The side that sends; every other side receives.
@@ -205,7 +207,7 @@ impl Pair {
             is_network_up: true,
             fails_fast: false,
             is_host_up: true,
-            host: Rooms::new(Limits::default()),
+            host: Rooms::new(Limits::default(), secret_bytes(seed, 3), now),
             connections: 0,
             agenda: BTreeMap::new(),
             planned: 0,
@@ -384,7 +386,7 @@ impl Pair {
     /// The host's process is replaced by one that knows nothing.
     pub(crate) fn restart_host(&mut self, after: Duration) {
         self.note("the host restarts".to_owned());
-        self.host = Rooms::new(Limits::default());
+        self.host = Rooms::new(Limits::default(), secret_bytes(self.seed, 3), self.now);
         for side in 0..self.sides.len() {
             let delay = after + self.delay(500_000);
             self.lose_host(side, delay);
@@ -586,7 +588,8 @@ impl Pair {
         }
         self.connections += 1;
         let connection = ConnectionId(self.connections);
-        self.host.handle_connected(connection, IpAddr::V4(Ipv4Addr::LOCALHOST), self.now);
+        let from = Subscriber::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        self.host.handle_connected(connection, from, self.now);
         self.sides[side].connection = Some(connection);
         self.note(format!("side {side} reaches the host"));
         let first = self.sides[side].session.first_message();
@@ -803,6 +806,10 @@ impl Pair {
     fn carry_out(&mut self, side: usize, output: SessionOutput) {
         match output {
             SessionOutput::Host(message) => self.tell_host(side, &message),
+            SessionOutput::Work(work) => {
+                let nonce = work.challenge.solve(work.bits, &AtomicBool::new(false)).unwrap();
+                self.sides[side].session.handle_worked(&work, nonce, self.now);
+            }
             SessionOutput::StartLink { is_carried } => {
                 // One that was begun for a carrier that the peer has not was never offered to anybody.
                 let mut is_first = true;

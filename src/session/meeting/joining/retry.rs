@@ -1,6 +1,7 @@
 //! When the receiver tries again, and what makes it hurry.
 
 use super::{Entrance, Joiner, Joining, OPEN_TIMEOUT, Phase};
+use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer};
 use crate::link::LinkCommand;
 use crate::options::Timing;
@@ -75,6 +76,23 @@ impl Joining {
             self.outputs.push_back(MeetingOutput::Manual);
         }
         self.phase = Phase::Waiting(Some(plan.at));
+    }
+
+    pub(super) fn is_out_of_time(&self, now: Instant) -> bool {
+        self.lost_at.is_some_and(|lost| now >= lost + self.config.retry_for)
+    }
+
+    pub(super) fn give_up(&mut self) {
+        let error = if self.was_up {
+            Error::new(
+                ErrorKind::Interrupted,
+                "the connection could not be restored in the time of --retry-for",
+            )
+        } else {
+            Error::new(ErrorKind::Unreachable, "no connection to the sender could be made")
+                .with_hint("see whether a firewall blocks UDP; --turn names a relay")
+        };
+        self.fail(error);
     }
 
     /// The host says that the sender is not there: the hello went nowhere, and nobody will answer it.

@@ -3,6 +3,7 @@
 use super::OpeningConfig;
 use crate::error::{Error, ErrorKind};
 use crate::session::entropy::Entropy;
+use crate::signal::RoomName;
 use crate::signal::code::Code;
 use crate::signal::join::{JoinError, Opener};
 use crate::signal::protocol::RefusalReason;
@@ -14,7 +15,10 @@ pub(super) struct CodeDoor {
     pub(super) code: Code,
     pub(super) opener: Opener,
     pub(super) is_open: bool,
-    pub(super) tries: u32,
+    /// From which the member's token is made: that of the number, or of none where the host picks it.
+    pub(super) token_room: RoomName,
+    /// Whether the number may be another one if it is taken: nobody was told it.
+    pub(super) may_move: bool,
     /// Whether it lets a member back into a session that others may know: their return does not spend it.
     pub(super) is_invitation: bool,
     /// Whether a join by it was proved.
@@ -30,11 +34,26 @@ pub(super) struct SessionDoor {
 pub(super) fn code_door(
     code: Code,
     config: &OpeningConfig,
-    tries: u32,
     entropy: &mut Entropy,
 ) -> Result<CodeDoor, JoinError> {
     let opener = Opener::for_code(&code, config.capabilities, 0, entropy.next_seed())?;
-    Ok(CodeDoor { code, opener, is_open: false, tries, is_invitation: false, was_used: false })
+    Ok(CodeDoor {
+        opener,
+        is_open: false,
+        token_room: code.room_name(),
+        may_move: !config.is_code_fixed && code.number().is_some(),
+        is_invitation: false,
+        was_used: false,
+        code,
+    })
+}
+
+impl CodeDoor {
+    /// The number that the host gave it.
+    pub(super) fn set_number(&mut self, number: u32) {
+        self.code = self.code.clone().with_room(number);
+        self.opener.set_number(number);
+    }
 }
 
 pub(super) fn session_door(
@@ -59,6 +78,14 @@ pub(super) fn join_error(error: &JoinError) -> Error {
         "run the same command again for a fresh code"
     };
     Error::new(ErrorKind::Authentication, error.to_string()).with_hint(hint)
+}
+
+/// Somebody burns one code after the other.
+pub(super) fn burnt_too_often() -> Error {
+    let text = "somebody tried a wrong code, four times: each room was closed after one guess";
+    Error::new(ErrorKind::Authentication, text).with_hint(
+        "run the same command again for a fresh code; if it goes on, choose a long number with --code, or another --host",
+    )
 }
 
 /// What a code's room that the host does not open means for the user.

@@ -1,7 +1,7 @@
 //! A member that lost its record is let back in by a fresh code (F-27).
 
+use super::Opening;
 use super::doors::{code_door, unusable};
-use super::{NUMBER_TRIES_MAX, Opening};
 use crate::error::Error;
 use crate::signal::code::Code;
 use crate::signal::protocol::ClientMessage;
@@ -21,9 +21,10 @@ impl Opening {
             let number = door.code.room();
             self.host(ClientMessage::Burn { number });
         }
-        let mut door =
-            code_door(code, &self.config, NUMBER_TRIES_MAX, &mut self.entropy).map_err(unusable)?;
+        let mut door = code_door(code, &self.config, &mut self.entropy).map_err(unusable)?;
         door.is_invitation = true;
+        // Its user was told the number.
+        door.may_move = false;
         self.code = Some(door);
         self.enter(now);
         Ok(())

@@ -1,10 +1,9 @@
 //! What becomes of a room that the host does not open, or closes.
 
 use super::doors::{code_door, refusal, unusable};
-use super::{ENTER_RETRY, NUMBER_TRIES_MAX, Opening};
-use crate::event::Event;
-use crate::session::meeting::MeetingOutput;
+use super::{ENTER_RETRY, Opening};
 use crate::signal::RoomName;
+use crate::signal::code::UNNUMBERED;
 use crate::signal::protocol::RefusalReason;
 use std::time::Instant;
 
@@ -25,7 +24,7 @@ impl Opening {
         if room.is_some_and(|room| room != RoomName::Code(door.code.room())) {
             return;
         }
-        let may_move = !self.config.is_code_fixed && !door.is_open && door.tries < NUMBER_TRIES_MAX;
+        let may_move = door.may_move && !door.is_open;
         if matches!(
             reason,
             RefusalReason::Taken
@@ -34,26 +33,31 @@ impl Opening {
                 | RefusalReason::WrongToken
         ) && may_move
         {
-            let tries = door.tries + 1;
-            let number = 1 + self.entropy.next_u32() % 10_u32.pow(2 + tries);
-            let code = door.code.clone().with_room(number);
-            match code_door(code, &self.config, tries, &mut self.entropy) {
+            let (code, is_invitation) =
+                (door.code.clone().with_room(UNNUMBERED), door.is_invitation);
+            match code_door(code, &self.config, &mut self.entropy) {
                 Ok(mut moved) => {
-                    moved.is_invitation = door.is_invitation;
+                    moved.is_invitation = is_invitation;
                     self.code = Some(moved);
                 }
                 Err(error) => return self.fail(unusable(error)),
             }
             return self.open_code();
         }
+        // A host that has no room for it now, as after its restart with many who come back, may have some later.
+        if door.is_open && matches!(reason, RefusalReason::TooManyTries | RefusalReason::HostFull) {
+            self.enter_at = Some(now + ENTER_RETRY);
+            return;
+        }
         // Paired members have their own room: what becomes of the code's is nothing to them. A code that the user chose and
         // waits for is to be had, or an error.
-        let is_due = door.is_invitation && door.tries == 0 && !door.is_open;
+        let is_due = door.is_invitation && !door.is_open;
         if (self.was_paired || door.was_used) && !(is_due && self.config.is_code_fixed) {
             if door.is_invitation {
-                let message = format!("the invitation cannot be used any more: {reason}");
-                let code = "invitation".to_owned();
-                self.outputs.push_back(MeetingOutput::Event(Event::Warning { code, message }));
+                self.warn(
+                    "invitation",
+                    format!("the invitation cannot be used any more: {reason}"),
+                );
             }
             self.code = None;
             return;

@@ -1,0 +1,30 @@
+//! Work that a host under attack asks for before it lets anybody try a number. It is done beside the loop; what it yields is
+//! good on the connection that asked, and nowhere else.
+
+use crate::error::{Error, ErrorKind};
+use crate::signal::work::{BITS_MAX, Challenge};
+
+/// Work to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The code room's number.
+    pub number: u32,
+    /// For what.
+    pub challenge: Challenge,
+    /// How much.
+    pub bits: u8,
+}
+
+impl Work {
+    /// What a host asks for, within what we do.
+    ///
+    /// # Errors
+    /// It asks for more.
+    pub(super) fn asked(number: u32, challenge: Challenge, bits: u8) -> Result<Self, Error> {
+        if bits > BITS_MAX {
+            let text = "the host asks for more work than rejoin does for a host";
+            return Err(Error::new(ErrorKind::Unreachable, text).with_hint("use another --host"));
+        }
+        Ok(Self { number, challenge, bits })
+    }
+}

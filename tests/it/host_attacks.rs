@@ -1,0 +1,107 @@
+//! A host of its own, attacked by strangers over real sockets (kind 3 of the review: limits in what they cost).
+//!
+//! Source addresses are those of 127/8: each counts as an address of its own, but for 127.0.0.1, where a proxy sits.
+#![cfg(target_os = "linux")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
+use crate::support::env::{From, Home, Running};
+
+/// How long a socket may live that is no WebSocket (`Limits::join_deadline`).
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An answer that comes at once, on a busy machine.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A host, and where it listens.
+fn start_host(home: &Home, arguments: &[&str]) -> (Running, SocketAddr) {
+    let arguments = ["host", "--listen", "127.0.0.1:0"].iter().chain(arguments);
+    let host = home.rejoin(arguments).deadline(Duration::from_secs(120)).spawn();
+    let url = host.line_with(From::Stdout, "ws://");
+    let address = url.trim().strip_prefix("ws://").unwrap().parse().unwrap();
+    (host, address)
+}
+
+/// The address number `index` of this machine that is nobody's else.
+fn stranger(index: u32) -> IpAddr {
+    let [.., high, low] = (index + 2).to_be_bytes();
+    Ipv4Addr::new(127, 0, 1 + high, low).into()
+}
+
+/// A socket from `source` that takes little.
+fn connect(source: IpAddr, host: SocketAddr) -> Option<TcpStream> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 2_048).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::new(source, 0)).unwrap();
+    rustix::net::connect(&socket, &host).ok()?;
+    Some(TcpStream::from(socket))
+}
+
+/// How long `/healthz` takes to answer; none where it does not within `patience`.
+fn health(host: SocketAddr, patience: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect_timeout(&host, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.starts_with("HTTP/1.1 200").then(|| begun.elapsed())
+}
+
+/// What the process has in memory, and had at most, in KiB.
+fn memory(host: &Running) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+    let figure = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    };
+    (figure("VmRSS:"), figure("VmHWM:"))
+}
+
+/// S-04: sockets that pipeline requests and read nothing took all places of a host for ever.
+#[test]
+fn who_reads_nothing_takes_no_place_from_others() {
+    let home = Home::new();
+    let (host, address) = start_host(&home, &[]);
+    let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+    let mut sockets = Vec::new();
+    for _ in 0..4_200 {
+        let Some(mut socket) = connect(stranger(0), address) else { continue };
+        socket.set_nonblocking(true).unwrap();
+        // Until it would block, or the host has had enough.
+        while socket.write(&requests).is_ok_and(|written| written > 0) {}
+        sockets.push(socket);
+    }
+    assert!(health(address, SOON).is_some(), "others are served meanwhile");
+    // The last of them began a moment ago.
+    let end = Instant::now() + DEADLINE + SOON;
+    for socket in &mut sockets {
+        assert!(is_closed_by(socket, end), "a socket lives beyond its deadline");
+    }
+    assert!(health(address, SOON).is_some(), "the places are free");
+    let (_, peak) = memory(&host);
+    assert!(peak < 64 * 1024, "{peak} KiB at most");
+}
+
+/// Waits until the other end closes it, or this time.
+fn is_closed_by(socket: &mut TcpStream, end: Instant) -> bool {
+    socket.set_nonblocking(false).unwrap();
+    let mut rest = [0; 4_096];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        socket.set_read_timeout(Some(left)).unwrap();
+        match socket.read(&mut rest) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return true,
+            Err(_) => return false,
+        }
+    }
+}
