@@ -343,6 +343,47 @@ async fn pages_answer_and_metrics_name_nobody() {
     );
 }
 
+/// Note (c): how busy a host is concerns whoever runs it, and nobody whose request a proxy passes on.
+#[tokio::test]
+async fn metrics_are_for_this_machine() {
+    let everywhere = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+    let host = Host::start(everywhere, Limits::default()).await.unwrap();
+    let port = host.local_addr().port();
+    let ask = async |ip: &str, more: &str| {
+        let mut stream = TcpStream::connect((ip, port)).await.unwrap();
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // It ends by itself: a page is one request.
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    assert!(ask("127.0.0.1", "").await.starts_with("HTTP/1.1 200"));
+    for more in ["X-Forwarded-For: 127.0.0.1\r\n", "Forwarded: for=::1\r\n", "Via: 1.1 x\r\n"] {
+        assert!(ask("127.0.0.1", more).await.starts_with("HTTP/1.1 404"), "{more}");
+    }
+    let elsewhere = crate::signal::interfaces::own_addresses().usable.into_iter();
+    for ip in elsewhere.filter(std::net::IpAddr::is_ipv4) {
+        assert!(ask(&ip.to_string(), "").await.starts_with("HTTP/1.1 404"), "{ip}");
+    }
+}
+
+/// S-04: requests that are sent in one go get one answer, and the connection ends.
+#[tokio::test]
+async fn a_page_is_one_request_on_one_connection() {
+    let (_host, address) = start(Limits::default()).await;
+    let mut stream = TcpStream::connect((address.host(), address.port())).await.unwrap();
+    stream
+        .write_all("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3).as_bytes())
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    // What was not read makes it a reset.
+    let _reset_is_fine = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.matches("HTTP/1.1").count() <= 1, "{answer}");
+}
+
 /// A socket whose request came with this as its first message, and whether the host took it.
 async fn raw_with(
     address: &HostAddress,
