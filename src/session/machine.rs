@@ -10,6 +10,7 @@ mod state;
 mod told;
 
 pub use output::SessionOutput;
+pub use state::DiskLoad;
 
 use leaving::Doubt;
 
@@ -85,8 +86,8 @@ pub struct Session {
     left: Option<String>,
     /// Where this side writes, for a person.
     place: String,
-    /// Whether our store is at work.
-    is_disk_busy: bool,
+    /// What our store has to do.
+    disk: DiskLoad,
     /// Our end of the nominated pair.
     local: Option<IpAddr>,
     /// Addresses of this machine, as last told; none yet: nothing was.
@@ -109,6 +110,8 @@ pub struct Session {
     unreachable: Option<String>,
     is_over: bool,
     outputs: VecDeque<SessionOutput>,
+    /// Since when the machines inside wait until there is room for what they want.
+    held_at: Option<Instant>,
 }
 
 impl Session {
@@ -155,7 +158,7 @@ impl Session {
             peer_name: String::new(),
             left: None,
             place: String::new(),
-            is_disk_busy: false,
+            disk: DiskLoad::default(),
             local: None,
             addresses: Vec::new(),
             host_away: None,
@@ -171,6 +174,7 @@ impl Session {
             unreachable: None,
             is_over: false,
             outputs: VecDeque::new(),
+            held_at: None,
         };
         session.drain(now);
         session
@@ -338,11 +342,6 @@ impl Session {
         times.into_iter().flatten().min()
     }
 
-    /// What the surroundings shall do next.
-    pub fn poll_output(&mut self) -> Option<SessionOutput> {
-        self.outputs.pop_front()
-    }
-
     /// The next frame for [`Channel::Data`]; asked for only while that channel takes more.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Bytes> {
         let Transfer::Sender(sender) = &mut self.transfer else { return None };
@@ -434,7 +433,8 @@ impl Session {
                 }
                 Transfer::Unpaired(_) => None,
             };
-            if has_more.is_none() {
+            if has_more.is_none() || self.is_crowded() {
+                self.held_at = has_more.map(|()| now);
                 return self.watch_stall(now);
             }
         }

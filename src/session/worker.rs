@@ -1,12 +1,15 @@
 //! A store on a thread of its own: requests in order, replies in order, bounded both ways.
 
+use super::machine::DiskLoad;
+use crate::transfer::disk::Cost;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
-/// Requests on their way to the thread; the machines bound what they ask for, this bounds the channel.
+/// Requests on their way to the thread. What waits for room among them is bounded by the session, which reads nothing from its
+/// peer while the [load](Worker::load) is too high.
 const REQUESTS_MAX: usize = 256;
 
 /// Replies on their way back.
@@ -19,13 +22,19 @@ pub(super) struct Worker<Request, Reply, Store> {
     replies: mpsc::Receiver<Reply>,
     waiting: VecDeque<Request>,
     thread: Option<JoinHandle<Store>>,
-    /// Requests that are not carried out yet.
-    pending: Arc<AtomicUsize>,
+    pending: Arc<Pending>,
+}
+
+/// Requests that are not carried out yet, and what they cost.
+#[derive(Debug, Default)]
+struct Pending {
+    requests: AtomicUsize,
+    bytes: AtomicU64,
 }
 
 impl<Request, Reply, Store> Worker<Request, Reply, Store>
 where
-    Request: Send + 'static,
+    Request: Cost + Send + 'static,
     Reply: Send + 'static,
     Store: Send + 'static,
 {
@@ -38,17 +47,19 @@ where
         mut store: Store,
         mut handle: impl FnMut(&mut Store, Request, &mut dyn FnMut(Reply)) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (requests, mut asked) = mpsc::channel(REQUESTS_MAX);
+        let (requests, mut asked) = mpsc::channel::<Request>(REQUESTS_MAX);
         let (answers, replies) = mpsc::channel(REPLIES_MAX);
-        let pending = Arc::new(AtomicUsize::new(0));
+        let pending = Arc::new(Pending::default());
         let left = Arc::clone(&pending);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let mut is_heard = true;
             while is_heard && let Some(request) = asked.blocking_recv() {
+                let cost = request.cost();
                 handle(&mut store, request, &mut |reply| {
                     is_heard &= answers.blocking_send(reply).is_ok();
                 });
-                left.fetch_sub(1, Ordering::Relaxed);
+                left.requests.fetch_sub(1, Ordering::Relaxed);
+                left.bytes.fetch_sub(cost, Ordering::Relaxed);
             }
             store
         })?;
@@ -63,14 +74,18 @@ where
 
     /// Asks for something; never waits.
     pub(super) fn ask(&mut self, request: Request) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.pending.requests.fetch_add(1, Ordering::Relaxed);
+        self.pending.bytes.fetch_add(request.cost(), Ordering::Relaxed);
         self.waiting.push_back(request);
         self.flush();
     }
 
-    /// Whether it has something to do.
-    pub(super) fn is_busy(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) > 0
+    /// What it has to do.
+    pub(super) fn load(&self) -> DiskLoad {
+        DiskLoad {
+            requests: self.pending.requests.load(Ordering::Relaxed),
+            bytes: self.pending.bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Hands over what fits.

@@ -43,42 +43,46 @@ impl<D: Directory> Handles<D> {
         self.open_by(root, path, open_root, |directory, _, name| directory.open_directory(name))
     }
 
-    /// The same, where `enter` opens a name in a directory, which is then at a path.
+    /// The same, where `enter` opens a name in a directory, which is then at a path. Its work is in the length of the path,
+    /// however many components that has.
     fn open_by(
         &mut self,
         root: usize,
         path: &RelativePath,
         open_root: impl FnOnce() -> io::Result<D>,
-        mut enter: impl FnMut(&D, &RelativePath, &[u8]) -> io::Result<D>,
+        mut enter: impl FnMut(&D, &[u8], &[u8]) -> io::Result<D>,
     ) -> io::Result<D> {
-        if let Some(directory) = self.get(root, path) {
-            return Ok(directory);
-        }
-        // From the deepest ancestor that is open, down again.
-        let mut missing = Vec::new();
-        let mut at = path.clone();
-        let mut directory = loop {
-            let Some((parent, name)) =
-                at.split_last().map(|(parent, name)| (parent, name.to_vec()))
-            else {
+        let bytes = path.as_bytes();
+        // From the deepest ancestor that is open, down.
+        let nearest = (0..self.kept.len())
+            .filter(|at| self.kept[*at].root == root && self.kept[*at].is_above_or_at(bytes))
+            .max_by_key(|at| self.kept[*at].path.as_bytes().len());
+        let (mut directory, mut at) = match nearest {
+            Some(nearest) => {
+                self.kept[nearest..].rotate_left(1);
+                let Some(handle) = self.kept.last() else {
+                    return Err(io::ErrorKind::NotFound.into());
+                };
+                (handle.directory.clone(), handle.path.as_bytes().len())
+            }
+            None => {
                 let directory = open_root()?;
                 self.keep(root, RelativePath::root(), directory.clone());
-                break directory;
-            };
-            missing.push(name);
-            if let Some(directory) = self.get(root, &parent) {
-                at = parent;
-                break directory;
+                (directory, 0)
             }
-            at = parent;
         };
-        for name in missing.iter().rev() {
-            at = at.join(name);
-            directory = enter(&directory, &at, name)?;
+        if at == bytes.len() {
+            return Ok(directory);
         }
-        if !missing.is_empty() {
-            self.keep(root, path.clone(), directory.clone());
+        while at < bytes.len() {
+            let start = if at == 0 { 0 } else { at + 1 };
+            at = bytes[start..]
+                .iter()
+                .position(|byte| *byte == b'/')
+                .map_or(bytes.len(), |end| start + end);
+            directory = enter(&directory, &bytes[..at], &bytes[start..at])?;
         }
+        self.keep(root, path.clone(), directory.clone());
         Ok(directory)
     }
 
@@ -87,17 +91,20 @@ impl<D: Directory> Handles<D> {
         self.kept.clear();
     }
 
-    fn get(&mut self, root: usize, path: &RelativePath) -> Option<D> {
-        let at = self.kept.iter().rposition(|kept| kept.root == root && kept.path == *path)?;
-        self.kept[at..].rotate_left(1);
-        self.kept.last().map(|kept| kept.directory.clone())
-    }
-
     fn keep(&mut self, root: usize, path: RelativePath, directory: D) {
         if self.kept.len() >= HANDLES_MAX {
             self.kept.remove(0);
         }
         self.kept.push(Handle { root, path, directory });
+    }
+}
+
+impl<D> Handle<D> {
+    /// Whether a path lies in it, or is its own.
+    fn is_above_or_at(&self, path: &[u8]) -> bool {
+        let own = self.path.as_bytes();
+        let rest = path.strip_prefix(own);
+        rest.is_some_and(|rest| own.is_empty() || rest.first().is_none_or(|byte| *byte == b'/'))
     }
 }
 
@@ -184,12 +191,17 @@ impl<D: Directory> Directories<D> {
             0,
             path,
             || Ok(root.clone()),
-            |directory, path, name| {
-                let name = respelled.get(path).map_or(name, Vec::as_slice);
+            |directory, at, name| {
+                let name = match respelled.is_empty() {
+                    true => name,
+                    false => respelled.get(at).map_or(name, Vec::as_slice),
+                };
                 let is_link =
                     || directory.metadata(name).is_ok_and(|it| it.kind == FileKind::Symlink);
                 match directory.open_directory(name) {
-                    Err(_) if *is_following && is_link() => followed.follow(root, path),
+                    Err(_) if *is_following && is_link() => {
+                        followed.follow(root, &path.prefix(at.len()))
+                    }
                     outcome => outcome,
                 }
             },
@@ -224,5 +236,44 @@ mod tests {
         let path = RelativePath::root().join(b"a").join(b"b");
         assert!(handles.open(99, &path, || Err(io::ErrorKind::Other.into())).is_ok());
         assert!(handles.open(0, &path, || Err(io::ErrorKind::Other.into())).is_err());
+    }
+
+    /// S-03: a deep directory is opened in one way down, whatever is open beside it.
+    #[test]
+    fn a_deep_directory_is_opened_from_the_nearest_one() {
+        let disk = MemoryDisk::new();
+        let path = |levels: usize| {
+            (0..levels).fold(RelativePath::root(), |path, _| path.join(b"d")).join(b"x")
+        };
+        let mut at = disk.root();
+        for _ in 0..1_000 {
+            at.create_directory(b"d", 0o755).unwrap();
+            at.create_directory(b"x", 0o755).unwrap();
+            // Begins like the other, and is not above it.
+            at.create_directory(b"dx", 0o755).unwrap();
+            at = at.open_directory(b"d").unwrap();
+        }
+        let (mut handles, mut entered) = (Handles::new(), Vec::new());
+        let mut open = |path: &RelativePath| {
+            let before = entered.len();
+            let opened = handles.open_by(
+                0,
+                path,
+                || Ok(disk.root()),
+                |directory, at, name| {
+                    entered.push(at.to_vec());
+                    directory.open_directory(name)
+                },
+            );
+            opened.map(|_| entered.len() - before)
+        };
+        assert_eq!(open(&path(999)).unwrap(), 1_000);
+        assert_eq!(open(&path(999)).unwrap(), 0);
+        let above = path(999).split_last().unwrap().0;
+        assert_eq!(open(&above).unwrap(), 999);
+        assert_eq!(open(&above.join(b"dx")).unwrap(), 1);
+        assert_eq!(open(&above.join(b"d")).unwrap(), 1, "not from its namesake");
+        assert_eq!(open(&above.join(b"d").join(b"y")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(entered[1], b"d/d");
     }
 }

@@ -3,8 +3,10 @@
 //! Requests of one side are carried out in the order they are given, one at a time, so that the order of durability
 //! (design §6) is the order of the requests.
 
+mod cost;
 mod source;
 
+pub use cost::Cost;
 pub use source::{
     Doubted, PackedFile, ReadError, ScanReport, SourceFile, SourceReply, SourceRequest, Stamp,
     StoredPage,

@@ -15,6 +15,7 @@ mod asked;
 mod barriers;
 mod compare;
 mod completion;
+mod consent;
 mod due;
 mod full;
 mod lookup;
@@ -39,6 +40,7 @@ use crate::transfer::missing::MissingKind;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use completion::Completion;
+use consent::{ASK_DELAY, Consent};
 use pages::PageState;
 use settled::Settled;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -66,20 +68,6 @@ const NAMES_MAX: usize = 10;
 /// Files whose newer metadata is remembered beyond their pages, at most: for what is complete and has to come again. One
 /// that is not has what its page says then.
 const METADATA_MAX: usize = 100_000;
-
-/// How long a question waits for the scan to end, so that it can name the whole.
-const ASK_DELAY: Duration = Duration::from_secs(2);
-
-/// How far the user's consent goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consent {
-    /// Not asked yet; the instant at which to ask with what is known then.
-    Pending(Option<Instant>),
-    /// Asked, for this much.
-    Asked(Totals),
-    /// Given, for at most this much.
-    Given(Totals),
-}
 
 /// Where a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +111,8 @@ pub struct Receiver {
     succession: Succession,
     /// Entries that stand where a directory stood, each with the one before it.
     lineage: BTreeMap<EntryIndex, EntryIndex>,
-    /// Directories that are gone, and may be there still for what is in them.
-    gone_directories: BTreeMap<super::manifest::RelativePath, EntryIndex>,
+    /// Directories that are gone, and may be there still for what is in them, by the keys of their paths.
+    gone_directories: BTreeMap<u64, EntryIndex>,
     /// Newer metadata of files than their pages say, of the first [`METADATA_MAX`].
     metadata: BTreeMap<EntryIndex, FileMetadata>,
     /// Units written, or handed to the disk.
@@ -181,6 +169,8 @@ pub struct Receiver {
     full: Option<DiskError>,
     progress: Progress,
     outputs: VecDeque<ReceiverOutput>,
+    /// When something last happened.
+    advanced_at: Option<Instant>,
 }
 
 impl Receiver {
@@ -245,6 +235,7 @@ impl Receiver {
             full: None,
             progress,
             outputs: VecDeque::new(),
+            advanced_at: None,
             kept,
         };
         // What came since is ours, whatever was there before.
@@ -419,6 +410,12 @@ impl Receiver {
 
     /// What the surroundings shall do next.
     pub fn poll_output(&mut self) -> Option<ReceiverOutput> {
+        if self.outputs.is_empty()
+            && self.has_usable_survey()
+            && let Some(now) = self.advanced_at
+        {
+            self.advance(now);
+        }
         self.outputs.pop_front()
     }
 
@@ -465,69 +462,12 @@ impl Receiver {
         (self.is_finishing, self.is_finished) = (false, false);
     }
 
-    /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.
-    fn ask_consent(&mut self, now: Instant) {
-        // Estimates are what the sender claims, pages what it means to send: whichever is more.
-        let (claimed, seen) = (self.progress.totals, self.check.totals());
-        let known = Totals {
-            entries: claimed.entries.max(seen.entries),
-            files: claimed.files.max(seen.files),
-            bytes: claimed.bytes.max(seen.bytes),
-        };
-        let is_complete = self.progress.is_complete;
-        let is_due = match self.consent {
-            // The first page brings the names that the question shows.
-            Consent::Pending(Some(at)) => {
-                (is_complete && (self.pages > 0 || self.end.is_some())) || now >= at
-            }
-            // Once more at most: what is beyond the consent waits until the sender has counted everything.
-            Consent::Given(_) => is_complete && self.exceeds_consent(),
-            Consent::Pending(None) | Consent::Asked(_) => false,
-        };
-        if known.files > self.config.files_max || known.bytes > self.config.bytes_max {
-            let text = format!(
-                "{} files, {} bytes are more than --max-files or --max-size allow",
-                known.files, known.bytes
-            );
-            return self.refuse(&text);
-        }
-        if is_due {
-            let is_again = matches!(self.consent, Consent::Given(_));
-            self.consent = Consent::Asked(known);
-            let names = self.names.clone();
-            let ask = Ask::Accept { totals: known, is_complete, names, is_again };
-            self.outputs.push_back(ReceiverOutput::Ask(ask));
-        }
-    }
-
-    fn on_consent(&mut self, accepted: Accepted) {
-        let Consent::Asked(totals) = self.consent else { return };
-        match accepted {
-            Accepted::No => self.refuse("the transfer was declined"),
-            Accepted::This => self.consent = Consent::Given(totals),
-            Accepted::Everything => self.consent = Consent::Given(self.config.everything()),
-        }
-    }
-
-    /// Whether the pages that came hold more than the user agreed to.
-    fn exceeds_consent(&self) -> bool {
-        let seen = self.check.totals();
-        match self.consent {
-            Consent::Given(most) => seen.files > most.files || seen.bytes > most.bytes,
-            Consent::Pending(_) | Consent::Asked(_) => true,
-        }
-    }
-
-    fn refuse(&mut self, text: &str) {
-        self.send(Message::Bye { reason: ByeReason::Refused, text: bounded_text(text) });
-        self.fail(Error::new(ErrorKind::Refused, text));
-    }
-
     /// Does everything that can be done without waiting.
     fn advance(&mut self, now: Instant) {
         if self.is_over || self.full.is_some() {
             return;
         }
+        self.advanced_at = Some(now);
         self.ask_consent(now);
         self.use_surveys();
         self.ask_conflict();

@@ -1,6 +1,6 @@
 //! How a session gets its link back: what reaches the layers of [`crate::session::recovery`], and what comes of them.
 
-use super::{Meeting, Session, SessionOutput, Transfer};
+use super::{DiskLoad, Meeting, Session, SessionOutput, Transfer};
 use crate::event::{Event, FRAGMENTED, Layer, LinkState};
 use crate::link::LinkEvent;
 use crate::link::quality::Verdict;
@@ -287,9 +287,9 @@ impl Session {
         }
     }
 
-    /// Whether our store is at work.
-    pub fn handle_disk_busy(&mut self, is_busy: bool, now: Instant) {
-        self.is_disk_busy = is_busy;
+    /// What our store has to do.
+    pub fn handle_disk_load(&mut self, load: DiskLoad, now: Instant) {
+        self.disk = load;
         self.watch_stall(now);
     }
 
@@ -301,10 +301,10 @@ impl Session {
         let (is_due, is_busy) = match &self.transfer {
             Transfer::Receiver(receiver) => {
                 let is_due = receiver.is_expecting() && !receiver.is_backlogged();
-                (is_due && !self.is_disk_busy, self.is_disk_busy)
+                (is_due && !self.disk.is_busy(), self.disk.is_busy())
             }
             Transfer::Sender(sender) => {
-                (sender.is_sending(), self.is_disk_busy && !sender.has_frame())
+                (sender.is_sending(), self.disk.is_busy() && !sender.has_frame())
             }
             Transfer::Unpaired(_) => (false, false),
         };

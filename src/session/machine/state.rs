@@ -1,12 +1,52 @@
 //! What can be asked of a session.
 
-use super::{Meeting, Session, Transfer};
+use super::{Meeting, Session, SessionOutput, Transfer};
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::progress::Progress;
 use crate::wire::SessionId;
 use std::time::{Duration, Instant};
 
+/// Work for the disk that may wait, at most; beyond, nothing is read that may make more. Twice what a receiver's backlog of
+/// content is, so that the pages of an honest tree never wait for it.
+const DISK_BYTES_MAX: u64 = 32 << 20;
+
+/// The same in number: one unit, page or file each.
+const DISK_REQUESTS_MAX: usize = 4_096;
+
+/// Outputs that wait to be carried out, at most, before the machines inside wait: a page of files makes one each.
+const OUTPUTS_MAX: usize = 4_096;
+
+/// What a store has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskLoad {
+    /// Requests that are not carried out.
+    pub requests: usize,
+    /// What they take in memory, in bytes, about.
+    pub bytes: u64,
+}
+
+impl DiskLoad {
+    /// Whether it is at work.
+    pub(super) const fn is_busy(self) -> bool {
+        self.requests > 0
+    }
+
+    const fn is_behind(self) -> bool {
+        self.requests >= DISK_REQUESTS_MAX || self.bytes >= DISK_BYTES_MAX
+    }
+}
+
 impl Session {
+    /// What the surroundings shall do next.
+    pub fn poll_output(&mut self) -> Option<SessionOutput> {
+        if self.outputs.is_empty()
+            && let Some(now) = self.held_at
+        {
+            self.drain(now);
+        }
+        self.outputs.pop_front()
+    }
+
     /// What would be said first if the host's socket were open now.
     #[must_use]
     pub fn first_message(&self) -> Option<ClientMessage> {
@@ -23,9 +63,17 @@ impl Session {
             && matches!(&self.transfer, Transfer::Sender(sender) if sender.has_frame())
     }
 
-    /// Whether the data channel may be read: not while the disk is behind.
+    /// Whether so much is to be carried out that the machines inside have to wait.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.outputs.len() >= OUTPUTS_MAX
+    }
+
+    /// Whether the data channel may be read: not while the disk is behind, or what was heard is not carried out.
     #[must_use]
     pub fn takes_data(&self) -> bool {
+        if self.disk.is_behind() || self.is_crowded() {
+            return false;
+        }
         match &self.transfer {
             Transfer::Receiver(receiver) => !receiver.is_backlogged(),
             Transfer::Sender(_) => true,

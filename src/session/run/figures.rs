@@ -16,10 +16,9 @@ impl<R: RoleActions> Runner<R> {
         if let Some(Fragmented { path_bytes }) = connection.handle.fragmented() {
             self.session.handle_fragmented(path_bytes);
         }
-        let is_busy = |busy: Option<bool>| busy.unwrap_or_default();
-        let source = self.around.source.as_ref().map(Worker::is_busy);
-        let target = self.around.target.as_ref().map(Worker::is_busy);
-        self.session.handle_disk_busy(is_busy(source) || is_busy(target), now);
+        let source = self.around.source.as_ref().map(Worker::load);
+        let load = source.or_else(|| self.around.target.as_ref().map(Worker::load));
+        self.session.handle_disk_load(load.unwrap_or_default(), now);
         if self.around.source.is_some() {
             let progress = connection.handle.progress(Channel::Data);
             let is_busy = progress.accepted > progress.acknowledged;

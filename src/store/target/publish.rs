@@ -99,7 +99,7 @@ impl<D: Directory> TargetStore<D> {
         is_whole: bool,
     ) -> Result<TargetReply, DiskError> {
         self.make_durable(&[])?;
-        directories.sort_by_key(|directory| std::cmp::Reverse(directory.path.components().count()));
+        directories.sort_by_cached_key(|directory| std::cmp::Reverse(directory.path.depth()));
         for directory in directories {
             let outcome = self.set_directory_metadata(&directory);
             if let Err(error) = outcome {

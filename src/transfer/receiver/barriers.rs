@@ -2,7 +2,7 @@
 
 use super::{BARRIER_BYTES, BARRIER_FILES, BARRIER_INTERVAL, Receiver};
 use crate::transfer::UNIT_BYTES;
-use crate::transfer::disk::{OnConflict, Published, TargetRequest};
+use crate::transfer::disk::{OnConflict, Publish, Published, TargetRequest};
 use crate::transfer::layout::Segment;
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::message::{Message, WireRanges};
@@ -41,8 +41,14 @@ impl Receiver {
         self.unacked_bytes = 0;
         self.unacked_since = None;
         self.barrier = Some(covered);
-        let publish = std::mem::take(&mut self.ready);
+        let publish = self.take_ready();
         self.disk(TargetRequest::Barrier { publish });
+    }
+
+    /// What gets its name next: no more at once than keep the disk for a moment.
+    pub(super) fn take_ready(&mut self) -> Vec<Publish> {
+        let rest = self.ready.split_off(self.ready.len().min(BARRIER_FILES));
+        std::mem::replace(&mut self.ready, rest)
     }
 
     /// Whether any unit that is wanted is neither written nor on its way to the disk.

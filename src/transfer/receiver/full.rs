@@ -13,7 +13,7 @@ impl Receiver {
         }
         if !self.ready.is_empty() {
             self.barrier = Some(Ranges::new());
-            let publish = std::mem::take(&mut self.ready);
+            let publish = self.take_ready();
             return self.disk(TargetRequest::Barrier { publish });
         }
         if let Some(error) = self.full.take() {

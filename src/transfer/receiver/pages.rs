@@ -198,9 +198,13 @@ impl Receiver {
         self.directories.add_page(&page);
         let number = page.number;
         let room = super::NAMES_MAX.saturating_sub(self.names.len());
-        let is_top = |entry: &&Entry| entry.parent.is_none() && !is_remark(entry);
-        let top = page.entries.iter().filter(is_top);
-        self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
+        let is_top = |entry: &Entry| entry.parent.is_none() && !is_remark(entry);
+        let top = page
+            .entries
+            .iter()
+            .zip(&verdicts)
+            .filter(|(of, verdict)| is_top(of) && verdict.is_ok());
+        self.names.extend(top.take(room).map(|(entry, _)| PathText::new(&entry.name)));
         let mut open = BTreeSet::new();
         let mut missing = Vec::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
@@ -296,17 +300,8 @@ impl Receiver {
         });
     }
 
-    /// Goes on with the pages whose surveys are here, as far as the consent goes.
-    pub(super) fn use_surveys(&mut self) {
-        while matches!(self.consent, super::Consent::Given(_))
-            && let Some((number, existing)) = self.surveys.pop_front()
-        {
-            self.on_surveyed(number, existing);
-        }
-    }
-
     /// What is there: directories first.
-    fn on_surveyed(&mut self, number: u64, existing: Vec<(EntryIndex, Existing)>) {
+    pub(super) fn on_surveyed(&mut self, number: u64, existing: Vec<(EntryIndex, Existing)>) {
         let Some(state) = self.window.get_mut(&number) else {
             return;
         };

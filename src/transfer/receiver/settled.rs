@@ -21,7 +21,7 @@ type Named = (Option<EntryIndex>, Arc<[u8]>, Arc<str>);
 #[derive(Debug)]
 struct Miss {
     kind: MissingKind,
-    named: Option<Named>,
+    named: Option<Box<Named>>,
 }
 
 /// What is settled, and how.
@@ -151,7 +151,7 @@ impl Receiver {
                 _ => Arc::from(why),
             };
             settled.reason = Some(Arc::clone(&reason));
-            (content.parent, Arc::from(&content.name[..]), reason)
+            Box::new((content.parent, Arc::from(&content.name[..]), reason))
         });
         settled.missing.insert(entry, Miss { kind, named });
         settled.outcome.miss(kind);
@@ -176,7 +176,7 @@ impl Receiver {
             settled.unread.remove(entry);
         } else if let Some(miss) = settled.missing.remove(&entry) {
             settled.outcome.unmiss(miss.kind);
-            if let Some((_, name, reason)) = &miss.named {
+            if let Some((_, name, reason)) = miss.named.as_deref() {
                 settled.named -= 1;
                 settled.named_bytes -= name.len() + reason.len();
             }
@@ -228,7 +228,7 @@ impl Receiver {
         let missing = self.settled.missing.iter();
         let named: Vec<Missing> = missing
             .filter_map(|(entry, miss)| {
-                let (parent, name, reason) = miss.named.as_ref()?;
+                let (parent, name, reason) = miss.named.as_deref()?;
                 Some(Missing {
                     entry: *entry,
                     parent: *parent,

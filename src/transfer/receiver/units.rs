@@ -28,11 +28,36 @@ pub(super) struct Incoming {
     unit: u64,
     content: UnitContent,
     payload: Vec<Bytes>,
+    /// What came last in [small bodies](SMALL_BODY).
+    small: Vec<u8>,
     bytes_left: u64,
     bytes: u64,
 }
 
+/// Bodies below this, in bytes, are copied together: one that is kept by itself takes some hundred bytes more than it holds.
+const SMALL_BODY: usize = 4_096;
+
 impl Incoming {
+    fn new(unit: u64, content: UnitContent, bytes: u64) -> Self {
+        let (payload, small) = (Vec::new(), Vec::new());
+        Self { unit, content, payload, small, bytes_left: bytes, bytes }
+    }
+
+    fn push(&mut self, body: Bytes) {
+        self.bytes_left -= body.len() as u64;
+        if body.len() < SMALL_BODY {
+            return self.small.extend_from_slice(&body);
+        }
+        self.gather();
+        self.payload.push(body);
+    }
+
+    fn gather(&mut self) {
+        if !self.small.is_empty() {
+            self.payload.push(std::mem::take(&mut self.small).into());
+        }
+    }
+
     pub(super) const fn received_bytes(&self) -> u64 {
         self.bytes - self.bytes_left
     }
@@ -232,8 +257,7 @@ impl Receiver {
             return self.protocol("a unit that is not what its page says");
         };
         let bytes = content_bytes(&content);
-        self.incoming =
-            Some(Incoming { unit, content, payload: Vec::new(), bytes_left: bytes, bytes });
+        self.incoming = Some(Incoming::new(unit, content, bytes));
         self.end_unit(now);
     }
 
@@ -252,19 +276,18 @@ impl Receiver {
         if bytes == 0 || bytes > incoming.bytes_left {
             return self.protocol("more content than its unit holds");
         }
-        incoming.bytes_left -= bytes;
-        incoming.payload.push(body);
+        incoming.push(body);
         self.progress.wire_bytes += bytes;
         self.end_unit(now);
     }
 
     /// Hands a whole unit to the disk.
     fn end_unit(&mut self, now: Instant) {
-        let Some(Incoming { unit, content, payload, bytes, .. }) =
-            self.incoming.take_if(|unit| unit.bytes_left == 0)
-        else {
+        let Some(mut incoming) = self.incoming.take_if(|unit| unit.bytes_left == 0) else {
             return;
         };
+        incoming.gather();
+        let Incoming { unit, content, payload, bytes, .. } = incoming;
         self.units.insert(unit);
         self.unacked.insert(unit);
         self.backlog_bytes += bytes;

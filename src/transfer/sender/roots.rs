@@ -7,7 +7,7 @@ use super::{Sender, SenderOutput};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{PackedFile, ReadError, SourceRequest};
 use crate::transfer::layout::Segment;
-use crate::transfer::manifest::EntryIndex;
+use crate::transfer::manifest::{EntryIndex, PAGE_ENTRIES_MAX};
 use crate::transfer::merge::Value;
 use crate::transfer::message::{Message, ROOTS_MAX};
 use crate::transfer::ranges::Ranges;
@@ -31,7 +31,8 @@ impl Sender {
         let is_early =
             run.recovery.as_ref().is_some_and(|recovery| {
                 number < recovery.pages && recovery.undecided.contains(number)
-            }) && !run.early_wants.contains_key(&number);
+            }) && !run.early_wants.contains_key(&number)
+                && entries.as_slice().len() <= PAGE_ENTRIES_MAX;
         if !is_early || run.early_compares.insert(number, entries.clone()).is_some() {
             self.protocol("it compares a page that does not wait for it");
         }

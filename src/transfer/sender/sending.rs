@@ -11,7 +11,7 @@ use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, StoredPage,
 };
-use crate::transfer::layout::{Layout, Segment};
+use crate::transfer::layout::{Layout, PACK_FILES_MAX, Segment};
 use crate::transfer::manifest::{EntryIndex, EntryKind, Page};
 use crate::transfer::merge::Value;
 use crate::transfer::message::{EARLY_PAGES_MAX, Message, UnitHead, WireRanges};
@@ -181,6 +181,10 @@ impl Sender {
         let pages = run.recovery.as_ref().map_or(0, |recovery| recovery.pages);
         if number >= run.next_page.max(pages) {
             return self.protocol("it asks for a unit that was never sent");
+        }
+        // Of one pack: more cannot be said of it.
+        if unwanted.as_slice().len() > PACK_FILES_MAX {
+            return self.protocol("it leaves out more files than a unit holds");
         }
         run.again.insert(unit, unwanted);
     }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use rejoin::event::{Event, LinkState};
 use rejoin::link::{Candidate, CloseReason, LinkCommand, LinkEvent};
 use rejoin::session::entropy::Entropy;
-use rejoin::session::machine::{Session, SessionOutput};
+use rejoin::session::machine::{DiskLoad, Session, SessionOutput};
 use rejoin::session::meeting::{Entrance, Joining, JoiningConfig, Opening, OpeningConfig, Pairing};
 use rejoin::signal::Seed;
 use rejoin::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
@@ -326,7 +326,7 @@ impl Pair {
         self.note(format!("the disk of side {side} stands still"));
         self.stuck[side] = Some(Vec::new());
         if is_told {
-            self.sides[side].session.handle_disk_busy(true, self.now);
+            self.sides[side].session.handle_disk_load(DiskLoad { requests: 1, bytes: 0 }, self.now);
         }
     }
 
@@ -335,7 +335,7 @@ impl Pair {
         for happening in self.stuck[side].take().unwrap_or_default() {
             self.plan(Duration::ZERO, happening);
         }
-        self.sides[side].session.handle_disk_busy(false, self.now);
+        self.sides[side].session.handle_disk_load(DiskLoad::default(), self.now);
     }
 
     /// The process dies; another starts from what is stored after `delay`. The other end of its link is told, or not.

@@ -4,11 +4,13 @@
 //! what was in the way of an entry that is gone is in nobody's.
 
 use super::PageState;
-use crate::transfer::manifest::{DirectoryTable, EntryIndex, EntryKind, RelativePath};
+use crate::transfer::manifest::{
+    DirectoryTable, EntryIndex, EntryKind, PAGE_ENTRIES_MAX, RelativePath,
+};
 use crate::transfer::message::WireRanges;
 use crate::transfer::missing::MissingKind;
 use crate::transfer::receiver::Receiver;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The directory that had the place of an entry before, whatever came in between.
 pub(super) fn before(
@@ -21,6 +23,9 @@ pub(super) fn before(
         .skip(1)
         .find(|entry| directories.contains(*entry))
 }
+
+/// Directories that one page has removed, at most: its own, and those above them.
+const REMOVED_MAX: usize = 4 * PAGE_ENTRIES_MAX;
 
 impl Receiver {
     /// Whether a later entry leaves nothing of this one.
@@ -101,12 +106,18 @@ impl Receiver {
             return;
         }
         let Some(state) = self.window.get(&number) else { return };
-        let anew: Vec<EntryIndex> = state
+        let renewed = state
             .accepted()
             .filter(|(_, of)| of.kind == EntryKind::Directory && of.supersedes.is_some())
-            .filter(|(entry, _)| !self.is_gone(*entry))
-            .flat_map(|(entry, _)| self.namesakes(entry))
-            .collect();
+            .filter(|(entry, _)| !self.is_gone(*entry));
+        // Those of one place have most of their namesakes in common: each is looked at once.
+        let mut anew = BTreeSet::new();
+        for (entry, _) in renewed {
+            let mut at = Some(entry);
+            while let Some(entry) = at.filter(|entry| anew.insert(*entry)) {
+                at = self.lineage.get(&entry).copied();
+            }
+        }
         anew.iter().for_each(|entry| {
             self.blocked.remove(entry);
         });
@@ -119,29 +130,32 @@ impl Receiver {
         state: &PageState,
     ) -> Vec<(EntryIndex, RelativePath)> {
         let mut gone: Vec<(EntryIndex, RelativePath)> = Vec::new();
+        let (mut entries, mut seen) = (Vec::new(), HashSet::new());
         for (entry, content) in state.accepted().filter(|(_, of)| of.kind == EntryKind::Gone) {
             if let Some(old) = content.supersedes
                 && self.directories.contains(old)
                 && !self.unwanted.contains(entry)
                 && !self.superseded.contains(entry)
                 && let Some(path) = self.directories.path(content)
+                && let Some(key) = self.directories.key(content)
             {
-                self.gone_directories.insert(path.clone(), old);
+                self.gone_directories.insert(key, old);
+                seen.insert(key);
+                entries.push(content);
                 gone.push((old, path));
             }
         }
-        let mut seen: BTreeSet<RelativePath> = gone.iter().map(|(_, path)| path.clone()).collect();
-        for at in 0..gone.len() {
-            let mut at = gone[at].1.clone();
-            while let Some((above, _)) = at.split_last()
-                && let Some(entry) = self.gone_directories.get(&above)
-                && seen.insert(above.clone())
-            {
-                gone.push((*entry, above.clone()));
-                at = above;
+        for content in entries {
+            for (key, path) in self.directories.above(content) {
+                match self.gone_directories.get(&key) {
+                    Some(entry) if gone.len() < REMOVED_MAX && seen.insert(key) => {
+                        gone.push((*entry, path));
+                    }
+                    Some(_) | None => break,
+                }
             }
         }
-        gone.sort_by_key(|(_, path)| std::cmp::Reverse(path.components().count()));
+        gone.sort_by_cached_key(|(_, path)| std::cmp::Reverse(path.depth()));
         gone
     }
 }

@@ -26,7 +26,7 @@ impl Receiver {
             let kept = file.kept_bytes();
             self.progress.kept_bytes = self.progress.kept_bytes.saturating_sub(kept);
             let units = file.units();
-            units.clone().for_each(|unit| drop(self.resending.remove(&unit)));
+            self.resending.retain(|unit, _| !units.contains(unit));
             self.disk(TargetRequest::Discard { entry: old, units });
         }
         self.ready.retain(|publish| publish.entry != old);

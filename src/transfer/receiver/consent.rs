@@ -1,0 +1,102 @@
+//! How far the user agrees, and what waits for it.
+
+use super::{Ask, Receiver, ReceiverOutput};
+use crate::error::{Error, ErrorKind};
+use crate::transfer::manifest::Totals;
+use crate::transfer::message::{ByeReason, Message, bounded_text};
+use crate::transfer::receiver::Accepted;
+use std::time::{Duration, Instant};
+
+/// How long a question waits for the scan to end, so that it can name the whole.
+pub(super) const ASK_DELAY: Duration = Duration::from_secs(2);
+
+/// Outputs that are to be carried out before another page's survey is used: where the consent comes late, there are many, and
+/// each may have something to say of each of its entries.
+const OUTPUTS_AHEAD: usize = 1_024;
+
+/// How far the user's consent goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// Not asked yet; the instant at which to ask with what is known then.
+    Pending(Option<Instant>),
+    /// Asked, for this much.
+    Asked(Totals),
+    /// Given, for at most this much.
+    Given(Totals),
+}
+
+impl Receiver {
+    /// Asks for consent when it is time, and for more of it when the manifest outgrew what was asked.
+    pub(super) fn ask_consent(&mut self, now: Instant) {
+        // Estimates are what the sender claims, pages what it means to send: whichever is more.
+        let (claimed, seen) = (self.progress.totals, self.check.totals());
+        let known = Totals {
+            entries: claimed.entries.max(seen.entries),
+            files: claimed.files.max(seen.files),
+            bytes: claimed.bytes.max(seen.bytes),
+        };
+        let is_complete = self.progress.is_complete;
+        let is_due = match self.consent {
+            // The first page brings the names that the question shows.
+            Consent::Pending(Some(at)) => {
+                (is_complete && (self.pages > 0 || self.end.is_some())) || now >= at
+            }
+            // Once more at most: what is beyond the consent waits until the sender has counted everything.
+            Consent::Given(_) => is_complete && self.exceeds_consent(),
+            Consent::Pending(None) | Consent::Asked(_) => false,
+        };
+        if known.files > self.config.files_max || known.bytes > self.config.bytes_max {
+            let text = format!(
+                "{} files, {} bytes are more than --max-files or --max-size allow",
+                known.files, known.bytes
+            );
+            return self.refuse(&text);
+        }
+        if is_due {
+            let is_again = matches!(self.consent, Consent::Given(_));
+            self.consent = Consent::Asked(known);
+            let names = self.names.clone();
+            let ask = Ask::Accept { totals: known, is_complete, names, is_again };
+            self.outputs.push_back(ReceiverOutput::Ask(ask));
+        }
+    }
+
+    pub(super) fn on_consent(&mut self, accepted: Accepted) {
+        let Consent::Asked(totals) = self.consent else { return };
+        match accepted {
+            Accepted::No => self.refuse("the transfer was declined"),
+            Accepted::This => self.consent = Consent::Given(totals),
+            Accepted::Everything => self.consent = Consent::Given(self.config.everything()),
+        }
+    }
+
+    /// Whether the pages that came hold more than the user agreed to.
+    pub(super) fn exceeds_consent(&self) -> bool {
+        let seen = self.check.totals();
+        match self.consent {
+            Consent::Given(most) => seen.files > most.files || seen.bytes > most.bytes,
+            Consent::Pending(_) | Consent::Asked(_) => true,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, text: &str) {
+        self.send(Message::Bye { reason: ByeReason::Refused, text: bounded_text(text) });
+        self.fail(Error::new(ErrorKind::Refused, text));
+    }
+
+    /// Whether a page can go on, since its survey is here and the user has agreed.
+    pub(super) fn has_usable_survey(&self) -> bool {
+        let may_go_on = !self.is_over && self.full.is_none();
+        may_go_on && matches!(self.consent, Consent::Given(_)) && !self.surveys.is_empty()
+    }
+
+    /// Goes on with the pages whose surveys are here, as far as the consent goes.
+    pub(super) fn use_surveys(&mut self) {
+        while self.has_usable_survey()
+            && self.outputs.len() < OUTPUTS_AHEAD
+            && let Some((number, existing)) = self.surveys.pop_front()
+        {
+            self.on_surveyed(number, existing);
+        }
+    }
+}
