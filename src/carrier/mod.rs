@@ -117,6 +117,12 @@ impl Carrier {
         datagram.first() == Some(&wire::MARKER)
     }
 
+    /// Whether a datagram of a carrier begins with `token`.
+    #[must_use]
+    pub fn has_token(datagram: &[u8], token: u64) -> bool {
+        wire::token(datagram) == Some(token)
+    }
+
     /// Whether something is missing, here or at a peer that was heard on this path before.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -57,6 +57,12 @@ pub(super) enum Refusal {
     WrongToken,
 }
 
+/// What a datagram says its token is.
+pub(super) fn token(datagram: &[u8]) -> Option<u64> {
+    let token = datagram.get(2..)?.first_chunk()?;
+    Some(u64::from_be_bytes(*token))
+}
+
 pub(super) fn decode(datagram: &[u8], token: u64) -> Result<Datagram<'_>, Refusal> {
     let mut reader = Reader { rest: datagram };
     if reader.unsigned(1) != Some(u64::from(MARKER)) {

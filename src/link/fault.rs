@@ -3,17 +3,21 @@
 //! Only with the feature `fault-injection`. The cable is cut while the file exists that `REJOIN_FAULT_CUT` names;
 //! `REJOIN_FAULT_RATE` makes it thin, so that a fault meets a transfer in its middle. `REJOIN_FAULT_COUNT` names a file that
 //! holds the bytes of content handed to connections (8 bytes, little-endian); it outlives a process that is killed, so that
-//! what was sent twice can be told.
+//! what was sent twice can be told. The stack's thread
+//! panics, once in a process, as soon as the file that `REJOIN_FAULT_PANIC` names is there.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::cable;
 use crate::environment;
 
+/// Whether the stack's thread is to panic.
+static PANIC: AtomicBool = AtomicBool::new(false);
 static WATCH: OnceLock<()> = OnceLock::new();
 static COUNT: OnceLock<Option<Mutex<Count>>> = OnceLock::new();
 
@@ -27,13 +31,20 @@ pub fn watch() {
         if let Some(rate) = rate {
             cable::thin(rate);
         }
-        let Some(path) = environment::variable("REJOIN_FAULT_CUT").map(PathBuf::from) else {
+        let path = |name| environment::variable(name).map(PathBuf::from);
+        let (cut, mut panic) = (path("REJOIN_FAULT_CUT"), path("REJOIN_FAULT_PANIC"));
+        if cut.is_none() && panic.is_none() {
             return;
-        };
+        }
         let watcher = std::thread::Builder::new().name("fault-cut".into());
         let started = watcher.spawn(move || {
             loop {
-                cable::cut(path.exists());
+                if let Some(cut) = &cut {
+                    cable::cut(cut.exists());
+                }
+                if panic.take_if(|path| path.exists()).is_some() {
+                    PANIC.store(true, Ordering::Relaxed);
+                }
                 std::thread::sleep(WATCH_INTERVAL);
             }
         });
@@ -41,6 +52,11 @@ pub fn watch() {
             tracing::error!(target: "rejoin::link", %error, "cannot watch the fault file");
         }
     });
+}
+
+/// Called on the stack's thread, where it reads.
+pub(super) fn panic_if_due() {
+    assert!(!PANIC.swap(false, Ordering::Relaxed), "a panic on the stack's thread, as asked for");
 }
 
 /// Counts content that goes out.

@@ -1,6 +1,6 @@
 //! One connection between two members: what it is told ([`LinkCommand`]), what it tells ([`LinkEvent`]), and its limits.
 //!
-//! This file and [`allocation`], [`config`], [`candidates`] and [`credit`] are pure. I/O is in two places only: [`driver`], which owns the
+//! This file and `admission`, [`allocation`], [`config`], [`candidates`], [`credit`], `stun` and `turn_framing` are pure. I/O is in two places only: [`driver`], which owns the
 //! peer connection, and [`socket`], the runtime that hands the stack its sockets and timers.
 //!
 //! Invariants:
@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+mod admission;
 pub mod allocation;
 pub mod cable;
 pub mod candidates;
@@ -22,6 +23,8 @@ pub mod health;
 pub mod interfaces;
 pub mod quality;
 pub mod socket;
+mod stun;
+mod turn_framing;
 
 #[cfg(feature = "fault-injection")]
 pub mod fault;

@@ -15,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -28,16 +28,18 @@ pub mod buffers;
 mod carried;
 mod clock;
 mod cutting;
+mod panics;
 mod resolve;
-mod turn_framing;
 mod udp;
 
+use super::admission::{Admission, Verdict};
 use super::allocation::{Allocation, AllocationWatch};
 use super::config::CarrierSettings;
 use crate::wire::CarrierTokens;
 use buffers::BufferRequest;
 use carried::{CarriedSocket, Carrying};
 pub use cutting::Fragmented;
+pub use panics::PanicWatch;
 use resolve::Resolver;
 
 /// Most local addresses used: pairs grow with the product of both sides', and checks with the pairs.
@@ -63,6 +65,10 @@ pub struct SocketCounts {
     pub datagrams_received: u64,
     /// Bytes received, without UDP and IP headers.
     pub bytes_received: u64,
+    /// Datagrams that came in and were given to nobody.
+    pub datagrams_dropped: u64,
+    /// Datagrams to addresses that never answered that were not sent, to spare whoever is there.
+    pub datagrams_withheld: u64,
     /// Sends that the system refused for a reason that passes (no route, no buffer, too long): lost like any packet.
     pub sends_refused: u64,
 }
@@ -99,6 +105,7 @@ struct Shared {
     /// What the path takes uncut, once datagrams are known to be cut: see `cutting`.
     cut_bytes: AtomicU32,
     allocations: Allocations,
+    admission: Mutex<Admission>,
 }
 
 /// The dialogue with TURN servers, listened to.
@@ -119,18 +126,14 @@ impl Allocations {
         }
     }
 
-    fn on_received(&self, datagrams: &[u8], stride: usize) {
+    fn on_received(&self, datagram: &[u8]) {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        for datagram in datagrams.chunks(stride) {
-            if let (Some(found), Some(report)) =
-                (watch.handle_received(datagram), self.report.get())
-            {
-                // Full: dozens are told already.
-                let _ = report.try_send(found);
-            }
+        if let (Some(found), Some(report)) = (watch.handle_received(datagram), self.report.get()) {
+            // Full: dozens are told already.
+            let _ = report.try_send(found);
         }
         self.waiting.store(watch.waiting(), Ordering::Relaxed);
     }
@@ -149,6 +152,20 @@ impl Shared {
     fn on_received(&self, datagrams: u64, bytes: u64) {
         self.datagrams_received.fetch_add(datagrams, Ordering::Relaxed);
         self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What is to become of a datagram that `from` sent to our socket `local`.
+    fn judge(&self, local: SocketAddr, from: SocketAddr, datagram: &[u8], now: Instant) -> Verdict {
+        let verdict = self.admission().handle_received(local, from, datagram, now);
+        if verdict == Verdict::Stack {
+            self.allocations.on_received(datagram);
+        }
+        verdict
+    }
+
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        // Nothing panics while it is held that would leave it half changed.
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stack got something.
@@ -187,6 +204,7 @@ pub struct LinkRuntime {
     resolver: Resolver,
     shared: Arc<Shared>,
     carrying: Option<Arc<Carrying>>,
+    panics: PanicWatch,
 }
 
 impl LinkRuntime {
@@ -200,6 +218,7 @@ impl LinkRuntime {
             request,
             resolver: Resolver::default(),
             carrying: None,
+            panics: PanicWatch::default(),
             shared: Arc::new(Shared {
                 wake: Notify::new(),
                 wake_mode: AtomicU8::new(WakeMode::EveryDatagram as u8),
@@ -213,6 +232,7 @@ impl LinkRuntime {
                 sends_refused: AtomicU64::new(0),
                 cut_bytes: AtomicU32::new(0),
                 allocations: Allocations::default(),
+                admission: Mutex::new(Admission::new(false)),
             }),
         }
     }
@@ -229,6 +249,7 @@ impl LinkRuntime {
     #[must_use]
     pub fn with_carrier(mut self, settings: CarrierSettings, rate_max: Option<u64>) -> Self {
         self.carrying = Some(Arc::new(Carrying::new(settings, rate_max)));
+        *self.shared.admission() = Admission::new(true);
         self
     }
 
@@ -236,7 +257,24 @@ impl LinkRuntime {
     pub fn carry(&self, tokens: CarrierTokens) {
         if let Some(carrying) = &self.carrying {
             carrying.set_tokens(tokens);
+            self.shared.admission().carry(tokens.incoming);
         }
+    }
+
+    /// Panics in the tasks of this link.
+    #[must_use]
+    pub const fn panics(&self) -> &PanicWatch {
+        &self.panics
+    }
+
+    /// Our description, before the stack acts on it: its password signs the checks that are taken.
+    pub fn set_local_description(&self, sdp: &str) {
+        self.shared.admission().set_local(sdp);
+    }
+
+    /// The peer's description, before the stack acts on it.
+    pub fn set_remote_description(&self, sdp: &str) {
+        self.shared.admission().set_remote(sdp, Instant::now());
     }
 
     /// What a carrier's path moves in a moment, bytes: with more before it a ping would wait for long. None without one.
@@ -282,7 +320,13 @@ impl LinkRuntime {
     #[must_use]
     pub fn counts(&self) -> SocketCounts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (datagrams_dropped, datagrams_withheld) = {
+            let admission = self.shared.admission();
+            (admission.dropped(), admission.withheld())
+        };
         SocketCounts {
+            datagrams_dropped,
+            datagrams_withheld,
             datagrams_sent: load(&self.shared.datagrams_sent),
             bytes_sent: load(&self.shared.bytes_sent),
             datagrams_received: load(&self.shared.datagrams_received),
@@ -301,7 +345,7 @@ impl LinkRuntime {
 
 impl Runtime for LinkRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        self.tokio.spawn(future)
+        self.tokio.spawn(Box::pin(self.panics.guard(future)))
     }
 
     // Delegated explicitly: the trait's default would spawn on the ambient runtime and lose the dedicated thread.
@@ -310,7 +354,7 @@ impl Runtime for LinkRuntime {
         pool_size: usize,
         future: Pin<Box<dyn Future<Output = ()> + Send>>,
     ) -> Box<dyn JoinHandle> {
-        self.tokio.spawn_reactor(pool_size, future)
+        self.tokio.spawn_reactor(pool_size, Box::pin(self.panics.guard(future)))
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -326,7 +370,7 @@ impl Runtime for LinkRuntime {
         Ok(match &self.carrying {
             Some(carrying) => {
                 carrying.add_socket(granted.receive_bytes);
-                Arc::new(CarriedSocket::new(socket, Arc::clone(carrying)))
+                Arc::new(CarriedSocket::new(socket, Arc::clone(carrying), &self.panics))
             }
             None => Arc::new(socket),
         })
@@ -339,11 +383,12 @@ impl Runtime for LinkRuntime {
         self.tokio.wrap_tcp_listener(listener)
     }
 
+    // Nothing of ours goes over TCP; a candidate of the peer must not have us connect to what it names.
     fn connect_tcp<'a>(
         &'a self,
-        remote: SocketAddr,
+        _remote: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
-        self.tokio.connect_tcp(remote)
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
     // The stack resolves inside its driver loop, so an unanswered DNS query would stop the whole link.
@@ -413,6 +458,16 @@ pub fn interface_addresses() -> io::Result<Vec<IpAddr>> {
 pub struct LocalAddresses {
     /// Only loopback.
     pub loopback_only: bool,
+}
+
+impl LocalAddresses {
+    /// What would be bound now.
+    #[must_use]
+    pub fn now(self) -> Vec<IpAddr> {
+        // It never fails: what the system does not tell is not bound.
+        let addresses = self.to_socket_addrs().into_iter().flatten();
+        addresses.map(|address| address.ip()).collect()
+    }
 }
 
 impl ToSocketAddrs for LocalAddresses {
@@ -486,10 +541,21 @@ fn is_usable_v6(address: &Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::stun::{Class, METHOD_BINDING, made};
     use futures_util::FutureExt;
 
     fn runtime() -> LinkRuntime {
-        LinkRuntime::new(BufferRequest { bytes: 1024 * 1024, force: false })
+        let runtime = LinkRuntime::new(BufferRequest { bytes: 1024 * 1024, force: false });
+        runtime.set_local_description(DESCRIPTION);
+        runtime.set_remote_description(DESCRIPTION);
+        runtime
+    }
+
+    const DESCRIPTION: &str = "a=ice-ufrag:both\r\na=ice-pwd:a password that both have\r\n";
+
+    /// What is admitted between two of them.
+    fn check(number: u8) -> Vec<u8> {
+        made::check([number; 12], "both:both", "a password that both have")
     }
 
     fn ends_at_once(runtime: &LinkRuntime) -> bool {
@@ -567,13 +633,15 @@ mod tests {
         let (from, to) = (open(&left), open(&right));
         assert_eq!(left.sockets(), 1);
 
-        from.send_to(b"twelve bytes", to.local_addr().unwrap()).await.unwrap();
-        let mut buffer = [0; 64];
+        let check = check(1);
+        from.send_to(&check, to.local_addr().unwrap()).await.unwrap();
+        let mut buffer = [0; 256];
         let (length, source) = to.recv_from(&mut buffer).await.unwrap();
-        assert_eq!(&buffer[..length], b"twelve bytes");
+        assert_eq!(buffer[..length], check);
         assert_eq!(source, from.local_addr().unwrap());
-        assert_eq!((left.counts().datagrams_sent, left.counts().bytes_sent), (1, 12));
-        assert_eq!((right.counts().datagrams_received, right.counts().bytes_received), (1, 12));
+        let bytes = check.len() as u64;
+        assert_eq!((left.counts().datagrams_sent, left.counts().bytes_sent), (1, bytes));
+        assert_eq!((right.counts().datagrams_received, right.counts().bytes_received), (1, bytes));
 
         drop(from);
         assert_eq!(left.sockets(), 0);
@@ -588,27 +656,40 @@ mod tests {
             runtime.wrap_udp_socket(socket).unwrap()
         };
         let (from, to) = (open(), open());
-        // No leave to broadcast; longer than UDP; nobody listens, which is told to the next call.
+        // A question to a server may go anywhere. No leave to broadcast; longer than UDP; nobody listens, which is told to the next
+        // call.
+        let question =
+            |number: u8| made::message(Class::Request, METHOD_BINDING, [number; 12], &[], None);
         let broadcast = "255.255.255.255:9".parse().unwrap();
-        assert_eq!(from.send_to(b"x", broadcast).await.unwrap(), 1);
-        let long = vec![0; 70_000];
+        assert_eq!(from.send_to(&question(1), broadcast).await.unwrap(), 20);
+        // Records go where a check was answered.
+        from.send_to(&check(1), to.local_addr().unwrap()).await.unwrap();
+        let password = Some(&b"a password that both have"[..]);
+        let answer = made::message(Class::Success, METHOD_BINDING, [1; 12], &[], password);
+        to.send_to(&answer, from.local_addr().unwrap()).await.unwrap();
+        let mut buffer = [0; 256];
+        let (length, _) = from.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(buffer[..length], answer);
+        let long = vec![22; 70_000];
         assert_eq!(from.send_to(&long, to.local_addr().unwrap()).await.unwrap(), long.len());
         assert_eq!(runtime.counts().sends_refused, 2);
         let closed = {
             let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.local_addr().unwrap()
         };
-        for _ in 0..3 {
-            assert_eq!(from.send_to(b"x", closed).await.unwrap(), 1);
+        for number in 2..5 {
+            assert_eq!(from.send_to(&question(number), closed).await.unwrap(), 20);
         }
-        from.send_to(b"still here", to.local_addr().unwrap()).await.unwrap();
-        let mut buffer = [0; 64];
-        let (length, _) = to.recv_from(&mut buffer).await.unwrap();
-        assert_eq!(&buffer[..length], b"still here");
+        from.send_to(&check(5), to.local_addr().unwrap()).await.unwrap();
+        let mut last = Vec::new();
+        while last != check(5) {
+            let (length, _) = to.recv_from(&mut buffer).await.unwrap();
+            last = buffer[..length].to_vec();
+        }
         // The other way: an ICMP error is no error of a receive.
-        to.send_to(b"answer", from.local_addr().unwrap()).await.unwrap();
+        to.send_to(&check(6), from.local_addr().unwrap()).await.unwrap();
         let (length, _) = from.recv_from(&mut buffer).await.unwrap();
-        assert_eq!(&buffer[..length], b"answer");
+        assert_eq!(buffer[..length], check(6));
     }
 
     #[test]

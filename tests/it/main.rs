@@ -64,6 +64,8 @@ mod store_source;
 mod store_state;
 mod store_target;
 mod store_versions;
+#[cfg(all(target_os = "linux", feature = "fault-injection"))]
+mod strangers;
 mod support;
 mod target_disks;
 mod target_metadata;

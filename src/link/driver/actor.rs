@@ -1,11 +1,14 @@
 //! The one task that owns a link's negotiation, from the first command to the goodbye.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidateType,
     RTCSessionDescription, StatsSelector,
@@ -14,8 +17,8 @@ use webrtc::peer_connection::{
 use super::handler::StackEvent;
 use super::pump::{self, Pumps};
 use crate::link::allocation::Allocation;
-use crate::link::candidates::EarlyCandidates;
-use crate::link::socket::{LinkRuntime, WakeMode};
+use crate::link::candidates::{EarlyCandidates, RemoteCandidates};
+use crate::link::socket::{LinkRuntime, LocalAddresses, WakeMode};
 use crate::link::{
     Candidate, Channel, CloseReason, IceState, LinkCommand, LinkConfig, LinkEvent, PathKind,
     PathPolicy, PathReport, TurnServer,
@@ -46,6 +49,7 @@ pub(super) fn start(
         runtime,
         pumps,
         early: EarlyCandidates::default(),
+        remote: RemoteCandidates::default(),
         has_remote: false,
         describing: None,
         channels_open: 0,
@@ -53,7 +57,24 @@ pub(super) fn start(
         answered: Vec::new(),
         config,
     };
-    tokio::spawn(actor.run(stack, allocations));
+    // The stack's code runs on this task, too: on what the peer's descriptions and candidates say.
+    let (shared, events) = (Arc::clone(&actor.pumps.shared), actor.pumps.events.clone());
+    let (done, tasks) = (actor.pumps.done.clone(), actor.pumps.tasks.clone());
+    tokio::spawn(async move {
+        if AssertUnwindSafe(actor.run(stack, allocations)).catch_unwind().await.is_err() {
+            tracing::error!(target: "rejoin::lifecycle", "the actor of the link panicked");
+            shared.shut();
+            tasks.iter().for_each(AbortHandle::abort);
+            let reason = panicked();
+            // Full: the owner reads nothing any more.
+            let _ = events.try_send(LinkEvent::Closed { reason });
+            done.send_replace(true);
+        }
+    });
+}
+
+fn panicked() -> CloseReason {
+    CloseReason::Transport("panic in the WebRTC stack".to_owned())
 }
 
 /// A description that was applied and waits for its host candidates.
@@ -68,6 +89,7 @@ struct Actor {
     runtime: Arc<LinkRuntime>,
     pumps: Pumps,
     early: EarlyCandidates,
+    remote: RemoteCandidates,
     has_remote: bool,
     describing: Option<Describing>,
     channels_open: usize,
@@ -90,6 +112,7 @@ impl Actor {
             let step = tokio::select! {
                 // In this order: what a server said is heard before the end of the gathering that it was part of.
                 biased;
+                () = self.runtime.panics().panicked() => Err(panicked()),
                 Some((server, outcome)) = allocations.recv() => {
                     self.on_allocation(server, outcome);
                     Ok(())
@@ -116,6 +139,7 @@ impl Actor {
             LinkCommand::RestartIce => self.offer(true).await,
             LinkCommand::Answer { offer } => self.answer(offer).await,
             LinkCommand::AcceptAnswer { answer } => {
+                let answer = self.look_at_remote(&answer);
                 let answer = RTCSessionDescription::answer(answer).map_err(negotiation)?;
                 self.set_remote(answer).await
             }
@@ -179,6 +203,7 @@ impl Actor {
     async fn answer(&mut self, offer: String) -> Step {
         self.runtime.set_wake_mode(self.set_up_mode());
         let ice_restart = self.has_remote;
+        let offer = self.look_at_remote(&offer);
         let offer = RTCSessionDescription::offer(offer).map_err(negotiation)?;
         self.set_remote(offer).await?;
         let answer = self.connection.create_answer(None).await.map_err(negotiation)?;
@@ -186,6 +211,7 @@ impl Actor {
     }
 
     async fn set_local(&mut self, description: RTCSessionDescription, ice_restart: bool) -> Step {
+        self.runtime.set_local_description(&description.sdp);
         // Before the call: gathering may be done before it returns.
         self.answered.clear();
         self.describing = Some(Describing {
@@ -194,6 +220,28 @@ impl Actor {
             deadline: tokio::time::Instant::now() + HOST_CANDIDATES_WAIT,
         });
         self.connection.set_local_description(description).await.map_err(negotiation)
+    }
+
+    /// What of the peer's description the stack gets: without candidates that are not used.
+    fn look_at_remote(&mut self, sdp: &str) -> String {
+        let own = LocalAddresses { loopback_only: self.config.loopback_only }.now();
+        let sdp = self.remote.describe(sdp, &own, self.has_local_server());
+        if self.remote.refused() > 0 {
+            let refused = self.remote.refused();
+            tracing::debug!(target: "rejoin::ice", refused, "remote candidates not used");
+        }
+        self.runtime.set_remote_description(&sdp);
+        sdp
+    }
+
+    /// Whether a TURN server of ours is on this machine: what it relays is, too.
+    fn has_local_server(&self) -> bool {
+        let hosts =
+            self.config.turn_servers.iter().filter_map(|server| super::server_host(&server.url));
+        hosts
+            .into_iter()
+            .flat_map(|host| self.runtime.resolved(&host))
+            .any(|server| server.ip().is_loopback())
     }
 
     async fn set_remote(&mut self, description: RTCSessionDescription) -> Step {
@@ -206,7 +254,14 @@ impl Actor {
     }
 
     /// A candidate that cannot be used is one path less, not the end of the link.
-    async fn add_candidate(&self, candidate: Candidate) {
+    async fn add_candidate(&mut self, candidate: Candidate) {
+        if !self.remote.take(&candidate.candidate) {
+            let refused = self.remote.refused();
+            if refused.is_power_of_two() {
+                tracing::debug!(target: "rejoin::ice", refused, "remote candidates not used");
+            }
+            return;
+        }
         let init = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
@@ -362,10 +417,16 @@ impl Actor {
         }
         // `close()` waits by the same sleep that we wake.
         self.runtime.set_wake_mode(WakeMode::Never);
-        match tokio::time::timeout(CONNECTION_BUDGET, self.connection.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        let connection = Arc::clone(&self.connection);
+        // On a task of its own: a stack that panicked may do it again.
+        let closing = tokio::spawn(async move { connection.close().await });
+        match tokio::time::timeout(CONNECTION_BUDGET, closing).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
                 tracing::debug!(target: "rejoin::lifecycle", %error, "connection did not close cleanly");
+            }
+            Ok(Err(error)) => {
+                tracing::error!(target: "rejoin::lifecycle", %error, "connection did not close");
             }
             Err(_) => {
                 tracing::warn!(target: "rejoin::lifecycle", "connection did not close in time")

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
@@ -70,6 +72,10 @@ pub(super) fn start(
     let grants = grant.subscribe();
 
     let mut tasks = Vec::new();
+    // They call the stack.
+    let mut spawn = |pump: BoxFuture<'static, ()>| {
+        tasks.push(tokio::spawn(runtime.panics().guard(pump)).abort_handle());
+    };
     let [control_queue, pulse_queue, data_queue] = queues.map(|(_, queue)| queue);
     let mut start_channel = |channel: Channel, queue, gate: Option<Arc<SendGate>>| {
         let wires = Wires {
@@ -87,18 +93,17 @@ pub(super) fn start(
             }
         } else {
             let (frames, incoming) = mpsc::channel(INCOMING_FRAMES_MAX);
-            tasks.push(tokio::spawn(receive_frames(wires.clone(), frames)).abort_handle());
+            spawn(receive_frames(wires.clone(), frames).boxed());
             Source::Queue(incoming)
         };
-        tasks.push(tokio::spawn(send_frames(wires, queue, gate)).abort_handle());
+        spawn(send_frames(wires, queue, gate).boxed());
         FrameReceiver { source }
     };
     let control = start_channel(Channel::Control, control_queue, None);
     let pulse = start_channel(Channel::Pulse, pulse_queue, None);
     let data = start_channel(Channel::Data, data_queue, Some(Arc::clone(&send_gate)));
-    tasks.push(tokio::spawn(send_grants(Arc::clone(&channels.credit), grants)).abort_handle());
-    let take = receive_grants(Arc::clone(&channels.credit), send_gate, stack.clone());
-    tasks.push(tokio::spawn(take).abort_handle());
+    spawn(send_grants(Arc::clone(&channels.credit), grants).boxed());
+    spawn(receive_grants(Arc::clone(&channels.credit), send_gate, stack.clone()).boxed());
 
     let handle =
         LinkHandle { commands: command_sender, shared: Arc::clone(&shared), done: done_receiver };

@@ -1,4 +1,5 @@
-//! The sockets of a link that has a carrier: DTLS records go through [`crate::carrier`], everything else as it is.
+//! The sockets of a link that has a carrier: DTLS records go through [`crate::carrier`], everything else as it is. What comes in
+//! is taken as [`crate::link::admission`] says: records only from the carrier.
 //!
 //! ```text
 //!   the stack's driver       poll_send ── record ──▶ ┐         ┌ ──▶ train ──▶ socket
@@ -22,10 +23,11 @@ use std::time::{Duration, Instant};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::clock::StackClock;
-use super::turn_framing::{Framing, Toward};
 use super::udp::GRO_SEGMENTS;
 use crate::carrier::{Carrier, CarrierConfig};
+use crate::link::admission::Verdict;
 use crate::link::config::CarrierSettings;
+use crate::link::turn_framing::{Framing, Toward};
 use crate::wire::CarrierTokens;
 use path::{Outlet, Path, datagram_bytes_max};
 pub(super) use port::CarriedSocket;
@@ -375,11 +377,13 @@ impl State {
     }
 
     fn on_datagram(&mut self, port: &Arc<Port>, datagram: &[u8], remote: SocketAddr, now: Instant) {
-        let (framing, payload) = Framing::open(datagram, Toward::Client);
-        let payload = &datagram[payload];
-        if !Carrier::is_carried(payload) {
-            return port.pass(datagram, remote);
+        match port.socket().judge(remote, datagram, now) {
+            Verdict::Stack => return port.pass(datagram, remote),
+            Verdict::Dropped => return,
+            Verdict::Carrier => {}
         }
+        let (framing, payload) = Framing::open(datagram, Toward::Client);
+        let payload = datagram.get(payload).unwrap_or_default();
         let is_new = self.path.is_none()
             && !self.arrival.as_ref().is_some_and(|known| known.is(port, remote, framing));
         if is_new && !self.ensure(&Path::new(port, remote, framing), now) {
@@ -523,6 +527,8 @@ impl AsyncUdpSocket for CarriedSocket {
         let (Some(buffer), Some(meta)) = (buffers.first_mut(), meta.first_mut()) else {
             return Poll::Ready(Ok(0));
         };
+        #[cfg(feature = "fault-injection")]
+        crate::link::fault::panic_if_due();
         self.port.take_failure()?;
         if self.port.burst() >= self.port.socket().burst_bytes_max() {
             self.port.end_burst();

@@ -6,20 +6,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::Interest;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
-use super::Shared;
 use super::cutting::{self, Cutting};
+use super::{READ_BURST_BYTES, Shared};
+use crate::link::admission::Verdict;
 use crate::link::cable;
 
 /// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
 pub(super) const GRO_SEGMENTS: usize = 64;
 
+/// What a read of which nothing is left counts for, beside its bytes.
+const DROPPED_READ_BYTES: u64 = 4 * 1024;
+
 /// A UDP socket of a link.
 pub(super) struct UdpSocket {
     io: tokio::net::UdpSocket,
+    local: SocketAddr,
     batch: UdpSocketState,
     shared: Arc<Shared>,
     /// Bytes read since the reader was last told to wait.
@@ -30,11 +36,12 @@ pub(super) struct UdpSocket {
 impl UdpSocket {
     pub(super) fn new(socket: std::net::UdpSocket, shared: Arc<Shared>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let batch = UdpSocketState::new(UdpSockRef::from(&io))?;
         shared.sockets.fetch_add(1, Ordering::Relaxed);
         let cutting = Cutting::allowed(&io);
-        Ok(Self { io, batch, shared, burst: AtomicU64::new(0), cutting })
+        Ok(Self { io, local, batch, shared, burst: AtomicU64::new(0), cutting })
     }
 
     pub(super) const fn io(&self) -> &tokio::net::UdpSocket {
@@ -99,9 +106,28 @@ impl UdpSocket {
         }
     }
 
-    /// Listens to what the stack says to TURN servers.
-    pub(super) fn watch_sent(&self, transmit: &Transmit<'_>) {
-        self.shared.allocations.on_sent(transmit.contents, transmit.destination);
+    /// What is to become of a datagram that came in.
+    pub(super) fn judge(&self, from: SocketAddr, datagram: &[u8], now: Instant) -> Verdict {
+        self.shared.judge(self.local, from, datagram, now)
+    }
+
+    /// Takes out of a train what the stack is not to get. False: nothing is left.
+    fn admit(&self, buffer: &mut [u8], meta: &mut RecvMeta, now: Instant) -> bool {
+        let (mut at, mut kept) = (0, 0);
+        while at < meta.len {
+            let end = (at + meta.stride).min(meta.len);
+            let datagram = buffer.get(at..end).unwrap_or_default();
+            if self.judge(meta.addr, datagram, now) == Verdict::Stack {
+                // All but the last of a train are of one length, so what is left is a train, too.
+                if kept != at {
+                    buffer.copy_within(at..end, kept);
+                }
+                kept += end - at;
+            }
+            at = end;
+        }
+        meta.len = kept;
+        kept > 0
     }
 
     /// Reads what is there now: a train per buffer.
@@ -124,12 +150,7 @@ impl UdpSocket {
             match read {
                 Ok(_) if cable::is_cut() => {}
                 Ok(count) => {
-                    let meta = meta.get_mut(..count).unwrap_or_default();
-                    self.on_read(meta);
-                    for (buffer, meta) in buffers.iter().zip(meta) {
-                        let datagrams = buffer.get(..meta.len).unwrap_or_default();
-                        self.shared.allocations.on_received(datagrams, meta.stride);
-                    }
+                    self.on_read(meta.get_mut(..count).unwrap_or_default());
                     return Ok(count);
                 }
                 Err(error) if is_passing(&error) => {}
@@ -192,7 +213,12 @@ impl AsyncUdpSocket for UdpSocket {
         transmit: &Transmit<'_>,
     ) -> Poll<io::Result<usize>> {
         let length = transmit.contents.len();
-        self.watch_sent(transmit);
+        std::task::ready!(self.io.poll_send_ready(context))?;
+        let (to, now) = (transmit.destination, Instant::now());
+        if !self.shared.admission().handle_sent(self.local, to, transmit.contents, now) {
+            return Poll::Ready(Ok(length));
+        }
+        self.shared.allocations.on_sent(transmit.contents, to);
         loop {
             std::task::ready!(self.io.poll_send_ready(context))?;
             match self.try_send(transmit, false) {
@@ -212,20 +238,32 @@ impl AsyncUdpSocket for UdpSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        if self.burst.load(Ordering::Relaxed) >= self.burst_bytes_max() {
-            self.burst.store(0, Ordering::Relaxed);
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+        let (Some(buffer), Some(meta)) = (buffers.first_mut(), meta.first_mut()) else {
+            return Poll::Ready(Ok(0));
+        };
+        #[cfg(feature = "fault-injection")]
+        crate::link::fault::panic_if_due();
+        let mut is_allowed = self.burst.load(Ordering::Relaxed) < self.burst_bytes_max();
         loop {
+            if !is_allowed {
+                self.burst.store(0, Ordering::Relaxed);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.io.poll_recv_ready(context)?.is_pending() {
                 self.burst.store(0, Ordering::Relaxed);
                 return Poll::Pending;
             }
-            match self.try_read(buffers, meta) {
-                Ok(count) => {
+            let mut slices = [IoSliceMut::new(buffer)];
+            match self.try_read(&mut slices, std::slice::from_mut(meta)) {
+                Ok(_) if self.admit(buffer, meta, Instant::now()) => {
                     self.on_delivered();
-                    return Poll::Ready(Ok(count));
+                    return Poll::Ready(Ok(1));
+                }
+                // A flood of what nobody gets must not keep the stack from its other work.
+                Ok(_) => {
+                    let burst = self.burst.fetch_add(DROPPED_READ_BYTES, Ordering::Relaxed);
+                    is_allowed = burst < READ_BURST_BYTES;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),

@@ -16,6 +16,8 @@ pub(crate) mod process;
 pub(crate) mod promise;
 pub(crate) mod random;
 pub(crate) mod sim;
+#[cfg(all(target_os = "linux", feature = "fault-injection"))]
+pub(crate) mod strangers;
 pub(crate) mod tree;
 pub(crate) mod two_sessions;
 pub(crate) mod victim;

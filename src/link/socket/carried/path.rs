@@ -9,7 +9,7 @@ use webrtc::runtime::{AsyncUdpSocket as _, Transmit};
 
 use super::port::Port;
 use crate::carrier::Carrier;
-use crate::link::socket::turn_framing::{Framing, Toward};
+use crate::link::turn_framing::{Framing, Toward};
 
 /// Most that a datagram is probed for between two processes of one machine: a UDP payload holds 65,507 bytes.
 const DATAGRAM_BYTES_LOOPBACK: usize = 65_000;

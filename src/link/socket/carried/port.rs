@@ -14,9 +14,10 @@ use tokio::task::AbortHandle;
 use webrtc::runtime::RecvMeta;
 
 use super::{Carrying, Turn};
+use crate::link::socket::PanicWatch;
 use crate::link::socket::udp::UdpSocket;
 
-/// Datagrams that are not carried and wait for the stack: STUN, and DTLS of who has no carrier. More are lost.
+/// Datagrams that are not carried and wait for the stack: STUN, and what TURN servers say. More are lost.
 const PASSING_MAX: usize = 256;
 
 /// Longest of them: what a path of 1,500 bytes brings, and room.
@@ -32,7 +33,11 @@ pub(in crate::link::socket) struct CarriedSocket {
 
 impl CarriedSocket {
     /// Serves `socket` on the runtime that calls, which is the driver's.
-    pub(in crate::link::socket) fn new(socket: UdpSocket, carrying: Arc<Carrying>) -> Self {
+    pub(in crate::link::socket) fn new(
+        socket: UdpSocket,
+        carrying: Arc<Carrying>,
+        panics: &PanicWatch,
+    ) -> Self {
         let port = Arc::new(Port {
             socket,
             called: Notify::new(),
@@ -41,7 +46,7 @@ impl CarriedSocket {
             burst: AtomicU64::new(0),
             inbox: Mutex::new(Inbox::default()),
         });
-        let task = tokio::spawn(serve(Arc::clone(&port), Arc::clone(&carrying)));
+        let task = tokio::spawn(panics.guard(serve(Arc::clone(&port), Arc::clone(&carrying))));
         Self { port, carrying, task: task.abort_handle() }
     }
 }

@@ -7,16 +7,30 @@ use webrtc::runtime::Runtime as _;
 use super::*;
 use crate::link::socket::LinkRuntime;
 use crate::link::socket::buffers::BufferRequest;
+use crate::link::stun::{Class, METHOD_ALLOCATE, METHOD_CHANNEL_BIND, made};
 
 type Socket = Arc<dyn AsyncUdpSocket>;
 
 const TOKENS: [CarrierTokens; 2] =
     [CarrierTokens { outgoing: 1, incoming: 2 }, CarrierTokens { outgoing: 2, incoming: 1 }];
 
+/// What admits checks between the two: both have the same password.
+const DESCRIPTION: &str = "a=ice-ufrag:both\r\na=ice-pwd:a password that both have\r\n";
+
+fn check(number: u8) -> Vec<u8> {
+    made::check([number; 12], "both:both", "a password that both have")
+}
+
+fn described(runtime: &LinkRuntime) {
+    runtime.set_local_description(DESCRIPTION);
+    runtime.set_remote_description(DESCRIPTION);
+}
+
 fn carried(tokens: CarrierTokens) -> (LinkRuntime, Socket) {
     let request = BufferRequest { bytes: 1024 * 1024, force: false };
     let runtime = LinkRuntime::new(request).with_carrier(CarrierSettings::default(), None);
     runtime.carry(tokens);
+    described(&runtime);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let socket = runtime.wrap_udp_socket(socket).unwrap();
     (runtime, socket)
@@ -66,9 +80,8 @@ async fn records_of_any_length_arrive_as_they_were_and_other_datagrams_pass() {
     }
     assert_eq!(arrived.len(), records.len());
 
-    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[5; 12]].concat();
-    near.send_to(&stun, to).await.unwrap();
-    assert_eq!(receive(&far).await, [(stun, from)]);
+    near.send_to(&check(5), to).await.unwrap();
+    assert_eq!(receive(&far).await, [(check(5), from)]);
     // Every datagram counts, the carrier's own, too.
     assert!(near_runtime.counts().bytes_sent > lengths.iter().sum::<usize>() as u64);
     assert!(far_runtime.counts().datagrams_received >= 2);
@@ -89,7 +102,12 @@ async fn records_go_through_a_turn_server_in_its_framing() {
             loop {
                 let (length, from) = server.recv_from(&mut buffer).await.unwrap();
                 let datagram = &buffer[..length];
-                if from == near_address {
+                if from == near_address && datagram[..2] == [0, 3] {
+                    let refusal = made::message(Class::Error, METHOD_ALLOCATE, [9; 12], &[], None);
+                    server.send_to(&refusal, near_address).await.unwrap();
+                } else if from == near_address && datagram[..2] == [0, 9] {
+                    // A channel is bound without a word.
+                } else if from == near_address {
                     let (opened, range) = Framing::open(datagram, Toward::Server);
                     assert_eq!(opened, framing, "it leaves as the record would have");
                     server.send_to(&datagram[range], far_address).await.unwrap();
@@ -100,6 +118,14 @@ async fn records_go_through_a_turn_server_in_its_framing() {
                 }
             }
         });
+        // A server is heard once it answered.
+        let ask = made::message(Class::Request, METHOD_ALLOCATE, [9; 12], &[], None);
+        near.send_to(&ask, server_address).await.unwrap();
+        assert_eq!(receive(&near).await.len(), 1);
+        let peer_bytes = [0, 1, 0x33, 0x75, 0xe1, 0x12, 0xa6, 0x43];
+        let attributes: [(u16, &[u8]); 2] = [(0x000c, &[0x40, 1, 0, 0]), (0x0012, &peer_bytes)];
+        let bind = made::message(Class::Request, METHOD_CHANNEL_BIND, [8; 12], &attributes, None);
+        near.send_to(&bind, server_address).await.unwrap();
         for number in 0..40 {
             let record = record(number, 16_000);
             let mut wrapped = Vec::new();
@@ -131,7 +157,7 @@ async fn a_dead_path_holds_the_stack_up_for_a_moment_only() {
         for _ in 0..10_000 {
             near.send_to(&record, to).await.unwrap();
         }
-        near.send_to(&[0; 20], to).await.unwrap();
+        near.send_to(&check(1), to).await.unwrap();
     };
     tokio::time::timeout(Duration::from_secs(30), dead).await.expect("it waits for each");
 }
@@ -144,11 +170,21 @@ async fn without_tokens_records_are_lost_and_nothing_else() {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         runtime.wrap_udp_socket(socket).unwrap()
     };
+    described(&runtime);
     let (near, far) = (open(), open());
     let to = far.local_addr().unwrap();
     near.send_to(&record(1, 100), to).await.unwrap();
-    near.send_to(&[12, 0, 0, 0], to).await.unwrap();
-    near.send_to(&[1; 30], to).await.unwrap();
-    assert_eq!(receive(&far).await[0].0, [1; 30]);
-    assert_eq!(runtime.counts().datagrams_sent, 2);
+    near.send_to(&check(1), to).await.unwrap();
+    assert_eq!(receive(&far).await[0].0, check(1));
+    assert_eq!(runtime.counts().datagrams_sent, 1);
+    // From outside: neither a record nor what claims to be carried.
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for junk in [record(1, 100), vec![12, 0, 0, 0], vec![1; 30], Vec::new()] {
+        stranger.send_to(&junk, to).unwrap();
+    }
+    // As if the peer said it: the stack's own checks have a pace.
+    stranger.send_to(&check(2), to).unwrap();
+    assert_eq!(receive(&far).await[0].0, check(2));
+    // An empty one is nothing.
+    assert_eq!(runtime.counts().datagrams_dropped, 3);
 }

@@ -6,6 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
+use super::stun::{
+    ATTRIBUTE_HEADER_BYTES, ATTRIBUTE_XOR_PEER_ADDRESS, HEADER_BYTES as STUN_HEADER_BYTES,
+    MAGIC_COOKIE,
+};
+
 /// First bytes of ChannelData (RFC 8656 §12).
 const CHANNELS: std::ops::RangeInclusive<u8> = 64..=79;
 /// Channel number and length.
@@ -15,10 +20,6 @@ const CHANNEL_HEADER_BYTES: usize = 4;
 const SEND_INDICATION: u16 = 0x0016;
 /// Data indication: server to client.
 const DATA_INDICATION: u16 = 0x0017;
-const STUN_HEADER_BYTES: usize = 20;
-const ATTRIBUTE_HEADER_BYTES: usize = 4;
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const ATTRIBUTE_XOR_PEER_ADDRESS: u16 = 0x0012;
 const ATTRIBUTE_DATA: u16 = 0x0013;
 const FAMILY_V4: u8 = 1;
 const FAMILY_V6: u8 = 2;
@@ -161,7 +162,8 @@ fn mask(transaction: &[u8; 12]) -> [u8; 16] {
     mask
 }
 
-fn address(value: &[u8], transaction: &[u8; 12]) -> Option<SocketAddr> {
+/// The address in an attribute that is combined with the transaction.
+pub(super) fn address(value: &[u8], transaction: &[u8; 12]) -> Option<SocketAddr> {
     let port = integer(value, 2)? ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
     let mask = mask(transaction);
     let address = match (*value.get(1)?, value.get(4..)?) {

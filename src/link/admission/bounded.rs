@@ -1,0 +1,113 @@
+//! Memory that forgets the oldest, and a rate.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::link::stun::Transaction;
+
+/// Transactions with something about each, at most so many: the oldest makes room.
+#[derive(Debug)]
+pub(super) struct Transactions<T> {
+    most: usize,
+    known: HashMap<Transaction, T>,
+    /// In the order of their coming; those that were taken out may still be named.
+    order: VecDeque<Transaction>,
+}
+
+impl<T> Transactions<T> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, known: HashMap::new(), order: VecDeque::new() }
+    }
+
+    pub(super) fn get(&self, transaction: &Transaction) -> Option<&T> {
+        self.known.get(transaction)
+    }
+
+    /// One that is known already keeps its place.
+    pub(super) fn insert(&mut self, transaction: Transaction, value: T) {
+        if self.known.insert(transaction, value).is_some() {
+            return;
+        }
+        if self.order.len() == self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(transaction);
+    }
+
+    pub(super) fn remove(&mut self, transaction: &Transaction) {
+        self.known.remove(transaction);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.order.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+/// So many in a second, and as many at once.
+#[derive(Debug)]
+pub(super) struct Rate {
+    per_second: u32,
+    used: f64,
+    at: Option<Instant>,
+}
+
+impl Rate {
+    pub(super) const fn new(per_second: u32) -> Self {
+        Self { per_second, used: 0.0, at: None }
+    }
+
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.at = Some(now);
+        let most = f64::from(self.per_second);
+        self.used = (self.used - passed.as_secs_f64() * most).max(0.0);
+        let has_room = self.used + 1.0 <= most;
+        if has_room {
+            self.used += 1.0;
+        }
+        has_room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_forgotten_and_a_repetition_takes_no_room() {
+        let mut transactions = Transactions::new(3);
+        for number in [1, 2, 2, 3, 4] {
+            transactions.insert([number; 12], number);
+        }
+        assert_eq!(transactions.get(&[1; 12]), None);
+        for number in 2..=4 {
+            assert_eq!(transactions.get(&[number; 12]), Some(&number));
+        }
+        transactions.remove(&[3; 12]);
+        for number in 0..100 {
+            transactions.insert([number; 12], number);
+            assert!(transactions.len() <= 3 && transactions.known.len() <= 3);
+        }
+    }
+
+    #[test]
+    fn a_rate_holds_over_any_second() {
+        let start = Instant::now();
+        let mut rate = Rate::new(10);
+        let taken = |rate: &mut Rate, at: u64| {
+            let at = start + Duration::from_millis(at);
+            std::iter::from_fn(|| rate.take(at).then_some(())).take(100).count()
+        };
+        assert_eq!(taken(&mut rate, 0), 10);
+        assert_eq!(taken(&mut rate, 500), 5);
+        assert_eq!(taken(&mut rate, 60_000), 10);
+    }
+}

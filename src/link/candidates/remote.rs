@@ -1,0 +1,308 @@
+//! Which candidates of the peer are used (S-12, A-24). Each is an address that we send to because the peer says so.
+//!
+//! | rule | |
+//! | --- | --- |
+//! | number | [`REMOTE_CANDIDATES_MAX`] of a negotiation, description and later ones together; of them [`HOST_CANDIDATES_MAX`] of the peer's own addresses, and [`ADDRESS_CANDIDATES_MAX`] of one IP address |
+//! | kind | UDP, the first component, a literal address, a port |
+//! | never | unspecified, multicast, broadcast and reserved addresses, IPv4 in IPv6, services of clouds that tell secrets to whoever asks |
+//! | loopback | ours only (127.0.0.1), and only where the peer is on this machine: it names an address of ours, we have no other, or our server is there |
+//! | link-local | IPv4 where we use such an address; IPv6 never, its scope does not travel |
+//!
+//! What goes to a candidate before it answers has bounds of its own ([`crate::link::admission`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Most candidates of one negotiation: two servers and a dozen addresses at each end need less.
+pub const REMOTE_CANDIDATES_MAX: usize = 40;
+
+/// Most of them that are the peer's own addresses: rejoin binds at most 12, and those that help behind NAT come later.
+pub const HOST_CANDIDATES_MAX: usize = 16;
+
+/// Most of one IP address: behind a NAT every address of the peer becomes a port of one.
+pub const ADDRESS_CANDIDATES_MAX: usize = 16;
+
+/// Addresses at which clouds tell a machine its secrets. The first two are link-local.
+const METADATA_SERVICES: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
+];
+
+const PREFIX: &str = "candidate:";
+
+/// Whether an address can be a peer's at all.
+#[must_use]
+pub fn may_be_a_peer(address: IpAddr) -> bool {
+    let is_host = match address {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            // 0/8 is this network, 240/4 reserved, with broadcast in it.
+            first != 0 && first < 240 && !address.is_multicast()
+        }
+        IpAddr::V6(address) => {
+            !address.is_unspecified()
+                && !address.is_multicast()
+                && !address.is_unicast_link_local()
+                && (address.is_loopback() || address.to_ipv4().is_none())
+        }
+    };
+    is_host && !METADATA_SERVICES.contains(&address)
+}
+
+/// The candidates of the peer that were taken in a negotiation.
+#[derive(Debug, Default)]
+pub struct RemoteCandidates {
+    own: Vec<IpAddr>,
+    is_peer_here: bool,
+    taken: BTreeSet<SocketAddr>,
+    hosts: usize,
+    of_address: BTreeMap<IpAddr, usize>,
+    refused: u64,
+}
+
+impl RemoteCandidates {
+    /// Begins with the description of the peer, and gives it back without the candidates that are not taken. `own`: the
+    /// addresses that this link binds; `shares_loopback`: a server that both may use is there.
+    pub fn describe(&mut self, sdp: &str, own: &[IpAddr], shares_loopback: bool) -> String {
+        let has_others = own.iter().any(|address| !address.is_loopback());
+        let named = |address: IpAddr| !address.is_loopback() && own.contains(&address);
+        let is_here = |candidate: Parsed| candidate.is_host && named(candidate.address.ip());
+        let is_peer_here = shares_loopback
+            || !has_others
+            || lines(sdp).any(|candidate| candidate.is_some_and(is_here));
+        *self = Self { own: own.to_vec(), is_peer_here, ..Self::default() };
+        let mut kept = String::with_capacity(sdp.len());
+        for line in sdp.split_inclusive(['\r', '\n']) {
+            if candidate_line(line).is_none_or(|candidate| self.take(candidate)) {
+                kept.push_str(line);
+            }
+        }
+        kept
+    }
+
+    /// Whether a candidate is to be used: `candidate:` and what follows it (RFC 8839 §5.1). An empty one says that no more come,
+    /// and is.
+    pub fn take(&mut self, candidate: &str) -> bool {
+        if candidate.trim().is_empty() {
+            return true;
+        }
+        let is_taken = Parsed::from_line(candidate).is_some_and(|parsed| self.take_parsed(parsed));
+        self.refused += u64::from(!is_taken);
+        is_taken
+    }
+
+    /// Candidates that were not taken.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn take_parsed(&mut self, Parsed { address, is_host }: Parsed) -> bool {
+        let ip = address.ip();
+        let of_address = self.of_address.get(&ip).copied().unwrap_or_default();
+        if !self.is_allowed(ip)
+            || self.taken.len() >= REMOTE_CANDIDATES_MAX
+            || of_address >= ADDRESS_CANDIDATES_MAX
+            || is_host && self.hosts >= HOST_CANDIDATES_MAX
+            || !self.taken.insert(address)
+        {
+            return false;
+        }
+        self.hosts += usize::from(is_host);
+        self.of_address.insert(ip, of_address + 1);
+        true
+    }
+
+    fn is_allowed(&self, ip: IpAddr) -> bool {
+        let is_link_local = matches!(ip, IpAddr::V4(ip) if ip.is_link_local());
+        let has_link_local =
+            || self.own.iter().any(|own| matches!(own, IpAddr::V4(own) if own.is_link_local()));
+        may_be_a_peer(ip)
+            && (!ip.is_loopback() || self.is_peer_here && self.own.contains(&ip))
+            && (!is_link_local || has_link_local())
+    }
+}
+
+/// What of a candidate decides.
+#[derive(Debug, Clone, Copy)]
+struct Parsed {
+    address: SocketAddr,
+    is_host: bool,
+}
+
+impl Parsed {
+    fn from_line(candidate: &str) -> Option<Self> {
+        let mut words = candidate.trim().strip_prefix(PREFIX)?.split_ascii_whitespace();
+        let (_foundation, component, transport) = (words.next()?, words.next()?, words.next()?);
+        let (_priority, address, port) = (words.next()?, words.next()?, words.next()?);
+        let (typ, kind) = (words.next()?, words.next()?);
+        let port: u16 = port.parse().ok()?;
+        let is_usable =
+            component == "1" && transport.eq_ignore_ascii_case("udp") && typ == "typ" && port != 0;
+        let ip: IpAddr = address.parse().ok()?;
+        is_usable.then(|| Self { address: SocketAddr::new(ip, port), is_host: kind == "host" })
+    }
+}
+
+/// The candidate in a line of a description. Blanks around a value are no part of it to the stack's parser.
+fn candidate_line(line: &str) -> Option<&str> {
+    let value = line.trim_start_matches(['\r', '\n']).strip_prefix("a=")?.trim();
+    value.starts_with("candidate").then_some(value)
+}
+
+fn lines(sdp: &str) -> impl Iterator<Item = Option<Parsed>> + '_ {
+    sdp.split(['\r', '\n']).filter_map(candidate_line).map(Parsed::from_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(address: &str, port: u16, kind: &str) -> String {
+        format!("candidate:1 1 udp 2130706431 {address} {port} typ {kind}")
+    }
+
+    fn description(candidates: &[String]) -> String {
+        let lines = candidates.iter().map(|candidate| format!("a={candidate}\r\n"));
+        format!(
+            "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n{}",
+            lines.collect::<String>()
+        )
+    }
+
+    fn own(addresses: &[&str]) -> Vec<IpAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    /// A peer elsewhere, whose description has no candidates; `ours` are our addresses.
+    fn beginning(ours: &[&str]) -> RemoteCandidates {
+        let mut remote = RemoteCandidates::default();
+        remote.describe(&description(&[]), &own(ours), false);
+        remote
+    }
+
+    /// S-12: 300 candidates of a third party, in the description and after it.
+    #[test]
+    fn their_number_is_bounded_in_all_and_of_one_address() {
+        let mut remote = RemoteCandidates::default();
+        let third: Vec<_> = (0..300).map(|port| line("192.0.2.1", 1_000 + port, "srflx")).collect();
+        let kept =
+            remote.describe(&description(&third), &own(&["203.0.113.5", "127.0.0.1"]), false);
+        assert_eq!(kept.matches("a=candidate").count(), ADDRESS_CANDIDATES_MAX);
+        assert!(kept.starts_with("v=0\r\nm=application"));
+        assert_eq!(remote.refused(), 300 - ADDRESS_CANDIDATES_MAX as u64);
+        let later =
+            (0..255).filter(|last| remote.take(&line(&format!("198.51.100.{last}"), 9, "relay")));
+        assert_eq!(later.count(), REMOTE_CANDIDATES_MAX - ADDRESS_CANDIDATES_MAX);
+
+        let mut remote = beginning(&["203.0.113.5"]);
+        let hosts =
+            (0..255).filter(|last| remote.take(&line(&format!("10.0.0.{last}"), 9, "host")));
+        assert_eq!(hosts.count(), HOST_CANDIDATES_MAX, "the rest is for those that come later");
+        assert!(remote.take(&line("192.0.2.1", 9, "relay")));
+        assert!(!remote.take(&line("192.0.2.1", 9, "srflx")), "it is known");
+        // Another negotiation begins anew.
+        remote.describe(&description(&[]), &own(&["203.0.113.5"]), false);
+        assert!(remote.take(&line("10.0.0.200", 9, "host")));
+    }
+
+    #[test]
+    fn addresses_that_are_no_peers_are_never_used() {
+        for address in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.251",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "::",
+            "ff02::fb",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "::ffff:192.0.2.1",
+            "::192.0.2.1",
+            "example.org",
+            "4711abcd.local",
+            "127.0.0.53",
+            "",
+            "192.0.2.1.",
+            "0x7f.1",
+        ] {
+            // With every address of ours that could allow it.
+            let mut remote = beginning(&["127.0.0.1", "169.254.3.4"]);
+            assert!(!remote.take(&line(address, 9, "host")), "{address}");
+        }
+        for address in [
+            "192.0.2.1",
+            "10.1.2.3",
+            "172.17.0.1",
+            "192.168.0.7",
+            "100.64.0.1",
+            "2001:db8::1",
+            "fd12::1",
+        ] {
+            assert!(
+                beginning(&["127.0.0.1", "10.9.9.9"]).take(&line(address, 9, "host")),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn loopback_only_of_a_peer_on_this_machine_and_link_local_where_we_have_one() {
+        let ours = ["10.0.0.5", "127.0.0.1"];
+        let loopback = line("127.0.0.1", 9, "host");
+        assert!(!beginning(&ours).take(&loopback));
+        assert!(!beginning(&ours).take(&line("::1", 9, "host")));
+        assert!(beginning(&["127.0.0.1"]).take(&loopback), "there is no other way");
+        let mut remote = RemoteCandidates::default();
+        let both = description(&[loopback.clone(), line("10.0.0.5", 9, "host")]);
+        assert_eq!(remote.describe(&both, &own(&ours), false), both, "it has an address of ours");
+        let elsewhere = description(&[loopback.clone(), line("10.0.0.6", 9, "host")]);
+        assert!(!remote.describe(&elsewhere, &own(&ours), false).contains("127.0.0.1"));
+        let behind = description(&[loopback, line("10.0.0.5", 9, "relay")]);
+        assert!(!remote.describe(&behind, &own(&ours), false).contains("127.0.0.1"), "a server's");
+
+        let local = line("169.254.9.9", 9, "host");
+        assert!(!beginning(&ours).take(&local));
+        assert!(beginning(&["169.254.3.1", "127.0.0.1"]).take(&local));
+    }
+
+    #[test]
+    fn other_kinds_and_odd_lines_are_refused() {
+        let mut remote = beginning(&["10.0.0.5"]);
+        for line in [
+            "candidate:1 2 udp 1 192.0.2.1 9 typ host",
+            "candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype passive",
+            "candidate:1 1 udp 1 192.0.2.1 0 typ host",
+            "candidate:1 1 udp 1 192.0.2.1 99999 typ host",
+            "candidate:1 1 udp 1 192.0.2.1 9",
+            "candidate:",
+            "192.0.2.1",
+        ] {
+            assert!(!remote.take(line), "{line}");
+        }
+        assert!(remote.take(""), "no more will come");
+        assert!(remote.take("candidate:1 1 UDP 1 192.0.2.1 9 typ host generation 0"));
+        // However the line is written, a candidate that is refused does not pass as something else.
+        for odd in [
+            "a= candidate:1 1 udp 1 0.0.0.0 9 typ host",
+            "a=\u{2003}candidate:1 1 udp 1 0.0.0.0 9 typ host\u{2003}",
+        ] {
+            for end in ["\n", "\r\n", "\r"] {
+                let sdp = format!("v=0{end}{odd}{end}a=end-of-candidates{end}");
+                let kept = remote.describe(&sdp, &own(&["10.0.0.5"]), false);
+                assert!(
+                    !kept.contains("0.0.0.0") && kept.contains("a=end-of-candidates"),
+                    "{kept:?}"
+                );
+            }
+        }
+    }
+}

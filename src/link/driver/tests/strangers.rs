@@ -1,0 +1,182 @@
+//! Datagrams of a third socket at both ends of a link, with and without a carrier.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use super::carried::{carried_config, carried_with};
+use super::*;
+use crate::link::stun::{Class, METHOD_BINDING, made};
+use crate::link::{CarrierTokens, PathReport};
+
+async fn path(link: &mut Link) -> PathReport {
+    wait_for(link, |event| match event {
+        LinkEvent::Path(path) => Some(path.clone()),
+        _ => None,
+    })
+    .await
+}
+
+/// Two links of one kind, and the address of each.
+async fn pair(has_carrier: bool) -> (Link, Link, [SocketAddr; 2]) {
+    let config = if has_carrier { carried_config() } else { config() };
+    let tokens = CarrierTokens { outgoing: 2, incoming: 1 };
+    let (mut offerer, mut answerer) = carried_with(config, tokens).await;
+    let addresses = [path(&mut offerer).await.local, path(&mut answerer).await.local];
+    (offerer, answerer, addresses)
+}
+
+/// Frames go both ways.
+async fn works(offerer: &mut Link, answerer: &mut Link, round: u8) {
+    let frame = Bytes::from(vec![round; 20_000]);
+    offerer.handle.try_send(Channel::Control, frame.clone()).unwrap();
+    answerer.handle.try_send(Channel::Control, frame.clone()).unwrap();
+    assert_eq!(answerer.control.recv().await.unwrap(), frame);
+    assert_eq!(offerer.control.recv().await.unwrap(), frame);
+}
+
+fn record(first: u8, epoch: u8, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let mut record = vec![first, 0xfe, 0xfd, 0, epoch, 0, 0];
+    record.extend(sequence.to_be_bytes());
+    record.extend((body.len() as u16).to_be_bytes());
+    record.extend_from_slice(body);
+    record
+}
+
+/// S-01: one of these 14 bytes silenced a link; S-07: the handshake messages made the stack panic, or slow; and what else a record
+/// can be. A-25.
+#[tokio::test]
+async fn no_record_of_a_stranger_is_heard() {
+    bounded(async {
+        for has_carrier in [true, false] {
+            let (mut offerer, mut answerer, addresses) = pair(has_carrier).await;
+            let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for round in 0..20_u8 {
+                let sequence = 1_000_000 + u32::from(round);
+                let empty_message = [14, 0, 0, 0, 0, 4 + round, 0, 0, 0, 0, 0, 0];
+                for to in addresses {
+                    for datagram in [
+                        record(20, 1, sequence, &[1]),
+                        record(20, 1, sequence, &[7, 7]),
+                        record(21, 0, sequence, &[2, 40]),
+                        record(21, 0, sequence, &[1, 0]),
+                        record(22, 0, sequence, &empty_message),
+                        record(22, 0, sequence, &empty_message.repeat(110)),
+                    ] {
+                        stranger.send_to(&datagram, to).unwrap();
+                    }
+                    for first in 0..=255 {
+                        stranger
+                            .send_to(&record(first, round % 3, sequence, &[0; 40]), to)
+                            .unwrap();
+                    }
+                }
+                works(&mut offerer, &mut answerer, round).await;
+            }
+            assert!(offerer.handle.socket_counts().datagrams_dropped > 1_000);
+        }
+    })
+    .await;
+}
+
+/// what looks like STUN, TURN or the carrier. A request that says that it controls changed the stack's role before anybody
+/// looked at its signature.
+#[tokio::test]
+async fn nothing_else_of_a_stranger_is_heard() {
+    const ICE_CONTROLLING: u16 = 0x802a;
+    const ICE_CONTROLLED: u16 = 0x8029;
+    bounded(async {
+        for has_carrier in [true, false] {
+            let (mut offerer, mut answerer, addresses) = pair(has_carrier).await;
+            let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for round in 0..20_u8 {
+                for to in addresses {
+                    for role in [ICE_CONTROLLING, ICE_CONTROLLED] {
+                        for password in [None, Some(&b"guessed"[..])] {
+                            let attributes: [(u16, &[u8]); 2] =
+                                [(0x0006, b"a:b"), (role, &[0xff; 8])];
+                            let request = made::message(
+                                Class::Request,
+                                METHOD_BINDING,
+                                [round; 12],
+                                &attributes,
+                                password,
+                            );
+                            stranger.send_to(&request, to).unwrap();
+                        }
+                    }
+                    for kind in 0..4 {
+                        let mut carried = vec![0x0c, kind];
+                        carried.extend([round; 8]);
+                        carried.extend([0; 100]);
+                        stranger.send_to(&carried, to).unwrap();
+                    }
+                    let junk: [&[u8]; 7] = [
+                        &[],
+                        &[0x0c],
+                        &[0x0c, 0, 0],
+                        &[22; 40],
+                        &[64; 9],
+                        &[0; 1_400],
+                        &[0x40, 0, 0, 4, 20, 0xfe, 0xfd, 0],
+                    ];
+                    for junk in junk {
+                        stranger.send_to(junk, to).unwrap();
+                    }
+                }
+                works(&mut offerer, &mut answerer, round).await;
+            }
+        }
+    })
+    .await;
+}
+
+/// Before the handshake is over everybody can send what only the peer should.
+#[tokio::test]
+async fn a_link_is_set_up_under_fire() {
+    bounded(async {
+        for has_carrier in [true, false] {
+            let config = if has_carrier { carried_config() } else { config() };
+            let mut offerer = LinkDriver::start(config.clone()).await.unwrap();
+            let mut answerer = LinkDriver::start(config).await.unwrap();
+            for (link, outgoing, incoming) in [(&offerer, 1, 2), (&answerer, 2, 1)] {
+                let tokens = CarrierTokens { outgoing, incoming };
+                link.handle.command(LinkCommand::Carry(tokens)).unwrap();
+            }
+            offerer.handle.command(LinkCommand::Offer).unwrap();
+            let (offer, _) = description(&mut offerer).await;
+            let mut fire = vec![port(&offer)];
+            answerer.handle.command(LinkCommand::Answer { offer }).unwrap();
+            let (answer, _) = description(&mut answerer).await;
+            fire.push(port(&answer));
+            let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let stopped = std::sync::Arc::clone(&stop);
+            let firing = std::thread::spawn(move || {
+                let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+                while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                    for to in &fire {
+                        for (first, body) in
+                            [(20, &[1][..]), (21, &[2, 40]), (22, &[1; 60]), (23, &[0; 30])]
+                        {
+                            for epoch in 0..=1 {
+                                let _ = stranger.send_to(&record(first, epoch, 1, body), to);
+                            }
+                        }
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            offerer.handle.command(LinkCommand::AcceptAnswer { answer }).unwrap();
+            opened(&mut offerer).await;
+            opened(&mut answerer).await;
+            works(&mut offerer, &mut answerer, 1).await;
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            firing.join().unwrap();
+        }
+    })
+    .await;
+
+    fn port(sdp: &str) -> SocketAddr {
+        let line = sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
+        let port = line.split(' ').nth(5).unwrap().parse().unwrap();
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+}
