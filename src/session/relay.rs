@@ -5,7 +5,7 @@
 //! once, with the server's name, and never tried blindly again (K-13). A server that fails otherwise is left alone by its
 //! breaker for a while, and the others come first (F-38, K-12).
 
-pub(super) mod grant;
+pub mod grant;
 pub(super) mod source;
 mod stored;
 

@@ -151,12 +151,20 @@ impl SignalMessage {
         }
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+    /// Its bytes, before they are sealed.
+    ///
+    /// # Errors
+    /// If a limit is exceeded.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         self.check()?;
         codec::encode::<PLAINTEXT_BYTES_MAX>(self)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+    /// A message from bytes that were sealed.
+    ///
+    /// # Errors
+    /// If it is not one of this version, or a limit is exceeded.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let message: Self = codec::decode::<_, PLAINTEXT_BYTES_MAX>(bytes)?;
         message.check()?;
         Ok(message)

@@ -276,11 +276,7 @@ impl Joining {
                 self.lost_at.get_or_insert(now);
                 self.ask_again(now);
             }
-            Phase::Greeted(_) => {
-                // Perhaps the hello never came: then the deposit is good still.
-                self.used_deposit = None;
-                self.on_link_lost("the sender did not answer in time", now);
-            }
+            Phase::Greeted(_) => self.on_link_lost("the sender did not answer in time", now),
             Phase::Connecting { .. } => {
                 self.on_link_lost("the connection did not open in time", now)
             }
@@ -495,6 +491,10 @@ impl Joining {
             return;
         }
         let was_connected = self.is_up();
+        if matches!(self.phase, Phase::Greeted(_)) {
+            // Perhaps the hello never came: then the deposit is good still.
+            self.used_deposit = None;
+        }
         self.outputs.push_back(MeetingOutput::StopLink);
         self.lost_at.get_or_insert(now);
         if was_connected {

@@ -285,6 +285,18 @@ impl Rooms {
         is_miss: bool,
         now: Instant,
     ) -> Refused {
+        // Who asks again while it waits goes on waiting: a message may have been lost.
+        let again = self
+            .waiters
+            .get_mut(&number)
+            .and_then(|waiters| waiters.iter_mut().find(|waiter| waiter.connection == connection));
+        if let Some(waiter) = again {
+            let is_miss = is_miss || waiter.is_miss;
+            *waiter =
+                Waiter { connection, from: waiter.from, member, token, is_miss, since: now };
+            self.send(connection, HostMessage::Waiting { number });
+            return Ok(());
+        }
         let at_number = self.waiters.get(&number).map_or(0, Vec::len);
         let Some(state) = self.connections.get_mut(&connection) else {
             return Ok(());

@@ -478,18 +478,21 @@ fn queues_share_a_budget() {
 fn a_waiting_joiner_is_answered_when_the_room_opens() {
     let mut world = world();
     let waiter = world.connect();
-    let wait = ClientMessage::Join {
-        room: CODE,
+    let wait = |number| ClientMessage::Join {
+        room: RoomName::Code(number),
         member: JOINER,
         token: token(2),
         deposit: None,
         wait: true,
     };
-    assert_eq!(world.tell(waiter, &wait), [HostMessage::Waiting { number: 7 }]);
+    assert_eq!(world.tell(waiter, &wait(7)), [HostMessage::Waiting { number: 7 }]);
+    // A receiver asks again every 20 s: the answer may have been lost.
+    assert_eq!(world.tell(waiter, &wait(7)), [HostMessage::Waiting { number: 7 }]);
+    assert_eq!(world.rooms.gauges().waiters, 1);
     assert_eq!(
-        world.tell(waiter, &wait),
-        refused(CODE, RefusalReason::HostFull),
-        "once a connection"
+        world.tell(waiter, &wait(8)),
+        refused(RoomName::Code(8), RefusalReason::HostFull),
+        "for one number a connection"
     );
     world.wait(Duration::from_secs(60));
     assert!(world.closed.is_empty(), "waiting is as good as having joined");

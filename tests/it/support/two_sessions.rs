@@ -324,7 +324,7 @@ impl Pair {
     /// The store of a side stands still; it is at work, as its session may be told.
     pub(crate) fn stick_disk(&mut self, side: usize, is_told: bool) {
         self.note(format!("the disk of side {side} stands still"));
-        self.stuck[side] = Some(Vec::new());
+        self.stuck[side].get_or_insert_with(Vec::new);
         if is_told {
             self.sides[side].session.handle_disk_load(DiskLoad { requests: 1, bytes: 0 }, self.now);
         }
@@ -473,7 +473,7 @@ impl Pair {
         panic!("seed {}: {what}\n{}\nends {ends:?}", self.seed, log.join("\n"));
     }
 
-    fn note(&mut self, line: String) {
+    pub(crate) fn note(&mut self, line: String) {
         if self.log.len() == LOG_LINES_MAX {
             self.log.pop_front();
         }
