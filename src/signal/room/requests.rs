@@ -292,8 +292,7 @@ impl Rooms {
             .and_then(|waiters| waiters.iter_mut().find(|waiter| waiter.connection == connection));
         if let Some(waiter) = again {
             let is_miss = is_miss || waiter.is_miss;
-            *waiter =
-                Waiter { connection, from: waiter.from, member, token, is_miss, since: now };
+            *waiter = Waiter { connection, from: waiter.from, member, token, is_miss, since: now };
             self.send(connection, HostMessage::Waiting { number });
             return Ok(());
         }
