@@ -4,7 +4,7 @@
 //! *Liveness*: once the faults stop, the transfer is done within a budget of virtual time, although one thing stays broken
 //! for ever that has a way around it.
 //!
-//! 300 seeds by default; `REJOIN_TEST_SEEDS` says how many, from `REJOIN_TEST_FIRST_SEED`, and the figures are printed.
+//! 100 seeds by default; `REJOIN_TEST_SEEDS` says how many, from `REJOIN_TEST_FIRST_SEED`, and the figures are printed.
 
 use crate::simulation::finish;
 use crate::support::model_source::{ModelSource, Tree, random_tree};
@@ -276,7 +276,7 @@ fn number(name: &str, usual: u64) -> u64 {
 #[test]
 fn whatever_breaks_the_tree_arrives_once_it_stops() {
     let first = number("REJOIN_TEST_FIRST_SEED", 0);
-    let seeds = first..first + number("REJOIN_TEST_SEEDS", 300);
+    let seeds = first..first + number("REJOIN_TEST_SEEDS", 100);
     let next = std::sync::atomic::AtomicU64::new(seeds.start);
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {

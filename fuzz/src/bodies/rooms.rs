@@ -3,6 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use rejoin::signal::protocol::ClientMessage;
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
+use rejoin::signal::subscriber::Subscriber;
 use rejoin::signal::{MemberToken, RoomName};
 use rejoin::wire::MemberId;
 use std::collections::BTreeSet;
@@ -31,8 +32,8 @@ fn limits() -> Limits {
 
 fn follow(input: &mut Unstructured<'_>) -> Result<()> {
     let limits = limits();
-    let mut rooms = Rooms::new(limits);
     let mut now = Instant::now();
+    let mut rooms = Rooms::new(limits, [7; 32], now);
     let mut open: BTreeSet<ConnectionId> = BTreeSet::new();
     let mut next = 0;
     while !input.is_empty() {
@@ -42,7 +43,7 @@ fn follow(input: &mut Unstructured<'_>) -> Result<()> {
                 next += 1;
                 let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, input.int_in_range(1..=3)?));
                 open.insert(ConnectionId(next));
-                rooms.handle_connected(ConnectionId(next), address, now);
+                rooms.handle_connected(ConnectionId(next), Subscriber::Address(address), now);
             }
             (1..=4, Some(connection)) => {
                 let bytes = message(input)?.encode().unwrap_or_default();
