@@ -13,7 +13,7 @@
 //!    │     └── carrier (pure): DTLS records over datagrams of path size, reliable and in order, between two of us
 //!    ├── store (I/O): confined file system, journal, session records, source, target
 //!    │
-//!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make
+//!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make · visible: text for eyes
 //! ```
 //!
 //! A module imports only what is below it; `tests/it/architecture.rs` holds the table and who may touch sockets, files
@@ -57,4 +57,5 @@ pub mod store;
 pub mod time;
 pub mod transfer;
 pub mod ui;
+pub mod visible;
 pub mod wire;

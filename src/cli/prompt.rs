@@ -7,7 +7,7 @@ use rejoin::options::OnConflict;
 use rejoin::question::{Conflict, ConflictAnswer, Consent, NAMES_MAX, Offer, Question};
 use tokio::sync::oneshot;
 
-use super::output::escape::for_person;
+use super::output::escape::name_for_person;
 use super::output::{PrinterHandle, units};
 
 /// What the flags say.
@@ -108,10 +108,11 @@ fn consent_text(offer: &Offer) -> String {
     for path in offer.flagged.iter().take(NAMES_MAX) {
         text.push_str(&format!(
             "Mind {}: it can run or configure programs.\n",
-            for_person(&path.path)
+            name_for_person(&path.path)
         ));
     }
-    let names: Vec<_> = offer.names.iter().take(3).map(|name| for_person(&name.path)).collect();
+    let names: Vec<_> =
+        offer.names.iter().take(3).map(|name| name_for_person(&name.path)).collect();
     let names = match (names.is_empty(), offer.names.len() > names.len()) {
         (true, _) => String::new(),
         (false, more) => format!("{}{}: ", names.join(", "), if more { ", …" } else { "" }),
@@ -122,7 +123,7 @@ fn consent_text(offer: &Offer) -> String {
     let choice = if is_yes_default(offer) { "Y/n" } else { "y/N" };
     text.push_str(&format!(
         "{again}Accept {names}{size}{so_far} from {}? ({choice}) ",
-        for_person(&offer.from)
+        name_for_person(&offer.from)
     ));
     text
 }
@@ -146,7 +147,7 @@ fn conflict_text(conflict: &Conflict) -> String {
     format!(
         "{} is there already and differs ({} here, {} offered).\n\
          [s]kip, [o]verwrite, [r]ename, [f]ail; a capital letter for all? (s) ",
-        for_person(&conflict.path.path),
+        name_for_person(&conflict.path.path),
         units::size(conflict.present_bytes),
         units::size(conflict.offered_bytes)
     )

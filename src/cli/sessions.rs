@@ -233,8 +233,11 @@ fn line(session: &StoredSession) -> String {
         (None, false, false, true) => "unfinished",
         (None, false, false, false) => "never joined",
     };
-    let places: Vec<_> =
-        session.places.iter().map(|place| escape::for_person(&place.path).into_owned()).collect();
+    let places: Vec<_> = session
+        .places
+        .iter()
+        .map(|place| escape::name_for_person(&place.path).into_owned())
+        .collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     let age = units::remaining(now.saturating_sub(session.updated));
     let id = &session.id[..SHORT_ID.min(session.id.len())];

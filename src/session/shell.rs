@@ -1,6 +1,6 @@
 //! Commands as a person can paste them.
 
-/// Quotes an argument for any POSIX shell; bytes that are not UTF-8 and control characters by `printf`, since `$'…'` is not
+/// Quotes an argument for any POSIX shell; bytes that are not UTF-8 and characters that nobody sees by `printf`, since `$'…'` is not
 /// every shell's.
 #[must_use]
 pub(super) fn quote(argument: &[u8]) -> String {
@@ -9,7 +9,7 @@ pub(super) fn quote(argument: &[u8]) -> String {
         return String::from_utf8_lossy(argument).into_owned();
     }
     match std::str::from_utf8(argument) {
-        Ok(text) if !text.chars().any(char::is_control) => {
+        Ok(text) if crate::visible::text(text) == text => {
             format!("'{}'", text.replace('\'', "'\\''"))
         }
         _ => {
@@ -36,6 +36,7 @@ mod tests {
             (b"my photos", "'my photos'"),
             (b"it's", "'it'\\''s'"),
             (b"a\nb's", "\"$(printf 'a\\012b\\047s')\""),
+            ("\u{a0}".as_bytes(), "\"$(printf '\\302\\240')\""),
             (b"\xff%", "\"$(printf '\\377%%')\""),
         ] {
             assert_eq!(quote(argument), quoted);

@@ -126,29 +126,22 @@ fn message(error: &io::Error) -> String {
     if is_of_process(error) { format!("{text}; raise the limit (ulimit -n)") } else { text }
 }
 
-/// Bytes of a path as text that is safe on a terminal: what is no UTF-8 as `\xNN`, controls and characters that
-/// reorder or hide text as `\u{…}`.
+/// Bytes of a path as text that is safe on a terminal: what is no UTF-8 as `\xNN`, what hides or reorders text as `\u{…}`
+/// (A-07, [`crate::visible`]).
 #[must_use]
 pub fn escape(path: &[u8]) -> String {
+    if let Ok(path) = std::str::from_utf8(path) {
+        return crate::visible::name(path).into_owned();
+    }
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            let hides = matches!(
-                character,
-                '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            );
-            if character.is_control() || hides {
-                text.extend(character.escape_unicode());
-            } else {
-                text.push(character);
-            }
-        }
+        text.push_str(chunk.valid());
         for byte in chunk.invalid() {
             // Writing to a string cannot fail.
             let _ = write!(text, "\\x{byte:02x}");
         }
     }
-    text
+    crate::visible::name(&text).into_owned()
 }
 
 #[cfg(test)]
@@ -222,6 +215,6 @@ mod tests {
             assert_eq!(kind(&error), expected, "{errno:?}");
         }
         let error = disk_error("write", b"a\nb", &Errno::NOSPC.into());
-        assert_eq!(error.to_string(), "write a\\u{a}b: no space left on device");
+        assert_eq!(error.to_string(), "write a\\nb: no space left on device");
     }
 }

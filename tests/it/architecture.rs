@@ -13,8 +13,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &[]),
     ("environment", &[]),
+    // What of a text can be shown.
+    ("visible", &[]),
     ("transfer", &["wire", "time", "error", "event"]),
-    ("store", &["wire", "time", "transfer", "event"]),
+    ("store", &["wire", "time", "transfer", "event", "visible"]),
     ("signal", &["wire", "time"]),
     // Bytes in, datagrams out: it knows neither what it carries nor where to.
     ("carrier", &[]),
@@ -49,6 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "options",
             "question",
             "ui",
+            "visible",
         ],
     ),
     // Another crate: it sees the library by its name only, and the library cannot see it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rejoin::error::Error;
 use rejoin::event::{Event, FRAGMENTED, FileStatus, Layer, LinkState, Path, Role, Summary};
 
-use super::escape::for_person;
+use super::escape::{for_person, name_for_person};
 use super::screen::Traits;
 use super::{OutputOptions, Subject, bar, units};
 
@@ -177,7 +177,7 @@ impl Human {
                 (self.progress, self.loss) = (None, Loss::Told);
             }
             Event::Link { state: LinkState::Connected, .. } => self.has_left = false,
-            Event::Peer { name, .. } => self.peer = for_person(name).into_owned(),
+            Event::Peer { name, .. } => self.peer = name_for_person(name).into_owned(),
             Event::Manifest { bytes, .. } => self.total_bytes = *bytes,
             Event::Progress { bytes, durable_bytes, total_bytes, rate_bps, eta_s, .. } => {
                 self.is_fresh = true;
@@ -252,7 +252,7 @@ impl Human {
                 }]
             }
             Event::Waiting { peer, host } => {
-                let peer = for_person(peer);
+                let peer = name_for_person(peer);
                 let peer = if peer.is_empty() { "the receiver".into() } else { peer };
                 let place = if host.is_empty() {
                     "on this machine: it has no address of a network".into()
@@ -328,7 +328,7 @@ impl Human {
         match (name, &self.subject) {
             ("", Subject::Sending(_)) => "the receiver".to_owned(),
             ("", _) => "the sender".to_owned(),
-            (name, _) => for_person(name).into_owned(),
+            (name, _) => name_for_person(name).into_owned(),
         }
     }
 
@@ -393,7 +393,7 @@ impl Human {
             };
         }
         let reason = error.map_or_else(String::new, |error| format!(": {}", for_person(error)));
-        vec![format!("{}: {word}{reason}", for_person(path))]
+        vec![format!("{}: {word}{reason}", name_for_person(path))]
     }
 
     /// `Done: 3 files, 1.2 GiB in 8.1s (151 MiB/s), verified. 1 reconnection, 0 B sent twice.`
