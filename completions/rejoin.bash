@@ -443,7 +443,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__receive)
-            opts="-o -y -q -v -h --code-file --out --yes --on-conflict --overwrite --checksum --follow-target --max-size --max-files --wait --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
+            opts="-o -y -q -v -h --code-file --out --yes --on-conflict --overwrite --checksum --follow-target --max-size --max-files --wait --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --no-confinement --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -586,7 +586,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__resume)
-            opts="-y -q -v -h --yes --on-conflict --overwrite --checksum --follow-target --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
+            opts="-y -q -v -h --yes --on-conflict --overwrite --checksum --follow-target --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --no-confinement --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -688,7 +688,7 @@ _rejoin() {
             return 0
             ;;
         rejoin__subcmd__send)
-            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
+            opts="-q -v -h --code --code-file --code-out --words --new --host --stun --turn --direct-only --relay-only --state-dir --timeout --retry-for --bwlimit --no-confinement --profile --ping-interval --ping-misses --ice-grace --ice-tries --ice-delay --reconnect-tries --reconnect-delay --stall-timeout --buffer-limit --datagram-bytes --plain --quiet --verbose --log --color --json --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

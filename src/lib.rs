@@ -45,9 +45,11 @@
 //! nothing of files; the library never prints and never ends the process.
 
 pub mod carrier;
+pub mod confinement;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod helper;
 pub mod link;
 pub mod options;
 pub mod question;

@@ -6,6 +6,8 @@ mod timing;
 
 pub use timing::{Profile, Timing};
 
+use crate::helper::Helper;
+use crate::wire::SessionId;
 use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroize as _;
@@ -92,7 +94,7 @@ pub enum TurnSource {
     },
     /// The secret that the server knows, too (coturn's `use-auth-secret`): credentials for an hour are made of it.
     SharedSecret(Secret),
-    /// A program and its arguments, which prints them; run without a shell.
+    /// A program and its arguments, which prints them; run without a shell by [`CommonOptions::helper`].
     Command(Vec<String>),
 }
 
@@ -107,6 +109,8 @@ pub struct CommonOptions {
     pub turn: Vec<String>,
     /// Where their credentials come from.
     pub turn_source: TurnSource,
+    /// Who runs the command that it may be.
+    pub helper: Option<Helper>,
     /// Which paths a link may use.
     pub path_policy: PathPolicy,
     /// Where sessions live; none: the platform's place.
@@ -167,6 +171,8 @@ pub struct ReceiveOptions {
     pub common: CommonOptions,
     /// The code as given, with the host inside it if there is one; none: the stored session of `target`.
     pub code: Option<Secret>,
+    /// The one that is meant where several of `target` are stored.
+    pub session: Option<SessionId>,
     /// The directory to receive into.
     pub target: PathBuf,
     /// What to refuse.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
+use rejoin::helper::Helper;
 use rejoin::options::{CommonOptions, PathPolicy, TurnSource};
 
 use super::output::{ColorWhen, OutputOptions, ProgressStyle, check_filter};
@@ -43,18 +44,31 @@ pub(crate) struct ConnectArgs {
     /// Send at most so many bytes a second (500k, 10M)
     #[arg(long, value_name = "RATE", env = "REJOIN_BWLIMIT", value_parser = value::rate)]
     bwlimit: Option<u64>,
+    /// Do not let the kernel (Landlock) close to this run what it does not need
+    #[arg(long, env = "REJOIN_NO_CONFINEMENT", value_parser = BoolishValueParser::new(), hide_short_help = true)]
+    no_confinement: bool,
     #[command(flatten)]
     tuning: TuningArgs,
 }
 
 impl ConnectArgs {
-    pub(crate) fn into_options(self, turn_source: TurnSource) -> CommonOptions {
+    /// Whether this process confines itself.
+    pub(crate) const fn is_confined(&self) -> bool {
+        !self.no_confinement
+    }
+
+    pub(crate) fn into_options(
+        self,
+        turn_source: TurnSource,
+        helper: Option<Helper>,
+    ) -> CommonOptions {
         let named = |urls: Vec<String>| urls.into_iter().filter(|url| !url.is_empty()).collect();
         CommonOptions {
             hosts: self.hosts,
             stun: named(self.stun),
             turn: named(self.turn),
             turn_source,
+            helper,
             path_policy: match (self.direct_only, self.relay_only) {
                 (true, _) => PathPolicy::DirectOnly,
                 (false, true) => PathPolicy::RelayOnly,

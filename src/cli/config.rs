@@ -12,6 +12,7 @@ mod credentials;
 mod file;
 
 use credentials::Words;
+pub(super) use credentials::secret_variables;
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 

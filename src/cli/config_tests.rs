@@ -151,3 +151,21 @@ fn what_is_typed_silences_its_rivals_wherever_they_stand() {
     assert!(receive.value_source("on_conflict").is_none());
     assert!(!receive.get_flag("direct_only") && !receive.get_flag("quiet"));
 }
+
+/// S-10: whoever can write a configuration could have a command of theirs run as us.
+#[cfg(unix)]
+#[test]
+fn a_configuration_of_others_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    std::fs::write(&path, "turn-credentials-command = 'evil'").unwrap();
+    assert!(matches!(file::read(&path), Found::Table(_)));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(matches!(file::read(&path), Found::Unknown(_)));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        assert!(matches!(file::read(&path), Found::Unknown(_)));
+    }
+}

@@ -4,16 +4,19 @@
 //! them; `output` shows what it tells. Nothing below this module knows that any of it exists.
 
 mod args;
+mod before;
 mod code_file;
 mod completions;
 mod config;
 mod demo;
+mod hidden_code;
 mod host;
 mod output;
 mod process;
 mod prompt;
 mod receive;
 mod run;
+mod secrets;
 mod send;
 mod sessions;
 mod stats;
@@ -29,9 +32,11 @@ use clap::error::ErrorKind as ClapKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use rejoin::error::{Error, ErrorKind};
+use rejoin::helper::{self, Helper};
 use rejoin::options::TurnSource;
 
-/// Why a code does not belong on the command line: others can read it there (CVE-2023-43621). Warned about, never refused.
+/// Why a code does not belong on the command line: others can read it there (CVE-2023-43621). Warned about, never refused,
+/// where it stays there, and where it is good for more than one use.
 const CODE_ON_ARGV: &str = "other users of this machine can see a code on the command line; use REJOIN_CODE or --code-file";
 
 /// A build whose network can be cut from outside says so: it is for tests only.
@@ -78,14 +83,21 @@ enum Command {
 pub(crate) struct Setting {
     /// Credentials, which no flag may carry.
     turn: TurnSource,
+    /// Who runs their command, in a command that connects.
+    helper: Option<Helper>,
     /// What is to be warned about before anything runs.
     warnings: Vec<String>,
 }
 
 /// Reads arguments, environment and configuration, runs the command, and returns its exit code.
 pub(crate) fn main() -> ExitCode {
+    process::keep_memory_private();
+    if helper::is_asked_for() {
+        return helper::serve();
+    }
     process::spare_address_space();
     process::own_what_is_made();
+    process::survive_full_files();
     let typed = match variables::forget_all(Cli::command()).try_get_matches() {
         Ok(typed) => typed,
         Err(error) => return reject(with_environment_shown(error)),
@@ -96,7 +108,14 @@ pub(crate) fn main() -> ExitCode {
             Err(error) => reject(error),
         };
     }
-    let layered = match config::layer(Cli::command(), &typed) {
+    hidden_code::hide(&typed);
+    let hidden = match hidden_code::take() {
+        Ok(hidden) => hidden,
+        Err(error) => return output::fail_early(error, wants_json()),
+    };
+    let command = Cli::command();
+    let command = if hidden.is_some() { hidden_code::silence(command) } else { command };
+    let layered = match config::layer(command, &typed) {
         Ok(layered) => layered,
         Err(error) => return output::fail_early(error, wants_json()),
     };
@@ -109,9 +128,26 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return reject(error),
     };
     let unused = layered.warning.map(|error| format!("{} ({})", error.message, error.hint));
-    let exposed = has_typed_code.then(|| CODE_ON_ARGV.to_owned());
-    let warnings = unused.into_iter().chain(exposed).collect();
-    dispatch(cli.command, Setting { turn: layered.turn, warnings })
+    // One that the sender made is spent before anybody who saw it for a moment can use it.
+    let is_fixed = hidden.is_some() && matches!(cli.command, Command::Send(_));
+    let exposed = (has_typed_code || is_fixed).then(|| CODE_ON_ARGV.to_owned());
+    let (helper, unstarted) = match &cli.command {
+        Command::Send(_) | Command::Receive(_) | Command::Resume(_) => {
+            before::start_helper(&layered.turn)
+        }
+        Command::Sessions(_)
+        | Command::Stats(_)
+        | Command::Host(_)
+        | Command::Demo(_)
+        | Command::Completions(_) => (None, None),
+    };
+    let warnings = unused.into_iter().chain(exposed).chain(unstarted).collect();
+    let command = match (cli.command, hidden) {
+        (Command::Send(args), Some(code)) => Command::Send(Box::new(args.with_code(code))),
+        (Command::Receive(args), Some(code)) => Command::Receive(Box::new(args.with_code(code))),
+        (command, _) => command,
+    };
+    dispatch(command, Setting { turn: layered.turn, helper, warnings })
 }
 
 fn dispatch(command: Command, setting: Setting) -> ExitCode {

@@ -24,6 +24,17 @@ const DESCRIPTORS: usize = 10;
 #[cfg(unix)]
 const PLENTY: u64 = 4096;
 
+/// Keeps what is in memory, codes and keys, out of core dumps, and away from other processes of this user: they can neither
+/// attach to this one nor read its environment. Root can.
+pub(super) fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // It cannot fail for a process itself.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
 /// Lets this process use what it makes: a umask that takes from us what we create would make files of our own that we
 /// cannot open. What others may do stays as it is.
 pub(super) fn own_what_is_made() {
@@ -75,14 +86,23 @@ pub(super) fn runtime() -> io::Result<Runtime> {
             probe_threads(workers + SPARE)?;
         }
     }
-    let runtime = Runtime::new()?;
+    Runtime::new()
+}
+
+/// Makes of a file at its limit (`ulimit -f`) a write that fails, not the end. Handled once is handled for good; the runtime
+/// for it has no thread. What it needs and does not get is told by [`runtime`].
+pub(super) fn survive_full_files() {
     #[cfg(target_os = "linux")]
     {
-        let _context = runtime.enter();
-        // Handled once is handled for good: a file at its limit (`ulimit -f`) is then a write that fails, not the end.
-        drop(tokio::signal::unix::signal(SignalKind::from_raw(SIGXFSZ))?);
+        if probe_descriptors().is_err() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+            let _context = runtime.enter();
+            // As above.
+            let _ = tokio::signal::unix::signal(SignalKind::from_raw(SIGXFSZ));
+        }
     }
-    Ok(runtime)
 }
 
 /// The limit of address space in bytes, where there is one.

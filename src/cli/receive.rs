@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use rejoin::error::Error;
+use rejoin::helper::Helper;
 use rejoin::options::{OnConflict, ReceiveLimits, ReceiveOptions, Secret, TurnSource};
 
 use super::args::{ConnectArgs, OutputArgs};
 use super::output::{Printer, Subject};
 use super::prompt::{Consenting, is_interactive};
 use super::run::Run;
-use super::{Setting, code_file, usage, value};
+use super::{Setting, before, code_file, usage, value};
 
 #[derive(Args, Debug)]
 pub(crate) struct ReceiveArgs {
@@ -107,13 +108,25 @@ enum ConflictArg {
     Fail,
 }
 
+impl ReceiveArgs {
+    /// With a code that was typed, and is not on the command line any more.
+    pub(crate) fn with_code(self, code: String) -> Self {
+        Self { code: Some(code), code_file: None, ..self }
+    }
+}
+
 pub(crate) fn run(args: ReceiveArgs, setting: Setting) -> ExitCode {
-    let printer = Printer::new(&args.output.to_options(), Subject::Receiving);
+    let output = args.output.to_options();
     let timeout = args.connect.timeout;
     let consent = args.present.consenting(args.yes);
-    setting.warnings.iter().for_each(|warning| printer.warn(warning));
-    match options(args, setting.turn, consent, &printer) {
-        Ok(options) => {
+    let Setting { turn, helper, warnings } = setting;
+    let prepared = prepare(args, turn, helper, consent);
+    // It has a thread, and so comes after the confinement.
+    let printer = Printer::new(&output, Subject::Receiving);
+    warnings.iter().for_each(|warning| printer.warn(warning));
+    match prepared {
+        Ok((options, note)) => {
+            before::tell(&printer, &output, note);
             let run = Run { printer, timeout, code_out: None, consent };
             run.drive(|ui| rejoin::session::receive(options, ui))
         }
@@ -121,22 +134,30 @@ pub(crate) fn run(args: ReceiveArgs, setting: Setting) -> ExitCode {
     }
 }
 
-fn options(
+fn prepare(
     args: ReceiveArgs,
     turn: TurnSource,
+    helper: Option<Helper>,
     consent: Consenting,
-    printer: &Printer,
-) -> Result<ReceiveOptions, Error> {
+) -> Result<(ReceiveOptions, before::Note), Error> {
     if args.out == Path::new("-") {
         return Err(usage("writing to standard output is not possible yet; name a directory"));
     }
+    let timeout = args.connect.timeout;
     let code = match args.code_file {
-        Some(file) => Some(code_file::read(&file, args.connect.timeout, printer)?),
+        Some(file) => Some(code_file::read(&file, timeout)?),
         None => args.code,
     };
+    let is_confined = args.connect.is_confined();
+    let common = args.connect.into_options(turn, helper);
+    let code = match code {
+        Some(code) => Some(Secret::new(code)),
+        None => before::missing_code(&common, &args.out, timeout)?,
+    };
     let options = ReceiveOptions {
-        common: args.connect.into_options(turn),
-        code: code.map(Secret::new),
+        common,
+        code,
+        session: None,
         target: args.out,
         limits: ReceiveLimits { bytes: args.max_size, files: args.max_files },
         wait: args.wait,
@@ -144,5 +165,7 @@ fn options(
         on_conflict: None,
         follow_target: false,
     };
-    Ok(args.present.apply(options, consent))
+    let options = args.present.apply(options, consent);
+    let note = before::receive(&options, is_confined)?;
+    Ok((options, note))
 }

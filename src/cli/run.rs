@@ -4,7 +4,6 @@
 //! session is told to stop first and has its grace; one that does not listen is taken down while its runtime still
 //! works. The runtime ends with the process, not before: work that would outlive it panics.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ const CODE_HOLD: Duration = Duration::from_secs(1);
 pub(crate) struct Run {
     pub(crate) printer: Printer,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) code_out: Option<PathBuf>,
+    pub(crate) code_out: Option<CodeOut>,
     pub(crate) consent: Consenting,
 }
 
@@ -95,16 +94,12 @@ impl Run {
             Ok(runtime) => runtime,
             Err(error) => return self.printer.fail(no_runtime(&error)),
         };
-        let code_out = match self.code_out.as_deref().map(CodeOut::prepare).transpose() {
-            Ok(code_out) => code_out,
-            Err(error) => return self.printer.fail(error),
-        };
         let (ui, peer) = ui::pair();
         let end = {
             // Inside the runtime: a session may make sockets and timers before its first await.
             let _context = runtime.enter();
             let session = start(ui);
-            runtime.block_on(self.converse(session, peer, code_out))
+            runtime.block_on(self.converse(session, peer))
         };
         let at_once = end.as_ref().is_ok_and(|end| end.at_once);
         let exit = self.printer.finish(end.and_then(conclude), at_once);
@@ -114,12 +109,7 @@ impl Run {
         exit
     }
 
-    async fn converse<F>(
-        &self,
-        session: F,
-        mut peer: UiPeer,
-        code_out: Option<CodeOut>,
-    ) -> Result<End, Error>
+    async fn converse<F>(&self, session: F, mut peer: UiPeer) -> Result<End, Error>
     where
         F: Future<Output = Result<Summary, Error>> + Send + 'static,
     {
@@ -158,7 +148,7 @@ impl Run {
                     }
                 }
                 Some(event) = peer.events.recv(), if now.pending.is_none() => {
-                    if let (Event::Code { code, .. }, Some(out)) = (&event, &code_out) {
+                    if let (Event::Code { code, .. }, Some(out)) = (&event, &self.code_out) {
                         now.writing = Some(out.write(code));
                         now.held_until = out.is_prompt().then(|| Instant::now() + CODE_HOLD);
                     }
@@ -290,6 +280,7 @@ fn no_runtime(error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use rejoin::question::{Consent, Offer};
+    use std::path::PathBuf;
 
     use super::*;
     use crate::cli::output::{ColorWhen, OutputOptions, ProgressStyle, Subject};
@@ -346,6 +337,7 @@ mod tests {
             color: ColorWhen::Never,
             log: None,
         };
+        let code_out = code_out.map(|file| CodeOut::prepare(&file, false).unwrap());
         let run = Run {
             printer: Printer::new(&options, Subject::Receiving),
             timeout,
@@ -353,8 +345,7 @@ mod tests {
             consent: Consenting { yes: true, on_conflict: None },
         };
         let (ui, peer) = ui::pair();
-        let code_out = run.code_out.as_deref().map(CodeOut::prepare).transpose().unwrap();
-        let end = run.converse(session(ui), peer, code_out);
+        let end = run.converse(session(ui), peer);
         // Virtual too, where the clock is: a loop that hangs fails at once.
         let end = tokio::time::timeout(Duration::from_secs(600), end).await;
         end.unwrap().and_then(conclude)

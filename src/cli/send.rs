@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rejoin::error::Error;
+use rejoin::helper::Helper;
 use rejoin::options::{CODE_WORDS, Secret, SendOptions, TurnSource};
 
 use super::args::{ConnectArgs, OutputArgs};
+use super::code_file::CodeOut;
 use super::output::{Printer, Subject, escape};
 use super::prompt::Consenting;
 use super::run::Run;
-use super::{Setting, code_file, usage};
+use super::{Setting, before, code_file, usage};
 
 #[derive(Args, Debug)]
 pub(crate) struct SendArgs {
@@ -45,14 +47,25 @@ pub(crate) struct SendArgs {
     pub(crate) output: OutputArgs,
 }
 
+impl SendArgs {
+    /// With a code that was typed, and is not on the command line any more.
+    pub(crate) fn with_code(self, code: String) -> Self {
+        Self { code: Some(code), code_file: None, ..self }
+    }
+}
+
 pub(crate) fn run(args: SendArgs, setting: Setting) -> ExitCode {
     let subject = Subject::Sending(label(&args.paths));
-    let printer = Printer::new(&args.output.to_options(), subject);
+    let output = args.output.to_options();
     let timeout = args.connect.timeout;
-    let code_out = args.code_out.clone();
-    setting.warnings.iter().for_each(|warning| printer.warn(warning));
-    match options(args, setting.turn, &printer) {
-        Ok(options) => {
+    let Setting { turn, helper, warnings } = setting;
+    let prepared = prepare(args, turn, helper);
+    // It has a thread, and so comes after the confinement.
+    let printer = Printer::new(&output, subject);
+    warnings.iter().for_each(|warning| printer.warn(warning));
+    match prepared {
+        Ok((options, code_out, note)) => {
+            before::tell(&printer, &output, note);
             let run = Run { printer, timeout, code_out, consent: Consenting::default() };
             run.drive(|ui| rejoin::session::send(options, ui))
         }
@@ -60,21 +73,30 @@ pub(crate) fn run(args: SendArgs, setting: Setting) -> ExitCode {
     }
 }
 
-fn options(args: SendArgs, turn: TurnSource, printer: &Printer) -> Result<SendOptions, Error> {
+fn prepare(
+    args: SendArgs,
+    turn: TurnSource,
+    helper: Option<Helper>,
+) -> Result<(SendOptions, Option<CodeOut>, before::Note), Error> {
     if args.paths.iter().any(|path| path == Path::new("-")) {
         return Err(usage("standard input cannot be sent yet; name a file"));
     }
     let code = match args.code_file {
-        Some(file) => Some(code_file::read(&file, args.connect.timeout, printer)?),
+        Some(file) => Some(code_file::read(&file, args.connect.timeout)?),
         None => args.code,
     };
-    Ok(SendOptions {
-        common: args.connect.into_options(turn),
+    let is_confined = args.connect.is_confined();
+    let options = SendOptions {
+        common: args.connect.into_options(turn, helper),
         sources: args.paths,
         code: code.map(Secret::new),
         code_words: args.words,
         is_new: args.new,
-    })
+    };
+    let code_out = args.code_out.as_deref().map(|file| CodeOut::prepare(file, is_confined));
+    let code_out = code_out.transpose()?;
+    let note = before::send(&options, is_confined)?;
+    Ok((options, code_out, note))
 }
 
 /// What the progress line calls it: `photos/`, `a.iso`, `3 items`.

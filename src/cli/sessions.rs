@@ -15,7 +15,7 @@ use super::output::{Printer, Subject, escape, fail_early, listing, units, warn_e
 
 use super::receive::PresentArgs;
 use super::run::Run;
-use super::{Setting, usage};
+use super::{Setting, before, usage};
 
 /// Digits of an id that a listing shows; any beginning that is unique names a session.
 const SHORT_ID: usize = 12;
@@ -150,26 +150,42 @@ fn invite(one: &OneArgs) -> ExitCode {
 /// Continues a stored session in its stored role.
 pub(crate) fn resume(args: ResumeArgs, setting: Setting) -> ExitCode {
     let timeout = args.connect.timeout;
-    let options = args.output.to_options();
-    let common = args.connect.into_options(setting.turn);
-    let chosen = choose(common.state_directory.as_deref(), args.id.as_deref())
-        .and_then(|session| stored::continuation(&common, &session));
+    let is_confined = args.connect.is_confined();
+    let output = args.output.to_options();
+    let Setting { turn, helper, warnings } = setting;
+    let common = args.connect.into_options(turn, helper);
     let consent = args.present.consenting(args.yes);
-    match chosen {
-        Ok(Continuation::Send(options_of)) => {
-            let printer = Printer::new(&options, Subject::Sending("the session".to_owned()));
-            setting.warnings.iter().for_each(|warning| printer.warn(warning));
-            let run = Run { printer, timeout, code_out: None, consent };
-            run.drive(|ui| rejoin::session::send(options_of, ui))
-        }
-        Ok(Continuation::Receive(options_of)) => {
-            let printer = Printer::new(&options, Subject::Receiving);
-            setting.warnings.iter().for_each(|warning| printer.warn(warning));
-            let run = Run { printer, timeout, code_out: None, consent };
-            let options_of = args.present.apply(options_of, consent);
-            run.drive(|ui| rejoin::session::receive(options_of, ui))
-        }
-        Err(error) => Printer::new(&options, Subject::Receiving).fail(error),
+    let chosen = choose(common.state_directory.as_deref(), args.id.as_deref())
+        .and_then(|session| stored::continuation(&common, &session))
+        .map(|continuation| match continuation {
+            Continuation::Receive(options) => {
+                Continuation::Receive(args.present.apply(options, consent))
+            }
+            Continuation::Send(options) => Continuation::Send(options),
+        });
+    let prepared = chosen.and_then(|continuation| {
+        let note = match &continuation {
+            Continuation::Send(options) => before::send(options, is_confined)?,
+            Continuation::Receive(options) => before::receive(options, is_confined)?,
+        };
+        Ok((continuation, note))
+    });
+    let subject = match &prepared {
+        Ok((Continuation::Send(_), _)) => Subject::Sending("the session".to_owned()),
+        Ok((Continuation::Receive(_), _)) | Err(_) => Subject::Receiving,
+    };
+    // It has a thread, and so comes after the confinement.
+    let printer = Printer::new(&output, subject);
+    let (continuation, note) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return printer.fail(error),
+    };
+    warnings.iter().for_each(|warning| printer.warn(warning));
+    before::tell(&printer, &output, note);
+    let run = Run { printer, timeout, code_out: None, consent };
+    match continuation {
+        Continuation::Send(options) => run.drive(|ui| rejoin::session::send(options, ui)),
+        Continuation::Receive(options) => run.drive(|ui| rejoin::session::receive(options, ui)),
     }
 }
 
@@ -191,7 +207,7 @@ fn choose(
         (Some(last), false) => {
             found.push(last);
             let ids: Vec<String> = found.iter().map(line).collect();
-            Err(usage(&format!("which one?\n{}", ids.join("\n")))
+            Err(usage(&format!("several sessions can be continued: {}", ids.join("; ")))
                 .with_hint("rejoin resume ID, with one of these"))
         }
     }

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod meeting;
 mod news;
 mod pace;
+pub mod places;
 mod receive;
 pub mod recovery;
 pub mod relay;

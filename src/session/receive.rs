@@ -6,6 +6,7 @@ use super::meeting::{Entrance, Joining, JoiningConfig, Pairing};
 use super::news::{self, News};
 use super::run::{Ended, Paired, Recorder, Relaying, RoleActions, Surroundings, TargetWorker, run};
 use super::shell;
+use super::stored;
 use super::surroundings::{self, State};
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
@@ -24,7 +25,7 @@ use crate::ui::Ui;
 use crate::wire::{MemberId, SessionId};
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -44,14 +45,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> {
     let now = Instant::now();
     let entropy = surroundings::entropy()?;
-    let code = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
-    let code = code.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+    let code = given_code(&options)?;
     let opened = surroundings::blocking({
         let (options, code) = (options.clone(), code.clone());
         move || open(&options, code.as_ref())
     })
     .await??;
-    surroundings::sweep(options.common.state_directory.clone());
     let Opened { state, target, stored, earlier } = opened;
     let place = (state.clone(), target.clone(), stored);
     let outcome = meet(now, options.clone(), entropy, code.clone(), place, ui.clone()).await;
@@ -65,7 +64,7 @@ pub async fn receive(options: ReceiveOptions, ui: Ui) -> Result<Summary, Error> 
             let (place, entropy) = ((state, target, None), surroundings::entropy()?);
             match meet(Instant::now(), options, entropy, code, place, ui.clone()).await? {
                 Ended::Done(summary) => Ok(summary),
-                Ended::CodeOffered => Err(no_code()),
+                Ended::CodeOffered => Err(stored::no_code()),
             }
         }
         Err(error) => Err(error),
@@ -147,7 +146,7 @@ async fn meet(
             Entrance::Session { session: stored.record.session, secret, epoch: stored.record.epoch }
         }
         (None, Some(code)) => Entrance::Code(code.clone()),
-        (None, None) => return Err(no_code()),
+        (None, None) => return Err(stored::no_code()),
     };
     let joining = Joining::new(
         JoiningConfig {
@@ -182,7 +181,7 @@ async fn meet(
         code,
         member,
         token_key,
-        resume: resume_command(&options),
+        resume: resume_commands(&options),
         stored,
         paths: super::relay::paths(&options.common),
         feed: is_watching.then_some(feed),
@@ -220,17 +219,7 @@ struct Opened {
 
 /// Opens the target and the state, and finds the session that this run continues, if there is one.
 fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> {
-    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Receiver)
-        .map_err(surroundings::state_error)?;
-    let disk = |error: std::io::Error| {
-        let text = format!(
-            "cannot open {}: {error}",
-            crate::store::escape(&surroundings::path_bytes(&options.target))
-        );
-        Error::new(ErrorKind::Disk, text)
-    };
-    let root = OsDirectory::create_all(&options.target, 0o777).map_err(disk)?;
-    let real = options.target.canonicalize().map_err(disk)?;
+    let (state, root, real) = open_places(options)?;
     let target = surroundings::path_bytes(&real);
     let record = match code {
         Some(code) => {
@@ -246,13 +235,7 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
                 .filter(is_ours)
                 .min_by_key(|record| (record.is_complete, std::cmp::Reverse(record.updated)))
         }
-        None => {
-            let present = target::sessions_in(&root)
-                .map_err(|error| Error::new(ErrorKind::Disk, error.to_string()))?;
-            let found =
-                state.find_by_target(&target, &present).map_err(surroundings::state_error)?;
-            Some(found.ok_or_else(no_code)?)
-        }
+        None => Some(stored::to_continue(&state, &real, options.session)?),
     };
     let (mut stored, mut earlier) = (None, None);
     match record {
@@ -268,12 +251,29 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
     Ok(Opened { state, target, stored, earlier })
 }
 
-fn no_code() -> Error {
-    Error::new(
-        ErrorKind::Usage,
-        "there is no unfinished session in this directory, and no code was given",
-    )
-    .with_hint("rejoin receive CODE, with the code that the sender shows")
+/// Opens the state directory and the target, which is made if it is absent; with its real path.
+pub(super) fn open_places(
+    options: &ReceiveOptions,
+) -> Result<(State, OsDirectory, PathBuf), Error> {
+    // Before anything is made for it.
+    given_code(options)?;
+    let state = StateDirectory::open(options.common.state_directory.as_deref(), Role::Receiver)
+        .map_err(surroundings::state_error)?;
+    let disk = |error: std::io::Error| {
+        let text = format!(
+            "cannot open {}: {error}",
+            crate::store::escape(&surroundings::path_bytes(&options.target))
+        );
+        Error::new(ErrorKind::Disk, text)
+    };
+    let root = OsDirectory::create_all(&options.target, 0o777).map_err(disk)?;
+    let real = options.target.canonicalize().map_err(disk)?;
+    Ok((state, root, real))
+}
+
+fn given_code(options: &ReceiveOptions) -> Result<Option<Code>, Error> {
+    let code = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
+    code.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))
 }
 
 /// Removes what a run that was killed at its very end left in the target.
@@ -380,7 +380,7 @@ async fn find_host(
             return Ok(Targets { addresses, is_seeking: true, ..Targets::default() });
         }
         if code.is_none() {
-            return Err(no_code());
+            return Err(stored::no_code());
         }
         if wait_until.is_none_or(|until| Instant::now() >= until) {
             let hint =
@@ -440,7 +440,8 @@ struct ReceiverRole {
     code: Option<Code>,
     member: MemberId,
     token_key: [u8; 32],
-    resume: String,
+    /// What continues the only session of the directory, and one of several, but for its id.
+    resume: [String; 2],
     stored: Option<crate::store::Session<OsDirectory>>,
     paths: Paths,
     /// Where what others leave on this machine is told; `None` where the user named the hosts.
@@ -510,7 +511,12 @@ impl RoleActions for ReceiverRole {
     }
 
     fn resume_command(&self) -> Option<String> {
-        self.stored.is_some().then(|| self.resume.clone())
+        let id = self.stored.as_ref()?.record.session;
+        let target = surroundings::path_of(&self.target);
+        let unfinished = tokio::task::block_in_place(|| stored::unfinished(&self.state, &target));
+        let [only, one] = &self.resume;
+        let has_others = unfinished.is_ok_and(|unfinished| unfinished.len() > 1);
+        Some(if has_others { format!("rejoin resume {id}{one}") } else { only.clone() })
     }
 
     async fn on_done(&mut self, is_whole: bool) {
@@ -546,12 +552,11 @@ impl RoleActions for ReceiverRole {
     }
 }
 
-/// What continues, from whatever directory, without the code: the target knows the session.
-fn resume_command(options: &ReceiveOptions) -> String {
+/// What continues, from whatever directory, without the code: the target knows the session; where it knows several, its id.
+fn resume_commands(options: &ReceiveOptions) -> [String; 2] {
     let target = std::path::absolute(&options.target).unwrap_or_else(|_| options.target.clone());
     let target = shell::quote(&surroundings::path_bytes(&target));
-    let mut command =
-        format!("rejoin receive -o {target}{}", surroundings::common_arguments(&options.common));
+    let mut arguments = surroundings::common_arguments(&options.common);
     let policy = match options.on_conflict {
         Some(crate::options::OnConflict::Skip) => " --on-conflict skip",
         Some(crate::options::OnConflict::Overwrite) => " --on-conflict overwrite",
@@ -559,13 +564,13 @@ fn resume_command(options: &ReceiveOptions) -> String {
         // What happens without a word, or is asked.
         Some(crate::options::OnConflict::Fail) | None => "",
     };
-    command.push_str(policy);
+    arguments.push_str(policy);
     for (is_given, flag) in
         [(options.checksum, " --checksum"), (options.follow_target, " --follow-target")]
     {
-        command.push_str(if is_given { flag } else { "" });
+        arguments.push_str(if is_given { flag } else { "" });
     }
-    command
+    [format!("rejoin receive -o {target}{arguments}"), arguments]
 }
 
 #[cfg(test)]

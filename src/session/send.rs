@@ -45,9 +45,7 @@ const HOST_STOP: Duration = Duration::from_millis(400);
 /// # Errors
 /// Why it did not get through.
 pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
-    // Before anything is stored for it.
-    let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
-    let chosen = chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
+    let chosen = chosen_code(&options)?;
     let now = Instant::now();
     let mut entropy = surroundings::entropy()?;
     let opened = surroundings::blocking({
@@ -75,7 +73,6 @@ pub async fn send(options: SendOptions, ui: Ui) -> Result<Summary, Error> {
             return Err(error);
         }
     };
-    surroundings::sweep(options.common.state_directory.clone());
     let record = stored.record.clone();
     ui.emit(Event::Session {
         id: record.session.to_string(),
@@ -181,12 +178,7 @@ fn open(
     chosen: Option<&Code>,
     (session, member): (SessionId, MemberId),
 ) -> Result<Opened, Error> {
-    let refused = |error: SourceError| Error::new(ErrorKind::Failure, error.to_string());
-    let roots = SourceRoots::open(&options.sources).map_err(refused)?;
-    let state_directory = options.common.state_directory.as_deref();
-    let state =
-        StateDirectory::open(state_directory, Role::Sender).map_err(surroundings::state_error)?;
-    let roots = roots.without(&surroundings::own_directories(state_directory)).map_err(refused)?;
+    let (state, roots) = open_sources(options)?;
     let paths = roots.paths().to_vec();
     let is_of_source = |record: &SessionRecord| record.is_of_source(&paths, "");
     // A session that nobody joined has nothing to continue; one whose code is not the code asked for is another.
@@ -220,6 +212,27 @@ fn open(
         state.remove_own(forsaken).map_err(surroundings::state_error)?;
     }
     Ok(Opened { state, roots, stored, is_resumed: false })
+}
+
+/// Opens what is sent, and the state directory.
+pub(super) fn open_sources(
+    options: &SendOptions,
+) -> Result<(State, SourceRoots<OsDirectory>), Error> {
+    let refused = |error: SourceError| Error::new(ErrorKind::Failure, error.to_string());
+    // Before anything is stored for it.
+    chosen_code(options)?;
+    let roots = SourceRoots::open(&options.sources).map_err(refused)?;
+    let state_directory = options.common.state_directory.as_deref();
+    let state =
+        StateDirectory::open(state_directory, Role::Sender).map_err(surroundings::state_error)?;
+    let roots = roots.without(&surroundings::own_directories(state_directory)).map_err(refused)?;
+    Ok((state, roots))
+}
+
+/// The code that the user chose.
+fn chosen_code(options: &SendOptions) -> Result<Option<Code>, Error> {
+    let chosen = options.code.as_ref().map(|code| code.expose().parse::<Code>()).transpose();
+    chosen.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))
 }
 
 /// Whether the session has the code that the user chose.

@@ -25,6 +25,9 @@ pub const INVITATION_LIFETIME: Duration = Duration::from_secs(3600);
 /// Room numbers of invitations: nobody waits to choose another one, so they are drawn from many.
 const INVITATION_ROOMS: std::ops::Range<u32> = 1_000..100_000;
 
+/// Digits of a session's id that are enough for a person.
+const SHORT_ID: usize = 12;
+
 /// Both sides of this machine's sessions.
 const ROLES: [Role; 2] = [Role::Sender, Role::Receiver];
 
@@ -97,6 +100,90 @@ pub fn list(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error>
     Ok(sessions)
 }
 
+/// The unfinished sessions that are received into `target`, the newest first. Nothing is made.
+///
+/// # Errors
+/// The state directory or the target cannot be used.
+pub fn unfinished_in(
+    state_directory: Option<&Path>,
+    target: &Path,
+) -> Result<Vec<StoredSession>, Error> {
+    let Ok(target) = target.canonicalize() else { return Ok(Vec::new()) };
+    if !target.is_dir() || surroundings::State::is_absent(state_directory) {
+        return Ok(Vec::new());
+    }
+    let records = unfinished(&open(state_directory, Role::Receiver)?, &target)?;
+    Ok(records.into_iter().map(|listed| describe(Role::Receiver, listed)).collect())
+}
+
+/// The same, as they are listed: those that the target knows, too.
+pub(super) fn unfinished(state: &surroundings::State, target: &Path) -> Result<Vec<Listed>, Error> {
+    let disk =
+        |error: crate::transfer::disk::DiskError| Error::new(ErrorKind::Disk, error.to_string());
+    let bytes = surroundings::path_bytes(target);
+    let root = OsDirectory::open(target)
+        .map_err(|error| disk(crate::store::disk_error("open", &bytes, &error)))?;
+    let present = target::sessions_in(&root).map_err(disk)?;
+    let listed = state.list().map_err(surroundings::state_error)?.into_iter();
+    let is_unfinished = |listed: &Listed| {
+        listed.record.as_ref().is_ok_and(|record| {
+            record.target() == Some(&bytes[..])
+                && !record.is_complete
+                && present.contains(&record.session)
+        })
+    };
+    Ok(listed.filter(is_unfinished).collect())
+}
+
+/// The session that a run without a code continues: the one that is meant, or the only one of its directory that no process
+/// runs.
+///
+/// # Errors
+/// There is none, or which of several is not known.
+pub(super) fn to_continue(
+    state: &surroundings::State,
+    target: &Path,
+    chosen: Option<SessionId>,
+) -> Result<SessionRecord, Error> {
+    let mut found = unfinished(state, target)?;
+    if let Some(session) = chosen {
+        found.retain(|listed| listed.session == session);
+    } else if found.iter().any(|listed| !listed.is_running) {
+        found.retain(|listed| !listed.is_running);
+    }
+    let records: Vec<_> = found.into_iter().filter_map(|listed| listed.record.ok()).collect();
+    match <[SessionRecord; 1]>::try_from(records) {
+        Ok([record]) => Ok(record),
+        Err(none) if none.is_empty() => Err(no_code()),
+        Err(several) => {
+            let names: Vec<_> = several.iter().map(shown).collect();
+            let message =
+                format!("several unfinished sessions are in this directory: {}", names.join("; "));
+            Err(Error::new(ErrorKind::Usage, message)
+                .with_hint("rejoin resume ID continues one of them; a code begins another one"))
+        }
+    }
+}
+
+/// A session as a person tells it from others.
+fn shown(record: &SessionRecord) -> String {
+    let id: String = record.session.to_string().chars().take(SHORT_ID).collect();
+    let ago = surroundings::ago(record.updated);
+    if record.peer_name.is_empty() {
+        return format!("{id}, {ago}");
+    }
+    format!("{id} from {}, {ago}", crate::visible::name(&record.peer_name))
+}
+
+/// A receiver has neither a code nor anything to continue.
+pub(super) fn no_code() -> Error {
+    Error::new(
+        ErrorKind::Usage,
+        "there is no unfinished session in this directory, and no code was given",
+    )
+    .with_hint("rejoin receive CODE, with the code that the sender shows")
+}
+
 /// The stored sessions whose id begins with `id`; for each role, since both sides may be here.
 ///
 /// # Errors
@@ -139,6 +226,14 @@ pub fn discard(state_directory: Option<&Path>, session: &StoredSession) -> Resul
 /// # Errors
 /// The state directory cannot be used.
 pub fn prune(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error> {
+    prune_others(state_directory, |_| false)
+}
+
+/// The same, without those that are `kept`.
+pub(super) fn prune_others(
+    state_directory: Option<&Path>,
+    kept: impl Fn(&StoredSession) -> bool,
+) -> Result<Vec<StoredSession>, Error> {
     let now = surroundings::unix_time();
     let is_expired = |session: &StoredSession| {
         !session.is_running && now.saturating_sub(session.updated) > SESSION_LIFETIME.as_secs()
@@ -146,7 +241,7 @@ pub fn prune(state_directory: Option<&Path>) -> Result<Vec<StoredSession>, Error
     let mut pruned = Vec::new();
     for session in list(state_directory)? {
         // A record that cannot be read says no time: it is left to a person.
-        if session.damage.is_none() && is_expired(&session) {
+        if session.damage.is_none() && is_expired(&session) && !kept(&session) {
             discard(state_directory, &session)?;
             pruned.push(session);
         }
@@ -247,6 +342,7 @@ pub fn continuation(
         Side::Receiver { target } => Continuation::Receive(ReceiveOptions {
             common,
             code: None,
+            session: Some(record.session),
             target: surroundings::path_of(&target),
             limits: ReceiveLimits::default(),
             wait: None,

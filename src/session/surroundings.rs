@@ -201,19 +201,6 @@ pub(super) fn common_arguments(options: &CommonOptions) -> String {
     arguments
 }
 
-/// Discards what expired, beside the run that begins: whatever fails is left for `sessions prune`.
-pub(super) fn sweep(state_directory: Option<std::path::PathBuf>) {
-    tokio::task::spawn_blocking(move || match super::stored::prune(state_directory.as_deref()) {
-        Ok(pruned) if pruned.is_empty() => {}
-        Ok(pruned) => {
-            tracing::info!(target: "rejoin::store", count = pruned.len(), "expired sessions were removed");
-        }
-        Err(error) => {
-            tracing::info!(target: "rejoin::store", %error, "expired sessions were not removed");
-        }
-    });
-}
-
 /// The rooms of this machine.
 fn rooms() -> Option<LocalRooms> {
     LocalRooms::open(&runtime())
@@ -225,6 +212,11 @@ fn rooms() -> Option<LocalRooms> {
 pub(super) fn rooms_trouble() -> Option<String> {
     let error = LocalRooms::open(&runtime()).err()?;
     Some(format!("senders of this machine cannot be found: {error}; set {RUNTIME_VARIABLE}"))
+}
+
+/// The directory of the rooms of this machine, made if it can be.
+pub(super) fn make_runtime() -> Option<PathBuf> {
+    rooms().map(|_| runtime())
 }
 
 /// Where rooms of this machine are.

@@ -19,6 +19,7 @@ mod consent;
 mod due;
 mod full;
 mod lookup;
+mod offered;
 mod pages;
 mod recovery;
 mod settled;
@@ -35,12 +36,13 @@ use super::message::{ByeReason, Message, bounded_text};
 use super::progress::Progress;
 use super::ranges::Ranges;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, PathText};
+use crate::event::Event;
 use crate::transfer::missing::MissingKind;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use completion::Completion;
 use consent::{ASK_DELAY, Consent};
+use offered::Offered;
 use pages::PageState;
 use settled::Settled;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -155,8 +157,8 @@ pub struct Receiver {
     questions: VecDeque<(u64, EntryIndex, u64)>,
     /// Whether the first of them is being asked.
     is_asking: bool,
-    /// Top-level names, the first few, for the question.
-    names: Vec<PathText>,
+    /// What the question shows.
+    offered: Offered,
     end: Option<Totals>,
     is_finishing: bool,
     is_finished: bool,
@@ -225,7 +227,7 @@ impl Receiver {
             surveys: VecDeque::new(),
             questions: VecDeque::new(),
             is_asking: false,
-            names: Vec::new(),
+            offered: Offered::default(),
             end: None,
             is_finishing: false,
             is_finished: false,

@@ -13,9 +13,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &[]),
     ("environment", &[]),
+    ("helper", &[]),
+    ("confinement", &["visible"]),
     // What of a text can be shown.
     ("visible", &[]),
-    ("transfer", &["wire", "time", "error", "event"]),
+    ("transfer", &["wire", "time", "error", "event", "visible"]),
     ("store", &["wire", "time", "transfer", "event", "visible"]),
     ("signal", &["wire", "time"]),
     // Bytes in, datagrams out: it knows neither what it carries nor where to.
@@ -33,7 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("session::recovery", &["time", "wire", "signal", "link", "options", "session"]),
     ("session::entropy", &["signal"]),
-    ("options", &["wire", "transfer", "signal", "link"]),
+    ("options", &["wire", "transfer", "signal", "link", "helper"]),
     ("question", &["error", "event", "options"]),
     ("ui", &["error", "event", "question"]),
     (
@@ -52,6 +54,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "question",
             "ui",
             "visible",
+            "helper",
+            "confinement",
         ],
     ),
     // Another crate: it sees the library by its name only, and the library cannot see it.
@@ -77,8 +81,10 @@ const DOES_IO: &[&str] = &[
     "store",
     "session::run",
     "session::worker",
-    // Runs the command that gives TURN credentials.
+    // Waits between two runs of the command that gives TURN credentials.
     "session::relay::source",
+    // Runs it.
+    "helper",
     "session::send",
     "session::receive",
     "session::host",
@@ -106,6 +112,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
             "session::send",
             "session::receive",
             "session::surroundings",
+            "helper",
             "cli",
         ],
     ),

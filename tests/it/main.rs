@@ -17,6 +17,8 @@ mod burnt;
 mod campaign;
 mod cli;
 mod completed;
+#[cfg(target_os = "linux")]
+mod confinement;
 mod conflict;
 mod continuing;
 mod crash_power;
@@ -45,9 +47,11 @@ mod meeting;
 mod moving_kinds;
 mod moving_sources;
 mod named_sources;
+mod no_code;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod path_mtu;
+mod pointed_out;
 mod policy;
 mod recovery;
 mod relay;

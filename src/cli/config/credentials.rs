@@ -8,6 +8,20 @@ const PASSWORD: &str = "turn-password";
 const SECRET: &str = "turn-secret";
 const COMMAND: &str = "turn-credentials-command";
 
+/// Every key, and whether what it holds is a secret.
+const KEYS: [(&str, bool); 4] =
+    [(USERNAME, false), (PASSWORD, true), (SECRET, true), (COMMAND, false)];
+
+/// Names of the variables that hold secrets.
+pub(in crate::cli) fn secret_variables() -> impl Iterator<Item = String> {
+    KEYS.into_iter().filter(|(_, is_secret)| *is_secret).map(|(key, _)| name(key))
+}
+
+/// The variable of a key.
+fn name(key: &str) -> String {
+    format!("REJOIN_{}", key.replace('-', "_").to_uppercase())
+}
+
 /// What the configuration said.
 #[derive(Default)]
 pub(super) struct Words {
@@ -19,7 +33,7 @@ pub(super) struct Words {
 
 impl Words {
     pub(super) fn takes(&self, key: &str) -> bool {
-        [USERNAME, PASSWORD, SECRET, COMMAND].contains(&key)
+        KEYS.iter().any(|(known, _)| *known == key)
     }
 
     pub(super) fn set(&mut self, key: &str, value: Value) -> Result<(), String> {
@@ -47,8 +61,7 @@ impl Words {
         self,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<TurnSource, String> {
-        let variable =
-            |key: &str| environment(&format!("REJOIN_{}", key.replace('-', "_").to_uppercase()));
+        let variable = |key: &str| environment(&name(key));
         let split = |text: String| text.split_whitespace().map(str::to_owned).collect();
         let given = Self {
             username: variable(USERNAME),

@@ -25,7 +25,7 @@ pub(super) enum Found {
     Table(Table),
     /// Something that cannot be used.
     Unusable(Error),
-    /// What is there cannot be known: its directory is closed to us.
+    /// What is there is not for us: its directory is closed, or others can write it.
     Unknown(Error),
 }
 
@@ -54,7 +54,18 @@ pub(super) fn read(path: &Path) -> Found {
     if is_null(&metadata) {
         return Found::Nothing;
     }
-    let bytes = open(path, &metadata).and_then(|file| {
+    let opened = open(path, &metadata);
+    #[cfg(unix)]
+    if let Ok(file) = &opened
+        && let Some(who) = file.metadata().ok().as_ref().and_then(crate::cli::code_file::strangers)
+    {
+        // It may name a command that would run as us.
+        let message = format!("{who} can write it; it is not used");
+        return Found::Unknown(error(ErrorKind::Disk, path, &message).with_hint(
+            "make it your own (chown, chmod go-w), or name another directory for configurations with XDG_CONFIG_HOME",
+        ));
+    }
+    let bytes = opened.and_then(|file| {
         let mut bytes = Vec::new();
         file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| bytes)
     });

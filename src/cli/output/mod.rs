@@ -156,9 +156,9 @@ impl Printer {
     }
 
     /// Tells something, before anything runs.
-    pub(crate) fn say(&self, message: &str) {
+    pub(crate) fn say(&self, message: String) {
         // As above.
-        let _ = self.items.try_send(Item::Line(message.to_owned()));
+        let _ = self.items.try_send(Item::Line(message));
     }
 
     /// Ends a run that did not start.
@@ -247,6 +247,21 @@ pub(crate) fn warn_early(messages: &[String]) {
         // Without a stderr there is nobody to warn.
         let _ = writeln!(stderr, "warning: {message}");
     }
+}
+
+/// Tells something on stderr where there is no printer yet.
+pub(crate) fn say_early(message: &str) {
+    use std::io::Write as _;
+    // Without a stderr there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
+}
+
+/// Begins a line on stderr, for an answer.
+pub(crate) fn prompt_early(text: &str) {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
+    // As above.
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
 /// The NDJSON line of an error that clap has told the person already.
@@ -364,6 +379,8 @@ impl Sinks {
         // The session knows whether there is something to continue; what continues it is what was typed.
         if let Err(error) = &mut outcome
             && let Some(command) = &mut error.resume_command
+            // Of several in one directory it names the one.
+            && !command.starts_with("rejoin resume ")
         {
             *command = shell::command_line();
         }

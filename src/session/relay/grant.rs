@@ -18,8 +18,8 @@ const DERIVED_SECONDS: u64 = 3600;
 /// The name in them; whoever keeps the server sees it in its log.
 const DERIVED_NAME: &str = "rejoin";
 
-/// Most bytes that a command may print: two lines, or an object with a few fields.
-pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of an answer: two lines, or an object with a few fields.
+const ANSWER_BYTES_MAX: usize = crate::helper::OUTPUT_BYTES_MAX;
 
 /// Longest user name and password: STUN allows 513 bytes of a user name (RFC 8489 §14.3).
 const FIELD_BYTES_MAX: usize = 512;

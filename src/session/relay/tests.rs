@@ -14,6 +14,7 @@ fn options(turn: &[&str], policy: PathPolicy, source: TurnSource) -> CommonOptio
         stun: Vec::new(),
         turn: turn.iter().map(|url| (*url).to_owned()).collect(),
         turn_source: source,
+        helper: None,
         path_policy: policy,
         state_directory: None,
         retry_for: Duration::from_secs(60),

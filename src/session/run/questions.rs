@@ -13,14 +13,14 @@ impl<R: RoleActions> Runner<R> {
             (self.around.ui.clone(), self.answers.0.clone(), self.around.peer_name.clone());
         tokio::spawn(async move {
             let answer = match ask {
-                Ask::Accept { totals, is_complete, names, is_again } => {
+                Ask::Accept { totals, is_complete, names, flagged, is_again } => {
                     let offer = Offer {
                         from,
                         names,
                         files: totals.files,
                         bytes: totals.bytes,
                         at_least: !is_complete,
-                        flagged: Vec::new(),
+                        flagged,
                         again: is_again,
                     };
                     ui.ask_consent(offer).await.map(|consent| Answer::Accept(accepted(consent)))

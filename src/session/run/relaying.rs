@@ -86,8 +86,10 @@ impl Relaying {
 
     fn ask(&self) {
         let (source, answers) = (self.options.turn_source.clone(), self.answers.0.clone());
+        let helper = self.options.helper.clone();
         tokio::spawn(async move {
-            let answer = source::ask(&source).await.map_err(|error| error.to_string());
+            let answer =
+                source::ask(&source, helper.as_ref()).await.map_err(|error| error.to_string());
             // The run may be over.
             let _ = answers.send(answer).await;
         });

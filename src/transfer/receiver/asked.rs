@@ -33,6 +33,8 @@ pub enum Ask {
         is_complete: bool,
         /// Top-level names, the first few.
         names: Vec<PathText>,
+        /// Paths of what runs or configures programs, the first few.
+        flagged: Vec<PathText>,
         /// Whether less was accepted before.
         is_again: bool,
     },

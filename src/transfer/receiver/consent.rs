@@ -55,8 +55,9 @@ impl Receiver {
         if is_due {
             let is_again = matches!(self.consent, Consent::Given(_));
             self.consent = Consent::Asked(known);
-            let names = self.names.clone();
-            let ask = Ask::Accept { totals: known, is_complete, names, is_again };
+            self.offered.show();
+            let (names, flagged) = (self.offered.names.clone(), self.offered.flagged.clone());
+            let ask = Ask::Accept { totals: known, is_complete, names, flagged, is_again };
             self.outputs.push_back(ReceiverOutput::Ask(ask));
         }
     }
@@ -66,15 +67,20 @@ impl Receiver {
         match accepted {
             Accepted::No => self.refuse("the transfer was declined"),
             Accepted::This => self.consent = Consent::Given(totals),
-            Accepted::Everything => self.consent = Consent::Given(self.config.everything()),
+            Accepted::Everything => {
+                self.consent = Consent::Given(self.config.everything());
+                self.offered.show_nothing_more();
+            }
         }
     }
 
-    /// Whether the pages that came hold more than the user agreed to.
+    /// Whether the pages that came hold more than the user agreed to, or what has to be pointed out first.
     pub(super) fn exceeds_consent(&self) -> bool {
         let seen = self.check.totals();
         match self.consent {
-            Consent::Given(most) => seen.files > most.files || seen.bytes > most.bytes,
+            Consent::Given(most) => {
+                seen.files > most.files || seen.bytes > most.bytes || self.offered.has_unshown()
+            }
             Consent::Pending(_) | Consent::Asked(_) => true,
         }
     }

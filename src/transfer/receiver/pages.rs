@@ -8,7 +8,6 @@ mod superseded;
 
 use super::compare::Comparison;
 use super::{PAGES_OPEN_MAX, Receiver};
-use crate::event::PathText;
 use crate::transfer::disk::{
     DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
     Wanted, WantedKind,
@@ -197,14 +196,7 @@ impl Receiver {
         self.pages += 1;
         self.directories.add_page(&page);
         let number = page.number;
-        let room = super::NAMES_MAX.saturating_sub(self.names.len());
-        let is_top = |entry: &Entry| entry.parent.is_none() && !is_remark(entry);
-        let top = page
-            .entries
-            .iter()
-            .zip(&verdicts)
-            .filter(|(of, verdict)| is_top(of) && verdict.is_ok());
-        self.names.extend(top.take(room).map(|(entry, _)| PathText::new(&entry.name)));
+        self.offered.add_page(&page, &verdicts, &self.directories);
         let mut open = BTreeSet::new();
         let mut missing = Vec::new();
         for ((index, entry), verdict) in page.iter().zip(&verdicts) {
@@ -566,7 +558,7 @@ impl Receiver {
 }
 
 /// Whether an entry is nothing of its own, and only says something of an earlier one.
-const fn is_remark(entry: &Entry) -> bool {
+pub(super) const fn is_remark(entry: &Entry) -> bool {
     matches!(entry.kind, EntryKind::Gone | EntryKind::Metadata { .. })
 }
 

@@ -136,6 +136,13 @@ pub(crate) fn root() -> Here<()> {
     }
 }
 
+/// Whether a process can confine itself here; a thread that is gone afterwards tries.
+#[cfg(target_os = "linux")]
+pub(crate) fn landlock() -> Here<()> {
+    let tried = std::thread::spawn(|| rejoin::confinement::confine(&[]));
+    tried.join().unwrap().map_err(Absent)
+}
+
 /// Whether the kernel has a file system by itself; as a module it is loaded first.
 pub(crate) fn kernel_has(file_system: &str) -> Here<()> {
     let has = || {
