@@ -96,8 +96,13 @@ impl Terminal {
 
     /// Reads until `text` was shown.
     fn expect(&mut self, text: &str) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut shown = Vec::new();
         while !String::from_utf8_lossy(&shown).contains(text) {
+            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+            let mut waited = [PollFd::new(&self.own, PollFlags::IN)];
+            let count = poll(&mut waited, Some(&patience)).unwrap();
+            assert!(count > 0, "no {text:?}: {}", String::from_utf8_lossy(&shown));
             let mut buffer = [0; 1024];
             let count = self.own.read(&mut buffer).unwrap();
             shown.extend_from_slice(&buffer[..count]);
@@ -120,7 +125,7 @@ fn at_a_terminal_the_code_is_asked_for() {
         .unwrap();
     terminal.expect("Code: ");
     terminal.own.write_all(format!("{CODE}\n").as_bytes()).unwrap();
-    terminal.expect("Done: ");
+    terminal.expect("verified");
     assert_eq!(receiver.wait().unwrap().code(), Some(0));
     sender.wait().expect_code(0);
     assert_same(&pair.path("f"), &pair.path("target/f"));
