@@ -30,6 +30,7 @@ mod end_to_end;
 mod found_again;
 mod fuzz_corpora;
 mod host_attacks;
+mod host_load;
 mod hostile;
 mod kill;
 mod lab_changes;

@@ -290,3 +290,24 @@ fn a_pairing_that_the_host_refuses_is_an_error() {
         }
     }
 }
+
+/// A host that asks for work without end, or for more than is done for any, is not worked for.
+#[test]
+fn work_without_end_is_not_done() {
+    use rejoin::error::ErrorKind;
+    use rejoin::signal::work::{BITS_MAX, Challenge};
+    for bits in [0, BITS_MAX + 1, u8::MAX] {
+        let mut pair = long(1);
+        pair.tamper = Some(Box::new(move |_, _, _| {
+            vec![HostMessage::WorkNeeded { number: 7, challenge: Challenge([1; 32]), bits }]
+        }));
+        pair.run_for(SECOND * 60);
+        for side in [SENDER, RECEIVER] {
+            let Some(Ending::Failed(error)) = &pair.sides[side].end else {
+                panic!("{bits} bits, side {side}: {:?}", pair.sides[side].end)
+            };
+            assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+            assert!(error.message.contains("more work"), "{error}");
+        }
+    }
+}

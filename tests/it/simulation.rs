@@ -68,6 +68,21 @@ fn two_sessions_meet_by_a_code_and_the_tree_arrives() {
     }
 }
 
+/// S-11: a host that is attacked lets the honest in who work for it, over lost sockets, too.
+#[test]
+fn two_sessions_meet_at_a_host_that_asks_for_work() {
+    for seed in 0..seeds(10) {
+        let mut pair = small(seed);
+        pair.attack_host();
+        if seed % 2 == 0 {
+            pair.run_for(SECOND / 10);
+            pair.lose_host(seed as usize / 2 % 2, SECOND);
+        }
+        finish(&mut pair, PLAIN);
+        assert!(pair.works_asked() >= 2, "seed {seed}: {}", pair.works_asked());
+    }
+}
+
 /// A wrong guess burns the room and ends both with exit code 3 (A-22, H-02).
 #[test]
 fn a_wrong_code_ends_both() {

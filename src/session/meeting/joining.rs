@@ -92,6 +92,7 @@ pub struct Joining {
     is_over: bool,
     /// What the host wants to be shown first.
     work: Option<Work>,
+    works_in_a_row: u32,
     outputs: VecDeque<MeetingOutput>,
 }
 
@@ -132,6 +133,7 @@ impl Joining {
             has_asked: false,
             is_over: false,
             work: None,
+            works_in_a_row: 0,
             outputs: VecDeque::new(),
         };
         joining.start(now);
@@ -157,6 +159,7 @@ impl Joining {
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
         match message {
             HostMessage::Joined { room, deposit, .. } if room == self.joiner.room() => {
+                self.works_in_a_row = 0;
                 let is_news = !std::mem::take(&mut self.has_asked);
                 if let Some((member, deposit)) = deposit {
                     self.on_deposit(member, deposit, is_news, now);

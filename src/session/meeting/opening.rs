@@ -99,6 +99,7 @@ pub struct Opening {
     enter_at: Option<Instant>,
     /// What the host wants to be shown first.
     work: Option<Work>,
+    works_in_a_row: u32,
     /// Fresh codes offered so far for ones that somebody burnt.
     fresh_codes: u32,
     outputs: VecDeque<MeetingOutput>,
@@ -134,6 +135,7 @@ impl Opening {
             is_host_up: false,
             enter_at: None,
             work: None,
+            works_in_a_row: 0,
             fresh_codes: 0,
             outputs: VecDeque::new(),
         })
@@ -319,6 +321,7 @@ impl Opening {
     }
 
     fn on_opened(&mut self, number: u32) {
+        self.works_in_a_row = 0;
         let is_ours = |door: &&mut CodeDoor| {
             !door.is_open && door.code.number().is_none_or(|ours| ours == number)
         };

@@ -4,6 +4,9 @@
 use crate::error::{Error, ErrorKind};
 use crate::signal::work::{BITS_MAX, Challenge};
 
+/// How often a host may ask for work in a row before it lets us in.
+const IN_A_ROW_MAX: u32 = 16;
+
 /// Work to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -16,12 +19,18 @@ pub struct Work {
 }
 
 impl Work {
-    /// What a host asks for, within what we do.
+    /// What a host asks for, within what we do; `in_a_row` counts how often it did.
     ///
     /// # Errors
     /// It asks for more.
-    pub(super) fn asked(number: u32, challenge: Challenge, bits: u8) -> Result<Self, Error> {
-        if bits > BITS_MAX {
+    pub(super) fn asked(
+        number: u32,
+        challenge: Challenge,
+        bits: u8,
+        in_a_row: &mut u32,
+    ) -> Result<Self, Error> {
+        *in_a_row += 1;
+        if bits > BITS_MAX || *in_a_row > IN_A_ROW_MAX {
             let text = "the host asks for more work than rejoin does for a host";
             return Err(Error::new(ErrorKind::Unreachable, text).with_hint("use another --host"));
         }

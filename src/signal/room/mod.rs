@@ -3,7 +3,8 @@
 //! A code room is a star around its opener: strangers who found the number see the opener and nobody else. A session's
 //! room is a pair. The host reads nothing that is sealed, and keeps nothing after a room ends but its number.
 //!
-//! Every loop over all rooms runs in the sweep, at most once a second.
+//! Every loop over all rooms runs in the sweep, at most once a second. Tables are ordered maps: nobody makes one slow by the
+//! names that it chooses.
 
 mod limits;
 mod members;

@@ -383,6 +383,18 @@ impl Pair {
         self.drain();
     }
 
+    /// The host is attacked: whoever tries a number shows work first, little of it here.
+    pub(crate) fn attack_host(&mut self) {
+        let limits =
+            Limits { misses_free: 0, misses_max: u32::MAX, work_bits: 4, ..Limits::default() };
+        self.host = Rooms::new(limits, secret_bytes(self.seed, 3), self.now);
+    }
+
+    /// How often the host asked for work.
+    pub(crate) const fn works_asked(&self) -> u64 {
+        self.host.counters().work_asked
+    }
+
     /// The host's process is replaced by one that knows nothing.
     pub(crate) fn restart_host(&mut self, after: Duration) {
         self.note("the host restarts".to_owned());

@@ -22,7 +22,7 @@ impl Joining {
     }
 
     pub(super) fn on_work_needed(&mut self, number: u32, challenge: Challenge, bits: u8) {
-        match Work::asked(number, challenge, bits) {
+        match Work::asked(number, challenge, bits, &mut self.works_in_a_row) {
             Ok(work) => {
                 self.work = Some(work);
                 self.outputs.push_back(MeetingOutput::Work(work));

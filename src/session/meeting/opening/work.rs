@@ -19,7 +19,7 @@ impl Opening {
         if self.code.as_ref().is_none_or(|door| door.code.number() != Some(number)) {
             return;
         }
-        match Work::asked(number, challenge, bits) {
+        match Work::asked(number, challenge, bits, &mut self.works_in_a_row) {
             Ok(work) => {
                 self.work = Some(work);
                 self.outputs.push_back(MeetingOutput::Work(work));

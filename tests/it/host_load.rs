@@ -1,0 +1,247 @@
+//! A host under load, in small: what members cost, what hostile ones cost, and whether all come back. `benches/host` has the
+//! full size, and the figures are in docs/host.md.
+#![cfg(target_os = "linux")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use rejoin::signal::client::{Client, ClientEvent};
+use rejoin::signal::code::HostAddress;
+use rejoin::signal::protocol::{ClientMessage, HostMessage};
+use rejoin::signal::{MemberToken, RoomName};
+use rejoin::wire::MemberId;
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::support::env::{From, Home, Running};
+
+type Socket = WebSocketStream<TcpStream>;
+
+fn start_host(home: &Home, listen: &str) -> (Running, SocketAddr) {
+    let host = home.rejoin(["host", "--listen", listen]).deadline(Duration::from_secs(150)).spawn();
+    let url = host.line_with(From::Stdout, "ws://");
+    let address = url.trim().strip_prefix("ws://").unwrap().parse().unwrap();
+    (host, address)
+}
+
+/// A figure of `/proc/PID/status`, in bytes.
+fn memory(host: &Running, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1_024
+}
+
+/// The address number `index` that is no proxy's.
+fn source(index: u32) -> IpAddr {
+    let [.., high, low] = (index + 2).to_be_bytes();
+    Ipv4Addr::new(127, 2, high, low).into()
+}
+
+async fn tcp(from: IpAddr, host: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from, 0)).unwrap();
+    socket.connect(host).await.unwrap()
+}
+
+async fn connect(from: IpAddr, host: SocketAddr) -> Option<Socket> {
+    let config = WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0);
+    let url = format!("ws://{host}/ws");
+    let opened = client_async_with_config(url, tcp(from, host).await, Some(config)).await;
+    opened.ok().map(|(socket, _)| socket)
+}
+
+fn join(room: RoomName, member: u8) -> ClientMessage {
+    let token = MemberToken::for_room(&[member; 32], room);
+    let member = MemberId([member; 16]);
+    ClientMessage::Join { room, member, token, deposit: None, wait: false }
+}
+
+fn session(index: u32) -> RoomName {
+    RoomName::Session(u128::from(index + 1).to_le_bytes())
+}
+
+async fn say(socket: &mut Socket, message: &ClientMessage) -> bool {
+    socket.send(Message::binary(message.encode().unwrap())).await.is_ok()
+}
+
+async fn hear(socket: &mut Socket) -> Option<HostMessage> {
+    loop {
+        if let Message::Binary(bytes) = socket.next().await?.ok()? {
+            return HostMessage::decode(&bytes).ok();
+        }
+    }
+}
+
+async fn joined(from: IpAddr, host: SocketAddr, room: RoomName, member: u8) -> Socket {
+    let mut socket = connect(from, host).await.unwrap();
+    say(&mut socket, &join(room, member)).await;
+    let answer = hear(&mut socket).await;
+    assert!(matches!(answer, Some(HostMessage::Joined { .. })), "{answer:?}");
+    socket
+}
+
+/// G-05: a member that is there and silent costs less than 30 KB.
+#[tokio::test]
+async fn an_idle_member_costs_less_than_30_kb() {
+    let home = Home::new();
+    let (host, address) = start_host(&home, "127.0.0.1:0");
+    // What a host needs once.
+    drop(joined(source(0), address, session(9_999), 1).await);
+    let empty = memory(&host, "VmRSS:");
+    let mut members = Vec::new();
+    for index in 0..600 {
+        let from = source(index / 100);
+        members.push(joined(from, address, session(index / 2), (index % 2) as u8 + 1).await);
+    }
+    let each = (memory(&host, "VmRSS:") - empty) / members.len() as u64;
+    assert!(each < 30_000, "{each} bytes a member");
+}
+
+/// What hostile strangers do to a host: how, and how much memory it may have at most, in MiB, of which it has 24 anyway in a
+/// build for tests.
+const HOSTILE: [(&str, u64); 5] = [
+    ("huge frames", 48),
+    ("half messages", 48),
+    ("half requests", 48),
+    ("first messages", 48),
+    ("deaf", 80),
+];
+
+/// H-13: each case has its peak of memory. 300 sockets of five addresses, each with as much as it can leave there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_members_cost_what_is_allowed_and_no_more() {
+    for (kind, most) in HOSTILE {
+        let home = Home::new();
+        let (host, address) = start_host(&home, "127.0.0.1:0");
+        let mut strangers = tokio::task::JoinSet::new();
+        for index in 0..300 {
+            let kind = kind.to_owned();
+            strangers.spawn(async move {
+                let from = source(index % 5);
+                // A host that has enough of it closes: then the case is over for that one.
+                let _ = tokio::time::timeout(
+                    Duration::from_secs(3),
+                    attack(&kind, index, from, address),
+                )
+                .await;
+            });
+        }
+        strangers.join_all().await;
+        let peak = memory(&host, "VmHWM:") >> 20;
+        assert!(peak < most, "{kind}: {peak} MiB");
+        // It serves all the same.
+        let mut one = joined(source(99), address, session(1_000_000), 1).await;
+        let mut other = joined(source(99), address, session(1_000_000), 2).await;
+        let relay = |to| ClientMessage::Relay {
+            room: session(1_000_000),
+            to: MemberId([to; 16]),
+            payload: b"still here".to_vec(),
+        };
+        assert!(say(&mut other, &relay(1)).await);
+        let heard = async {
+            while !matches!(hear(&mut one).await.unwrap(), HostMessage::Relayed { .. }) {}
+        };
+        tokio::time::timeout(Duration::from_secs(5), heard).await.unwrap();
+    }
+}
+
+async fn attack(kind: &str, index: u32, from: IpAddr, host: SocketAddr) -> Option<()> {
+    match kind {
+        "huge frames" => {
+            let mut socket = connect(from, host).await?;
+            socket.send(Message::binary(vec![0; 1 << 20])).await.ok()?;
+        }
+        // As long as a message may be, but for its end: kept until the host loses patience.
+        "half messages" => {
+            let mut socket = connect(from, host).await?;
+            let stream = socket.get_mut();
+            let head = [&[0x82, 0x80 | 126][..], &20_000_u16.to_be_bytes(), &[0; 4]].concat();
+            stream.write_all(&head).await.ok()?;
+            stream.write_all(&vec![0; 19_999]).await.ok()?;
+            stream.read_u8().await.ok()?;
+        }
+        // A request of which the host keeps what it may, and that never ends.
+        "half requests" => {
+            let mut stream = tcp(from, host).await;
+            stream
+                .write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nRejoin-First-Message: ")
+                .await
+                .ok()?;
+            stream.write_all(&vec![b'A'; 1 << 20]).await.ok()?;
+            stream.read_u8().await.ok()?;
+        }
+        "first messages" => {
+            let mut stream = tcp(from, host).await;
+            let message = "A".repeat(4_096);
+            let request = format!(
+                "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nRejoin-First-Message: {message}\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.ok()?;
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.ok()?;
+        }
+        // One that talks to one that does not read.
+        _ => {
+            let room = session(2_000_000 + index);
+            let mut silent = connect(from, host).await?;
+            say(&mut silent, &join(room, 2)).await;
+            let mut talker = connect(from, host).await?;
+            say(&mut talker, &join(room, 1)).await;
+            let (to, payload) = (MemberId([2; 16]), vec![0; 18_000]);
+            let relay = ClientMessage::Relay { room, to, payload };
+            while say(&mut talker, &relay).await {}
+        }
+    }
+    Some(())
+}
+
+/// G-06: sessions whose host was killed are back soon after it is, without all of them coming at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_come_back_to_a_host_that_was_killed() {
+    const MEMBERS: usize = 200;
+    let home = Home::new();
+    let (host, address) = start_host(&home, "127.0.0.1:0");
+    let (joined, mut joins) = mpsc::channel(MEMBERS);
+    for index in 0..MEMBERS {
+        let joined = joined.clone();
+        let known = HostAddress::new("127.0.0.1", address.port()).unwrap();
+        tokio::spawn(async move {
+            let mut client = Client::start(vec![known], None);
+            while let Some(event) = client.event().await {
+                match event {
+                    ClientEvent::Connected(open) => {
+                        open.send(join(session(index as u32 / 2), (index % 2) as u8 + 1)).unwrap();
+                    }
+                    ClientEvent::Message(HostMessage::Joined { .. }) => {
+                        joined.send(Instant::now()).await.unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+    let mut all = async || {
+        let mut times = Vec::new();
+        while times.len() < MEMBERS {
+            times.push(joins.recv().await.unwrap());
+        }
+        times.sort_unstable();
+        times
+    };
+    all().await;
+    host.signal(Signal::KILL);
+    host.wait();
+    let (_host, _) = start_host(&home, &address.to_string());
+    let back = Instant::now();
+    let times = tokio::time::timeout(Duration::from_secs(60), all()).await.unwrap();
+    let last = times.last().unwrap().saturating_duration_since(back);
+    assert!(last < Duration::from_secs(60), "{last:?}");
+    let spread = times[MEMBERS - 1].saturating_duration_since(times[0]);
+    assert!(spread > Duration::from_millis(200), "all at once: {spread:?}");
+}
