@@ -38,8 +38,8 @@ use super::protocol::{HostMessage, MESSAGE_BYTES_MAX};
 use super::room::{Command, ConnectionId, Counters, Gauges, Limits, Rooms};
 use super::subscriber::Subscriber;
 
-/// Inputs waiting for the owner: when it is full, sockets are read more slowly.
-const INPUTS_MAX: usize = 1024;
+/// Inputs waiting for the owner: when it is full, sockets are read more slowly. Few: an honest message waits behind all of them.
+const INPUTS_MAX: usize = 256;
 /// How long a stopping host lets its members read the goodbye.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 

@@ -42,7 +42,8 @@ pub struct Limits {
     pub waiters_max: usize,
     /// How long one waits before it has to ask again.
     pub waiter_lifetime: Duration,
-    /// Messages of one connection: tokens at once. A hundred candidates and as many descriptions fit.
+    /// Messages of one connection: tokens at once. One costs a token, and another one for each whole KiB of it, so that large
+    /// ones are as few as they are dear. A hundred candidates and as many descriptions fit.
     pub messages_burst: u32,
     /// Messages of one connection per second, in the long run.
     pub messages_per_second: u32,
@@ -150,10 +151,21 @@ impl Bucket {
 
     /// Takes one token; false if there is none.
     pub(in crate::signal) fn take(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
+        self.take_many(1.0, burst, per_second, now)
+    }
+
+    /// Takes `count` tokens, or none; false if there are fewer.
+    pub(super) fn take_many(
+        &mut self,
+        count: f64,
+        burst: u32,
+        per_second: f64,
+        now: Instant,
+    ) -> bool {
         self.refill(burst, per_second, now);
-        let enough = self.tokens >= 1.0;
+        let enough = self.tokens >= count;
         if enough {
-            self.tokens -= 1.0;
+            self.tokens -= count;
         }
         enough
     }

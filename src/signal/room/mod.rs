@@ -202,7 +202,7 @@ impl Rooms {
 
     /// A ping arrived: answered elsewhere, but it counts.
     pub fn handle_ping(&mut self, connection: ConnectionId, now: Instant) {
-        self.charge(connection, now);
+        self.charge(connection, 0, now);
     }
 
     /// A WebSocket message arrived. `random` is used where a number has to be picked.
@@ -214,7 +214,7 @@ impl Rooms {
         now: Instant,
     ) {
         // The rate comes first: large or malformed messages count like any other (H-13).
-        if !self.charge(connection, now) {
+        if !self.charge(connection, bytes.len(), now) {
             return;
         }
         match ClientMessage::decode(bytes) {
@@ -241,14 +241,16 @@ impl Rooms {
         }
     }
 
-    /// Counts one message; false if the connection is unknown or was closed for sending too many.
-    fn charge(&mut self, connection: ConnectionId, now: Instant) -> bool {
+    /// Counts one message of `size` bytes; false if the connection is unknown or was closed for sending too many.
+    fn charge(&mut self, connection: ConnectionId, size: usize, now: Instant) -> bool {
         let Some(state) = self.connections.get_mut(&connection) else {
             return false;
         };
         self.counters.messages += 1;
         let per_second = f64::from(self.limits.messages_per_second);
-        let within = state.bucket.take(self.limits.messages_burst, per_second, now);
+        let cost = 1.0 + (size / 1024) as f64;
+        let burst = self.limits.messages_burst;
+        let within = state.bucket.take_many(cost, burst, per_second, now);
         if !within {
             self.close(connection, CloseReason::TooManyMessages, now);
         }

@@ -626,6 +626,19 @@ fn rates_count_before_sizes_and_close_a_flood() {
     }
     world.drain();
     assert_eq!(world.closed.get(&pinging), Some(&CloseReason::TooManyMessages));
+    // Bytes are as dear: a large message counts for each KiB.
+    let (_, large) = {
+        let opener = world.connect();
+        world.tell(opener, &join(SESSION, OPENER));
+        let large = world.connect();
+        world.tell(large, &join(SESSION, JOINER));
+        (opener, large)
+    };
+    let sent = (0..400).take_while(|_| {
+        world.tell(large, &relay(SESSION, OPENER, &[0; 18_000]));
+        !world.closed.contains_key(&large)
+    });
+    assert_eq!(sent.count(), 399 / 18);
     let newer = world.connect();
     world.rooms.handle_message(newer, &[2, 0, 1, 2, 3], 0, world.now);
     world.drain();
