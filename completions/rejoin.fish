@@ -128,8 +128,8 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l on-conflict -d
 overwrite\t'Replace it'
 rename\t'Leave it, and write the new one under another name'
 fail\t'Leave it, list it, receive the rest, exit with code 7'"
-complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-size -d 'Refuse more bytes than this' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-files -d 'Refuse more files than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-size -d 'Refuse more bytes than this; a directory counts 4 KiB, beyond the first 64' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l max-files -d 'Refuse more files, or more directories, than this' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l wait -d 'Wait this long for a sender that is not there yet' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand receive" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
@@ -178,8 +178,8 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l on-conflict -d 'Wha
 overwrite\t'Replace it'
 rename\t'Leave it, and write the new one under another name'
 fail\t'Leave it, list it, receive the rest, exit with code 7'"
-complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-size -d 'Refuse more bytes than this' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-files -d 'Refuse more files than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-size -d 'Refuse more bytes than this; a directory counts 4 KiB, beyond the first 64' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l max-files -d 'Refuse more files, or more directories, than this' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l wait -d 'Wait this long for a sender that is not there yet' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand rx" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r
@@ -228,8 +228,8 @@ complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l on-conflict -d 'W
 overwrite\t'Replace it'
 rename\t'Leave it, and write the new one under another name'
 fail\t'Leave it, list it, receive the rest, exit with code 7'"
-complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-size -d 'Refuse more bytes than this' -r
-complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-files -d 'Refuse more files than this' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-size -d 'Refuse more bytes than this; a directory counts 4 KiB, beyond the first 64' -r
+complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l max-files -d 'Refuse more files, or more directories, than this' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l wait -d 'Wait this long for a sender that is not there yet' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l host -d 'Host to meet at (ws:// or wss://); repeat to try several in order' -r
 complete -c rejoin -n "__fish_rejoin_using_subcommand recv" -l stun -d 'STUN server (stun:HOST:PORT); repeatable, empty for none' -r

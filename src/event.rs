@@ -224,6 +224,8 @@ pub enum Event {
         files: u64,
         /// Their bytes.
         bytes: u64,
+        /// Directories.
+        directories: u64,
         /// Whether the scan is done.
         complete: bool,
     },

@@ -23,6 +23,8 @@ pub struct Offer {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Directories.
+    pub directories: u64,
     /// The scan goes on: there will be more than `files` and `bytes`.
     pub at_least: bool,
     /// Names that run or configure something (`.bashrc`, `.ssh/authorized_keys`): at most `NAMES_MAX`.

@@ -117,7 +117,7 @@ fn consent_text(offer: &Offer) -> String {
         (true, _) => String::new(),
         (false, more) => format!("{}{}: ", names.join(", "), if more { ", …" } else { "" }),
     };
-    let size = format!("{}, {}", units::count(offer.files, "file"), units::size(offer.bytes));
+    let size = units::tree(offer.files, offer.directories, offer.bytes);
     let so_far = if offer.at_least { " so far, and more to come" } else { "" };
     let again = if offer.again { "It is more than you accepted. " } else { "" };
     let choice = if is_yes_default(offer) { "Y/n" } else { "y/N" };
@@ -187,6 +187,11 @@ mod tests {
         assert_eq!(
             consent_text(&offer()),
             "Accept photos, \\xff\\x9b: 3 files, 1.2 GiB from lap\\u{1b}top? (Y/n) "
+        );
+        let deep = Offer { files: 1, bytes: 1, directories: 30_000, names: Vec::new(), ..offer() };
+        assert_eq!(
+            consent_text(&deep),
+            "Accept 1 file in 30000 directories, 1 B from lap\\u{1b}top? (Y/n) "
         );
         let flagged = Offer {
             flagged: vec![PathText::new(b".bashrc")],

@@ -37,10 +37,10 @@ pub(crate) struct ReceiveArgs {
     yes: bool,
     #[command(flatten)]
     present: PresentArgs,
-    /// Refuse more bytes than this
+    /// Refuse more bytes than this; a directory counts 4 KiB, beyond the first 64
     #[arg(long, value_name = "SIZE", env = "REJOIN_MAX_SIZE", value_parser = value::size)]
     max_size: Option<u64>,
-    /// Refuse more files than this
+    /// Refuse more files, or more directories, than this
     #[arg(long, value_name = "N", env = "REJOIN_MAX_FILES")]
     max_files: Option<u64>,
     /// Wait this long for a sender that is not there yet

@@ -77,7 +77,8 @@ mod tests {
                     conflicts: figure,
                     corrupt: other,
                 };
-                let totals = Totals { entries: figure, files: other, bytes: figure };
+                let totals =
+                    Totals { entries: figure, files: other, bytes: figure, directories: other };
                 let progress = Progress {
                     bytes: figure,
                     moving_bytes: figure,

@@ -55,6 +55,9 @@ const DATA_BURST: usize = 32;
 /// Frames that control and pulse have no room for, at most: far more than a peer that reads leaves.
 const WAITING_MAX: usize = 4_096;
 
+/// The same in bytes: ten times what one request and all buckets that are expanded at once take.
+const WAITING_BYTES_MAX: usize = 24 << 20;
+
 /// How long a receiver that has everything looks for a sender that does not know yet.
 /// A sender that was killed at the end is started again in that time, or by a person who sees that all is there.
 const FAREWELL: Duration = Duration::from_secs(20);
@@ -547,7 +550,8 @@ impl<R: RoleActions> Runner<R> {
 
     /// Queues a frame for control or pulse. A peer that asks and never reads the answers is cut off.
     fn queue(&mut self, channel: Channel, frame: Bytes) {
-        if self.waiting.len() < WAITING_MAX {
+        let bytes: usize = self.waiting.iter().map(|(_, frame)| frame.len()).sum();
+        if self.waiting.len() < WAITING_MAX && bytes + frame.len() <= WAITING_BYTES_MAX {
             return self.waiting.push_back((channel, frame));
         }
         self.stop_link();

@@ -169,6 +169,8 @@ pub struct Totals {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
+    /// Directories that no later entry replaces.
+    pub directories: u64,
 }
 
 impl Totals {
@@ -177,12 +179,14 @@ impl Totals {
         let size = EntrySize::of(&entry.kind);
         self.entries += 1;
         self.files += size.files;
+        self.directories += size.directories;
         self.bytes = self.bytes.saturating_add(size.bytes);
     }
 
     /// An entry counts no more: a later one took its place. It stays an entry.
     pub const fn replace(&mut self, old: EntrySize) {
         self.files = self.files.saturating_sub(old.files);
+        self.directories = self.directories.saturating_sub(old.directories);
         self.bytes = self.bytes.saturating_sub(old.bytes);
     }
 }

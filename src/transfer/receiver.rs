@@ -102,6 +102,8 @@ pub struct Receiver {
     next_unit: u64,
     /// Pages checked.
     pages: u64,
+    /// Their bytes.
+    manifest_bytes: u64,
     /// Pages of earlier runs, all to be loaded before a link is used.
     kept: TargetState,
     window: BTreeMap<u64, PageState>,
@@ -195,6 +197,7 @@ impl Receiver {
             chain: Chain::start(session),
             next_unit: 0,
             pages: 0,
+            manifest_bytes: 0,
             window: BTreeMap::new(),
             unwanted: kept.unwanted.clone(),
             superseded: kept.superseded.clone(),
@@ -452,8 +455,8 @@ impl Receiver {
         }
         self.progress.totals = totals;
         self.progress.is_complete = is_complete;
-        let Totals { files, bytes, .. } = totals;
-        self.event(Event::Manifest { files, bytes, complete: is_complete });
+        let Totals { files, bytes, directories, .. } = totals;
+        self.event(Event::Manifest { files, bytes, directories, complete: is_complete });
         if self.consent == Consent::Pending(None) {
             self.consent = Consent::Pending(Some(now + ASK_DELAY));
         }

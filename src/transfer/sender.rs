@@ -359,6 +359,7 @@ impl Sender {
         self.event(Event::Manifest {
             files: totals.files,
             bytes: totals.bytes,
+            directories: totals.directories,
             complete: is_complete,
         });
         if self.run.is_some() {

@@ -104,7 +104,7 @@ fn an_estimate_of_more_takes_the_end_back() {
     assert!(victim.receiver.has_everything());
     victim.say(Message::RecoveryAnswer { pages: 1 });
     for entries in [1, 2] {
-        let totals = Totals { entries, files: entries, bytes: 3 * entries };
+        let totals = Totals { entries, files: entries, bytes: 3 * entries, directories: 0 };
         victim.say(Message::Estimate { totals, is_complete: false });
         assert!(!victim.is_finished());
         assert_eq!(victim.receiver.has_everything(), entries == 1);
@@ -502,7 +502,7 @@ fn wrong_content_is_never_published() {
 /// An end that does not match its pages, and pages after it.
 #[test]
 fn an_end_must_be_true() {
-    let totals = Totals { entries: 1, files: 1, bytes: 3 };
+    let totals = Totals { entries: 1, files: 1, bytes: 3, directories: 0 };
     let right = |victim: &Victim| Message::End {
         pages: 1,
         totals,
@@ -552,7 +552,7 @@ fn an_end_must_be_true() {
 fn consent_is_a_ceiling() {
     let mut victim = Victim::accepting();
     victim.recover();
-    let totals = Totals { entries: 1, files: 1, bytes: 1 };
+    let totals = Totals { entries: 1, files: 1, bytes: 1, directories: 0 };
     victim.say(Message::Estimate { totals, is_complete: true });
     victim.page(0, 0, (0..1_000).map(|index| file(format!("{index:04}").as_bytes(), 0)).collect());
     assert_eq!(victim.failure(), None, "a thousand files are allowed");
@@ -571,7 +571,7 @@ fn consent_is_a_ceiling() {
     victim.tick();
     assert_eq!(victim.wants(), [0], "more than was agreed to is not wanted");
     assert_eq!(victim.asked.len(), 1, "nor asked for again and again while it grows");
-    let totals = Totals { entries: 2, files: 2, bytes: 1 };
+    let totals = Totals { entries: 2, files: 2, bytes: 1, directories: 0 };
     victim.say(Message::Estimate { totals, is_complete: true });
     assert_eq!(victim.asked.len(), 2, "but once, when the sender has counted");
     assert_eq!(victim.wants(), [0], "and not wanted before the answer");
@@ -630,7 +630,7 @@ pub(crate) fn every_message() -> Vec<Message> {
         units: units.clone(),
         digests: vec![(0, [0; 32])],
     };
-    let totals = Totals { entries: 9, files: 9, bytes: 9 };
+    let totals = Totals { entries: 9, files: 9, bytes: 9, directories: 0 };
     let head = |files| UnitHead::Pack { files };
     let packed = PackedFile { bytes: 3, root: [0; 32] };
     let mut messages = vec![

@@ -1,15 +1,16 @@
 //! What a peer says is bounded in what it costs: paths, figures, queues.
 
 use crate::hostile::{every_message, request, tiny_prey};
-use crate::support::pair::Pair;
-use crate::support::victim::{Content, Prey, Victim, directory, file};
+use crate::support::pair::{CODE, Pair};
+use crate::support::victim::{Content, Prey, Victim, directory, entry, file};
 use rejoin::error::ErrorKind;
 use rejoin::event::{Event, FileStatus};
 use rejoin::transfer::UNIT_BYTES;
-use rejoin::transfer::manifest::Entry;
+use rejoin::transfer::manifest::{Entry, EntryKind, Totals};
 use rejoin::transfer::message::{Message, WireRanges};
 use rejoin::transfer::missing::Outcome;
 use rejoin::transfer::name::PATH_BYTES_MAX;
+use rejoin::transfer::receiver::Ask;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use std::fs;
 
@@ -273,4 +274,98 @@ fn an_outcome_must_fit_the_manifest() {
         prey.say(Message::Complete { outcome });
         assert!(prey.is_over() && prey.failure().is_none(), "{outcome:?}");
     }
+}
+
+/// S-09: directories count towards the limits and the consent, and are named in the question.
+#[test]
+fn directories_count() {
+    let many = |from: u64, count: u64| -> Vec<Entry> {
+        (from..from + count).map(|at| directory(format!("{at:06}").as_bytes())).collect()
+    };
+    // The victim's limit is a thousand files.
+    let mut victim = Victim::accepting();
+    victim.recover();
+    victim.page(0, 0, [vec![file(b"a", 1)], many(0, 999)].concat());
+    assert_eq!(victim.failure(), None, "{:?}", victim.end);
+    victim.page(1, 1_000, many(999, 1));
+    assert_eq!(victim.failure(), None, "a thousand directories are allowed");
+    victim.page(2, 1_001, many(1_000, 1));
+    assert_eq!(victim.failure(), Some(ErrorKind::Refused), "one more is not");
+    let Some(Err(error)) = &victim.end else { panic!("it goes on") };
+    assert!(error.message.contains("1 files in 1001 directories"), "{}", error.message);
+    assert!(error.message.contains("--max-files"), "{}", error.message);
+    assert!(!victim.out().join("001000").exists());
+    // What was agreed to is an end for directories, too: nothing beyond it is made, and the user is asked once more.
+    let mut victim = Victim::asking();
+    victim.recover();
+    let totals = |entries, directories| Totals { entries, files: 1, bytes: 1, directories };
+    victim.say(Message::Estimate { totals: totals(3, 2), is_complete: false });
+    victim.page(0, 0, [vec![file(b"a", 1)], many(0, 2)].concat());
+    victim.tick();
+    victim.accept();
+    assert_eq!(victim.wants(), [0]);
+    assert!(victim.out().join("000001").exists());
+    victim.page(1, 3, many(2, 500));
+    victim.tick();
+    assert!(!victim.out().join("000002").exists(), "a directory that nobody agreed to");
+    victim.say(Message::Estimate { totals: totals(503, 502), is_complete: true });
+    let asked = |ask: &Ask| match ask {
+        Ask::Accept { totals, .. } => totals.directories,
+        Ask::Conflict { .. } => 0,
+    };
+    assert_eq!(victim.asked.iter().map(asked).collect::<Vec<_>>(), [2, 502]);
+    victim.accept();
+    assert!(victim.out().join("000501").exists());
+    assert_eq!(victim.wants(), [0, 1]);
+}
+
+/// S-09: in real processes; an honest tree with as many directories as files passes, and `--max-size` counts what
+/// directories take beyond the few that every tree has.
+#[test]
+fn directories_count_towards_the_flags() {
+    let tree = |directories: usize| {
+        let pair = Pair::new();
+        pair.noise("tree/file", 10);
+        for at in 1..directories {
+            fs::create_dir(pair.path(&format!("tree/{at}"))).unwrap();
+        }
+        pair
+    };
+    for (directories, flags, code) in [
+        (1, ["--max-files", "1"], 0),
+        (64, ["--max-size", "10"], 0),
+        (65, ["--max-size", "10"], 7),
+        (2, ["--max-files", "1"], 7),
+    ] {
+        let pair = tree(directories);
+        let sender = pair.sending("tree");
+        let receiver =
+            pair.receive(["--json", "-y", "-o", "target", CODE].iter().chain(&flags)).run();
+        let receiver = receiver.expect_code(code);
+        assert_eq!(pair.path("target/tree").exists(), code == 0, "{directories} {flags:?}");
+        if code != 0 {
+            let message = receiver.outcome()["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(flags[0]) && message.contains("directories"), "{message}");
+            assert_ne!(sender.wait().code(), 0);
+        }
+    }
+}
+
+/// S-09: names are kept on the disk before anything is wanted: they have a limit in bytes beside their number.
+#[test]
+fn a_manifest_costs_what_it_takes() {
+    let mut victim = Victim::limited(1, 1);
+    victim.recover();
+    // One refused name of 59,000 bytes a page, which later entries only speak of: no file and no byte more.
+    let mut name = vec![b'x'; 59_000];
+    name[0] = b'/';
+    victim.page(0, 0, vec![file(&name, 1)]);
+    let mut pages = 1_u64;
+    while victim.end.is_none() && pages < 3_000 {
+        victim.page(pages, pages, vec![entry(&name, EntryKind::Metadata { of: 0 })]);
+        pages += 1;
+        victim.tick();
+    }
+    assert_eq!(victim.failure(), Some(ErrorKind::Refused), "{:?}", victim.end);
+    assert!((1_000..1_200).contains(&pages), "{pages}");
 }

@@ -45,6 +45,7 @@ mod lab_trees;
 mod leaving;
 mod limits;
 mod meeting;
+mod memory;
 mod moving_kinds;
 mod moving_sources;
 mod named_sources;

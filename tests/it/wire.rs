@@ -67,7 +67,7 @@ fn missing() -> Missing {
 
 /// A message of every kind with its name; a new variant does not compile until it has one here.
 fn messages() -> Vec<(&'static str, Message)> {
-    let totals = Totals { entries: 300, files: 299, bytes: 1 << 40 };
+    let totals = Totals { entries: 300, files: 299, bytes: 1 << 40, directories: 1 };
     let request = RecoveryRequest {
         session: SessionId([1; 16]),
         epoch: 2,
@@ -485,7 +485,7 @@ prop_compose! {
 
 fn any_message() -> impl Strategy<Value = Message> {
     let totals = (any::<u64>(), any::<u64>(), any::<u64>())
-        .prop_map(|(entries, files, bytes)| Totals { entries, files, bytes });
+        .prop_map(|(entries, files, bytes)| Totals { entries, files, bytes, directories: files });
     let packed =
         (any::<u64>(), any::<[u8; 32]>()).prop_map(|(bytes, root)| PackedFile { bytes, root });
     let head = prop_oneof![

@@ -261,7 +261,9 @@ impl Human {
                 };
                 vec![format!("Waiting for {peer} {place}")]
             }
-            Event::Manifest { files, bytes, complete } => self.offer(*files, *bytes, *complete),
+            Event::Manifest { files, bytes, directories, complete } => {
+                self.offer(&units::tree(*files, *directories, *bytes), *complete)
+            }
             Event::Connected { path, remote, rtt_ms, .. } => self.connected(*path, remote, *rtt_ms),
             Event::File { path, status, error, .. } => {
                 self.file(&path.path, *status, error.as_deref())
@@ -332,8 +334,7 @@ impl Human {
         }
     }
 
-    fn offer(&mut self, files: u64, bytes: u64, complete: bool) -> Vec<String> {
-        let size = format!("{}, {}", units::count(files, "file"), units::size(bytes));
+    fn offer(&mut self, size: &str, complete: bool) -> Vec<String> {
         let verb = match &self.subject {
             Subject::Sending(label) => format!("Sending {label}: {size}"),
             Subject::Receiving | Subject::Hosting(_) | Subject::Demo => {

@@ -76,8 +76,8 @@ fn whole_run() -> Vec<Event> {
     vec![
         Event::Session { id: "7f3a".to_owned(), role: Role::Sender, resumed: false, kept_bytes: 0 },
         code(),
-        Event::Manifest { files: 2, bytes: 7, complete: false },
-        Event::Manifest { files: 3, bytes: 1_288_490_189, complete: true },
+        Event::Manifest { files: 2, bytes: 7, directories: 1, complete: false },
+        Event::Manifest { files: 3, bytes: 1_288_490_189, directories: 1, complete: true },
         Event::Peer { id: "ab".to_owned(), name: "laptop".to_owned(), verified: false },
         connected("192.0.2.9:5678"),
         progress(541_065_216),
@@ -315,7 +315,12 @@ fn figures_of_any_size_are_shown() {
     for figure in [0, 1, u64::MAX] {
         for other in [0, 1, u64::MAX] {
             let events = [
-                Event::Manifest { files: figure, bytes: other, complete: true },
+                Event::Manifest {
+                    files: figure,
+                    bytes: other,
+                    directories: figure,
+                    complete: true,
+                },
                 Event::Progress {
                     bytes: figure,
                     durable_bytes: other,

@@ -56,6 +56,17 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
+/// `3 files, 1.2 GiB`; `1 file in 30000 directories, 1 B` where there are more directories than files: then they are what it
+/// costs.
+pub(crate) fn tree(files: u64, directories: u64, bytes: u64) -> String {
+    let within = if directories > files.max(1) {
+        format!(" in {directories} directories")
+    } else {
+        String::new()
+    };
+    format!("{}{within}, {}", count(files, "file"), size(bytes))
+}
+
 fn clock(seconds: u64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -127,5 +138,8 @@ mod tests {
         }
         assert_eq!(count(0, "file"), "0 files");
         assert_eq!(count(1, "file"), "1 file");
+        assert_eq!(tree(3, 3, 1024), "3 files, 1.0 KiB");
+        assert_eq!(tree(1, 2, 0), "1 file in 2 directories, 0 B");
+        assert_eq!(tree(0, 1, 0), "0 files, 0 B");
     }
 }

@@ -19,6 +19,7 @@ impl<R: RoleActions> Runner<R> {
                         names,
                         files: totals.files,
                         bytes: totals.bytes,
+                        directories: totals.directories,
                         at_least: !is_complete,
                         flagged,
                         again: is_again,

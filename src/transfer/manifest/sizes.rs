@@ -11,6 +11,8 @@ const BLOCK: u64 = 256;
 pub struct EntrySize {
     /// 1 for a file or symlink.
     pub files: u64,
+    /// 1 for a directory.
+    pub directories: u64,
     /// Bytes of content.
     pub bytes: u64,
 }
@@ -20,17 +22,18 @@ impl EntrySize {
     #[must_use]
     pub const fn of(kind: &EntryKind) -> Self {
         match kind {
-            EntryKind::Directory | EntryKind::Gone | EntryKind::Metadata { .. } => {
-                Self { files: 0, bytes: 0 }
+            EntryKind::Gone | EntryKind::Metadata { .. } => {
+                Self { files: 0, directories: 0, bytes: 0 }
             }
-            EntryKind::Symlink { .. } => Self { files: 1, bytes: 0 },
-            EntryKind::File { bytes } => Self { files: 1, bytes: *bytes },
+            EntryKind::Directory => Self { files: 0, directories: 1, bytes: 0 },
+            EntryKind::Symlink { .. } => Self { files: 1, directories: 0, bytes: 0 },
+            EntryKind::File { bytes } => Self { files: 1, directories: 0, bytes: *bytes },
         }
     }
 }
 
-/// Sizes of the entries so far, in their order: each as a number of seven bits a byte, 0 for what counts nothing, else one
-/// more than its bytes.
+/// Sizes of the entries so far, in their order: each as a number of seven bits a byte: 0 for what counts nothing, 1 for a directory,
+/// else two more than its bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sizes {
     encoded: Vec<u8>,
@@ -46,7 +49,8 @@ impl Sizes {
             self.blocks.push(self.encoded.len());
         }
         self.count += 1;
-        let mut left = if size.files == 0 { 0 } else { size.bytes.saturating_add(1) };
+        let mut left =
+            if size.files == 0 { size.directories } else { size.bytes.saturating_add(2) };
         while left >= 0x80 {
             self.encoded.push((left & 0x7f) as u8 | 0x80);
             left >>= 7;
@@ -75,9 +79,9 @@ impl Sizes {
             before -= 1;
             (number, shift) = (0, 0);
         }
-        match number.checked_sub(1) {
-            Some(bytes) => EntrySize { files: 1, bytes },
-            None => EntrySize::default(),
+        match number.checked_sub(2) {
+            Some(bytes) => EntrySize { files: 1, directories: 0, bytes },
+            None => EntrySize { directories: number, ..EntrySize::default() },
         }
     }
 }
@@ -89,9 +93,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sizes_are_those_of_a_list(sizes in prop::collection::vec(prop::option::of(0_u64..1 << 50), 0..1_200)) {
-            let of = |bytes: &Option<u64>| {
-                bytes.map_or(EntrySize::default(), |bytes| EntrySize { files: 1, bytes })
+        fn sizes_are_those_of_a_list(sizes in prop::collection::vec(prop::option::of(prop::option::of(0_u64..1 << 50)), 0..1_200)) {
+            let of = |size: &Option<Option<u64>>| match size {
+                None => EntrySize::default(),
+                Some(None) => EntrySize::of(&EntryKind::Directory),
+                Some(Some(bytes)) => EntrySize::of(&EntryKind::File { bytes: *bytes }),
             };
             let mut packed = Sizes::default();
             sizes.iter().for_each(|bytes| packed.push(of(bytes)));
@@ -105,7 +111,7 @@ mod tests {
     #[test]
     fn a_million_small_files_take_little() {
         let mut packed = Sizes::default();
-        (0..1_000_000).for_each(|_| packed.push(EntrySize { files: 1, bytes: 4_096 }));
+        (0..1_000_000).for_each(|_| packed.push(EntrySize::of(&EntryKind::File { bytes: 4_096 })));
         assert!(packed.encoded.len() + packed.blocks.len() * 8 < 2_100_000);
     }
 }

@@ -16,9 +16,9 @@ pub struct ReceiverConfig {
     pub is_accepted: bool,
     /// Whether files that are there are compared by content, whatever size and time say.
     pub by_content: bool,
-    /// Most bytes to take.
+    /// Most bytes to take, in files; and what directories and the manifest take on the disk beyond what every tree has.
     pub bytes_max: u64,
-    /// Most files to take.
+    /// Most files to take, and most directories.
     pub files_max: u64,
 }
 
@@ -52,7 +52,8 @@ pub enum Ask {
 impl ReceiverConfig {
     /// A consent that only the limits bound.
     pub(super) const fn everything(&self) -> Totals {
-        Totals { entries: u64::MAX, files: self.files_max, bytes: self.bytes_max }
+        let (files, directories) = (self.files_max, self.files_max);
+        Totals { entries: u64::MAX, files, directories, bytes: self.bytes_max }
     }
 }
 

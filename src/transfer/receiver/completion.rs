@@ -190,8 +190,8 @@ impl Receiver {
             self.consent = Consent::Pending(Some(now));
         }
         if !self.progress.is_complete {
-            let Totals { files, bytes, .. } = totals;
-            self.event(Event::Manifest { files, bytes, complete: true });
+            let Totals { files, bytes, directories, .. } = totals;
+            self.event(Event::Manifest { files, bytes, directories, complete: true });
         }
         self.progress.totals = totals;
         self.progress.is_complete = true;

@@ -1,4 +1,9 @@
 //! How far the user agrees, and what waits for it.
+//!
+//! **What counts is what costs** (S-09): files and symlinks, their bytes, directories, and the manifest itself, which is kept
+//! on the disk. `--max-files N` allows N files and N directories. `--max-size` bounds the bytes of files, and by the same number
+//! what directories and manifest take beyond [`DIRECTORIES_FREE`] and [`MANIFEST_BYTES_FREE`]. A question names directories,
+//! and what was agreed to holds for them, too.
 
 use super::{Ask, Receiver, ReceiverOutput};
 use crate::error::{Error, ErrorKind};
@@ -13,6 +18,18 @@ pub(super) const ASK_DELAY: Duration = Duration::from_secs(2);
 /// Outputs that are to be carried out before another page's survey is used: where the consent comes late, there are many, and
 /// each may have something to say of each of its entries.
 const OUTPUTS_AHEAD: usize = 1_024;
+
+/// Directories that cost nothing towards `--max-size`: every tree has some.
+const DIRECTORIES_FREE: u64 = 64;
+
+/// What a directory takes on most disks, in bytes.
+const DIRECTORY_BYTES: u64 = 4_096;
+
+/// Bytes of manifest that cost nothing towards `--max-size`: the names of a million files.
+const MANIFEST_BYTES_FREE: u64 = 64 << 20;
+
+/// Bytes of a manifest, at most: its entries, at most, with names of 255 bytes. What they are by number may be names of 60,000.
+pub(super) const MANIFEST_BYTES_MAX: u64 = 4 << 30;
 
 /// How far the user's consent goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +51,7 @@ impl Receiver {
             entries: claimed.entries.max(seen.entries),
             files: claimed.files.max(seen.files),
             bytes: claimed.bytes.max(seen.bytes),
+            directories: claimed.directories.max(seen.directories),
         };
         let is_complete = self.progress.is_complete;
         let is_due = match self.consent {
@@ -45,11 +63,7 @@ impl Receiver {
             Consent::Given(_) => is_complete && self.exceeds_consent(),
             Consent::Pending(None) | Consent::Asked(_) => false,
         };
-        if known.files > self.config.files_max || known.bytes > self.config.bytes_max {
-            let text = format!(
-                "{} files, {} bytes are more than --max-files or --max-size allow",
-                known.files, known.bytes
-            );
+        if let Some(text) = self.beyond_limits(&known) {
             return self.refuse(&text);
         }
         if is_due {
@@ -60,6 +74,31 @@ impl Receiver {
             let ask = Ask::Accept { totals: known, is_complete, names, flagged, is_again };
             self.outputs.push_back(ReceiverOutput::Ask(ask));
         }
+    }
+
+    /// Why it is more than the user's limits allow, and what counts.
+    fn beyond_limits(&self, known: &Totals) -> Option<String> {
+        let Totals { files, bytes, directories, .. } = *known;
+        let (files_max, bytes_max) = (self.config.files_max, self.config.bytes_max);
+        if files > files_max || directories > files_max {
+            return Some(format!(
+                "{files} files in {directories} directories are more than --max-files allows: {files_max} files, and as many directories"
+            ));
+        }
+        if bytes > bytes_max {
+            return Some(format!("{bytes} bytes are more than --max-size allows"));
+        }
+        let counted = directories.saturating_sub(DIRECTORIES_FREE);
+        if counted.saturating_mul(DIRECTORY_BYTES) > bytes_max {
+            return Some(format!(
+                "{directories} directories are more than --max-size allows: beyond {DIRECTORIES_FREE}, each counts {DIRECTORY_BYTES} bytes"
+            ));
+        }
+        if self.manifest_bytes.saturating_sub(MANIFEST_BYTES_FREE) > bytes_max {
+            let kept = self.manifest_bytes;
+            return Some(format!("a list of names of {kept} bytes is more than --max-size allows"));
+        }
+        None
     }
 
     pub(super) fn on_consent(&mut self, accepted: Accepted) {
@@ -79,7 +118,10 @@ impl Receiver {
         let seen = self.check.totals();
         match self.consent {
             Consent::Given(most) => {
-                seen.files > most.files || seen.bytes > most.bytes || self.offered.has_unshown()
+                seen.files > most.files
+                    || seen.bytes > most.bytes
+                    || seen.directories > most.directories
+                    || self.offered.has_unshown()
             }
             Consent::Pending(_) | Consent::Asked(_) => true,
         }
@@ -93,7 +135,7 @@ impl Receiver {
     /// Whether a page can go on, since its survey is here and the user has agreed.
     pub(super) fn has_usable_survey(&self) -> bool {
         let may_go_on = !self.is_over && self.full.is_none();
-        may_go_on && matches!(self.consent, Consent::Given(_)) && !self.surveys.is_empty()
+        may_go_on && !self.surveys.is_empty() && !self.exceeds_consent()
     }
 
     /// Goes on with the pages whose surveys are here, as far as the consent goes.

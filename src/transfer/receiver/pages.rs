@@ -7,6 +7,7 @@ mod metadata;
 mod superseded;
 
 use super::compare::Comparison;
+use super::consent::MANIFEST_BYTES_MAX;
 use super::{PAGES_OPEN_MAX, Receiver};
 use crate::transfer::disk::{
     DirectoryMetadata, DiskError, Existing, OnConflict, Publish, PublishKind, TargetRequest,
@@ -194,6 +195,10 @@ impl Receiver {
         self.next_unit = layout.end_unit;
         self.chain = self.chain.extend(encoded);
         self.pages += 1;
+        self.manifest_bytes = self.manifest_bytes.saturating_add(encoded.len() as u64);
+        if self.manifest_bytes > MANIFEST_BYTES_MAX {
+            return self.protocol("its manifest is larger than any tree needs");
+        }
         self.directories.add_page(&page);
         let number = page.number;
         self.offered.add_page(&page, &verdicts, &self.directories);

@@ -9,7 +9,8 @@ use rejoin::event::Event;
 use rejoin::store::{OsDirectory, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
-    OnConflict, PackedFile, ScanReport, TargetReply, TargetRequest, TargetState, UnitContent,
+    Existing, OnConflict, PackedFile, ScanReport, TargetReply, TargetRequest, TargetState,
+    UnitContent,
 };
 use rejoin::transfer::layout::{Layout, Segment};
 use rejoin::transfer::manifest::{Chain, Entry, EntryKind, ModifiedTime, Page, PageCheck, Totals};
@@ -63,7 +64,7 @@ impl From<&[u8]> for Content {
 }
 
 /// Carries out what a receiver asks of its disk.
-type Store = Box<dyn FnMut(TargetRequest) -> Option<TargetReply>>;
+pub(crate) type Store = Box<dyn FnMut(TargetRequest) -> Option<TargetReply>>;
 
 /// A receiver with an empty directory, whose sender the test is.
 pub(crate) struct Victim {
@@ -79,6 +80,8 @@ pub(crate) struct Victim {
     pub(crate) events: Vec<Event>,
     pub(crate) asked: Vec<Ask>,
     pub(crate) end: Option<Result<(), Error>>,
+    /// Whether what it tells is forgotten.
+    pub(crate) is_unheard: bool,
 }
 
 impl Victim {
@@ -114,13 +117,35 @@ impl Victim {
         Self::of(tempfile::tempdir().unwrap(), Box::new(handle), state, is_accepted)
     }
 
+    /// With limits of its user, on a disk that keeps nothing.
+    pub(crate) fn limited(files_max: u64, bytes_max: u64) -> Self {
+        let handle = |request| match request {
+            TargetRequest::Survey { page, wanted, .. } => {
+                let existing = wanted.iter().map(|of| (of.entry, Existing::Absent)).collect();
+                Some(TargetReply::Surveyed { page, existing })
+            }
+            _ => None,
+        };
+        let out = tempfile::tempdir().unwrap();
+        Self::within(out, Box::new(handle), TargetState::default(), (true, files_max, bytes_max))
+    }
+
     fn of(out: tempfile::TempDir, store: Store, state: TargetState, is_accepted: bool) -> Self {
+        Self::within(out, store, state, (is_accepted, 1_000, u64::MAX))
+    }
+
+    fn within(
+        out: tempfile::TempDir,
+        store: Store,
+        state: TargetState,
+        (is_accepted, files_max, bytes_max): (bool, u64, u64),
+    ) -> Self {
         let config = ReceiverConfig {
             on_conflict: Some(OnConflict::Fail),
             is_accepted,
             by_content: false,
-            bytes_max: u64::MAX,
-            files_max: 1_000,
+            bytes_max,
+            files_max,
         };
         let mut victim = Self {
             receiver: Receiver::new(SESSION, config, state),
@@ -134,6 +159,7 @@ impl Victim {
             events: Vec::new(),
             asked: Vec::new(),
             end: None,
+            is_unheard: false,
         };
         victim.receiver.handle_link_up(1, victim.now);
         victim.drain();
@@ -206,6 +232,18 @@ impl Victim {
     pub(crate) fn body(&mut self, content: &[u8]) {
         self.receiver.handle_body(Bytes::copy_from_slice(content), self.now);
         self.drain();
+    }
+
+    /// The disk did something.
+    pub(crate) fn hear_disk(&mut self, reply: TargetReply) {
+        self.receiver.handle_disk(reply, self.now);
+        self.drain();
+    }
+
+    /// Over a directory that is given up with it, with a disk that the test plays.
+    pub(crate) fn with_disk(is_accepted: bool, store: Store) -> Self {
+        let out = tempfile::tempdir().unwrap();
+        Self::within(out, store, TargetState::default(), (is_accepted, u64::MAX, u64::MAX))
     }
 
     /// Time for a barrier, or a question, passes.
@@ -347,6 +385,7 @@ impl Victim {
                     message.encode().expect("messages of ours fit");
                     self.said.push(message);
                 }
+                ReceiverOutput::Event(_) if self.is_unheard => {}
                 ReceiverOutput::Event(event) => self.events.push(event),
                 ReceiverOutput::Ask(ask) => self.asked.push(ask),
                 ReceiverOutput::Finished => {}
