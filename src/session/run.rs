@@ -575,15 +575,6 @@ impl<R: RoleActions> Runner<R> {
         Ok(())
     }
 
-    fn stop_link(&mut self) {
-        self.around.relaying.forget_held();
-        self.waiting.clear();
-        self.unsent = None;
-        if let Some(connection) = self.connection.take() {
-            tokio::spawn(async move { connection.handle.close_now().await });
-        }
-    }
-
     async fn pair(&mut self, pairing: &Pairing) -> Result<(), Error> {
         self.was_met = true;
         let paired = self.around.role.on_pair(pairing).await?;

@@ -11,6 +11,16 @@ use crate::ui::Stop;
 use std::time::Instant;
 
 impl<R: RoleActions> Runner<R> {
+    /// Ends the present link, without a word.
+    pub(super) fn stop_link(&mut self) {
+        self.around.relaying.forget_held();
+        self.waiting.clear();
+        self.unsent = None;
+        if let Some(connection) = self.connection.take() {
+            tokio::spawn(async move { connection.handle.close_now().await });
+        }
+    }
+
     /// The sender is gone: where everything is here, it is before it knew.
     pub(super) async fn begin_farewell(&mut self) {
         if !self.session.has_everything() || self.farewell.is_some() {
