@@ -27,7 +27,7 @@ fn names_that_act_are_not_held_back_until_the_answer() {
     let mut victim = Victim::asking();
     victim.recover();
     victim.say(Message::Estimate {
-        totals: Totals { entries: 9, files: 9, bytes: 9 },
+        totals: Totals { entries: 9, files: 9, bytes: 9, directories: 9 },
         is_complete: true,
     });
     victim.page(0, 0, vec![file(b"harmless", 1)]);
