@@ -145,6 +145,32 @@ fn is_running(pid: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
+/// Note e of the attacks: the group of a command is killed before its leader is reaped: later the number may be another's.
+#[test]
+fn a_group_is_killed_while_its_number_is_its_own() {
+    let strace = or_skip!(lab::program("strace"));
+    let pair = Pair::new();
+    pair.noise("f", 10);
+    let log = pair.path("log");
+    let traced = ["-f", "-qqq", "-e", "trace=kill,wait4,waitid", "-e", "signal=none", "-o"];
+    let words = std::iter::once(strace.into_os_string())
+        .chain(traced.map(Into::into))
+        .chain([log.clone().into(), "--".into()]);
+    let sender = pair
+        .send(["--json", "--turn", "turn:127.0.0.1:9", "--timeout", "5s", "f"])
+        .env("REJOIN_TURN_CREDENTIALS_COMMAND", "/bin/echo ann")
+        .through(words)
+        .run();
+    sender.expect_code(124);
+    let log = fs::read_to_string(log).unwrap();
+    let place = |call: &str| log.lines().position(|line| line.contains(call));
+    let (_, killed) = log.split_once("kill(-").expect("a group is killed");
+    let leader = killed.split(',').next().unwrap();
+    let kill = place(&format!("kill(-{leader}, SIGKILL)"));
+    let reap = place(&format!("wait4({leader},"));
+    assert!(kill.is_some() && reap.is_some() && kill < reap, "{log}");
+}
+
 /// A helper that is killed is told in words, and the run goes on without a relay.
 #[test]
 fn a_helper_that_dies_is_told() {
