@@ -41,7 +41,7 @@ pub struct Grant {
 /// Why an answer is no credentials. It never quotes the answer, which may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GrantError {
-    /// Longer than [`ANSWER_BYTES_MAX`], or a field than [`FIELD_BYTES_MAX`].
+    /// Longer than 16 KiB, or a field than 512 bytes.
     #[error("the answer is too long")]
     TooLong,
     /// Neither the object nor the two lines.
