@@ -5,15 +5,16 @@
 //! | --- | --- |
 //! | 0x0c, the carrier | on a link that has one, with the token of the join |
 //! | 0–3, STUN | a check that our password signed; the response to a request of ours that waits for it: to a check from where that went, signed with the peer's password; to a server's by its transaction alone |
-//! | 20–63, DTLS | on a link without a carrier, from where a signed message came before |
+//! | 20–63, DTLS | on a link without a carrier, from where a check of ours was answered |
 //! | 64–79, TURN channels, and Data indications | from a TURN server that answered us, if what is inside would be taken from the peer that it names |
 //! | anything else | never |
 //!
 //! There is no time before the rule: a link that was built with a carrier takes no DTLS from its first datagram on, whether it
-//! knows its token yet or not, because a peer without a carrier is never connected with it. And whoever sends DTLS on a link without one
-//! has had a check of its own answered before, from the same address.
+//! knows its token yet or not, because a peer without a carrier is never connected with it. On a link without one the stack itself
+//! has no use for DTLS before it has chosen a pair, which is one that answered.
 //!
-//! A signed check that was seen and is sent again from another address is not taken. Without a carrier, who forges the source
+//! A signed check that was seen and is sent again from another address is not taken; one that never arrived from the first may be, which is
+//! why a check alone opens no way for DTLS. Without a carrier, who forges the source
 //! address of the peer's datagrams is heard by DTLS; with one, only who sees the token is heard by the carrier.
 //!
 //! What goes out: anything to an address that answered a check (nobody answers for another, the transaction is 96 random
@@ -226,7 +227,7 @@ impl Admission {
                 Message::open(payload).is_some_and(|message| self.take(source, &message, now))
             }
             Some(first) if RECORDS.contains(first) => {
-                self.carriage == Carriage::Absent && self.sources.contains_key(&source)
+                self.carriage == Carriage::Absent && self.has_answered(source)
             }
             Some(_) | None => false,
         };
@@ -304,6 +305,10 @@ impl Admission {
         true
     }
 
+    fn has_answered(&self, source: Source) -> bool {
+        self.sources.get(&source).copied().unwrap_or_default()
+    }
+
     /// The stack sends a datagram, or a train of records. Whether it may go now.
     pub(super) fn handle_sent(
         &mut self,
@@ -374,7 +379,7 @@ impl Admission {
         if !may_be_a_peer(ip) || !is_reachable {
             return false;
         }
-        let has_answered = self.sources.get(&to).copied().unwrap_or_default();
+        let has_answered = self.has_answered(to);
         match message.map(|message| (message.class, message.transaction)) {
             Some((Class::Request, transaction)) => {
                 // A socket that had no room asks again.

@@ -4,12 +4,13 @@
 //! `REJOIN_FAULT_RATE` makes it thin, so that a fault meets a transfer in its middle. `REJOIN_FAULT_COUNT` names a file that
 //! holds the bytes of content handed to connections (8 bytes, little-endian); it outlives a process that is killed, so that
 //! what was sent twice can be told. The stack's thread
-//! panics, once in a process, as soon as the file that `REJOIN_FAULT_PANIC` names is there.
+//! panics, once in a process, as soon as the file that `REJOIN_FAULT_PANIC` names is there. One bit is wrong in one of so many
+//! reads of datagrams as `REJOIN_FAULT_FLIP` says.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,27 @@ pub fn watch() {
             tracing::error!(target: "rejoin::link", %error, "cannot watch the fault file");
         }
     });
+}
+
+/// Reads of datagrams for one with a wrong bit; 0: none has one.
+static FLIP: OnceLock<u64> = OnceLock::new();
+static READS: AtomicU64 = AtomicU64::new(0);
+
+/// Changes a bit of what was read, now and then: another place each time.
+pub(super) fn flip(read: &mut [u8]) {
+    let flip = || environment::text("REJOIN_FAULT_FLIP").and_then(|every| every.parse().ok());
+    let every = *FLIP.get_or_init(|| flip().unwrap_or(0));
+    if every == 0 {
+        return;
+    }
+    let number = READS.fetch_add(1, Ordering::Relaxed) + 1;
+    let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    let length = read.len().max(1) as u64;
+    if let (true, Some(byte)) =
+        (number.is_multiple_of(every), read.get_mut((place % length) as usize))
+    {
+        *byte ^= 1 << (place % 8);
+    }
 }
 
 /// Called on the stack's thread, where it reads.

@@ -44,6 +44,7 @@ mod lab_trees;
 #[cfg(unix)]
 mod leaving;
 mod limits;
+mod long_run;
 mod meeting;
 mod memory;
 mod moving_kinds;

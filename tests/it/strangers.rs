@@ -65,7 +65,7 @@ fn under_fire(more: &[&str]) {
     let sent_by = sender.wait().expect_code(0);
     drop(strangers);
     eprintln!("{sent} datagrams of strangers, {replayed} of them genuine ones of others");
-    assert!(sent > 1_000 * seconds, "{sent}");
+    assert!(sent > 300 * seconds, "{sent}");
     for side in [&sent_by, &received] {
         assert_eq!(reconnections(side), 0, "{}", side.stdout);
         assert!(!side.stdout.contains("\"reconnecting\""), "{}", side.stdout);
@@ -97,9 +97,23 @@ fn a_log_does_not_grow_with_what_strangers_send() {
     let received = receiver.wait().expect_code(0);
     let (sent, _) = strangers.sent();
     let sent_by = sender.wait().expect_code(0);
-    assert!(sent > 2_000, "{sent}");
+    assert!(sent > 600, "{sent}");
     for side in [&sent_by, &received] {
         assert!(side.stderr.lines().count() < 200, "{}", side.stderr);
+    }
+}
+
+/// N-07: wrong bits in datagrams never become content, with a carrier and without; some may cost a connection.
+#[test]
+fn wrong_bits_never_become_content() {
+    let kinds: [&[&str]; 2] = [&[], &["--plain"]];
+    for more in kinds {
+        let pair = Pair::new();
+        let flip = ("REJOIN_FAULT_FLIP", "40".to_owned());
+        let [sender, receiver] = under_way(&pair, 2, more, &[flip]);
+        receiver.wait().expect_code(0);
+        sender.wait().expect_code(0);
+        assert_same(&pair.path("large"), &pair.path("target/large"));
     }
 }
 

@@ -157,6 +157,8 @@ pub(crate) struct Pair {
     links: BTreeMap<u64, End>,
     /// Links whose frames vanish.
     dead: BTreeSet<u64>,
+    /// Ends of links that hear and are not heard.
+    mute: BTreeSet<u64>,
     log: VecDeque<String>,
 }
 
@@ -214,6 +216,7 @@ impl Pair {
             last: BTreeMap::new(),
             links: BTreeMap::new(),
             dead: BTreeSet::new(),
+            mute: BTreeSet::new(),
             log: VecDeque::new(),
         };
         let code = Code::generate(7, 3, &Seed::new(secret_bytes(seed, 1)));
@@ -371,6 +374,12 @@ impl Pair {
             }
         }
         self.drain();
+    }
+
+    /// What `side` sends on the live link vanishes from now on; what it is sent arrives.
+    pub(crate) fn mute(&mut self, side: usize) {
+        self.note(format!("side {side} is not heard"));
+        self.mute.extend(self.sides[side].link);
     }
 
     /// The socket of `side` to the host breaks with all that is in flight; it comes back by itself.
@@ -555,7 +564,9 @@ impl Pair {
             }
             Happening::Link(link, event) => self.on_link_event(link, event),
             Happening::Frame(link, channel, frame) => {
-                let is_dead = self.dead.contains(&link);
+                let from = self.links.get(&link).and_then(|end| end.remote);
+                let is_mute = from.is_some_and(|from| self.mute.contains(&from));
+                let is_dead = is_mute || self.dead.contains(&link);
                 if let Some(end) =
                     self.links.get_mut(&link).filter(|end| !end.is_closed && !is_dead)
                 {

@@ -129,6 +129,62 @@ async fn nothing_else_of_a_stranger_is_heard() {
     .await;
 }
 
+/// S-12: the peer names 300 addresses of a third party. Before, each got 50 checks a second from each of ours.
+#[tokio::test]
+async fn a_third_party_that_the_peer_names_gets_few_checks() {
+    const SECONDS: u64 = 4;
+    bounded(async {
+        let mut hostile = LinkDriver::start(config()).await.unwrap();
+        let victim = LinkDriver::start(config()).await.unwrap();
+        hostile.handle.command(LinkCommand::Offer).unwrap();
+        let (offer, _) = description(&mut hostile).await;
+        let third: Vec<_> = (0..300).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let lines = third.iter().map(|socket| {
+            let port = socket.local_addr().unwrap().port();
+            format!("a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\n")
+        });
+        let (before, after) = offer.split_once("a=candidate:").unwrap();
+        let offer = format!("{before}{}a=candidate:{after}", lines.collect::<String>());
+        victim.handle.command(LinkCommand::Answer { offer }).unwrap();
+        tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+        let (mut named, mut received) = (0, 0);
+        for socket in &third {
+            socket.set_nonblocking(true).unwrap();
+            let count = std::iter::from_fn(|| socket.recv(&mut [0; 2_000]).ok()).count();
+            named += usize::from(count > 0);
+            received += count as u64;
+        }
+        assert!((1..=16).contains(&named), "{named}");
+        assert!(received <= 16 + 2 * 100 + (SECONDS - 2) * 10 + 5, "{received}");
+        assert!(victim.handle.socket_counts().datagrams_withheld > 100);
+    })
+    .await;
+}
+
+/// N-11: a NAT forgets a binding after 30 s without a datagram; here none lasts for 5 s, at either end.
+#[tokio::test]
+async fn an_idle_link_keeps_its_binding() {
+    bounded(async {
+        for has_carrier in [true, false] {
+            let (offerer, answerer, _) = pair(has_carrier).await;
+            for link in [&offerer, &answerer] {
+                let sent = || link.handle.socket_counts().datagrams_sent;
+                // What set-up has left to say.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let before = sent();
+                tokio::time::timeout(Duration::from_secs(5), async {
+                    while sent() == before {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                })
+                .await
+                .expect("nothing goes out");
+            }
+        }
+    })
+    .await;
+}
+
 /// Before the handshake is over everybody can send what only the peer should.
 #[tokio::test]
 async fn a_link_is_set_up_under_fire() {
