@@ -117,3 +117,36 @@ where
         tokio::task::spawn_blocking(move || thread.join().ok()).await.ok().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::disk::TargetRequest;
+
+    /// S-03: what waits for the disk is known by what it takes, until it is done.
+    #[test]
+    fn the_load_is_in_bytes_and_ends() {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let store = std::sync::Mutex::new(wait);
+        let mut worker = Worker::start("test", store, |store, _request, answer| {
+            let _ = store.get_mut().map(|wait| wait.recv());
+            answer(());
+        })
+        .expect("a thread");
+        for number in 0..1_000 {
+            let encoded = vec![0; 10_000].into();
+            worker.ask(TargetRequest::KeepPage { number, encoded });
+        }
+        let load = worker.load();
+        assert_eq!(load.requests, 1_000);
+        assert!((10_000_000..11_000_000).contains(&load.bytes), "{load:?}");
+        drop(done);
+        for _ in 0..1_000 {
+            worker.flush();
+            assert_eq!(worker.replies.blocking_recv(), Some(()));
+        }
+        drop(worker.requests.take());
+        assert!(worker.thread.take().is_some_and(|thread| thread.join().is_ok()));
+        assert_eq!(worker.load(), DiskLoad::default());
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::hostile::{every_message, request, tiny_prey};
 use crate::support::pair::{CODE, Pair};
+use crate::support::tree::assert_same;
 use crate::support::victim::{Content, Prey, Victim, directory, entry, file};
 use rejoin::error::ErrorKind;
 use rejoin::event::{Event, FileStatus};
@@ -12,6 +13,7 @@ use rejoin::transfer::missing::Outcome;
 use rejoin::transfer::name::PATH_BYTES_MAX;
 use rejoin::transfer::receiver::Ask;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use std::ffi::OsString;
 use std::fs;
 
 fn below(parent: u64, mut entry: Entry) -> Entry {
@@ -368,4 +370,21 @@ fn a_manifest_costs_what_it_takes() {
     }
     assert_eq!(victim.failure(), Some(ErrorKind::Refused), "{:?}", victim.end);
     assert!((1_000..1_200).contains(&pages), "{pages}");
+}
+
+/// P-12: 64 descriptors and 256 MB of addresses are enough for a transfer.
+#[test]
+fn a_small_process_is_enough() {
+    let limited = ["/bin/sh", "-c", "ulimit -n 64; ulimit -v 262144; exec \"$@\"", "sh"];
+    let words = || limited.iter().map(OsString::from);
+    let pair = Pair::new();
+    for at in 0..200 {
+        pair.noise(&format!("tree/{}/{at}", at % 9), 10_000);
+    }
+    pair.noise("tree/large", 20 << 20);
+    let sender = pair.send(["--json", "--code", CODE, "tree"]).through(words()).spawn();
+    sender.event_where("code", |event| event["event"] == "code");
+    pair.receiving().through(words()).run().expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
 }
