@@ -7,9 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rejoin::signal::code::PORT_DEFAULT;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use crate::support::env::{From, Home, Running};
+use crate::support::pair::Pair;
+use crate::support::tree::assert_same;
 
 /// How long a socket may live that is no WebSocket (`Limits::join_deadline`).
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -104,4 +107,32 @@ fn is_closed_by(socket: &mut TcpStream, end: Instant) -> bool {
             Err(_) => return false,
         }
     }
+}
+
+/// S-04, a relative: the host within `send` is joined while strangers hold what sockets they can get.
+#[test]
+fn a_sender_that_is_its_own_host_is_joined_beside_a_flood() {
+    let pair = Pair::new();
+    pair.noise("file", 100_000);
+    let sender = pair.send(["--json", "file"]).spawn();
+    let code = sender.event_where("code", |event| event["event"] == "code");
+    let code = code["code"].as_str().unwrap();
+    let port = code.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(PORT_DEFAULT);
+    let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+    let mut sockets = Vec::new();
+    for index in 0..600 {
+        let Some(mut socket) = connect(stranger(index % 6), address) else { continue };
+        socket.set_nonblocking(true).unwrap();
+        // Half of them say half a request, and half read no answer.
+        let said = if index.is_multiple_of(2) { &requests[..20] } else { &requests[..] };
+        // Whether the host takes it is its own affair.
+        let _ = socket.write(said);
+        sockets.push(socket);
+    }
+    let receiver = pair.receive(["--json", "-y", "-o", "target", code]).run();
+    receiver.expect_code(0);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("file"), &pair.path("target/file"));
+    drop(sockets);
 }
