@@ -64,6 +64,7 @@ fn run(base: &Path, what: &str, path: &Path) {
         boot: [0; 16],
         umask: 0o022,
         key: [0; 32],
+        secret: [0; 32],
         limits: TargetLimits::default(),
     };
     let (mut target, _) = TargetStore::open(OsDirectory::open(&out).unwrap(), options).unwrap();

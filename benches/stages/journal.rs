@@ -192,8 +192,14 @@ impl Target {
 
     fn open(&self) -> (TargetStore<OsDirectory>, TargetState) {
         let limits = TargetLimits::default();
-        let options =
-            TargetOptions { session: SESSION, boot: BOOT, umask: 0o022, key: [0; 32], limits };
+        let options = TargetOptions {
+            session: SESSION,
+            boot: BOOT,
+            umask: 0o022,
+            key: [0; 32],
+            secret: [0; 32],
+            limits,
+        };
         TargetStore::open(OsDirectory::open(self.root.path()).unwrap(), options).unwrap()
     }
 

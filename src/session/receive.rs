@@ -108,7 +108,7 @@ async fn meet(
         let (opened, found) = open_target(
             &state,
             (&options.target, options.directory_names()),
-            stored.record.session,
+            (stored.record.session, stored.record.seal),
         )
         .await?;
         worker = Some(opened);
@@ -164,7 +164,7 @@ async fn meet(
     );
     let config = ReceiverConfig {
         on_conflict: options.on_conflict.map(OnConflict::from),
-        is_accepted: false,
+        accepted: stored.as_ref().and_then(|stored| stored.record.consent),
         by_content: options.checksum,
         bytes_max: options.limits.bytes.unwrap_or(u64::MAX),
         files_max: options.limits.files.unwrap_or(u64::MAX),
@@ -240,7 +240,7 @@ fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> 
     let (mut stored, mut earlier) = (None, None);
     match record {
         Some(record) if record.is_complete => {
-            remove_leftovers(&state, root, record.session);
+            remove_leftovers(&state, root, &record);
             earlier = Some(Box::new(record));
         }
         Some(record) => {
@@ -277,11 +277,11 @@ fn given_code(options: &ReceiveOptions) -> Result<Option<Code>, Error> {
 }
 
 /// Removes what a run that was killed at its very end left in the target.
-fn remove_leftovers(state: &State, root: OsDirectory, session: SessionId) {
-    if !target::sessions_in(&root).is_ok_and(|present| present.contains(&session)) {
+fn remove_leftovers(state: &State, root: OsDirectory, record: &SessionRecord) {
+    if !target::sessions_in(&root).is_ok_and(|present| present.contains(&record.session)) {
         return;
     }
-    let removed = target_options(state, session).and_then(|options| {
+    let removed = target_options(state, (record.session, record.seal)).and_then(|options| {
         let opened = TargetStore::open(root, options);
         opened.and_then(|(store, _)| store.cleanup()).map_err(disk)
     });
@@ -301,9 +301,13 @@ fn located(error: DiskError, target: &[u8]) -> DiskError {
     DiskError { path, ..error }
 }
 
-fn target_options(state: &State, session: SessionId) -> Result<TargetOptions, Error> {
+fn target_options(
+    state: &State,
+    (session, secret): (SessionId, [u8; 32]),
+) -> Result<TargetOptions, Error> {
     Ok(TargetOptions {
         session,
+        secret,
         key: state.mark_key().map_err(surroundings::state_error)?,
         boot: os::boot_id(),
         umask: os::umask(),
@@ -314,12 +318,12 @@ fn target_options(state: &State, session: SessionId) -> Result<TargetOptions, Er
 async fn open_target(
     state: &State,
     (directory, names): (&Path, DirectoryNames),
-    session: SessionId,
+    sealed: (SessionId, [u8; 32]),
 ) -> Result<(TargetWorker, TargetState), Error> {
     let (state, directory) = (state.clone(), directory.to_owned());
     surroundings::blocking(move || {
         let target = surroundings::path_bytes(&directory);
-        let options = target_options(&state, session)?;
+        let options = target_options(&state, sealed)?;
         let root = OsDirectory::open(&directory)
             .map_err(|error| disk(crate::store::disk_error("open", &target, &error)))?;
         let (store, state) =
@@ -469,9 +473,12 @@ impl RoleActions for ReceiverRole {
             record.code =
                 Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
         }
+        // Of this record alone: what lies in the target already, from whomever, is none of ours.
+        record.seal = surroundings::random()?;
         // The target first: a record without it would be found by its code and have nothing to continue.
+        let sealed = (pairing.session, record.seal);
         let (worker, state) =
-            open_target(&self.state, (&self.directory, self.names), pairing.session).await?;
+            open_target(&self.state, (&self.directory, self.names), sealed).await?;
         let store = self.state.clone();
         let stored = surroundings::blocking(move || store.create(record)).await?;
         let stored = stored.map_err(surroundings::state_error)?;

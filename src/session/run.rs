@@ -523,6 +523,9 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             SessionOutput::Ask(ask) => self.ask(ask),
+            SessionOutput::Consented(totals) => {
+                self.around.role.note(|record| record.consent = Some(totals));
+            }
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {
                 if !self.session.is_up() {

@@ -210,14 +210,16 @@ pub fn find(state_directory: Option<&Path>, id: &str) -> Result<Vec<StoredSessio
 pub fn discard(state_directory: Option<&Path>, session: &StoredSession) -> Result<(), Error> {
     let state = open(state_directory, session.role)?;
     let id = parse(&session.id)?;
-    let target = stored_record(&state, id).and_then(|record| record.target().map(<[u8]>::to_vec));
+    let record = stored_record(&state, id);
+    let seal = record.as_ref().map_or([0; 32], |record| record.seal);
+    let target = record.and_then(|record| record.target().map(<[u8]>::to_vec));
     state.remove(id).map_err(surroundings::state_error)?;
     let Some(target) = target else { return Ok(()) };
     let Ok(root) = OsDirectory::open(&surroundings::path_of(&target)) else {
         // The target is gone, and the partial files with it.
         return Ok(());
     };
-    target::discard_session(&root, id)
+    target::discard_session(&root, id, seal)
         .map_err(|error| Error::new(ErrorKind::Disk, error.to_string()))
 }
 

@@ -2,18 +2,21 @@
 //!
 //! `Part` and `Pack` claims count if they were made in the boot that reads them, or a barrier follows them (design §6).
 //! What only takes trust away, and what was durable before it was written down, counts always.
+//!
+//! All of it counts only as far as the session's record vouches for it: the log is sealed with a secret of that
+//! ([`super::log`]).
 
 mod replay;
 
 use super::fs::{Directory, SyncPoint};
-use super::log::{Log, Opened, Place};
+use super::log::{self, Identity, Log, Opened, Place};
 use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::buckets::Buckets;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{PackedFile, TargetState};
 use crate::transfer::manifest::{EntryIndex, ModifiedTime};
-use crate::transfer::merge::Value;
+use crate::transfer::merge::{self, Value};
 use crate::transfer::ranges::Ranges;
 use crate::wire::{CodecError, codec};
 use bincode::{Decode, Encode};
@@ -40,8 +43,8 @@ const CLAIM_BYTES: u64 = 64;
 pub(super) enum Record {
     /// A process of this boot writes from here on.
     Run { boot: [u8; 16] },
-    /// What a user decided of a page: directories that are there and not ours, and files that are skipped.
-    Decide { page: u64, unwanted: Vec<(u64, u64)>, skipped: Vec<(u64, u64)> },
+    /// What a user decided of a page: files that are skipped.
+    Decide { page: u64, skipped: Vec<(u64, u64)> },
     /// A unit of a large file is written.
     Part { unit: u64, entry: EntryIndex, offset: u64, file_bytes: u64, value: Value },
     /// A unit of small files is written.
@@ -68,12 +71,14 @@ pub(super) enum Record {
     Opened { path: Vec<u8>, mode: u32 },
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
-    /// These directories, if they are not there, are about to be made.
+    /// These directories were seen not to be there, and are about to be made.
     Made { entries: Vec<(u64, u64)> },
     /// These directories were not made, or are removed.
     Unmade { entries: Vec<(u64, u64)> },
     /// This directory has, or is about to get, another name.
     Respelled { entry: EntryIndex, name: Vec<u8> },
+    /// This one did not get its final name: what has it is not ours.
+    Unpublished { entry: EntryIndex },
 }
 
 /// A file or symlink that has its final name.
@@ -119,8 +124,8 @@ pub(super) struct Claims {
     pub(super) made: Ranges,
     /// Directories under other names.
     pub(super) respelled: BTreeMap<EntryIndex, Vec<u8>>,
-    /// By page: directories that are not ours, and files that the user skips.
-    pub(super) decided: BTreeMap<u64, (Ranges, Ranges)>,
+    /// By page: files that the user skips.
+    pub(super) decided: BTreeMap<u64, Ranges>,
     pub(super) is_finished: bool,
 }
 
@@ -159,13 +164,13 @@ impl<F: super::fs::File> Journal<F> {
         pages: u64,
         end_entry: EntryIndex,
     ) -> io::Result<(Self, Claims, Opened)> {
-        let &TargetOptions { session, boot, limits, .. } = options;
+        let &TargetOptions { boot, limits, .. } = options;
         super::fs::remove_if_present(directory, NEW_NAME)?;
         let mut replay =
             Replay { claims: Claims::default(), unsure: Vec::new(), boot: None, pages, end_entry };
         let mut published = PublishedPlaces::default();
         let (log, opened) =
-            Log::open(directory, NAME, MAGIC, session, SyncPoint::Barrier, |place, body| {
+            Log::open(directory, NAME, &identity(options), SyncPoint::Barrier, |place, body| {
                 let Ok(record) = decode(body) else { return false };
                 published.add(&record, place);
                 replay.take(record);
@@ -183,26 +188,62 @@ impl<F: super::fs::File> Journal<F> {
         Ok((journal, claims, opened))
     }
 
-    /// The places of a session that is not open.
+    /// Takes over what a journal that nobody vouches for says of units of large files: of all claims those alone are
+    /// compared, with the disk and with the root that the sender says, before anything comes of them. Whether there was
+    /// such a journal.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub(super) fn adopt<D: Directory<File = F>>(
+        directory: &D,
+        options: &TargetOptions,
+    ) -> io::Result<bool> {
+        log::adopt(directory, NAME, &identity(options), SyncPoint::Barrier, |body| {
+            let is_taken = match decode(body).ok()? {
+                Record::Run { .. }
+                | Record::Part { .. }
+                | Record::Barrier
+                | Record::Discard { .. }
+                | Record::Rotten { .. }
+                | Record::SyncFailed => true,
+                Record::Decide { .. }
+                | Record::Pack { .. }
+                | Record::Publishing { .. }
+                | Record::Published { .. }
+                | Record::Units { .. }
+                | Record::Finished
+                | Record::Place { .. }
+                | Record::Opened { .. }
+                | Record::Renamed { .. }
+                | Record::Made { .. }
+                | Record::Unmade { .. }
+                | Record::Respelled { .. }
+                | Record::Unpublished { .. } => false,
+            };
+            is_taken.then(|| body.to_vec())
+        })
+    }
+
+    /// The places of a session that is not open and whose files are sealed with `secret`.
     ///
     /// # Errors
     /// As [`Log::open`].
     pub(super) fn places<D: Directory<File = F>>(
         directory: &D,
         session: crate::wire::SessionId,
+        secret: [u8; 32],
     ) -> io::Result<BTreeSet<Vec<u8>>> {
         let mut places = BTreeSet::new();
         if let Err(error) = directory.metadata(NAME) {
             return if error.kind() == io::ErrorKind::NotFound { Ok(places) } else { Err(error) };
         }
-        Log::open(directory, NAME, MAGIC, session, SyncPoint::Barrier, |_, body| {
-            match decode(body) {
-                Ok(Record::Place { path }) => {
-                    places.insert(path);
-                    true
-                }
-                outcome => outcome.is_ok(),
+        let identity = Identity { magic: MAGIC, session, secret };
+        Log::open(directory, NAME, &identity, SyncPoint::Barrier, |_, body| match decode(body) {
+            Ok(Record::Place { path }) => {
+                places.insert(path);
+                true
             }
+            outcome => outcome.is_ok(),
         })?;
         Ok(places)
     }
@@ -299,12 +340,11 @@ impl<F: super::fs::File> Journal<F> {
         claims: &Claims,
         end_entry: EntryIndex,
     ) -> io::Result<Self> {
-        let log = Log::replace(directory, NEW_NAME, MAGIC, options.session)?;
+        let log = Log::replace(directory, NEW_NAME, &identity(options))?;
         let mut journal = Self { log, published: PublishedPlaces::default() };
         journal.append(&Record::Run { boot: options.boot })?;
-        for (&page, (unwanted, skipped)) in &claims.decided {
-            let (unwanted, skipped) = (pairs(unwanted), pairs(skipped));
-            journal.append(&Record::Decide { page, unwanted, skipped })?;
+        for (&page, skipped) in &claims.decided {
+            journal.append(&Record::Decide { page, skipped: pairs(skipped) })?;
         }
         for (&(entry, offset), part) in &claims.parts {
             journal.append(&Record::Part {
@@ -393,7 +433,8 @@ impl Claims {
             | Record::Renamed { .. }
             | Record::Made { .. }
             | Record::Unmade { .. }
-            | Record::Respelled { .. } => {}
+            | Record::Respelled { .. }
+            | Record::Unpublished { .. } => {}
         }
     }
 
@@ -424,6 +465,24 @@ impl Claims {
         }
     }
 
+    /// The root of a file whose every unit is claimed; none of anything else.
+    pub(super) fn root(&self, entry: EntryIndex) -> Option<Value> {
+        if let Some((_, file)) = self.small.get(&entry) {
+            return Some(file.root);
+        }
+        let mut values = Vec::new();
+        let mut file_bytes = 0;
+        for ((_, offset), part) in self.parts.range((entry, 0)..=(entry, u64::MAX)) {
+            if *offset != values.len() as u64 * UNIT_BYTES {
+                return None;
+            }
+            values.push(part.value);
+            file_bytes = part.file_bytes;
+        }
+        let is_whole = values.len() as u64 == file_bytes.div_ceil(UNIT_BYTES);
+        if is_whole { merge::root(&values) } else { None }
+    }
+
     fn drop_entry(&mut self, entry: EntryIndex) {
         self.small.remove(&entry);
         let offsets: Vec<u64> = self
@@ -441,21 +500,20 @@ impl Claims {
         let mut part_values: Vec<(u64, Value)> =
             self.parts.values().map(|part| (part.unit, part.value)).collect();
         part_values.sort_unstable_by_key(|(unit, _)| *unit);
-        let part_bytes: u64 = self
+        let part_bytes = self
             .parts
             .iter()
-            .map(|((_, offset), part)| part.file_bytes.saturating_sub(*offset).min(UNIT_BYTES))
-            .sum();
-        let small_bytes: u64 = self.small.values().map(|(_, file)| file.bytes).sum();
-        let complete_bytes: u64 = self.complete.iter().map(|(_, bytes)| bytes).sum();
-        let (mut unwanted, mut skipped) = (Ranges::new(), Ranges::new());
-        for (directories, files) in self.decided.values() {
-            directories.as_slice().iter().for_each(|range| unwanted.insert_range(range.clone()));
+            .map(|((_, offset), part)| part.file_bytes.saturating_sub(*offset).min(UNIT_BYTES));
+        let small_bytes = self.small.values().map(|(_, file)| file.bytes);
+        let complete_bytes = self.complete.iter().map(|(_, bytes)| *bytes);
+        let kept_bytes =
+            part_bytes.chain(small_bytes).chain(complete_bytes).fold(0, u64::saturating_add);
+        let mut skipped = Ranges::new();
+        for files in self.decided.values() {
             files.as_slice().iter().for_each(|range| skipped.insert_range(range.clone()));
         }
         TargetState {
             pages,
-            unwanted,
             skipped,
             units: self.units.clone(),
             part_values,
@@ -466,10 +524,14 @@ impl Claims {
             complete: self.complete.iter().map(|(entry, _)| entry).collect(),
             renamed: self.renamed.iter().copied().collect(),
             roots,
-            kept_bytes: part_bytes + small_bytes + complete_bytes,
+            kept_bytes,
             is_finished: self.is_finished,
         }
     }
+}
+
+const fn identity(options: &TargetOptions) -> Identity {
+    Identity { magic: MAGIC, session: options.session, secret: options.secret }
 }
 
 fn decode(body: &[u8]) -> Result<Record, CodecError> {

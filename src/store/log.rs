@@ -1,8 +1,12 @@
 //! An append-only file of checksummed records: what journals and stored pages are made of.
 //!
-//! Header: magic, version, session, check. Record: length (u32), check (8 bytes), body. Checks are keyed by session and
-//! kind of log and each covers the one before it, so a record of another file, of another place, or of an earlier life
-//! of the same bytes never passes. A log ends before the first record that does not.
+//! Header: magic, version, session, check, seal. Record: length (u32), check, seal (8 bytes each), body. Checks are keyed by
+//! session and kind of log and each covers the one before it, so a record of another file, of another place, or of an
+//! earlier life of the same bytes never passes. A log ends before the first record that does not.
+//!
+//! **A seal is the same, keyed with a secret of whoever wrote it**: what lies where others can put something is believed only
+//! as far as the state directory vouches for it. A log with other seals is kept aside, and nothing of it counts but what
+//! [`adopt`] takes over.
 
 use super::fs::{Access, Directory, File, SyncPoint, read_exact_at};
 use super::lock::try_lock_where_offered;
@@ -13,16 +17,79 @@ use std::io;
 pub(super) const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// Version of every log; a higher one is refused untouched.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const CHECK_BYTES: usize = 8;
-const HEADER_BYTES: usize = 8 + 4 + 16 + CHECK_BYTES;
-const HEAD_BYTES: usize = 4 + CHECK_BYTES;
+/// Of a header, what every writer of the same session writes alike.
+const PLAIN_BYTES: usize = 8 + 4 + 16 + CHECK_BYTES;
+const HEADER_BYTES: usize = PLAIN_BYTES + CHECK_BYTES;
+const HEAD_BYTES: usize = 4 + 2 * CHECK_BYTES;
 
 /// Bytes read at once when a log is loaded.
 const READ_BYTES: usize = 1 << 20;
 
-type Check = [u8; CHECK_BYTES];
+/// Check and seal.
+type Checks = [u8; 2 * CHECK_BYTES];
+
+/// What a log is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) magic: [u8; 8],
+    pub(super) session: SessionId,
+    /// What seals are keyed with: known to nobody who can put something in the log's place.
+    pub(super) secret: [u8; 32],
+}
+
+/// The keys that follow from it.
+#[derive(Clone, Copy)]
+struct Keys {
+    check: [u8; 32],
+    seal: [u8; 32],
+}
+
+impl Identity {
+    fn keys(&self) -> Keys {
+        let key = |context: &str, secret: &[u8]| {
+            let mut hasher = blake3::Hasher::new_derive_key(context);
+            hasher.update(secret).update(&self.magic).update(&self.session.0);
+            *hasher.finalize().as_bytes()
+        };
+        Keys {
+            check: key("rejoin 2026 log v1", b""),
+            seal: key("rejoin 2026 log seal v1", &self.secret),
+        }
+    }
+
+    fn header(&self, keys: &Keys) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(&self.magic);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[12..28].copy_from_slice(&self.session.0);
+        let checks = keys.checks(&[0; 2 * CHECK_BYTES], &header[..28]);
+        header[28..].copy_from_slice(&checks);
+        header
+    }
+}
+
+impl Keys {
+    /// Check and seal of `body` behind what has those of `last`.
+    fn checks(&self, last: &Checks, body: &[u8]) -> Checks {
+        let (last_check, last_seal) = last.split_at(CHECK_BYTES);
+        let mut checks = [0; 2 * CHECK_BYTES];
+        let (check, seal) = checks.split_at_mut(CHECK_BYTES);
+        keyed(&self.check, &[last_check, body], check);
+        keyed(&self.seal, &[last_seal, body], seal);
+        checks
+    }
+}
+
+fn keyed(key: &[u8; 32], parts: &[&[u8]], check: &mut [u8]) {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize_xof().fill(check);
+}
 
 /// Where a record's body lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,19 +107,20 @@ pub(super) enum Opened {
     Whole,
     /// So many bytes at its end were no record and are cut off.
     Torn(u64),
-    /// Not such a log, or of another session: kept aside under another name, and a fresh one begun.
+    /// Not such a log, of another session, or one that this secret does not vouch for: kept aside under another name, and a
+    /// fresh one begun.
     Damaged,
 }
 
 /// An open log, at its end.
 pub(super) struct Log<F> {
     file: F,
-    key: [u8; 32],
-    last: Check,
+    keys: Keys,
+    last: Checks,
     end: u64,
     is_dirty: bool,
-    /// The end and the check before it as of the last sync.
-    synced: (u64, Check),
+    /// The end and the checks before it as of the last sync.
+    synced: (u64, Checks),
 }
 
 impl<F: File> Log<F> {
@@ -64,16 +132,15 @@ impl<F: File> Log<F> {
     pub(super) fn open<D: Directory<File = F>>(
         directory: &D,
         name: &[u8],
-        magic: [u8; 8],
-        session: SessionId,
+        identity: &Identity,
         point: SyncPoint,
         mut visit: impl FnMut(Place, &[u8]) -> bool,
     ) -> io::Result<(Self, Opened)> {
-        let key = key(magic, session);
-        let header = header(magic, session, &key);
+        let keys = identity.keys();
+        let header = identity.header(&keys);
         let file = match directory.open_file(name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Self::begin(directory, name, key, &header)?, Opened::Fresh));
+                return Ok((Self::begin(directory, name, keys, &header)?, Opened::Fresh));
             }
             outcome => outcome?,
         };
@@ -84,7 +151,7 @@ impl<F: File> Log<F> {
         let mut found = vec![0; HEADER_BYTES.min(usize::try_from(bytes).unwrap_or(HEADER_BYTES))];
         read_exact_at(&file, &mut found, 0)?;
         if found != header {
-            if found.starts_with(&magic)
+            if found.starts_with(&identity.magic)
                 && found.len() == HEADER_BYTES
                 && u32::from_le_bytes([found[8], found[9], found[10], found[11]]) > VERSION
             {
@@ -106,18 +173,12 @@ impl<F: File> Log<F> {
             if is_cut {
                 directory.remove_file(name)?;
             }
-            return Ok((Self::begin(directory, name, key, &header)?, opened));
+            return Ok((Self::begin(directory, name, keys, &header)?, opened));
         }
-        let mut log = Self {
-            file,
-            key,
-            last: check(&key, &[&header]),
-            end: HEADER_BYTES as u64,
-            // A killed process may have left records that no sync covers yet.
-            is_dirty: true,
-            synced: (HEADER_BYTES as u64, check(&key, &[&header])),
-        };
-        log.replay(bytes, &mut visit)?;
+        let mut log = Self::after_header(file, keys, &header);
+        // A killed process may have left records that no sync covers yet.
+        log.synced.0 = log.end;
+        log.replay(bytes, 2 * CHECK_BYTES, &mut visit)?;
         let torn = bytes - log.end;
         if torn > 0 {
             log.file.set_bytes(log.end)?;
@@ -127,6 +188,12 @@ impl<F: File> Log<F> {
         }
         (log.synced, log.is_dirty) = ((log.end, log.last), false);
         Ok((log, if torn > 0 { Opened::Torn(torn) } else { Opened::Whole }))
+    }
+
+    /// A log that has its header and nothing else, of which nothing is durable.
+    fn after_header(file: F, keys: Keys, header: &[u8; HEADER_BYTES]) -> Self {
+        let last = keys.checks(&[0; 2 * CHECK_BYTES], header);
+        Self { file, keys, last, end: HEADER_BYTES as u64, is_dirty: true, synced: (0, last) }
     }
 
     /// The same records in a file of their own: what a failed sync left of the old one is not known.
@@ -160,7 +227,7 @@ impl<F: File> Log<F> {
     fn begin<D: Directory<File = F>>(
         directory: &D,
         name: &[u8],
-        key: [u8; 32],
+        keys: Keys,
         header: &[u8; HEADER_BYTES],
     ) -> io::Result<Self> {
         let file = directory.create_file(name, 0o600)?;
@@ -168,14 +235,7 @@ impl<F: File> Log<F> {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         file.write_at(&[header], 0)?;
-        Ok(Self {
-            file,
-            key,
-            last: check(&key, &[header]),
-            end: HEADER_BYTES as u64,
-            is_dirty: true,
-            synced: (0, check(&key, &[header])),
-        })
+        Ok(Self::after_header(file, keys, header))
     }
 
     /// Begins a log that is to replace another: under `name`, whatever was there.
@@ -185,17 +245,18 @@ impl<F: File> Log<F> {
     pub(super) fn replace<D: Directory<File = F>>(
         directory: &D,
         name: &[u8],
-        magic: [u8; 8],
-        session: SessionId,
+        identity: &Identity,
     ) -> io::Result<Self> {
         super::fs::remove_if_present(directory, name)?;
-        let key = key(magic, session);
-        Self::begin(directory, name, key, &header(magic, session, &key))
+        let keys = identity.keys();
+        Self::begin(directory, name, keys, &identity.header(&keys))
     }
 
+    /// Reads the records on. Of each one's check and seal the first `checked` bytes must be right.
     fn replay(
         &mut self,
         file_bytes: u64,
+        checked: usize,
         visit: &mut impl FnMut(Place, &[u8]) -> bool,
     ) -> io::Result<()> {
         let mut buffer: Vec<u8> = Vec::new();
@@ -230,15 +291,16 @@ impl<F: File> Log<F> {
                 continue;
             }
             let (head, body) = held[..wanted].split_at(HEAD_BYTES);
-            let expected = check(&self.key, &[&self.last, body]);
+            let expected = self.keys.checks(&self.last, body);
             let place = Place {
                 offset: self.end + HEAD_BYTES as u64,
                 bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             };
-            if head[4..] != expected || body.is_empty() || !visit(place, body) {
+            let found = &head[4..];
+            if found[..checked] != expected[..checked] || body.is_empty() || !visit(place, body) {
                 return Ok(());
             }
-            self.last = expected;
+            self.last.copy_from_slice(found);
             self.end += wanted as u64;
             at += wanted;
         }
@@ -256,11 +318,11 @@ impl<F: File> Log<F> {
             .ok()
             .filter(|_| !body.is_empty() && body.len() <= RECORD_BYTES_MAX)
             .ok_or(io::ErrorKind::InvalidInput)?;
-        let check = check(&self.key, &[&self.last, body]);
-        self.file.write_at(&[&length.to_le_bytes(), &check, body], self.end)?;
+        let checks = self.keys.checks(&self.last, body);
+        self.file.write_at(&[&length.to_le_bytes(), &checks, body], self.end)?;
         let offset = self.end + HEAD_BYTES as u64;
         self.end = offset + u64::from(length);
-        self.last = check;
+        self.last = checks;
         self.is_dirty = true;
         Ok(Place { offset, bytes: length })
     }
@@ -300,30 +362,57 @@ impl<F: File> Log<F> {
     }
 }
 
-fn key(magic: [u8; 8], session: SessionId) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("rejoin 2026 log v1");
-    hasher.update(&magic).update(&session.0);
-    *hasher.finalize().as_bytes()
-}
-
-fn header(magic: [u8; 8], session: SessionId, key: &[u8; 32]) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
-    header[..8].copy_from_slice(&magic);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[12..28].copy_from_slice(&session.0);
-    let check = check(key, &[&header[..28]]);
-    header[28..].copy_from_slice(&check);
-    header
-}
-
-fn check(key: &[u8; 32], parts: &[&[u8]]) -> Check {
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    for part in parts {
-        hasher.update(part);
+/// Takes over a log of this session that another secret vouches for, or nobody: each record that passes its check goes to
+/// `take`, and what that gives is in the log from here on. The other one is kept aside. `false`, and nothing done, where
+/// there is no such log.
+///
+/// # Errors
+/// As [`Log::open`].
+pub(super) fn adopt<D: Directory>(
+    directory: &D,
+    name: &[u8],
+    identity: &Identity,
+    point: SyncPoint,
+    mut take: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> io::Result<bool> {
+    let file = match directory.open_file(name, Access::ReadWrite) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        outcome => outcome?,
+    };
+    let bytes = file.metadata()?.bytes;
+    let keys = identity.keys();
+    let header = identity.header(&keys);
+    let mut found = [0; HEADER_BYTES];
+    if bytes < HEADER_BYTES as u64 {
+        return Ok(false);
     }
-    let mut check = [0; CHECK_BYTES];
-    hasher.finalize_xof().fill(&mut check);
-    check
+    read_exact_at(&file, &mut found, 0)?;
+    // Without a seal its creation was cut short.
+    let is_foreign = found != header
+        && found[..PLAIN_BYTES] == header[..PLAIN_BYTES]
+        && found[PLAIN_BYTES..] != [0; CHECK_BYTES];
+    if !is_foreign {
+        return Ok(false);
+    }
+    if !try_lock_where_offered(&file)? {
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, "in use by another process"));
+    }
+    let new_name = [name, RENEWED].concat();
+    let mut new = Log::replace(directory, &new_name, identity)?;
+    let mut old = Log::after_header(file, keys, &found);
+    let mut failed = None;
+    old.replay(bytes, CHECK_BYTES, &mut |_, body| {
+        let appended = take(body).map_or(Ok(()), |body| new.append(&body).map(drop));
+        failed = appended.err();
+        failed.is_none()
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    new.sync(point)?;
+    keep_aside(directory, name)?;
+    directory.rename(&new_name, directory, name)?;
+    Ok(true)
 }
 
 /// Ends the name of a log that is about to take another's place.

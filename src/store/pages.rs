@@ -1,10 +1,11 @@
 //! Manifest pages on disk: the receiver's as they came, the sender's with the stamps of their files.
 
 use super::fs::{Directory, File, SyncPoint};
-use super::log::{Log, Opened, Place, RECORD_BYTES_MAX};
+use super::log::{self, Identity, Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
 use crate::transfer::manifest::{
-    Chain, Entry, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Succession, Totals,
+    Chain, ENTRIES_MAX, Entry, EntryIndex, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Succession,
+    Totals,
 };
 use crate::transfer::ranges::Ranges;
 use crate::wire::{SessionId, codec};
@@ -24,6 +25,8 @@ pub(super) struct TargetPages<F> {
     /// Each with its first entry.
     places: Vec<(Place, u64)>,
     end_entry: u64,
+    /// Entries that replace earlier ones, with those, in order: what a chain of versions is without a look at its pages.
+    older: Vec<(u32, u32)>,
     /// Entries that later ones replace.
     superseded: Ranges,
     succession: Succession,
@@ -37,12 +40,15 @@ impl<F: File> TargetPages<F> {
     pub(super) fn open<D: Directory<File = F>>(
         directory: &D,
         session: SessionId,
+        secret: [u8; 32],
     ) -> io::Result<(Self, Opened)> {
+        let identity = Identity { magic: TARGET_MAGIC, session, secret };
         let (mut places, mut end_entry) = (Vec::new(), 0);
         let mut superseded = Ranges::new();
         let mut succession = Succession::default();
+        let mut older = Vec::new();
         let (log, opened) =
-            Log::open(directory, NAME, TARGET_MAGIC, session, SyncPoint::Pages, |place, body| {
+            Log::open(directory, NAME, &identity, SyncPoint::Pages, |place, body| {
                 let Ok(page) = Page::decode(body) else {
                     return false;
                 };
@@ -55,11 +61,26 @@ impl<F: File> TargetPages<F> {
                         .filter_map(|entry| entry.supersedes)
                         .for_each(|old| superseded.insert(old));
                     succession.add_page(&page);
+                    older.extend(replacing(&page));
                 }
                 is_next
             })?;
-        let pages = Self { log, places, end_entry, superseded, succession };
+        let pages = Self { log, places, end_entry, older, superseded, succession };
         Ok((pages, opened))
+    }
+
+    /// Takes over pages that nobody vouches for: they are checked like those that come, and the sender must have the same.
+    /// Whether there were such.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub(super) fn adopt<D: Directory<File = F>>(
+        directory: &D,
+        session: SessionId,
+        secret: [u8; 32],
+    ) -> io::Result<bool> {
+        let identity = Identity { magic: TARGET_MAGIC, session, secret };
+        log::adopt(directory, NAME, &identity, SyncPoint::Pages, |body| Some(body.to_vec()))
     }
 
     /// How many there are.
@@ -96,7 +117,15 @@ impl<F: File> TargetPages<F> {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the next page"))?;
         self.places.push((self.log.append(encoded)?, page.first_entry));
         self.end_entry = page.end_entry();
+        self.older.extend(replacing(&page));
         Ok(())
+    }
+
+    /// The version of a path before this one: each has a smaller index than the next.
+    pub(super) fn older(&self, entry: EntryIndex) -> Option<EntryIndex> {
+        let entry = u32::try_from(entry).ok()?;
+        let at = self.older.binary_search_by_key(&entry, |(entry, _)| *entry).ok()?;
+        self.older.get(at).map(|(_, older)| u64::from(*older))
     }
 
     /// A page again.
@@ -145,6 +174,16 @@ impl<F: File> TargetPages<F> {
     }
 }
 
+/// Entries of a page that replace earlier ones.
+fn replacing(page: &Page) -> impl Iterator<Item = (u32, u32)> + '_ {
+    page.iter().filter_map(|(index, entry)| {
+        let older = entry.supersedes.filter(|older| *older < index)?;
+        Some((u32::try_from(index).ok()?, u32::try_from(older).ok()?))
+    })
+}
+
+const _: () = assert!(ENTRIES_MAX <= u32::MAX as u64);
+
 /// What the sender's log holds. Append only: the order of the variants is the format. Every run walks the tree, so that
 /// only pages are kept; ends and what was left out are records of earlier versions, and skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -171,21 +210,21 @@ impl<F: File> SourcePages<F> {
     ) -> io::Result<(Self, Opened)> {
         let mut places = Vec::new();
         let point = SyncPoint::SourcePages;
+        // They lie in the state directory, which is the user's alone.
+        let identity = Identity { magic: SOURCE_MAGIC, session, secret: [0; 32] };
         let (log, opened) =
-            Log::open(directory, NAME, SOURCE_MAGIC, session, point, |place, body| {
-                match decode(body) {
-                    Ok(SourceRecord::Page { encoded, stamps }) => {
-                        let is_next = Page::decode(&encoded).is_ok_and(|page| {
-                            page.number == places.len() as u64 && page.entries.len() == stamps.len()
-                        });
-                        if is_next {
-                            places.push(place);
-                        }
-                        is_next
+            Log::open(directory, NAME, &identity, point, |place, body| match decode(body) {
+                Ok(SourceRecord::Page { encoded, stamps }) => {
+                    let is_next = Page::decode(&encoded).is_ok_and(|page| {
+                        page.number == places.len() as u64 && page.entries.len() == stamps.len()
+                    });
+                    if is_next {
+                        places.push(place);
                     }
-                    Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) => true,
-                    Err(_) => false,
+                    is_next
                 }
+                Ok(SourceRecord::End { .. } | SourceRecord::Skipped { .. }) => true,
+                Err(_) => false,
             })?;
         // What a run that was killed left is durable once the log is open; its name may not be.
         directory.sync(SyncPoint::SourceNames)?;

@@ -4,12 +4,13 @@
 //! of a newer version is refused and left untouched.
 
 use crate::event::{Layer, Role};
+use crate::transfer::manifest::Totals;
 use crate::wire::{MemberId, SessionId, SessionSecret, codec};
 use bincode::{Decode, Encode};
 use thiserror::Error;
 
 /// Version of the format.
-pub const RECORD_VERSION: u32 = 3;
+pub const RECORD_VERSION: u32 = 4;
 
 /// Largest record, in bytes: thousands of paths.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -184,11 +185,15 @@ pub struct SessionRecord {
     pub updated: u64,
     /// The last [`ATTEMPTS_MAX`].
     pub attempts: Vec<Attempt>,
-    /// Whether the other side is known to have the secret; until then it has only the code to come back with. Since
-    /// version 2; an older record counts as confirmed.
+    /// Whether the other side is known to have the secret; until then it has only the code to come back with.
     pub is_confirmed: bool,
-    /// What the user allowed. Since version 3; an older record allows all.
+    /// What the user allowed.
     pub paths: Paths,
+    /// What a receiver's journal and pages in the target are sealed with: random, and of this record alone, so that nothing
+    /// that lies there is believed but what a run with this record wrote.
+    pub seal: [u8; 32],
+    /// How much a receiver's user agreed to take, once that was asked. Here and nowhere else: nothing in the target says it.
+    pub consent: Option<Totals>,
 }
 
 impl SessionRecord {
@@ -214,6 +219,8 @@ impl SessionRecord {
             attempts: Vec::new(),
             is_confirmed: false,
             paths: Paths::Any,
+            seal: [0; 32],
+            consent: None,
         }
     }
 
@@ -296,16 +303,11 @@ impl SessionRecord {
         if check(head, body) != blake3::Hash::from_bytes(expected) {
             return Err(damaged("its checksum is wrong"));
         }
-        let mut body = body.to_vec();
-        if number(8) < 2 {
-            // Version 2 added `is_confirmed` at the end.
-            body.push(1);
+        // No release wrote an earlier version.
+        if number(8) != RECORD_VERSION {
+            return Err(damaged("its version was never released"));
         }
-        if number(8) < 3 {
-            // Version 3 added `paths` after it.
-            body.push(0);
-        }
-        codec::decode(&body, "session record", RECORD_BYTES_MAX)
+        codec::decode(body, "session record", RECORD_BYTES_MAX)
             .map_err(|error| RecordError::Damaged(error.to_string()))
     }
 }
@@ -338,21 +340,6 @@ mod tests {
             flipped[at] ^= 0x10;
             assert!(SessionRecord::decode(&flipped).is_err(), "byte {at}");
             assert!(SessionRecord::decode(&bytes[..at]).is_err(), "cut at {at}");
-        }
-    }
-
-    #[test]
-    fn records_of_earlier_versions_are_read() {
-        let record = SessionRecord { is_confirmed: true, ..record() };
-        let present = record.encode().expect("small");
-        for (version, fields_added) in [(1, 2), (2, 1)] {
-            let mut older = present[..present.len() - fields_added].to_vec();
-            older[8] = version;
-            let length = u32::try_from(older.len() - HEAD_BYTES).expect("small");
-            older[12..16].copy_from_slice(&length.to_le_bytes());
-            let check = check(&older[..16], &older[HEAD_BYTES..]);
-            older[16..48].copy_from_slice(check.as_bytes());
-            assert_eq!(SessionRecord::decode(&older), Ok(record.clone()), "version {version}");
         }
     }
 

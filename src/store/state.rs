@@ -36,7 +36,7 @@ const LOCK: &[u8] = b"lock";
 const MARK_KEY: &[u8] = b"mark-key";
 
 /// Marks a state directory, so that a scan knows those of other runs, too: they hold secrets, and are never sent.
-pub(super) const MARK: &[u8] = b".rejoin-state";
+pub(super) const MARK: &[u8] = crate::transfer::name::STATE_MARK;
 
 /// Permission bits that nobody else may have on state.
 const OTHERS: u32 = 0o077;

@@ -36,11 +36,12 @@ use super::payload::UnitBuffer;
 use super::privacy::{MARK, Refused, own_directory, unmark};
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
+use crate::transfer::merge::Value;
 use crate::transfer::name::RESERVED_NAME;
 use crate::wire::SessionId;
 use kept::Kept;
 use places::Place;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use warnings::Warnings;
 
@@ -61,6 +62,8 @@ pub struct TargetOptions {
     pub umask: u32,
     /// What the mark of a directory that we made is sealed with ([`super::StateDirectory::mark_key`]).
     pub key: [u8; 32],
+    /// What journal and pages are sealed with ([`super::record::SessionRecord::seal`]).
+    pub secret: [u8; 32],
     /// When to do what costs time or saves memory.
     pub limits: TargetLimits,
 }
@@ -108,6 +111,8 @@ pub struct TargetStore<D: Directory> {
     failed: Option<DiskError>,
     has_damage: bool,
     warnings: Warnings,
+    /// Device and inode of `.rejoin`: by whatever name a path leads there, it is none of the tree.
+    home_identity: (u64, u64),
     /// The file system of the partials.
     device: u64,
     in_use: Option<Lock<D>>,
@@ -115,6 +120,9 @@ pub struct TargetStore<D: Directory> {
     places: Vec<Place<D>>,
     opened: opened::Opened<D>,
     twins: twins::Twins,
+    /// Entries that an earlier run was about to publish, and whose partials are gone: what has their names may be theirs.
+    was_publishing: BTreeMap<EntryIndex, Option<Value>>,
+    read: compare::Read,
     space: space::Space,
     given: spelling::Given,
     made: gone::Made,
@@ -124,7 +132,9 @@ pub struct TargetStore<D: Directory> {
 impl<D: Directory> TargetStore<D> {
     /// Opens the session in the target directory `root`, or begins it there; says what is there already.
     ///
-    /// A journal that cannot be trusted is kept aside and reported by [`Self::has_damage`]; it counts as empty.
+    /// A journal that cannot be trusted is kept aside and reported by [`Self::has_damage`]; it counts as empty. Of one that is
+    /// whole and that `options.secret` does not vouch for, units of large files are taken over: nothing comes of them before
+    /// their bytes are compared with the root that the sender says. Nothing else is, so that what is there is the user's.
     ///
     /// # Errors
     /// As the system says; [`DiskErrorKind::Permission`] if `.rejoin` belongs to somebody else or others may write in
@@ -154,6 +164,7 @@ impl<D: Directory> TargetStore<D> {
         let (home, partials) = (home.directory, partials.directory);
         let opening = |error: io::Error| disk_error("open journal in", &at, &error);
         let device = partials.own_metadata().map_err(opening)?.device;
+        let own = home.own_metadata().map_err(opening)?;
         let in_use = lock::lock(&partials, IN_USE).map_err(opening)?;
         if in_use.is_none() {
             return Err(opening(io::Error::new(
@@ -161,8 +172,12 @@ impl<D: Directory> TargetStore<D> {
                 "in use by another process",
             )));
         }
+        let (session, secret) = (options.session, options.secret);
+        let are_pages_foreign = TargetPages::adopt(&partials, session, secret).map_err(opening)?;
+        let is_journal_foreign = Journal::adopt(&partials, &options).map_err(opening)?;
+        let is_foreign = are_pages_foreign || is_journal_foreign;
         let (pages, opened_pages) =
-            TargetPages::open(&partials, options.session).map_err(opening)?;
+            TargetPages::open(&partials, session, secret).map_err(opening)?;
         let (journal, claims, opened) =
             Journal::open(&partials, &options, pages.len(), pages.end_entry()).map_err(opening)?;
         for (what, opened) in [("pages", opened_pages), ("journal", opened)] {
@@ -191,14 +206,17 @@ impl<D: Directory> TargetStore<D> {
             has_new_home: true,
             buffer: UnitBuffer::default(),
             failed: None,
-            has_damage: opened == Opened::Damaged || opened_pages == Opened::Damaged,
+            has_damage: is_foreign || opened == Opened::Damaged || opened_pages == Opened::Damaged,
             warnings: Warnings::default(),
+            home_identity: (own.device, own.inode),
             device,
             in_use,
             kept: Kept::new(claims.complete.iter().map(|(entry, _)| entry).collect()),
             places: Vec::new(),
             opened: opened::Opened::new(root.clone()),
             twins: twins::Twins::default(),
+            was_publishing: BTreeMap::new(),
+            read: compare::Read::default(),
             space: space::Space::default(),
             given: spelling::Given::default(),
             made: gone::Made::new(claims.made.clone()),
@@ -208,6 +226,14 @@ impl<D: Directory> TargetStore<D> {
         store.find_places(claims.places.iter().cloned().collect());
         store.opened.find(claims.opened.clone().into_iter().collect());
         store.begin_space(&claims);
+        if is_foreign {
+            let message = format!(
+                "what lies in {} is of this session, but the state directory does not know it (lost, or another \
+                 one): what has its name there counts as yours, and what is half there is compared with what the sender says",
+                super::escape(&at)
+            );
+            store.warnings.add("foreign_session", message);
+        }
         if is_open {
             let message = "this disk keeps no permissions: whoever can use it can read and change \
                  what arrives, and what is on its way in .rejoin";
@@ -253,9 +279,9 @@ impl<D: Directory> TargetStore<D> {
                 Ok(None)
             }
             TargetRequest::SetMetadata { files } => self.set_metadata(&files).map(|()| None),
-            TargetRequest::Decide { page, unwanted, skipped } => {
-                let (unwanted, skipped) = (journal::pairs(&unwanted), journal::pairs(&skipped));
-                self.journal(&Record::Decide { page, unwanted, skipped }).map(|()| None)
+            TargetRequest::Decide { page, skipped } => {
+                let skipped = journal::pairs(&skipped);
+                self.journal(&Record::Decide { page, skipped }).map(|()| None)
             }
             TargetRequest::CreateDirectories { directories } => {
                 self.create_directories(directories).map(Some)
@@ -337,6 +363,13 @@ impl<D: Directory> TargetStore<D> {
     fn reconcile(&mut self, mut claims: Claims) -> io::Result<TargetState> {
         let names = self.partials.names()?;
         let mut present = BTreeSet::new();
+        let entries = claims.publishing.iter().copied();
+        let publishing = entries.map(|entry| (entry, claims.root(entry)));
+        self.was_publishing = publishing.collect();
+        // What is still here did not get its name.
+        names.iter().filter_map(|name| entry_of(name)).for_each(|entry| {
+            self.was_publishing.remove(&entry);
+        });
         for name in &names {
             let Some(entry) = entry_of(name) else {
                 continue;
@@ -397,16 +430,21 @@ impl<D: Directory> TargetStore<D> {
     }
 }
 
-/// Removes what the session `session` left in the target `root`, without opening it: for `sessions discard`.
+/// Removes what the session `session` left in the target `root`, without opening it: for `sessions discard`. What lies on
+/// other file systems is known from its journal, if that is sealed with `secret`.
 ///
 /// # Errors
 /// As the system says.
-pub fn discard_session<D: Directory>(root: &D, session: SessionId) -> Result<(), DiskError> {
+pub fn discard_session<D: Directory>(
+    root: &D,
+    session: SessionId,
+    secret: [u8; 32],
+) -> Result<(), DiskError> {
     let id = session.to_string().into_bytes();
     let discard = || {
         let home = root.open_directory(RESERVED_NAME)?;
         if let Ok(partials) = home.open_directory(&id) {
-            for path in Journal::places(&partials, session)? {
+            for path in Journal::places(&partials, session, secret)? {
                 places::discard(root, &path, &id)?;
             }
         }

@@ -106,7 +106,7 @@ pub struct Wanted {
     pub path: RelativePath,
     /// What it is to be.
     pub kind: WantedKind,
-    /// The entry whose later version it is, where that one may have its final name.
+    /// The entry whose later version it is. What there is of that, or of one before it, the journal says.
     pub supersedes: Option<EntryIndex>,
 }
 
@@ -216,6 +216,8 @@ pub enum Published {
     },
     /// Something else has that name; it is untouched. The partial is removed for [`OnConflict::Skip`] and [`OnConflict::Fail`].
     Conflict,
+    /// Something that is not of this session has that name, and is what was promised; it is untouched.
+    There,
     /// Offsets of rechecked units whose bytes are not what was journalled: fetch them again.
     Rotten {
         /// Their offsets in the file.
@@ -262,7 +264,8 @@ pub enum TargetRequest {
         /// Each with its path.
         files: Vec<(EntryIndex, RelativePath)>,
     },
-    /// Files that are there have the promised content: they get the promised times. One that does not take it keeps its own.
+    /// Files that are there have the promised content: they get the promised times, if they were read by [`Self::Hash`] and are
+    /// as they were then. One that does not take it keeps its own.
     SetTimes {
         /// Each with its path, size and time.
         files: Vec<(RelativePath, u64, ModifiedTime)>,
@@ -273,13 +276,11 @@ pub enum TargetRequest {
         /// Each with its path.
         files: Vec<(EntryIndex, RelativePath, FileMetadata)>,
     },
-    /// Journal what was decided of a page and cannot be seen again: what was there before and so is not ours, and which
-    /// files the user skips. It replaces what was decided of the page before.
+    /// Journal what was decided of a page and cannot be seen again: which files the user skips. It replaces what was decided
+    /// of the page before.
     Decide {
         /// The page.
         page: u64,
-        /// Directories and files that were there.
-        unwanted: Ranges,
         /// Files that are skipped.
         skipped: Ranges,
     },
@@ -318,8 +319,8 @@ pub enum TargetRequest {
     },
     /// Set the directories' metadata (children before parents), sync, and journal that the session is complete.
     Finish {
-        /// Every directory that this session made.
-        directories: Vec<DirectoryMetadata>,
+        /// Every directory of the manifest, in its order: those that this session made, as the journal says, get theirs.
+        directories: Vec<(EntryIndex, DirectoryMetadata)>,
         /// Whether all that was asked for is there. What is missing is looked for again by a later run, so only a whole
         /// session is journalled as finished.
         is_whole: bool,
@@ -409,8 +410,6 @@ pub enum TargetReply {
 pub struct TargetState {
     /// Pages kept: their bytes, in order.
     pub pages: u64,
-    /// Directories and files that were there before, which are not ours.
-    pub unwanted: Ranges,
     /// Files that the user skips, for what is there.
     pub skipped: Ranges,
     /// Units written and to be trusted (same boot, or covered by a barrier).

@@ -5,6 +5,7 @@
 //! held is for the disk that receives it.
 
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Longest name in bytes: what every common file system takes.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -20,8 +21,11 @@ pub const DEPTH_MAX: usize = 1_000;
 pub const PATH_BYTES_MAX: usize = 4_096;
 
 /// The directory that holds journals and partial files, in the target and on every file system mounted below it: no
-/// entry is called that at any depth, whatever its case.
+/// entry is called that at any depth.
 pub const RESERVED_NAME: &[u8] = b".rejoin";
+
+/// Marks a directory that holds the state of this program: no entry is called that, either.
+pub const STATE_MARK: &[u8] = b".rejoin-state";
 
 /// Why a name or a symlink target is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -41,7 +45,7 @@ pub enum NameError {
     /// A NUL byte.
     #[error("the name holds a NUL byte")]
     Nul,
-    /// [`RESERVED_NAME`].
+    /// [`RESERVED_NAME`] or [`STATE_MARK`], or what some disk takes for one of them.
     #[error("the name .rejoin is reserved for unfinished transfers")]
     Reserved,
     /// A symlink that leaves the tree, or whose target climbs after it has descended.
@@ -75,10 +79,63 @@ pub fn check_name(name: &[u8]) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether it is [`RESERVED_NAME`], as a case-insensitive file system sees it.
+/// Whether it is a name of this program's own, or one that some disk takes for that: in another case or composition, with
+/// characters that a casefolding disk ignores, with what FAT drops at the end of a name, a stream of NTFS, or the short
+/// name that FAT and NTFS make up.
 #[must_use]
-pub const fn is_reserved(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(RESERVED_NAME)
+pub fn is_reserved(name: &[u8]) -> bool {
+    if name.is_ascii() {
+        return is_own(name);
+    }
+    let folded = |name: &str| {
+        let folded = name.nfkd().filter(|character| !is_ignored(*character));
+        folded.flat_map(char::to_uppercase).collect::<String>()
+    };
+    std::str::from_utf8(name).is_ok_and(|name| is_own(folded(name).as_bytes()))
+}
+
+fn is_own(name: &[u8]) -> bool {
+    let name = name.split(|byte| *byte == b':').next().unwrap_or_default();
+    let end = name.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |at| at + 1);
+    let name = &name[..end];
+    let is_short = || {
+        let (stem, number) = name.split_at(name.len().min(6));
+        let is_numbered =
+            matches!(number, [b'~', digits @ ..] if is_all(digits, u8::is_ascii_digit));
+        // The second form is made where the first ones are taken: two letters and a hash.
+        let is_hashed = matches!(stem, [b'R' | b'r', b'E' | b'e', hash @ ..] if is_all(hash, u8::is_ascii_hexdigit));
+        is_numbered && (stem.eq_ignore_ascii_case(b"rejoin") || is_hashed)
+    };
+    [RESERVED_NAME, STATE_MARK].iter().any(|own| name.eq_ignore_ascii_case(own)) || is_short()
+}
+
+fn is_all(bytes: &[u8], is_it: fn(&u8) -> bool) -> bool {
+    !bytes.is_empty() && bytes.iter().all(is_it)
+}
+
+/// Default_Ignorable_Code_Point of Unicode, which Linux's casefolding leaves out, and the dot that a capital I may carry.
+const fn is_ignored(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{307}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// Checks a symlink's target: relative, `..` only in front and at most `depth` of them, where `depth` counts the

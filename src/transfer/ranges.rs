@@ -83,6 +83,9 @@ impl Ranges {
     /// The part of the set that lies in `range`.
     #[must_use]
     pub fn within(&self, range: Range<u64>) -> Self {
+        if range.is_empty() {
+            return Self::new();
+        }
         let first = self.ranges.partition_point(|kept| kept.end <= range.start);
         let ranges = self.ranges[first..]
             .iter()
@@ -129,6 +132,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    /// A page without units, amid units that are there, has none of them: an empty range is not a set on the wire.
+    #[test]
+    fn nothing_is_within_nothing() {
+        let ranges: Ranges = (3..9).collect();
+        assert_eq!(ranges.within(5..5), Ranges::new());
+        assert_eq!(ranges.within(5..6).iter().collect::<Vec<_>>(), [5]);
+    }
 
     proptest! {
         #[test]

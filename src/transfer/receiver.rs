@@ -25,7 +25,7 @@ mod recovery;
 mod settled;
 mod units;
 
-pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
+pub use asked::{Accepted, Answer, Ask, EVERYTHING, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
     DirectoryMetadata, DiskError, Existing, FileMetadata, OnConflict, Publish, TargetReply,
@@ -107,8 +107,6 @@ pub struct Receiver {
     /// Pages of earlier runs, all to be loaded before a link is used.
     kept: TargetState,
     window: BTreeMap<u64, PageState>,
-    /// Entries that are not received, ever.
-    unwanted: Ranges,
     /// Entries that later ones replace.
     superseded: Ranges,
     /// Of which of them nothing is left.
@@ -152,7 +150,7 @@ pub struct Receiver {
     remade: BTreeSet<EntryIndex>,
     /// Directories that could not be made, or are not directories.
     blocked: BTreeMap<EntryIndex, MissingKind>,
-    directories_made: Vec<(EntryIndex, DirectoryMetadata)>,
+    directories_decided: Vec<(EntryIndex, DirectoryMetadata)>,
     /// What is there, by page, until the consent: without it, not even a directory is made.
     surveys: VecDeque<(u64, Vec<(EntryIndex, Existing)>)>,
     /// Conflicts to be asked about: page, entry, size of the file that is there.
@@ -181,8 +179,6 @@ impl Receiver {
     /// A receiver that goes on from what its store found: nothing, in the ordinary case.
     #[must_use]
     pub fn new(session: SessionId, config: ReceiverConfig, mut kept: TargetState) -> Self {
-        let everything = config.everything();
-        let is_accepted = config.is_accepted || !kept.units.is_empty() || !kept.complete.is_empty();
         let progress = Progress { kept_bytes: kept.kept_bytes, ..Progress::default() };
         let mut receiver = Self {
             session,
@@ -190,7 +186,8 @@ impl Receiver {
             has_estimate: false,
             has_nothing: false,
             early: None,
-            consent: if is_accepted { Consent::Given(everything) } else { Consent::Pending(None) },
+            // Never inferred from what is kept: that lies in the target, where others may put it.
+            consent: config.accepted.map_or(Consent::Pending(None), Consent::Given),
             config,
             check: PageCheck::new(),
             directories: DirectoryTable::new(),
@@ -199,7 +196,6 @@ impl Receiver {
             pages: 0,
             manifest_bytes: 0,
             window: BTreeMap::new(),
-            unwanted: kept.unwanted.clone(),
             superseded: kept.superseded.clone(),
             succession: std::mem::take(&mut kept.succession),
             lineage: BTreeMap::new(),
@@ -226,7 +222,7 @@ impl Receiver {
             corrupt_counts: BTreeMap::new(),
             remade: BTreeSet::new(),
             blocked: BTreeMap::new(),
-            directories_made: Vec::new(),
+            directories_decided: Vec::new(),
             surveys: VecDeque::new(),
             questions: VecDeque::new(),
             is_asking: false,
@@ -243,9 +239,6 @@ impl Receiver {
             advanced_at: None,
             kept,
         };
-        // What came since is ours, whatever was there before.
-        let complete = receiver.complete.as_slice().to_vec();
-        complete.into_iter().for_each(|range| receiver.unwanted.remove_range(range));
         receiver.load_next_page();
         receiver
     }

@@ -56,6 +56,10 @@ mod outcomes;
 mod path_mtu;
 mod pointed_out;
 mod policy;
+#[cfg(unix)]
+mod provenance;
+#[cfg(unix)]
+mod provenance_property;
 mod recovery;
 mod relay;
 mod resume_large;

@@ -61,6 +61,7 @@ fn open(
         boot: [boot; 16],
         umask: 0o022,
         key: [7; 32],
+        secret: [3; 32],
         limits: TargetLimits::default(),
     };
     TargetStore::open(disk.root(), options)
@@ -322,6 +323,7 @@ fn a_device_error_at_any_operation_costs_no_acknowledged_byte() {
                     boot: [boot; 16],
                     umask: 0o022,
                     key: [7; 32],
+                    secret: [3; 32],
                     limits,
                 };
                 TargetStore::open(disk.root(), options)
@@ -461,7 +463,7 @@ fn a_torn_journal_is_believed_up_to_its_last_good_record() {
             let (mut store, state) = opened.expect("opened");
             check_claims(&disk, &state, &promise, &all, &at);
             check_values(&state, &promise, &at);
-            let has_header_damage = flip && cut < 36;
+            let has_header_damage = flip && cut < 44;
             assert_eq!(store.has_damage(), has_header_damage, "{at}");
             if state.is_finished {
                 continue;

@@ -59,8 +59,14 @@ fn open<D: Directory>(
     root: D,
     limits: TargetLimits,
 ) -> Result<(TargetStore<D>, TargetState), DiskError> {
-    let options =
-        TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, key: [7; 32], limits };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+        key: [7; 32],
+        secret: [3; 32],
+        limits,
+    };
     TargetStore::open(root, options)
 }
 
@@ -167,6 +173,7 @@ fn a_failed_sync_is_not_made_good_by_another() {
                 boot: [2; 16],
                 umask: 0o022,
                 key: [7; 32],
+                secret: [3; 32],
                 limits,
             };
             let (store, state) = TargetStore::open(disk.root(), options).expect(&at);

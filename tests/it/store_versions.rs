@@ -12,13 +12,14 @@ use rejoin::store::{
     SourceRoots, StateDirectory, StateError, TargetLimits, TargetOptions, TargetStore, source,
 };
 use rejoin::transfer::disk::{DiskError, ScanReport, TargetState};
+use rejoin::transfer::manifest::Totals;
 use rejoin::wire::{MemberId, SessionId, SessionSecret};
 use std::fs;
 
 const MIB: usize = 1 << 20;
 
 /// Bytes of a header of a log.
-const HEADER: usize = 36;
+const HEADER: usize = 44;
 
 /// The frozen file; `present` is what is written today.
 fn frozen(name: &str, present: &[u8]) -> Vec<u8> {
@@ -39,29 +40,20 @@ fn record() -> SessionRecord {
     record.hosts = vec!["https://host.example".to_owned()];
     record.epoch = 12;
     record.is_confirmed = true;
+    record.seal = [6; 32];
+    record.consent = Some(Totals { entries: 3, files: 2, bytes: 1_000 });
     record
-}
-
-/// The record as `version` wrote it: each version since the first added one byte at the end.
-fn record_of(version: u8) -> Vec<u8> {
-    let present = record().encode().expect("small");
-    let mut bytes = present[..present.len() - usize::from(3 - version)].to_vec();
-    bytes[8] = version;
-    let length = u32::try_from(bytes.len() - 48).expect("small");
-    bytes[12..16].copy_from_slice(&length.to_le_bytes());
-    let mut hasher = blake3::Hasher::new_derive_key("rejoin 2026 session record v1");
-    hasher.update(&bytes[..16]).update(&bytes[48..]);
-    bytes[16..48].copy_from_slice(hasher.finalize().as_bytes());
-    bytes
 }
 
 #[test]
 fn records_of_every_version_are_read() {
-    for version in 1..=3 {
-        let bytes = frozen(&format!("record-v{version}.bin"), &record_of(version));
-        assert_eq!(SessionRecord::decode(&bytes), Ok(record()), "version {version}");
-    }
-    assert_eq!(frozen("record-v3.bin", &[]), record().encode().expect("small"), "not version 3");
+    let present = record().encode().expect("small");
+    let bytes = frozen("record-v4.bin", &present);
+    assert_eq!(SessionRecord::decode(&bytes), Ok(record()));
+    assert_eq!(bytes, present, "not version 4");
+    let mut earlier = bytes;
+    earlier[8] = 3;
+    assert!(matches!(SessionRecord::decode(&earlier), Err(RecordError::Damaged(_))));
 }
 
 fn promised() -> (MemoryDisk, SourceRoots<MemoryDirectory>) {
@@ -79,8 +71,14 @@ fn promised() -> (MemoryDisk, SourceRoots<MemoryDirectory>) {
 
 fn open(disk: &MemoryDisk) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
     let limits = TargetLimits::default();
-    let options =
-        TargetOptions { session: SESSION, boot: [1; 16], umask: 0o022, key: [7; 32], limits };
+    let options = TargetOptions {
+        session: SESSION,
+        boot: [1; 16],
+        umask: 0o022,
+        key: [7; 32],
+        secret: [3; 32],
+        limits,
+    };
     TargetStore::open(disk.root(), options)
 }
 
@@ -117,7 +115,7 @@ fn content(directory: &MemoryDirectory, name: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn logs_of_version_one_are_read() {
+fn logs_of_every_version_are_read() {
     let (source, roots) = promised();
     let session = MemoryDisk::new();
     let promise = promise(&roots, &session.root());
@@ -125,8 +123,8 @@ fn logs_of_version_one_are_read() {
     let (_, expected) = open(&disk.fork()).expect("there");
     for name in ["journal", "pages"] {
         let present = content(&own(&disk), name.as_bytes());
-        let old = frozen(&format!("target-{name}-v1.bin"), &present);
-        assert_eq!(old, present, "{name}: not version 1 any more");
+        let old = frozen(&format!("target-{name}-v2.bin"), &present);
+        assert_eq!(old, present, "{name}: not version 2 any more");
         put(&own(&disk), name.as_bytes(), &old);
     }
     let (mut store, state) = open(&disk).expect("there");
@@ -136,8 +134,8 @@ fn logs_of_version_one_are_read() {
     store.cleanup().expect("cleaned up");
     assert_eq!(disk.tree(), source.tree());
     let present = content(&session.root(), b"pages");
-    let old = frozen("source-pages-v1.bin", &present);
-    assert_eq!(old, present, "the sender's pages are not version 1 any more");
+    let old = frozen("source-pages-v2.bin", &present);
+    assert_eq!(old, present, "the sender's pages are not version 2 any more");
 }
 
 /// What may stand in a file's place, named.
@@ -152,7 +150,7 @@ fn strange(good: &[u8], other: &[u8]) -> Vec<(String, Vec<u8>)> {
         ("itself behind it".to_owned(), [good, good].concat()),
     ];
     let mut newer = good.to_vec();
-    newer[8] = 2;
+    newer[8] = 3;
     all.push(("a newer version".to_owned(), newer));
     let step = (good.len() / 150).max(1);
     for at in (0..good.len()).step_by(step).chain(0..HEADER.min(good.len())) {

@@ -8,13 +8,13 @@ use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::manifest::Totals;
 use rejoin::transfer::message::Message;
-use rejoin::transfer::receiver::{Answer, ReceiverConfig};
+use rejoin::transfer::receiver::{Answer, EVERYTHING, ReceiverConfig};
 use std::time::Duration;
 
 fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
-        is_accepted: true,
+        accepted: Some(EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,
@@ -369,14 +369,14 @@ fn no_deadline_outlives_its_reason() {
 /// Limits hold against what is sent, whatever its sender claims.
 #[test]
 fn limits_do_not_believe_estimates() {
-    for is_accepted in [true, false] {
+    for accepted in [Some(EVERYTHING), None] {
         let mut tree = Tree::new();
         for index in 0..40 {
             tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 1_000]));
         }
         let source = ModelSource::new(tree, SESSION, 4);
         let config =
-            ReceiverConfig { is_accepted, by_content: false, bytes_max: 10_000, ..accept_all() };
+            ReceiverConfig { accepted, by_content: false, bytes_max: 10_000, ..accept_all() };
         let mut sim = Sim::new(1, source, config);
         let mut asked = 0;
         sim.answer = Box::new(move |_| {
@@ -447,7 +447,7 @@ fn consent_comes_before_conflicts() {
     let (path, _) = tree.iter().find(|(_, node)| matches!(node, Node::File(_))).expect("a file");
     let path = path.clone();
     let source = ModelSource::new(tree, SESSION, 7);
-    let config = ReceiverConfig { on_conflict: None, is_accepted: false, ..accept_all() };
+    let config = ReceiverConfig { on_conflict: None, accepted: None, ..accept_all() };
     let mut sim = Sim::new(8, source, config);
     sim.target.foreign.insert(path.clone(), Node::File(b"mine".to_vec()));
     let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
@@ -485,7 +485,7 @@ fn consent_comes_before_conflicts() {
 fn a_declined_transfer_leaves_nothing() {
     use rejoin::transfer::receiver::Answer;
     let source = ModelSource::new(random_tree(&mut Random::new(9), 30, 1), SESSION, 7);
-    let config = ReceiverConfig { is_accepted: false, ..accept_all() };
+    let config = ReceiverConfig { accepted: None, ..accept_all() };
     let mut sim = Sim::new(9, source, config);
     sim.answer = Box::new(|_| Some(Answer::Accept(rejoin::transfer::receiver::Accepted::No)));
     sim.connect_after(Duration::from_millis(1));

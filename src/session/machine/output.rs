@@ -7,6 +7,7 @@ use crate::session::meeting::{Pairing, Work};
 use crate::signal::code::Code;
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::disk::{SourceRequest, TargetRequest};
+use crate::transfer::manifest::Totals;
 use crate::transfer::receiver::Ask;
 use crate::wire::{Channel, MemberId};
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub enum SessionOutput {
     Event(Event),
     /// A question for the user.
     Ask(Ask),
+    /// Receiver: the user agreed to take so much, which later runs are to know.
+    Consented(Totals),
     /// Receiver: the code is for something new; begin again with it, without the stored session.
     CodeOffered,
     /// There is reason to believe that the host can be reached again: try now.

@@ -29,9 +29,9 @@ impl Replay {
             Record::Part { .. } | Record::Pack { .. } => self.unsure.push(record),
             Record::Barrier => self.settle(),
             Record::SyncFailed => self.unsure.clear(),
-            Record::Decide { page, unwanted, skipped } => {
+            Record::Decide { page, skipped } => {
                 if page < self.pages {
-                    self.claims.decided.insert(page, (ranges(&unwanted), ranges(&skipped)));
+                    self.claims.decided.insert(page, ranges(&skipped));
                 }
             }
             Record::Publishing { entries } => self.claims.publishing.extend(entries),
@@ -83,6 +83,9 @@ impl Replay {
                 for (start, end) in entries {
                     self.claims.made.remove_range(start..end);
                 }
+            }
+            Record::Unpublished { entry } => {
+                self.claims.publishing.remove(&entry);
             }
             Record::Place { path } => {
                 self.claims.places.insert(path);

@@ -14,6 +14,7 @@ fn open(disk: &MemoryDisk, compacted_journal: u64) -> (Journal<MemoryFile>, Clai
         boot: [2; 16],
         umask: 0o022,
         key: [7; 32],
+        secret: [3; 32],
         limits,
     };
     let (journal, claims, _) =

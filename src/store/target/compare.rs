@@ -2,11 +2,43 @@
 
 use super::TargetStore;
 use super::publish::hash;
-use crate::store::fs::{Access, Directory, File, FileKind};
+use crate::store::fs::{Access, Directory, File, FileKind, Metadata};
 use crate::transfer::disk::TargetReply;
 use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};
 use crate::transfer::merge::Value;
+use std::collections::HashMap;
 use std::io;
+
+/// Files that were read and may get times later, at most.
+const READ_MAX: usize = 65_536;
+
+/// What tells that a file was not touched since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: ModifiedTime,
+    changed: ModifiedTime,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        metadata.into()
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        let &Metadata { device, inode, bytes, modified, changed, .. } = metadata;
+        Self { device, inode, bytes, modified, changed }
+    }
+}
+
+/// Files that were read to be compared, as they were then. They are not ours: none of them gets a time unless its content
+/// was promised, and it is what was read.
+#[derive(Debug, Default)]
+pub(super) struct Read(HashMap<RelativePath, Stamp>);
 
 impl<D: Directory> TargetStore<D> {
     pub(super) fn hash_files(
@@ -14,16 +46,26 @@ impl<D: Directory> TargetStore<D> {
         page: u64,
         files: Vec<(EntryIndex, RelativePath)>,
     ) -> TargetReply {
-        let roots = files.into_iter().map(|(entry, path)| (entry, self.root_of(&path).ok()));
-        TargetReply::Hashed { page, roots: roots.collect() }
+        let mut roots = Vec::with_capacity(files.len());
+        for (entry, path) in files {
+            let root = self.root_of(&path).ok();
+            roots.push((entry, root.map(|(root, _)| root)));
+            if let Some((_, stamp)) = root
+                && (self.read.0.len() < READ_MAX || self.read.0.contains_key(&path))
+            {
+                self.read.0.insert(path, stamp);
+            }
+        }
+        TargetReply::Hashed { page, roots }
     }
 
     /// What cannot be read cannot be compared.
-    fn root_of(&mut self, path: &RelativePath) -> io::Result<Value> {
+    fn root_of(&mut self, path: &RelativePath) -> io::Result<(Value, Stamp)> {
         let (parent, name) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
         let file = self.directories.open(&parent)?.open_file(name, Access::Read)?;
-        match file.metadata()?.kind {
-            FileKind::File => hash(&file),
+        let metadata = file.metadata()?;
+        match metadata.kind {
+            FileKind::File => Ok((hash(&file)?, Stamp::of(&metadata))),
             FileKind::Directory | FileKind::Symlink | FileKind::Other => {
                 Err(io::ErrorKind::InvalidInput.into())
             }
@@ -44,11 +86,18 @@ impl<D: Directory> TargetStore<D> {
         bytes: u64,
         modified: ModifiedTime,
     ) -> io::Result<()> {
+        let Some(read) = self.read.0.get(path).copied() else { return Ok(()) };
         let (parent, name) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
         let file = self.directories.open(&parent)?.open_file(name, Access::Read)?;
         let metadata = file.metadata()?;
-        if metadata.kind == FileKind::File && metadata.bytes == bytes {
+        if metadata.kind == FileKind::File
+            && metadata.bytes == bytes
+            && Stamp::of(&metadata) == read
+        {
             file.set_modified(modified)?;
+            self.read.0.insert(path.clone(), Stamp::of(&file.metadata()?));
+        } else {
+            self.read.0.remove(path);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Directories that are gone at the source (Q): what this session made and published there makes room, what is the user's stays.
 //!
-//! **Whose a directory is, the journal says**: it is recorded before it is made, and again when it is removed. What is in
+//! **Whose a directory is, the journal says**: it is recorded once it was seen not to be there and before it is made, and again when it is removed. What is in
 //! it is this session's where the journal has it as published and its content, read again, is that. A single name that is
 //! neither keeps the whole directory.
 
@@ -50,17 +50,13 @@ fn key(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
 }
 
 impl<D: Directory> TargetStore<D> {
-    /// Directories are about to be made: they are ours from here on, whenever this is killed.
-    pub(super) fn record_made(
-        &mut self,
-        entries: impl Iterator<Item = EntryIndex>,
-    ) -> Result<(), DiskError> {
-        let entries: Ranges = entries.filter(|entry| !self.made.entries.contains(*entry)).collect();
-        if entries.is_empty() {
-            return Ok(());
+    /// A directory was just seen not to be there, and is about to be made: it is ours from here on, whenever this is killed.
+    pub(super) fn record_made(&mut self, entry: EntryIndex) -> io::Result<()> {
+        if !self.made.entries.contains(entry) {
+            self.journal
+                .append(&Record::Made { entries: vec![(entry, entry.saturating_add(1))] })?;
+            self.made.entries.insert(entry);
         }
-        self.journal(&Record::Made { entries: pairs(&entries) })?;
-        entries.as_slice().iter().for_each(|range| self.made.entries.insert_range(range.clone()));
         Ok(())
     }
 
@@ -75,22 +71,16 @@ impl<D: Directory> TargetStore<D> {
     }
 
     /// The entry by which the directory of `entry`, or of what it replaces, is ours.
-    fn made_by(&mut self, entry: EntryIndex) -> io::Result<Option<EntryIndex>> {
+    pub(super) fn made_by(&self, entry: EntryIndex) -> Option<EntryIndex> {
         let mut at = Some(entry);
         for _ in 0..VERSIONS_MAX {
             let Some(index) = at else { break };
             if self.made.entries.contains(index) {
-                return Ok(Some(index));
+                return Some(index);
             }
-            at = self.older(index)?;
+            at = self.pages.older(index);
         }
-        Ok(None)
-    }
-
-    /// The version of a path before this one: each has a smaller index than the next.
-    fn older(&self, index: EntryIndex) -> io::Result<Option<EntryIndex>> {
-        let older = self.pages.entry(index)?.and_then(|entry| entry.supersedes);
-        Ok(older.filter(|older| *older < index))
+        None
     }
 
     /// Removes those that are ours and hold nothing.
@@ -125,7 +115,7 @@ impl<D: Directory> TargetStore<D> {
         if parent.metadata(name)?.kind != FileKind::Directory {
             return Ok(None);
         }
-        let Some(made) = self.made_by(entry)? else { return Ok(None) };
+        let Some(made) = self.made_by(entry) else { return Ok(None) };
         self.remove_directory(path, &above, &parent, name)?;
         Ok(Some(made))
     }
@@ -156,7 +146,7 @@ impl<D: Directory> TargetStore<D> {
         path: &RelativePath,
         metadata: &Metadata,
     ) -> io::Result<Option<Option<RelativePath>>> {
-        if metadata.kind != FileKind::Directory || self.made_by(old)?.is_none() {
+        if metadata.kind != FileKind::Directory || self.made_by(old).is_none() {
             return Ok(None);
         }
         let mut removals = Vec::new();
@@ -171,7 +161,7 @@ impl<D: Directory> TargetStore<D> {
         path: &RelativePath,
         metadata: &Metadata,
     ) -> io::Result<bool> {
-        if metadata.kind != FileKind::Directory || self.made_by(old)?.is_none() {
+        if metadata.kind != FileKind::Directory || self.made_by(old).is_none() {
             return Ok(false);
         }
         let mut removals = Vec::new();
@@ -187,7 +177,7 @@ impl<D: Directory> TargetStore<D> {
                 let name = self.directories.name_of(&path, name).to_vec();
                 // Fails where something is in it by now.
                 self.remove_directory(&path, &above, &parent, &name)?;
-                if let Some(made) = self.made_by(entry)? {
+                if let Some(made) = self.made_by(entry) {
                     unmade.insert(made);
                 }
                 continue;
@@ -212,7 +202,7 @@ impl<D: Directory> TargetStore<D> {
         if depth > DEPTH_MAX {
             return Ok(Some(path.clone()));
         }
-        let parents = self.namesakes(entry)?;
+        let parents = self.namesakes(entry);
         let directory = self.directories.open(path)?;
         for name in directory.names()? {
             let below = self.path_by_name(path, &name);
@@ -221,7 +211,7 @@ impl<D: Directory> TargetStore<D> {
             let metadata = directory.metadata(&name)?;
             let is_foreign = match metadata.kind {
                 FileKind::Directory => {
-                    if self.made_by(last)?.is_none() {
+                    if self.made_by(last).is_none() {
                         true
                     } else if let Some(found) =
                         self.find_foreign(last, &below, removals, depth + 1)?
@@ -252,15 +242,15 @@ impl<D: Directory> TargetStore<D> {
     }
 
     /// Every entry that the directory of `entry` had: children name any of them.
-    fn namesakes(&mut self, entry: EntryIndex) -> io::Result<Vec<EntryIndex>> {
+    fn namesakes(&self, entry: EntryIndex) -> Vec<EntryIndex> {
         let (mut found, mut at) = (Vec::new(), Some(entry));
         while let Some(index) = at
             && found.len() < VERSIONS_MAX
         {
             found.push(index);
-            at = self.older(index)?;
+            at = self.pages.older(index);
         }
-        Ok(found)
+        found
     }
 
     /// The last entry of a name in a directory.

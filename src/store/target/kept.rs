@@ -73,7 +73,9 @@ impl<D: Directory> TargetStore<D> {
         }
         // Mounted in another way, or touched: content decides.
         let file = parent.open_file(name, Access::Read)?;
-        Ok(Some(super::publish::hash(&file)? == root))
+        let is_same = super::publish::hash(&file)? == root;
+        // Nobody changed it, or put another one there, while it was read.
+        Ok(Some(is_same && super::compare::Stamp::of(&parent.metadata(name)?) == metadata.into()))
     }
 
     /// Whether a file with the time `found` has the time `asked` as far as this disk keeps it.

@@ -79,7 +79,7 @@ impl<D: Directory> TargetStore<D> {
                     let entry = publish.entry;
                     self.append_batches(offsets, |offsets| Record::Rotten { entry, offsets })?;
                 }
-                Published::Conflict | Published::Failed(_) => {}
+                Published::Conflict | Published::There | Published::Failed(_) => {}
             }
             published.push((publish.entry, outcome));
             self.relieve()?;
@@ -88,19 +88,33 @@ impl<D: Directory> TargetStore<D> {
         self.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
         complete.iter().for_each(|complete| self.kept.publish(complete.entry));
+        // What was published of it before is not there any more: should it come back, somebody else put it there.
+        for publish in publish {
+            if let Some(old) = publish.replaces.filter(|old| *old != publish.entry)
+                && self.kept.complete.contains(publish.entry)
+                && let Some(last) = self.last_published(old)
+            {
+                self.journal(&Record::Discard { entry: last, units: (0, 0) })?;
+                self.forget_complete(last);
+            }
+        }
         self.twins.placed.clear();
         Ok(TargetReply::BarrierDone { published })
     }
 
-    /// Sets the directories' metadata, children before parents, and ends the session.
+    /// Sets the metadata of the directories that this session made, children before parents, and ends the session.
     pub(super) fn finish(
         &mut self,
-        mut directories: Vec<DirectoryMetadata>,
+        mut directories: Vec<(EntryIndex, DirectoryMetadata)>,
         is_whole: bool,
     ) -> Result<TargetReply, DiskError> {
         self.make_durable(&[])?;
-        directories.sort_by_cached_key(|directory| std::cmp::Reverse(directory.path.depth()));
-        for directory in directories {
+        directories.sort_by_cached_key(|(_, directory)| std::cmp::Reverse(directory.path.depth()));
+        for (entry, directory) in directories {
+            // What was there before is as the user made it.
+            if self.made_by(entry).is_none() {
+                continue;
+            }
             let outcome = self.set_directory_metadata(&directory);
             if let Err(error) = outcome {
                 let error = disk_error("set metadata of", directory.path.as_bytes(), &error);
@@ -394,13 +408,19 @@ impl<D: Directory> TargetStore<D> {
             }
             if !is_taken {
                 // Neither partial nor final file: it was removed by other hands.
+                self.was_publishing.remove(&publish.entry);
                 return Ok((lost(publish), kept));
             }
             let twin = self.twin_error(publish, (&above, &parent), &name)?;
             let is_anothers = self.is_anothers(publish, &path, spelling > 0)?;
-            // One that is gone was published as what is there, by a run that was killed.
+            // One that is gone was published as what is there, by a run that was killed, if that was about to.
+            let is_own = self.was_publishing.contains_key(&publish.entry);
             let may_be_it = !is_ready || (twin.is_none() && !is_anothers);
             if may_be_it && is_identical(&parent, &name, &publish.kind)? {
+                if !is_own {
+                    self.give_up(publish.entry, &own_name)?;
+                    return Ok((Published::There, kept));
+                }
                 self.drop_own(&own_name)?;
                 let kept = match publish.kind {
                     PublishKind::File { .. } => self.give_time(&parent, &name, publish.modified)?,
@@ -424,16 +444,16 @@ impl<D: Directory> TargetStore<D> {
             match publish.on_conflict {
                 OnConflict::Rename => number += 1,
                 OnConflict::Skip => {
-                    self.drop_own(&own_name)?;
+                    self.give_up(publish.entry, &own_name)?;
                     return Ok((Published::Conflict, kept));
                 }
                 // Never over another file of the same session.
                 _ if let Some(error) = twin => {
-                    self.drop_own(&own_name)?;
+                    self.give_up(publish.entry, &own_name)?;
                     return Ok((Published::Failed(error), kept));
                 }
                 OnConflict::Fail => {
-                    self.drop_own(&own_name)?;
+                    self.give_up(publish.entry, &own_name)?;
                     return Ok((Published::Conflict, kept));
                 }
                 OnConflict::Overwrite if !is_ready => return Ok((lost(publish), kept)),
@@ -449,7 +469,7 @@ impl<D: Directory> TargetStore<D> {
     fn is_replaced(&mut self, publish: &Publish, parent: &D, name: &[u8]) -> io::Result<bool> {
         let Some(old) = publish.replaces else { return Ok(false) };
         let metadata = parent.metadata(name)?;
-        self.is_version(old, &metadata, parent, name)
+        Ok(self.version_there(old, &metadata, (parent, name), true)?.is_some())
     }
 
     /// Replaces a regular file or symlink; nothing else.
@@ -463,7 +483,7 @@ impl<D: Directory> TargetStore<D> {
     ) -> io::Result<(Published, ModifiedTime)> {
         let metadata = parent.metadata(name)?;
         if self.is_complete_twin(publish.entry, (parent, name), &metadata)? {
-            self.drop_own(own_name)?;
+            self.give_up(publish.entry, own_name)?;
             return Ok((Published::Conflict, kept));
         }
         match metadata.kind {
@@ -477,6 +497,14 @@ impl<D: Directory> TargetStore<D> {
             }
             FileKind::Directory | FileKind::Other => Ok((Published::Conflict, kept)),
         }
+    }
+
+    /// An entry does not get its name. That is recorded before its partial goes: without it, what has the name could be what
+    /// a killed run published.
+    fn give_up(&mut self, entry: EntryIndex, own_name: &[u8]) -> io::Result<()> {
+        self.was_publishing.remove(&entry);
+        self.journal.append(&Record::Unpublished { entry })?;
+        self.drop_own(own_name)
     }
 
     fn drop_own(&self, own_name: &[u8]) -> io::Result<()> {
@@ -530,8 +558,12 @@ pub(super) fn exists<D: Directory>(parent: &D, name: &[u8]) -> io::Result<bool> 
     }
 }
 
-/// Whether what has that name is already what was to get it: publishing an identical file again does nothing.
-fn is_identical<D: Directory>(parent: &D, name: &[u8], kind: &PublishKind) -> io::Result<bool> {
+/// Whether what has that name is already what was to get it.
+pub(super) fn is_identical<D: Directory>(
+    parent: &D,
+    name: &[u8],
+    kind: &PublishKind,
+) -> io::Result<bool> {
     let metadata = parent.metadata(name)?;
     match kind {
         PublishKind::Symlink { target } => {

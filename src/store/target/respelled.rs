@@ -207,7 +207,7 @@ impl<D: Directory> TargetStore<D> {
             }
             let failing = |error: DiskError| io::Error::other(error.to_string());
             self.give(entry, path, candidate).map_err(failing)?;
-            match self.create_directory(path, mode) {
+            match self.create_directory(Some(entry), path, mode) {
                 Ok(is_made) => {
                     self.tell(path);
                     return Ok(is_made);

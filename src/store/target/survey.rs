@@ -2,16 +2,18 @@
 
 use super::TargetStore;
 use super::gone::inhabited_message;
+use super::publish::is_identical;
 use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
-use crate::transfer::disk::{DiskError, Existing, TargetReply, Wanted, WantedKind};
+use crate::store::journal::{Complete, Record};
+use crate::transfer::disk::{DiskError, Existing, PublishKind, TargetReply, Wanted, WantedKind};
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use crate::transfer::ranges::Ranges;
 use std::io;
 
-/// Versions of a path that are looked through for the one that is there: each takes a page from the disk.
-pub(super) const VERSIONS_MAX: usize = 64;
+/// Versions of a path that are looked through for the one that was published, or made.
+pub(super) const VERSIONS_MAX: usize = 256;
 
 impl<D: Directory> TargetStore<D> {
     pub(super) fn survey(
@@ -73,8 +75,13 @@ impl<D: Directory> TargetStore<D> {
             }
             outcome => outcome?,
         };
+        if self.was_publishing.contains_key(&wanted.entry)
+            && self.is_finished_publication(wanted, &parent, name)?
+        {
+            return Ok(Existing::Same);
+        }
         if let Some(old) = wanted.supersedes
-            && self.is_version(old, &metadata, &parent, name)?
+            && self.version_there(old, &metadata, (&parent, name), false)?.is_some()
         {
             return Ok(Existing::Superseded);
         }
@@ -110,11 +117,12 @@ impl<D: Directory> TargetStore<D> {
         }
         let by_content = by_content || self.is_shared(&above);
         Ok(match (&wanted.kind, metadata.kind) {
-            // A state directory holds secrets and is never written into, whatever its name is.
+            // A state directory holds secrets and is never written into, whatever its name is; neither is `.rejoin`.
             (WantedKind::Directory, FileKind::Directory)
-                if parent
-                    .open_directory(name)
-                    .is_ok_and(|it| it.metadata(crate::store::state::MARK).is_ok()) =>
+                if self.is_home(&metadata)
+                    || parent
+                        .open_directory(name)
+                        .is_ok_and(|it| it.metadata(crate::store::state::MARK).is_ok()) =>
             {
                 Existing::OtherKind
             }
@@ -147,19 +155,44 @@ impl<D: Directory> TargetStore<D> {
         })
     }
 
-    /// Whether what is there is what an earlier page promised for this path. Size and mtime of the new version may be the
-    /// same: only its content differs then.
-    pub(super) fn is_version(
+    /// Whether what is there is what a run that was killed published, and did not come to record: then it is recorded now.
+    fn is_finished_publication(
         &mut self,
-        entry: EntryIndex,
-        metadata: &Metadata,
+        wanted: &Wanted,
         parent: &D,
         name: &[u8],
     ) -> io::Result<bool> {
-        Ok(self.version_there(entry, metadata, (parent, name), false)?.is_some())
+        let entry = wanted.entry;
+        let root = self.was_publishing.remove(&entry).flatten();
+        let (kind, bytes) = match (&wanted.kind, root) {
+            (WantedKind::File { bytes, .. }, Some(root)) => {
+                (PublishKind::File { bytes: *bytes, root, recheck: Vec::new() }, *bytes)
+            }
+            (WantedKind::Symlink { target }, _) => {
+                (PublishKind::Symlink { target: target.clone() }, 0)
+            }
+            (WantedKind::File { .. } | WantedKind::Directory, _) => return Ok(false),
+        };
+        if !is_identical(parent, name, &kind)? {
+            return Ok(false);
+        }
+        let kept = parent.metadata(name)?.modified;
+        let root = root.filter(|_| matches!(kind, PublishKind::File { .. }));
+        let complete = Complete { entry, bytes, root, kept };
+        self.journal.append(&Record::Published { entries: vec![complete] })?;
+        self.kept.publish(entry);
+        Ok(true)
     }
 
-    /// Which of the versions of a path is there, as it was published.
+    /// The last version of a path that was published, from `entry` on back: nothing else that has its name is ours.
+    pub(super) fn last_published(&self, entry: EntryIndex) -> Option<EntryIndex> {
+        std::iter::successors(Some(entry), |entry| self.pages.older(*entry))
+            .take(VERSIONS_MAX)
+            .find(|entry| self.kept.complete.contains(*entry))
+    }
+
+    /// Whether what is there is what this session published for this path, which entry it is of. Its time tells, unless
+    /// `by_content`: what is about to be replaced or removed is read.
     pub(super) fn version_there(
         &mut self,
         entry: EntryIndex,
@@ -167,30 +200,18 @@ impl<D: Directory> TargetStore<D> {
         (parent, name): (&D, &[u8]),
         by_content: bool,
     ) -> io::Result<Option<EntryIndex>> {
-        let mut version = Some(entry);
-        let mut versions = 0;
-        // The one before may never have come: then one before that is there. Each has a smaller index than the next.
-        while let Some(index) = version
-            && versions < VERSIONS_MAX
-            && let Some(entry) = self.pages.entry(index)?
-        {
-            let is_there = match (entry.kind, metadata.kind) {
-                (EntryKind::File { .. }, FileKind::File) => {
-                    self.is_as_published(index, metadata, (parent, name), by_content)? == Some(true)
-                }
-                // The same text in a link of the user's own proves nothing.
-                (EntryKind::Symlink { target }, FileKind::Symlink) => {
-                    self.complete(index)?.is_some() && parent.read_symlink(name)? == target
-                }
-                _ => false,
-            };
-            if is_there {
-                return Ok(Some(index));
+        let Some(last) = self.last_published(entry) else { return Ok(None) };
+        let is_there = match metadata.kind {
+            FileKind::File => {
+                self.is_as_published(last, metadata, (parent, name), by_content)? == Some(true)
             }
-            version = entry.supersedes.filter(|older| *older < index);
-            versions += 1;
-        }
-        Ok(None)
+            FileKind::Symlink => match self.pages.entry(last)?.map(|entry| entry.kind) {
+                Some(EntryKind::Symlink { target }) => parent.read_symlink(name)? == target,
+                _ => false,
+            },
+            FileKind::Directory | FileKind::Other => false,
+        };
+        Ok(is_there.then_some(last))
     }
 
     pub(super) fn create_directories(
@@ -199,24 +220,24 @@ impl<D: Directory> TargetStore<D> {
     ) -> Result<TargetReply, DiskError> {
         let mut failed = Vec::new();
         let mut unmade = Ranges::new();
-        self.record_made(directories.iter().map(|(entry, ..)| *entry))?;
         for (entry, path, mode) in directories {
+            let was_made = self.made_by(entry).is_some();
             let made = match self.is_given_to_another(&path) {
                 true => Err(io::ErrorKind::AlreadyExists.into()),
-                false => self.create_directory(&path, mode),
+                false => self.create_directory(Some(entry), &path, mode),
             };
             let made = match made.or_else(|error| self.create_respelled(entry, &path, mode, error))
             {
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                     self.remove_gone(entry, &path).and_then(|is_removed| match is_removed {
-                        true => self.create_directory(&path, mode),
+                        true => self.create_directory(Some(entry), &path, mode),
                         false => Err(error),
                     })
                 }
                 outcome => outcome,
             };
             // What somebody else made meanwhile is theirs.
-            if !matches!(made, Ok(true)) {
+            if !was_made && !matches!(made, Ok(true)) {
                 unmade.insert(entry);
             }
             let made = made.and_then(|_| match path.split_last() {
@@ -247,18 +268,25 @@ impl<D: Directory> TargetStore<D> {
         let Some((parent, name)) = path.split_last() else { return Ok(false) };
         let directory = self.directories.open(&parent)?;
         let metadata = directory.metadata(name)?;
-        let is_ours = self.is_version(old, &metadata, &directory, name)?;
-        if is_ours {
-            directory.remove_file(name)?;
-            self.touched.insert(parent);
-        }
-        Ok(is_ours)
+        let Some(ours) = self.version_there(old, &metadata, (&directory, name), true)? else {
+            return Ok(false);
+        };
+        directory.remove_file(name)?;
+        self.touched.insert(parent);
+        self.journal.append(&Record::Discard { entry: ours, units: (0, 0) })?;
+        self.forget_complete(ours);
+        Ok(true)
     }
 
     /// Makes one directory; one that exists is fine, anything else with that name is not. Whether it was made. Its mode is `mode`
     /// and open to us from the beginning, so that it is right even if this session's directory is lost; `Finish` takes
-    /// away what it does not promise us.
-    pub(super) fn create_directory(&mut self, path: &RelativePath, mode: u32) -> io::Result<bool> {
+    /// away what it does not promise us. It is recorded as that of `entry` once it was seen not to be there.
+    pub(super) fn create_directory(
+        &mut self,
+        entry: Option<EntryIndex>,
+        path: &RelativePath,
+        mode: u32,
+    ) -> io::Result<bool> {
         let Some((parent, name)) = path.split_last() else {
             return Ok(false);
         };
@@ -266,14 +294,28 @@ impl<D: Directory> TargetStore<D> {
         let name = self.directories.name_of(path, name).to_vec();
         let name = name.as_slice();
         let mode = self.final_mode(mode) | 0o700;
-        let made = self.in_directory(&parent, |_| directory.create_directory(name, mode));
+        let made = self.in_directory(&parent, |store| {
+            match (directory.metadata(name), entry) {
+                // It was there before, and is none of ours whatever comes now.
+                (Ok(_), _) => return Err(io::ErrorKind::AlreadyExists.into()),
+                (Err(error), Some(entry)) if error.kind() == io::ErrorKind::NotFound => {
+                    store.record_made(entry)?;
+                }
+                (Err(_), _) => {}
+            }
+            directory.create_directory(name, mode)
+        });
         match made.map_err(|error| self.about_name(error, &parent, &directory)) {
             Ok(()) => {
                 self.touched.insert(parent);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match directory.metadata(name)?.kind {
+                let found = directory.metadata(name)?;
+                match found.kind {
+                    FileKind::Directory if self.is_home(&found) => {
+                        Err(io::ErrorKind::NotADirectory.into())
+                    }
                     FileKind::Directory => Ok(false),
                     FileKind::Symlink if self.directories.open(path).is_ok() => Ok(false),
                     FileKind::File | FileKind::Symlink | FileKind::Other => {
@@ -285,6 +327,10 @@ impl<D: Directory> TargetStore<D> {
         }
     }
 
+    fn is_home(&self, metadata: &Metadata) -> bool {
+        (metadata.device, metadata.inode) == self.home_identity
+    }
+
     /// The directory at `path`, with those above it; made if it is gone.
     pub(super) fn open_or_create(&mut self, path: &RelativePath) -> io::Result<D> {
         match self.directories.open(path) {
@@ -294,7 +340,7 @@ impl<D: Directory> TargetStore<D> {
         let mut above = RelativePath::root();
         for name in path.components() {
             above = above.join(name);
-            self.create_directory(&above, 0o700)?;
+            self.create_directory(None, &above, 0o700)?;
         }
         self.directories.open(path)
     }

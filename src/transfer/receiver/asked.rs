@@ -12,8 +12,8 @@ use crate::wire::Channel;
 pub struct ReceiverConfig {
     /// What happens to existing, different files; `None`: ask.
     pub on_conflict: Option<OnConflict>,
-    /// Whether the transfer is accepted without asking.
-    pub is_accepted: bool,
+    /// How much the user agreed to take before, in an earlier run: what is within it is not asked about again.
+    pub accepted: Option<Totals>,
     /// Whether files that are there are compared by content, whatever size and time say.
     pub by_content: bool,
     /// Most bytes to take, in files; and what directories and the manifest take on the disk beyond what every tree has.
@@ -48,6 +48,9 @@ pub enum Ask {
         offered_bytes: u64,
     },
 }
+
+/// A consent that nothing bounds but the limits of a run.
+pub const EVERYTHING: Totals = Totals { entries: u64::MAX, files: u64::MAX, bytes: u64::MAX, directories: u64::MAX };
 
 impl ReceiverConfig {
     /// A consent that only the limits bound.
@@ -93,6 +96,8 @@ pub enum ReceiverOutput {
     Event(Event),
     /// A question; one at a time.
     Ask(Ask),
+    /// The user agreed to take so much: to be remembered where only the user can write.
+    Consented(Totals),
     /// Everything is verified, durable and settled here. The sender may not know yet.
     Finished,
     /// The sender knows.

@@ -105,6 +105,16 @@ impl Receiver {
                     self.on_conflict(number, entry, policy);
                     self.settle_page(number);
                 }
+                Published::There => {
+                    self.files.remove(&entry);
+                    if let Some(state) = self.window.get_mut(&number) {
+                        state.read(entry);
+                    }
+                    if self.is_open(number, entry) {
+                        self.on_unchanged(number, entry);
+                    }
+                    self.settle_page(number);
+                }
                 Published::Rotten { offsets } => self.on_rotten(number, entry, &offsets),
                 Published::Failed(error) => {
                     self.files.remove(&entry);

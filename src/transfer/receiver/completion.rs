@@ -203,10 +203,9 @@ impl Receiver {
     /// Sets the directories' metadata and ends the session on disk.
     pub(super) fn finish(&mut self) {
         let gone = self.succession.gone();
-        let directories = std::mem::take(&mut self.directories_made)
+        let directories = std::mem::take(&mut self.directories_decided)
             .into_iter()
             .filter(|(entry, _)| !gone.contains(*entry))
-            .map(|(_, metadata)| metadata)
             .collect();
         let is_whole = self.settled.outcome().is_whole();
         self.disk(TargetRequest::Finish { directories, is_whole });

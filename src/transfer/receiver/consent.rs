@@ -105,12 +105,17 @@ impl Receiver {
         let Consent::Asked(totals) = self.consent else { return };
         match accepted {
             Accepted::No => self.refuse("the transfer was declined"),
-            Accepted::This => self.consent = Consent::Given(totals),
+            Accepted::This => self.give_consent(totals),
             Accepted::Everything => {
-                self.consent = Consent::Given(self.config.everything());
+                self.give_consent(self.config.everything());
                 self.offered.show_nothing_more();
             }
         }
+    }
+
+    fn give_consent(&mut self, most: Totals) {
+        self.consent = Consent::Given(most);
+        self.outputs.push_back(ReceiverOutput::Consented(most));
     }
 
     /// Whether the pages that came hold more than the user agreed to, or what has to be pointed out first.

@@ -49,9 +49,6 @@ pub(super) struct PageState {
     owes_want: bool,
     /// Files and symlinks that are not settled; empty once the page is done.
     open: BTreeSet<EntryIndex>,
-    /// Directories and files that were there before, and so are not ours: journalled, since a later run cannot see it. It
-    /// looks at the files again.
-    unwanted: Ranges,
     /// Files that the user skips: journalled, since the user is not asked again. What is there is looked at again, and what
     /// failed is tried again.
     skipped: Ranges,
@@ -91,7 +88,6 @@ impl PageState {
             is_kept: true,
             owes_want: false,
             open: BTreeSet::new(),
-            unwanted: Ranges::new(),
             skipped: Ranges::new(),
             read: Ranges::new(),
         }
@@ -239,7 +235,6 @@ impl Receiver {
             is_kept,
             owes_want: !is_kept,
             open,
-            unwanted: Ranges::new(),
             skipped: self.kept.skipped.within(number_entries),
             read: Ranges::new(),
         };
@@ -247,21 +242,6 @@ impl Receiver {
             state.accepted().filter_map(|(_, entry)| entry.supersedes).collect();
         self.succession.add_page(&state.page);
         self.trace(&state);
-        // What is gone and was none of ours is none of ours in its next version.
-        for (entry, content) in state.accepted().filter(|(_, of)| of.kind == EntryKind::Gone) {
-            // Of a directory the disk's journal tells, however often it went and came.
-            let is_foreign = |old| {
-                let directory = match self.directories.contains(old) {
-                    true => Some(old),
-                    false => directories::before(&self.lineage, &self.directories, old),
-                };
-                !self.complete.contains(old)
-                    && directory.is_none_or(|directory| self.unwanted.contains(directory))
-            };
-            if content.supersedes.is_some_and(is_foreign) {
-                self.unwanted.insert(entry);
-            }
-        }
         let mut wanted = Vec::new();
         for (entry, content) in state.accepted() {
             let is_directory = content.kind == EntryKind::Directory;
@@ -269,10 +249,8 @@ impl Receiver {
                 || state.open.contains(&entry)
                 || (is_kept && self.is_looked_after(entry));
             if is_open && let Some(path) = self.directories.path(content) {
-                // What was there before the session, or did not come, is none of its own.
                 let is_new = is_directory || state.open.contains(&entry);
-                let supersedes =
-                    content.supersedes.filter(|old| is_new && !self.unwanted.contains(*old));
+                let supersedes = content.supersedes.filter(|_| is_new);
                 wanted.push(Wanted { entry, path, kind: wanted_kind(content), supersedes });
             }
         }
@@ -324,15 +302,6 @@ impl Receiver {
                         directories.push((*entry, path, content.mode));
                     }
                 }
-                // Directories that were there before are left as they are: an earlier run of ours has not journalled them.
-                Existing::Same if content.supersedes.is_some() => {
-                    let before = directories::before(&self.lineage, &self.directories, *entry);
-                    let old = before.or(content.supersedes);
-                    if old.is_some_and(|old| self.unwanted.contains(old)) {
-                        state.unwanted.insert(*entry);
-                    }
-                }
-                Existing::Same if !state.is_kept => state.unwanted.insert(*entry),
                 Existing::Same => {}
                 Existing::Linked => linked.push(*entry),
                 Existing::SameSize
@@ -469,17 +438,10 @@ impl Receiver {
             return;
         }
         state.phase = Phase::Decided;
-        state
-            .unwanted
-            .as_slice()
-            .iter()
-            .for_each(|range| self.unwanted.insert_range(range.clone()));
-        let (unwanted, skipped) = (state.unwanted.clone(), state.skipped.clone());
-        let made: Vec<_> = state
+        let skipped = state.skipped.clone();
+        let directories: Vec<_> = state
             .accepted()
-            .filter(|(index, entry)| {
-                entry.kind == EntryKind::Directory && !self.unwanted.contains(*index)
-            })
+            .filter(|(_, entry)| entry.kind == EntryKind::Directory)
             .filter_map(|(index, entry)| {
                 let path = self.directories.path(entry)?;
                 let (mode, modified) = (entry.mode, entry.modified);
@@ -493,9 +455,9 @@ impl Receiver {
             })
             .map(|(index, _)| index)
             .collect();
-        self.directories_made.extend(made);
-        if !unwanted.is_empty() || !skipped.is_empty() {
-            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
+        self.directories_decided.extend(directories);
+        if !skipped.is_empty() {
+            self.disk(TargetRequest::Decide { page: number, skipped });
         }
         self.set_metadata(number);
         self.start_files(number);

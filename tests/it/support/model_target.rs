@@ -18,7 +18,6 @@ pub(crate) struct ModelTarget {
     /// Files that were there before, which count as different unless the content is what is wanted.
     pub(crate) foreign: Tree,
     pages: Vec<Bytes>,
-    unwanted: Ranges,
     skipped: Ranges,
     units: Ranges,
     part_values: BTreeMap<u64, Value>,
@@ -45,7 +44,6 @@ impl ModelTarget {
     pub(crate) fn state(&self) -> TargetState {
         TargetState {
             pages: self.pages.len() as u64,
-            unwanted: self.unwanted.clone(),
             skipped: self.skipped.clone(),
             units: self.units.clone(),
             part_values: self.part_values.iter().map(|(unit, value)| (*unit, *value)).collect(),
@@ -117,8 +115,7 @@ impl ModelTarget {
                     wanted.iter().map(|wanted| (wanted.entry, self.survey(wanted))).collect();
                 Some(TargetReply::Surveyed { page, existing })
             }
-            TargetRequest::Decide { unwanted, skipped, .. } => {
-                unwanted.iter().for_each(|entry| self.unwanted.insert(entry));
+            TargetRequest::Decide { skipped, .. } => {
                 skipped.iter().for_each(|entry| self.skipped.insert(entry));
                 None
             }

@@ -256,7 +256,7 @@ pub(crate) fn receive<D: Directory>(
         return Ok(());
     }
     receive_files(store, state, promise, every, run)?;
-    let directories = promise.directories.iter().map(|(_, directory)| directory.clone()).collect();
+    let directories = promise.directories.clone();
     let reply = ask(store, TargetRequest::Finish { directories, is_whole: true })?;
     assert_eq!(reply, Some(TargetReply::Finished));
     Ok(())

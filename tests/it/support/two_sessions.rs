@@ -25,7 +25,7 @@ use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
 use rejoin::signal::subscriber::Subscriber;
 use rejoin::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
-use rejoin::transfer::receiver::ReceiverConfig;
+use rejoin::transfer::receiver::{EVERYTHING, ReceiverConfig};
 use rejoin::wire::{CarrierTokens, Channel, MemberId, SessionSecret};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -181,7 +181,7 @@ fn member(side: usize) -> MemberId {
 pub(crate) fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
-        is_accepted: true,
+        accepted: Some(EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,
@@ -914,7 +914,7 @@ impl Pair {
             }
             SessionOutput::Ask(ask) => self.fail(&format!("nobody answers {ask:?}")),
             SessionOutput::CodeOffered => self.fail("no side names a code beside its session"),
-            SessionOutput::Finished => {}
+            SessionOutput::Consented(_) | SessionOutput::Finished => {}
             SessionOutput::Manual => self.sides[side].manuals.push(self.now),
             SessionOutput::RetryHost => {
                 let run = self.sides[side].run;

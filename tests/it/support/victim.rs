@@ -17,7 +17,9 @@ use rejoin::transfer::manifest::{Chain, Entry, EntryKind, ModifiedTime, Page, Pa
 use rejoin::transfer::merge;
 use rejoin::transfer::message::{Message, RecoveryRequest, UnitHead};
 use rejoin::transfer::ranges::Ranges;
-use rejoin::transfer::receiver::{Answer, Ask, Receiver, ReceiverConfig, ReceiverOutput};
+use rejoin::transfer::receiver::{
+    Answer, Ask, EVERYTHING, Receiver, ReceiverConfig, ReceiverOutput,
+};
 use rejoin::transfer::sender::{Sender, SenderOutput};
 use rejoin::wire::Channel;
 use rejoin::wire::frame::{Assembler, Frame};
@@ -66,6 +68,9 @@ impl From<&[u8]> for Content {
 /// Carries out what a receiver asks of its disk.
 pub(crate) type Store = Box<dyn FnMut(TargetRequest) -> Option<TargetReply>>;
 
+/// What the record of a victim's session vouches with.
+const SEAL: [u8; 32] = [3; 32];
+
 /// A receiver with an empty directory, whose sender the test is.
 pub(crate) struct Victim {
     pub(crate) receiver: Receiver,
@@ -79,6 +84,10 @@ pub(crate) struct Victim {
     said: Vec<Message>,
     pub(crate) events: Vec<Event>,
     pub(crate) asked: Vec<Ask>,
+    /// Whether what lay in its target was not believed.
+    pub(crate) has_damage: bool,
+    /// What its user agreed to.
+    pub(crate) consented: Option<Totals>,
     pub(crate) end: Option<Result<(), Error>>,
     /// Whether what it tells is forgotten.
     pub(crate) is_unheard: bool,
@@ -86,20 +95,23 @@ pub(crate) struct Victim {
 
 impl Victim {
     fn new(is_accepted: bool) -> Self {
-        Self::on(tempfile::tempdir().unwrap(), is_accepted)
+        Self::sealed(tempfile::tempdir().unwrap(), is_accepted, SEAL)
     }
 
-    fn on(out: tempfile::TempDir, is_accepted: bool) -> Self {
+    fn sealed(out: tempfile::TempDir, is_accepted: bool, secret: [u8; 32]) -> Self {
         let options = TargetOptions {
             session: SESSION,
             boot: [1; 16],
             umask: 0o022,
             key: [7; 32],
+            secret,
             limits: TargetLimits::default(),
         };
         let root = OsDirectory::open(out.path()).unwrap();
         let (mut store, state) = TargetStore::open(root, options).unwrap();
-        Self::of(out, Box::new(move |request| store.handle(request)), state, is_accepted)
+        let has_damage = store.has_damage();
+        let store = Box::new(move |request| store.handle(request));
+        Self { has_damage, ..Self::of(out, store, state, is_accepted) }
     }
 
     /// With a disk in memory: quick, and nothing of it is found.
@@ -142,7 +154,7 @@ impl Victim {
     ) -> Self {
         let config = ReceiverConfig {
             on_conflict: Some(OnConflict::Fail),
-            is_accepted,
+            accepted: is_accepted.then_some(EVERYTHING),
             by_content: false,
             bytes_max,
             files_max,
@@ -158,6 +170,8 @@ impl Victim {
             said: Vec::new(),
             events: Vec::new(),
             asked: Vec::new(),
+            has_damage: false,
+            consented: None,
             end: None,
             is_unheard: false,
         };
@@ -169,9 +183,26 @@ impl Victim {
 
     /// The process is killed; another one reads the journal, and its request is out.
     pub(crate) fn restart(self) -> Self {
-        let Self { receiver, store, out, .. } = self;
+        self.again(true, SEAL)
+    }
+
+    fn again(self, is_accepted: bool, secret: [u8; 32]) -> Self {
+        let Self { receiver, store, out, chain, totals, .. } = self;
         drop((receiver, store));
-        Self::on(out, true)
+        let mut victim = Self::sealed(out, is_accepted, secret);
+        (victim.chain, victim.totals) = (chain, totals);
+        victim
+    }
+
+    /// What lies in its target is found by a receiver that was paired just now, whose state directory does not know it; its
+    /// user is asked.
+    pub(crate) fn planted(self) -> Self {
+        self.again(false, [4; 32])
+    }
+
+    /// The process is killed; another one asks its user, unless that was done before.
+    pub(crate) fn restart_asking(self) -> Self {
+        self.again(false, SEAL)
     }
 
     /// Accepts up to a thousand files without asking; its request is out.
@@ -196,6 +227,15 @@ impl Victim {
         victim.page(0, 0, entries);
         assert_eq!(victim.wants(), [0]);
         victim
+    }
+
+    /// What its last request says.
+    pub(crate) fn request(&self) -> &RecoveryRequest {
+        let requests = self.said.iter().rev().filter_map(|message| match message {
+            Message::RecoveryRequest(request) => Some(request),
+            _ => None,
+        });
+        requests.take(1).next().unwrap()
     }
 
     pub(crate) fn out(&self) -> &Path {
@@ -264,6 +304,12 @@ impl Victim {
         let encoded = Page { number, first_entry, entries }.encode().unwrap();
         self.chain = self.chain.extend(&encoded);
         self.say(Message::Page { encoded });
+    }
+
+    /// So much is there in all, as the sender says.
+    pub(crate) fn estimate(&mut self) {
+        let totals = self.totals;
+        self.say(Message::Estimate { totals, is_complete: true });
     }
 
     /// The end that is true of the pages sent.
@@ -388,6 +434,7 @@ impl Victim {
                 ReceiverOutput::Event(_) if self.is_unheard => {}
                 ReceiverOutput::Event(event) => self.events.push(event),
                 ReceiverOutput::Ask(ask) => self.asked.push(ask),
+                ReceiverOutput::Consented(totals) => self.consented = Some(totals),
                 ReceiverOutput::Finished => {}
                 ReceiverOutput::Done => self.end = Some(Ok(())),
                 ReceiverOutput::Failed(error) => self.end = Some(Err(error)),

@@ -4,25 +4,11 @@
 //! what was in the way of an entry that is gone is in nobody's.
 
 use super::PageState;
-use crate::transfer::manifest::{
-    DirectoryTable, EntryIndex, EntryKind, PAGE_ENTRIES_MAX, RelativePath,
-};
+use crate::transfer::manifest::{EntryIndex, EntryKind, PAGE_ENTRIES_MAX, RelativePath};
 use crate::transfer::message::WireRanges;
 use crate::transfer::missing::MissingKind;
 use crate::transfer::receiver::Receiver;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-
-/// The directory that had the place of an entry before, whatever came in between.
-pub(super) fn before(
-    lineage: &BTreeMap<EntryIndex, EntryIndex>,
-    directories: &DirectoryTable,
-    entry: EntryIndex,
-) -> Option<EntryIndex> {
-    // Each is earlier than the one that replaces it.
-    std::iter::successors(Some(entry), |entry| lineage.get(entry).copied())
-        .skip(1)
-        .find(|entry| directories.contains(*entry))
-}
+use std::collections::HashSet;
 
 /// Directories that one page has removed, at most: its own, and those above them.
 const REMOVED_MAX: usize = 4 * PAGE_ENTRIES_MAX;
@@ -134,7 +120,6 @@ impl Receiver {
         for (entry, content) in state.accepted().filter(|(_, of)| of.kind == EntryKind::Gone) {
             if let Some(old) = content.supersedes
                 && self.directories.contains(old)
-                && !self.unwanted.contains(entry)
                 && !self.superseded.contains(entry)
                 && let Some(path) = self.directories.path(content)
                 && let Some(key) = self.directories.key(content)

@@ -9,13 +9,11 @@ use crate::transfer::receiver::Receiver;
 
 impl Receiver {
     /// It was there before, as promised.
-    pub(super) fn on_unchanged(&mut self, number: u64, entry: EntryIndex) {
+    pub(in crate::transfer::receiver) fn on_unchanged(&mut self, number: u64, entry: EntryIndex) {
         let Some(state) = self.window.get_mut(&number) else { return };
         state.open.remove(&entry);
-        state.unwanted.insert(entry);
         let is_read = state.read.contains(entry);
         let Some(content) = state.page.entry(entry).cloned() else { return };
-        self.unwanted.insert(entry);
         // A symlink was read whole.
         let is_read = is_read || matches!(content.kind, EntryKind::Symlink { .. });
         self.settle_unchanged(entry, is_read);
@@ -49,12 +47,11 @@ impl Receiver {
         if kind == MissingKind::Skipped {
             state.skipped.insert(entry);
         }
-        let decided = (kind == MissingKind::Skipped && state.is_decided())
-            .then(|| (state.unwanted.clone(), state.skipped.clone()));
+        let decided =
+            (kind == MissingKind::Skipped && state.is_decided()).then(|| state.skipped.clone());
         let Some(content) = state.page.entry(entry).cloned() else { return };
-        self.unwanted.insert(entry);
-        if let Some((unwanted, skipped)) = decided {
-            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
+        if let Some(skipped) = decided {
+            self.disk(TargetRequest::Decide { page: number, skipped });
         }
         self.settle_missing(entry, &content, kind, why);
         self.entry_event(&content, kind.status(), Some(why.to_owned()));
@@ -75,7 +72,6 @@ impl Receiver {
         });
         match content {
             Some(content) => {
-                self.unwanted.remove(entry);
                 self.settle_complete(entry);
                 self.entry_event(&content, FileStatus::Received, None);
             }

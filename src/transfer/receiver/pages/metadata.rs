@@ -32,8 +32,7 @@ impl Receiver {
             .collect();
         // A session that had ended goes on with it, whatever comes in between.
         if !newer.is_empty() && !state.is_kept && self.kept.is_finished {
-            let (unwanted, skipped) = (Ranges::new(), Ranges::new());
-            self.disk(TargetRequest::Decide { page: number, unwanted, skipped });
+            self.disk(TargetRequest::Decide { page: number, skipped: Ranges::new() });
         }
         for (of, metadata) in newer {
             if self.metadata.len() < METADATA_MAX || self.metadata.contains_key(&of) {
