@@ -558,9 +558,7 @@ impl Session {
             ReceiverOutput::Send(channel, message) => self.send(channel, &message),
             ReceiverOutput::Event(event) => self.event(event),
             ReceiverOutput::Ask(ask) => self.outputs.push_back(SessionOutput::Ask(ask)),
-            ReceiverOutput::Consented(totals) => {
-                self.outputs.push_back(SessionOutput::Consented(totals));
-            }
+            ReceiverOutput::Consented(of) => self.outputs.push_back(SessionOutput::Consented(of)),
             ReceiverOutput::Finished => self.outputs.push_back(SessionOutput::Finished),
             ReceiverOutput::Done => self.end(),
             ReceiverOutput::Failed(error) => self.fail(error),

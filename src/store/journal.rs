@@ -129,6 +129,15 @@ pub(super) struct Claims {
     pub(super) is_finished: bool,
 }
 
+/// What a session that is not open may have left outside its directory.
+#[derive(Default)]
+pub(super) struct Left {
+    /// Directories of other file systems that may hold one of ours.
+    pub(super) places: BTreeSet<Vec<u8>>,
+    /// Directories that were opened, with their own modes.
+    pub(super) opened: BTreeMap<Vec<u8>, u32>,
+}
+
 /// The open journal.
 pub(super) struct Journal<F> {
     log: Log<F>,
@@ -224,28 +233,33 @@ impl<F: super::fs::File> Journal<F> {
         })
     }
 
-    /// The places of a session that is not open and whose files are sealed with `secret`.
+    /// What a session that is not open left, if its files are sealed with `secret`.
     ///
     /// # Errors
     /// As [`Log::open`].
-    pub(super) fn places<D: Directory<File = F>>(
+    pub(super) fn left<D: Directory<File = F>>(
         directory: &D,
         session: crate::wire::SessionId,
         secret: [u8; 32],
-    ) -> io::Result<BTreeSet<Vec<u8>>> {
-        let mut places = BTreeSet::new();
-        if let Err(error) = directory.metadata(NAME) {
-            return if error.kind() == io::ErrorKind::NotFound { Ok(places) } else { Err(error) };
+    ) -> io::Result<Left> {
+        let mut left = Left::default();
+        match directory.metadata(NAME) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(left),
+            outcome => drop(outcome?),
         }
         let identity = Identity { magic: MAGIC, session, secret };
         Log::open(directory, NAME, &identity, SyncPoint::Barrier, |_, body| match decode(body) {
             Ok(Record::Place { path }) => {
-                places.insert(path);
+                left.places.insert(path);
+                true
+            }
+            Ok(Record::Opened { path, mode }) => {
+                left.opened.entry(path).or_insert(mode);
                 true
             }
             outcome => outcome.is_ok(),
         })?;
-        Ok(places)
+        Ok(left)
     }
 
     /// Appends a record: written, not yet durable.

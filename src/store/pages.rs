@@ -4,8 +4,8 @@ use super::fs::{Directory, File, SyncPoint};
 use super::log::{self, Identity, Log, Opened, Place, RECORD_BYTES_MAX};
 use crate::transfer::disk::{Stamp, StoredPage};
 use crate::transfer::manifest::{
-    Chain, ENTRIES_MAX, Entry, EntryIndex, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Succession,
-    Totals,
+    Chain, ENTRIES_MAX, Entry, EntryIndex, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, PageCheck,
+    Succession, Totals,
 };
 use crate::transfer::ranges::Ranges;
 use crate::wire::{SessionId, codec};
@@ -80,7 +80,15 @@ impl<F: File> TargetPages<F> {
         secret: [u8; 32],
     ) -> io::Result<bool> {
         let identity = Identity { magic: TARGET_MAGIC, session, secret };
-        log::adopt(directory, NAME, &identity, SyncPoint::Pages, |body| Some(body.to_vec()))
+        // Beyond one that no honest sender makes there is none.
+        let mut check = Some(PageCheck::new());
+        log::adopt(directory, NAME, &identity, SyncPoint::Pages, |body| {
+            let page = Page::decode(body).ok();
+            let is_good =
+                page.zip(check.as_mut()).is_some_and(|(page, check)| check.check(&page).is_ok());
+            check = check.take().filter(|_| is_good);
+            is_good.then(|| body.to_vec())
+        })
     }
 
     /// How many there are.

@@ -211,7 +211,10 @@ impl<D: Directory> TargetStore<D> {
             home_identity: (own.device, own.inode),
             device,
             in_use,
-            kept: Kept::new(claims.complete.iter().map(|(entry, _)| entry).collect()),
+            kept: Kept::new(
+                claims.complete.iter().map(|(entry, _)| entry).collect(),
+                claims.renamed.iter().copied().collect(),
+            ),
             places: Vec::new(),
             opened: opened::Opened::new(root.clone()),
             twins: twins::Twins::default(),
@@ -431,7 +434,8 @@ impl<D: Directory> TargetStore<D> {
 }
 
 /// Removes what the session `session` left in the target `root`, without opening it: for `sessions discard`. What lies on
-/// other file systems is known from its journal, if that is sealed with `secret`.
+/// other file systems, and which directories a killed run left open, is known from its journal, if that is sealed with
+/// `secret`.
 ///
 /// # Errors
 /// As the system says.
@@ -444,9 +448,13 @@ pub fn discard_session<D: Directory>(
     let discard = || {
         let home = root.open_directory(RESERVED_NAME)?;
         if let Ok(partials) = home.open_directory(&id) {
-            for path in Journal::places(&partials, session, secret)? {
+            let left = Journal::left(&partials, session, secret)?;
+            for path in left.places {
                 places::discard(root, &path, &id)?;
             }
+            let mut directories = opened::Opened::new(root.clone());
+            directories.find(left.opened.into_iter().collect());
+            directories.close();
         }
         match home.open_directory(&id) {
             // Removed, and then killed.

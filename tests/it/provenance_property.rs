@@ -310,7 +310,14 @@ impl<G: Ground> World<G> {
             // Other content, perhaps of the same size, and where no metadata alone is promised perhaps with the same time.
             _ if node.kind == FileKind::File => {
                 let bytes = if self.random.chance(70) { node.content.len().max(1) } else { 9 };
-                let content = self.random.bytes(bytes);
+                let mut content = self.random.bytes(bytes);
+                // Perhaps a copy of something else that is there, which this session never had here.
+                let copy = tree.values().rfind(|other| other.kind == FileKind::File);
+                if let Some(other) = copy.filter(|_| self.random.chance(30))
+                    && !self.published.contains(&(path.clone(), other.content.clone()))
+                {
+                    content = other.content.clone();
+                }
                 let is_timed = !self.has_metadata && self.random.chance(60);
                 let at = if is_timed { node.modified } else { time(self.pick(&TIMES) + 7) };
                 if self.random.chance(50) {
@@ -326,7 +333,11 @@ impl<G: Ground> World<G> {
             }
             _ => {
                 above.remove_file(&name).unwrap();
-                above.create_symlink(&name, b"the users own").unwrap();
+                // Perhaps with the same text.
+                let text =
+                    if self.random.chance(50) { &node.content[..] } else { b"the users own" };
+                above.create_symlink(&name, text).unwrap();
+                above.set_symlink_modified(&name, time(self.random.below(1 << 31) as i64)).unwrap();
                 self.remember(&path);
             }
         }

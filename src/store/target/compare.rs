@@ -1,13 +1,14 @@
-//! Files that are there with the size of one that is wanted: read, and given the promised time where they are the same.
+//! Reading what is there: whether it is what is wanted, or what was published. Of files that are not ours those that are the
+//! same get the promised time, and nothing else.
 
 use super::TargetStore;
-use super::publish::hash;
+use crate::store::error::is_of_entry;
 use crate::store::fs::{Access, Directory, File, FileKind, Metadata};
-use crate::transfer::disk::TargetReply;
+use crate::transfer::disk::{PublishKind, TargetReply};
 use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};
 use crate::transfer::merge::Value;
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSliceMut};
 
 /// Files that were read and may get times later, at most.
 const READ_MAX: usize = 65_536;
@@ -100,5 +101,44 @@ impl<D: Directory> TargetStore<D> {
             self.read.0.remove(path);
         }
         Ok(())
+    }
+}
+
+/// Whether what has that name is already what was to get it.
+pub(super) fn is_identical<D: Directory>(
+    parent: &D,
+    name: &[u8],
+    kind: &PublishKind,
+) -> io::Result<bool> {
+    let metadata = parent.metadata(name)?;
+    match kind {
+        PublishKind::Symlink { target } => {
+            Ok(metadata.kind == FileKind::Symlink && parent.read_symlink(name)? == *target)
+        }
+        PublishKind::File { bytes, root, .. } => {
+            if metadata.kind != FileKind::File || metadata.bytes != *bytes {
+                return Ok(false);
+            }
+            match parent.open_file(name, Access::Read) {
+                Ok(file) => Ok(hash(&file)? == *root),
+                // What cannot be read cannot be compared.
+                Err(error) if is_of_entry(&error) => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+pub(super) fn hash(file: &impl File) -> io::Result<Value> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    loop {
+        let read = file.read_at(&mut [IoSliceMut::new(&mut buffer)], offset)?;
+        if read == 0 {
+            return Ok(*hasher.finalize().as_bytes());
+        }
+        hasher.update(&buffer[..read]);
+        offset += read as u64;
     }
 }

@@ -5,6 +5,7 @@
 //! neither keeps the whole directory.
 
 use super::TargetStore;
+use super::compare::Stamp;
 use super::survey::VERSIONS_MAX;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata};
@@ -40,7 +41,8 @@ impl Made {
 struct Removal {
     path: RelativePath,
     entry: EntryIndex,
-    is_directory: bool,
+    /// Of a file or symlink, as it was when it was read; none of a directory.
+    stamp: Option<Stamp>,
 }
 
 fn key(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
@@ -170,10 +172,10 @@ impl<D: Directory> TargetStore<D> {
         }
         let failing = |error: DiskError| io::Error::other(error.to_string());
         let mut unmade = Ranges::new();
-        for Removal { path, entry, is_directory } in removals {
+        for Removal { path, entry, stamp } in removals {
             let Some((above, name)) = path.split_last() else { continue };
             let parent = self.directories.open(&above)?;
-            if is_directory {
+            let Some(stamp) = stamp else {
                 let name = self.directories.name_of(&path, name).to_vec();
                 // Fails where something is in it by now.
                 self.remove_directory(&path, &above, &parent, &name)?;
@@ -181,6 +183,10 @@ impl<D: Directory> TargetStore<D> {
                     unmade.insert(made);
                 }
                 continue;
+            };
+            // Somebody was quicker: what is left stays.
+            if Stamp::of(&parent.metadata(name)?) != stamp {
+                break;
             }
             self.in_directory(&above, |_| parent.remove_file(name))?;
             self.touched.insert(above);
@@ -188,7 +194,8 @@ impl<D: Directory> TargetStore<D> {
             self.forget_complete(entry);
         }
         self.record_unmade(&unmade).map_err(failing)?;
-        Ok(true)
+        let (above, name) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(!super::publish::exists(&self.directories.open(&above)?, name)?)
     }
 
     /// Looks through a directory for what is not this session's; else all that is to be removed, itself last.
@@ -225,7 +232,8 @@ impl<D: Directory> TargetStore<D> {
                     match self.version_there(last, &metadata, (&directory, &name), true)? {
                         Some(entry) => {
                             let path = below.clone();
-                            removals.push(Removal { path, entry, is_directory: false });
+                            let stamp = Some(Stamp::of(&metadata));
+                            removals.push(Removal { path, entry, stamp });
                             false
                         }
                         None => true,
@@ -237,7 +245,7 @@ impl<D: Directory> TargetStore<D> {
                 return Ok(Some(below));
             }
         }
-        removals.push(Removal { path: path.clone(), entry, is_directory: true });
+        removals.push(Removal { path: path.clone(), entry, stamp: None });
         Ok(None)
     }
 

@@ -9,6 +9,7 @@ use crate::store::fs::{Access, Directory, File, FileKind, Metadata, remove_if_pr
 use crate::store::journal::Complete;
 use crate::transfer::completed::BUCKET_ENTRIES;
 use crate::transfer::manifest::{EntryIndex, ModifiedTime};
+use crate::transfer::ranges::Ranges;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -21,7 +22,9 @@ const STEP_MAX: u64 = 2;
 /// Complete entries with what the disk keeps of them.
 pub(super) struct Kept<F> {
     /// Those that are complete.
-    pub(super) complete: crate::transfer::ranges::Ranges,
+    pub(super) complete: Ranges,
+    /// Of those, the ones that have other names than their own: what has their own is not ours.
+    pub(super) renamed: Ranges,
     /// Of the bucket that was looked at last: a survey goes through them in order.
     bucket: Option<(u64, BTreeMap<EntryIndex, Complete>)>,
     /// An open file whose time is set and looked at.
@@ -29,13 +32,14 @@ pub(super) struct Kept<F> {
 }
 
 impl<F> Kept<F> {
-    pub(super) const fn new(complete: crate::transfer::ranges::Ranges) -> Self {
-        Self { complete, bucket: None, clock: None }
+    pub(super) const fn new(complete: Ranges, renamed: Ranges) -> Self {
+        Self { complete, renamed, bucket: None, clock: None }
     }
 
     /// An entry has its final name.
     pub(super) fn publish(&mut self, entry: EntryIndex) {
         self.complete.insert(entry);
+        self.renamed.remove(entry);
         self.bucket = None;
     }
 }
@@ -73,7 +77,7 @@ impl<D: Directory> TargetStore<D> {
         }
         // Mounted in another way, or touched: content decides.
         let file = parent.open_file(name, Access::Read)?;
-        let is_same = super::publish::hash(&file)? == root;
+        let is_same = super::compare::hash(&file)? == root;
         // Nobody changed it, or put another one there, while it was read.
         Ok(Some(is_same && super::compare::Stamp::of(&parent.metadata(name)?) == metadata.into()))
     }

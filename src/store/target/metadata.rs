@@ -47,7 +47,8 @@ impl<D: Directory> TargetStore<D> {
         is_synced: bool,
     ) -> io::Result<Option<Complete>> {
         let (above, name) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
-        let Some(before) = self.complete(entry)?.copied() else { return Ok(None) };
+        let before = self.complete(entry)?.copied().filter(|_| !self.kept.renamed.contains(entry));
+        let Some(before) = before else { return Ok(None) };
         let parent = self.directories.open(&above)?;
         let found = parent.metadata(name)?;
         if self.is_as_published(entry, &found, (&parent, name), false)? != Some(true) {

@@ -146,7 +146,7 @@ impl<D: Directory> TargetStore<D> {
             let device = to.own_metadata()?.device;
             self.taken(super::warnings::Kind::LinkTimes, device, path, outcome)?;
             to.sync(SyncPoint::PartialNames)?;
-            return Ok(publish.modified);
+            return Ok(to.metadata(own_name)?.modified);
         };
         let from = self.partials.open_file(own_name, Access::Read)?;
         let file = to.create_file(own_name, 0o600)?;

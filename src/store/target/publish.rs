@@ -1,5 +1,6 @@
 //! Barriers, and final names: metadata, then everything synced, then renames, then directories synced.
 
+use super::compare::is_identical;
 use super::spelling::{name_error, numbered_spelling, spellings};
 use super::warnings::Kind;
 use super::write::part_bytes;
@@ -15,7 +16,7 @@ use crate::transfer::disk::{
 };
 use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};
 use crate::transfer::merge::{Value, unit_value};
-use std::io::{self, IoSliceMut};
+use std::io;
 
 /// Numbers tried for a second file of the same name under [`OnConflict::Rename`].
 const NUMBERS_MAX: u32 = 9_999;
@@ -88,6 +89,7 @@ impl<D: Directory> TargetStore<D> {
         self.append_batches(&renamed, |entries| Record::Renamed { entries })?;
         self.append_batches(&complete, |entries| Record::Published { entries })?;
         complete.iter().for_each(|complete| self.kept.publish(complete.entry));
+        renamed.iter().for_each(|entry| self.kept.renamed.insert(*entry));
         // What was published of it before is not there any more: should it come back, somebody else put it there.
         for publish in publish {
             if let Some(old) = publish.replaces.filter(|old| *old != publish.entry)
@@ -262,7 +264,7 @@ impl<D: Directory> TargetStore<D> {
                 self.has_new_partials = true;
                 let outcome = self.partials.set_symlink_modified(&name, publish.modified);
                 self.taken(Kind::LinkTimes, self.device, publish.path.as_bytes(), outcome)?;
-                Ok(Prepared::Ready(publish.modified))
+                Ok(Prepared::Ready(self.partials.metadata(&name)?.modified))
             }
             PublishKind::File { bytes, recheck, .. } => {
                 if recheck.is_empty() && self.has_metadata(publish, *bytes)? {
@@ -555,44 +557,5 @@ pub(super) fn exists<D: Directory>(parent: &D, name: &[u8]) -> io::Result<bool> 
     match parent.metadata(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         outcome => outcome.map(|_| true),
-    }
-}
-
-/// Whether what has that name is already what was to get it.
-pub(super) fn is_identical<D: Directory>(
-    parent: &D,
-    name: &[u8],
-    kind: &PublishKind,
-) -> io::Result<bool> {
-    let metadata = parent.metadata(name)?;
-    match kind {
-        PublishKind::Symlink { target } => {
-            Ok(metadata.kind == FileKind::Symlink && parent.read_symlink(name)? == *target)
-        }
-        PublishKind::File { bytes, root, .. } => {
-            if metadata.kind != FileKind::File || metadata.bytes != *bytes {
-                return Ok(false);
-            }
-            match parent.open_file(name, Access::Read) {
-                Ok(file) => Ok(hash(&file)? == *root),
-                // What cannot be read cannot be compared.
-                Err(error) if is_of_entry(&error) => Ok(false),
-                Err(error) => Err(error),
-            }
-        }
-    }
-}
-
-pub(super) fn hash(file: &impl File) -> io::Result<Value> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0;
-    loop {
-        let read = file.read_at(&mut [IoSliceMut::new(&mut buffer)], offset)?;
-        if read == 0 {
-            return Ok(*hasher.finalize().as_bytes());
-        }
-        hasher.update(&buffer[..read]);
-        offset += read as u64;
     }
 }

@@ -1,8 +1,8 @@
 //! Looking at what the target holds already, and making its directories.
 
 use super::TargetStore;
+use super::compare::is_identical;
 use super::gone::inhabited_message;
-use super::publish::is_identical;
 use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
@@ -32,6 +32,8 @@ impl<D: Directory> TargetStore<D> {
                 outcome => outcome
                     .map_err(|error| disk_error("look at", wanted.path.as_bytes(), &error))?,
             };
+            // What comes there from now on is somebody else's.
+            self.was_publishing.remove(&wanted.entry);
             existing.push((wanted.entry, found));
         }
         self.count_wanted(wanted, &existing);
@@ -164,6 +166,12 @@ impl<D: Directory> TargetStore<D> {
     ) -> io::Result<bool> {
         let entry = wanted.entry;
         let root = self.was_publishing.remove(&entry).flatten();
+        // It has the time that it was given; a copy of it that the user made has another.
+        let found = parent.metadata(name)?;
+        let asked = self.pages.entry(entry)?.map_or(found.modified, |entry| entry.modified);
+        if !self.is_same_time(found.device, clamp_modified(asked), found.modified)? {
+            return Ok(false);
+        }
         let (kind, bytes) = match (&wanted.kind, root) {
             (WantedKind::File { bytes, .. }, Some(root)) => {
                 (PublishKind::File { bytes: *bytes, root, recheck: Vec::new() }, *bytes)
@@ -176,7 +184,7 @@ impl<D: Directory> TargetStore<D> {
         if !is_identical(parent, name, &kind)? {
             return Ok(false);
         }
-        let kept = parent.metadata(name)?.modified;
+        let kept = found.modified;
         let root = root.filter(|_| matches!(kind, PublishKind::File { .. }));
         let complete = Complete { entry, bytes, root, kept };
         self.journal.append(&Record::Published { entries: vec![complete] })?;
@@ -200,13 +208,19 @@ impl<D: Directory> TargetStore<D> {
         (parent, name): (&D, &[u8]),
         by_content: bool,
     ) -> io::Result<Option<EntryIndex>> {
-        let Some(last) = self.last_published(entry) else { return Ok(None) };
+        // What has another name than its own is not what has that.
+        let last = self.last_published(entry).filter(|last| !self.kept.renamed.contains(*last));
+        let Some(last) = last else { return Ok(None) };
         let is_there = match metadata.kind {
             FileKind::File => {
                 self.is_as_published(last, metadata, (parent, name), by_content)? == Some(true)
             }
             FileKind::Symlink => match self.pages.entry(last)?.map(|entry| entry.kind) {
-                Some(EntryKind::Symlink { target }) => parent.read_symlink(name)? == target,
+                // The same text in a link of the user's own proves nothing: its time tells.
+                Some(EntryKind::Symlink { target }) => {
+                    let kept = self.complete(last)?.map(|complete| complete.kept);
+                    kept == Some(metadata.modified) && parent.read_symlink(name)? == target
+                }
                 _ => false,
             },
             FileKind::Directory | FileKind::Other => false,
