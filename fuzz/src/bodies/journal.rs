@@ -26,6 +26,7 @@ fn options() -> TargetOptions {
         boot: [1; 16],
         umask: 0o022,
         key: [7; 32],
+        secret: [3; 32],
         limits: TargetLimits::default(),
     }
 }

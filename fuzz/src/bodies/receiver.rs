@@ -16,7 +16,9 @@ use rejoin::transfer::merge;
 use rejoin::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
 use rejoin::transfer::missing::{LeftOut, MissingKind};
 use rejoin::transfer::ranges::Ranges;
-use rejoin::transfer::receiver::{Accepted, Answer, Receiver, ReceiverConfig, ReceiverOutput};
+use rejoin::transfer::receiver::{
+    Accepted, Answer, EVERYTHING, Receiver, ReceiverConfig, ReceiverOutput,
+};
 use rejoin::wire::SessionId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -76,6 +78,7 @@ fn open(
         boot: [1; 16],
         umask: 0o022,
         key: [7; 32],
+        secret: [3; 32],
         limits: TargetLimits::default(),
     };
     TargetStore::open(disk.root(), options).ok()
@@ -402,7 +405,10 @@ impl World {
                 ReceiverOutput::Send(_, message) => {
                     message.encode().expect("messages of ours fit");
                 }
-                ReceiverOutput::Event(_) | ReceiverOutput::Ask(_) | ReceiverOutput::Finished => {}
+                ReceiverOutput::Event(_)
+                | ReceiverOutput::Ask(_)
+                | ReceiverOutput::Consented(_)
+                | ReceiverOutput::Finished => {}
                 ReceiverOutput::Done | ReceiverOutput::Failed(_) => self.is_over = true,
             }
         }
@@ -450,7 +456,7 @@ fn user_has(disk: &MemoryDisk) -> BTreeMap<Vec<u8>, Seen> {
 fn config(on_conflict: Option<OnConflict>, is_accepted: bool) -> ReceiverConfig {
     ReceiverConfig {
         on_conflict,
-        is_accepted,
+        accepted: is_accepted.then_some(EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: 1_000,

@@ -35,9 +35,7 @@ impl Cost for TargetRequest {
                 payload.iter().map(bytes::Bytes::len).sum::<usize>()
                     + (files + payload.len()) * ITEM_BYTES
             }
-            Self::Decide { unwanted, skipped, .. } => {
-                (unwanted.as_slice().len() + skipped.as_slice().len()) * size_of::<[u64; 2]>()
-            }
+            Self::Decide { skipped, .. } => skipped.as_slice().len() * size_of::<[u64; 2]>(),
             Self::Discard { .. } | Self::LoadPage { .. } | Self::LoadRoots { .. } => 0,
         };
         (REQUEST_BYTES + bytes) as u64

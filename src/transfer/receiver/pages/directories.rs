@@ -8,7 +8,7 @@ use crate::transfer::manifest::{EntryIndex, EntryKind, PAGE_ENTRIES_MAX, Relativ
 use crate::transfer::message::WireRanges;
 use crate::transfer::missing::MissingKind;
 use crate::transfer::receiver::Receiver;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Directories that one page has removed, at most: its own, and those above them.
 const REMOVED_MAX: usize = 4 * PAGE_ENTRIES_MAX;
