@@ -580,9 +580,18 @@ impl<G: Ground> World<G> {
             secret: [3; 32],
             limits: TargetLimits::default(),
         };
-        let Ok((store, state)) = TargetStore::open(self.ground.root(), options) else {
-            // Ended while it opened.
-            return self.end_process();
+        let mut tries = 0;
+        let (store, state) = loop {
+            match TargetStore::open(self.ground.root(), options) {
+                Ok(opened) => break opened,
+                // Ended while it opened; or a child that another test has just made holds a lock until it is another program.
+                Err(error) => {
+                    tries += 1;
+                    assert!(tries < 100_000, "{error}");
+                    self.ground.restart();
+                    std::thread::yield_now();
+                }
+            }
         };
         let config = ReceiverConfig {
             on_conflict: self.on_conflict,
