@@ -170,6 +170,7 @@ fn carry_out(victim: &mut Victim, held: &Held) -> Duration {
         boot: [1; 16],
         umask: 0o022,
         key: [7; 32],
+        secret: [3; 32],
         limits: TargetLimits::default(),
     };
     let root = OsDirectory::open(victim.out()).unwrap();

@@ -41,7 +41,7 @@ fn record() -> SessionRecord {
     record.epoch = 12;
     record.is_confirmed = true;
     record.seal = [6; 32];
-    record.consent = Some(Totals { entries: 3, files: 2, bytes: 1_000 });
+    record.consent = Some(Totals { entries: 3, files: 2, bytes: 1_000, directories: 1 });
     record
 }
 

@@ -50,7 +50,8 @@ pub enum Ask {
 }
 
 /// A consent that nothing bounds but the limits of a run.
-pub const EVERYTHING: Totals = Totals { entries: u64::MAX, files: u64::MAX, bytes: u64::MAX, directories: u64::MAX };
+pub const EVERYTHING: Totals =
+    Totals { entries: u64::MAX, files: u64::MAX, bytes: u64::MAX, directories: u64::MAX };
 
 impl ReceiverConfig {
     /// A consent that only the limits bound.

@@ -80,6 +80,8 @@ pub(crate) struct Victim {
     /// The chain over the pages sent.
     pub(crate) chain: Chain,
     check: PageCheck,
+    /// All pages that were sent.
+    sent: PageCheck,
     totals: Totals,
     said: Vec<Message>,
     pub(crate) events: Vec<Event>,
@@ -166,6 +168,7 @@ impl Victim {
             now: Instant::now(),
             chain: Chain::start(SESSION),
             check: PageCheck::new(),
+            sent: PageCheck::new(),
             totals: Totals::default(),
             said: Vec::new(),
             events: Vec::new(),
@@ -187,10 +190,10 @@ impl Victim {
     }
 
     fn again(self, is_accepted: bool, secret: [u8; 32]) -> Self {
-        let Self { receiver, store, out, chain, totals, .. } = self;
+        let Self { receiver, store, out, chain, totals, sent, .. } = self;
         drop((receiver, store));
         let mut victim = Self::sealed(out, is_accepted, secret);
-        (victim.chain, victim.totals) = (chain, totals);
+        (victim.chain, victim.totals, victim.sent) = (chain, totals, sent);
         victim
     }
 
@@ -300,8 +303,13 @@ impl Victim {
     }
 
     pub(crate) fn page(&mut self, number: u64, first_entry: u64, entries: Vec<Entry>) {
-        entries.iter().for_each(|entry| self.totals.add(entry));
-        let encoded = Page { number, first_entry, entries }.encode().unwrap();
+        let page = Page { number, first_entry, entries };
+        // What a later entry replaces counts no more.
+        match self.sent.check(&page) {
+            Ok(_) => self.totals = self.sent.totals(),
+            Err(_) => page.entries.iter().for_each(|entry| self.totals.add(entry)),
+        }
+        let encoded = page.encode().unwrap();
         self.chain = self.chain.extend(&encoded);
         self.say(Message::Page { encoded });
     }
