@@ -12,6 +12,7 @@
 
 mod addresses;
 mod architecture;
+mod at_once;
 mod burnt;
 #[cfg(all(unix, feature = "fault-injection"))]
 mod campaign;
