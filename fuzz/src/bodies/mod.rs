@@ -4,6 +4,7 @@
 
 mod carrier;
 mod decoders;
+mod host_http;
 mod join;
 mod journal;
 mod receiver;
@@ -19,6 +20,7 @@ pub(crate) const TARGETS: &[(&str, Body)] = &[
     ("code", decoders::code),
     ("credentials", decoders::credentials),
     ("frames", decoders::frames),
+    ("host_http", host_http::run),
     ("host_message", decoders::host_message),
     ("join", join::run),
     ("journal", journal::run),

@@ -30,7 +30,7 @@ impl OwnHost {
     ///
     /// # Errors
     /// `ConnectionRefused` where the host has stopped.
-    pub(super) async fn connect(&self) -> io::Result<DuplexStream> {
+    pub async fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(BUFFER_BYTES);
         let sent = self.streams.send(theirs).await;
         sent.map(|()| ours).map_err(|_| io::ErrorKind::ConnectionRefused.into())
