@@ -15,6 +15,9 @@ const SIZES: [usize; 9] = [0, 1, 12, 13, 14, 100, 1_200, 1_500, 9_000];
 /// Genuine datagrams that are kept for each port, to be sent again from elsewhere.
 const CAPTURED_MAX: usize = 32;
 
+/// Longest packet that is kept: a longer one may be a train that the kernel has not cut yet, which is no datagram of anybody.
+const CAPTURED_BYTES_MAX: usize = 1_300;
+
 /// A xorshift generator: the same seed makes the same datagrams.
 struct Random(u64);
 
@@ -166,7 +169,7 @@ fn capture(stop: &AtomicBool, ports: &Mutex<HashSet<SocketAddr>>, captured: &Cap
         let port = u16::from_be_bytes([udp[2], udp[3]]);
         let from = u16::from_be_bytes([udp[0], udp[1]]);
         let is_known = |wanted| ports.lock().unwrap().iter().any(|to| to.port() == wanted);
-        if is_known(port) && is_known(from) {
+        if length <= CAPTURED_BYTES_MAX && is_known(port) && is_known(from) {
             let datagram = packet.get(header + 8..).unwrap_or_default().to_vec();
             let mut captured = captured.lock().unwrap();
             let kept: &mut Vec<Vec<u8>> = captured.entry(port).or_default();
