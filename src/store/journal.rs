@@ -4,7 +4,7 @@
 //! What only takes trust away, and what was durable before it was written down, counts always.
 //!
 //! All of it counts only as far as the session's record vouches for it: the log is sealed with a secret of that
-//! ([`super::log`]).
+//! (`log`).
 
 mod replay;
 
