@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rejoin::confinement::{self, Access, Row};
 use rejoin::error::{Error, ErrorKind};
@@ -17,15 +17,26 @@ use super::{cause, failed, is_inherited};
 
 /// As long as any code: whether there is room for one is asked of the disk by writing it.
 const BLANK: [u8; 256] = [b' '; 256];
-/// Codes on their way to the thread that writes them.
-const ORDERS_MAX: usize = 1;
 
 /// Where a code is to be written: a place that took one a moment ago.
 #[derive(Debug)]
 pub(crate) struct CodeOut {
     /// To the thread that writes; none where it could not be started.
-    orders: Option<mpsc::SyncSender<Order>>,
+    orders: Option<Arc<Orders>>,
     is_prompt: bool,
+}
+
+/// The newest code that is to be written: a pipe's reader may come after the code before it was burnt.
+#[derive(Debug, Default)]
+struct Orders {
+    newest: Mutex<Newest>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    order: Option<Order>,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -63,15 +74,16 @@ impl CodeOut {
     pub(crate) fn prepare(file: &Path, is_confined: bool) -> Result<Self, Error> {
         let place = find(file).map_err(|why| failed("write the code to", file, &why))?;
         let is_prompt = !matches!(place, Place::Pipe(_));
-        let (orders, taken) = mpsc::sync_channel::<Order>(ORDERS_MAX);
+        let orders = Arc::new(Orders::default());
+        let taken = Arc::clone(&orders);
         let name = file.to_owned();
         let serve = move || {
             if is_confined {
                 // Where it cannot be, nothing is: the run says so.
                 let _ = confinement::confine(&[place.row()]);
             }
-            for Order { code, done } in taken {
-                let written = place.write(format!("{code}\n").as_bytes());
+            while taken.wait() {
+                let Some((done, written)) = place.write_newest(&taken) else { continue };
                 let written = written.map_err(|why| failed("write the code to", &name, &why));
                 // A run that has ended does not ask.
                 let _ = done.send(written);
@@ -89,11 +101,34 @@ impl CodeOut {
     /// Puts `code` there.
     pub(crate) fn write(&self, code: &str) -> Writing {
         let (done, written) = oneshot::channel();
+        // Without a thread, or where a newer code takes its place, `written` says that it is not done.
         if let Some(orders) = &self.orders {
-            // Without a thread, or with one that hangs in an earlier code, `written` says that it is not done.
-            let _ = orders.try_send(Order { code: code.to_owned(), done });
+            orders.newest().order = Some(Order { code: code.to_owned(), done });
+            orders.changed.notify_all();
         }
         Writing { done: written }
+    }
+}
+
+impl Drop for CodeOut {
+    fn drop(&mut self) {
+        if let Some(orders) = &self.orders {
+            orders.newest().is_over = true;
+            orders.changed.notify_all();
+        }
+    }
+}
+
+impl Orders {
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a code; `false` once there will be none.
+    fn wait(&self) -> bool {
+        let is_idle = |newest: &mut Newest| newest.order.is_none() && !newest.is_over;
+        let newest = self.changed.wait_while(self.newest(), is_idle);
+        newest.unwrap_or_else(PoisonError::into_inner).order.is_some()
     }
 }
 
@@ -183,6 +218,24 @@ impl Place {
         Row { path: path.to_owned(), access, is_needed: true }
     }
 
+    /// Writes the newest code, as it is once the place can be written to. None where it was taken meanwhile.
+    fn write_newest(
+        &self,
+        orders: &Orders,
+    ) -> Option<(oneshot::Sender<Result<(), Error>>, Result<(), String>)> {
+        // The reader of a pipe may come later, and wants the code that is good then.
+        #[cfg(unix)]
+        let pipe = if let Self::Pipe(path) = self { Some(open_pipe(path)) } else { None };
+        let Order { code, done } = orders.newest().order.take()?;
+        let line = format!("{code}\n");
+        #[cfg(unix)]
+        if let Some(pipe) = pipe {
+            let written = pipe.and_then(|mut pipe| Ok(pipe.write_all(line.as_bytes())?));
+            return Some((done, written.map_err(Refusal::text)));
+        }
+        Some((done, self.write(line.as_bytes())))
+    }
+
     fn write(&self, line: &[u8]) -> Result<(), String> {
         let written = match self {
             Self::File(path) => replace(path, line),
@@ -196,7 +249,9 @@ impl Place {
             Self::Device(path) => own_device(path)
                 .and_then(|mut device| device.write_all(line).map_err(Refusal::System)),
             #[cfg(unix)]
-            Self::Pipe(path) => fill_pipe(path, line),
+            Self::Pipe(path) => {
+                open_pipe(path).and_then(|mut pipe| pipe.write_all(line).map_err(Refusal::System))
+            }
             #[cfg(not(unix))]
             Self::Device(_) | Self::Pipe(_) => Err(Refusal::Foreign("it is no file")),
         };
@@ -300,12 +355,12 @@ fn own_file(file: &Path) -> Result<File, Refusal> {
     Ok(OpenOptions::new().write(true).open(file)?)
 }
 
-/// Writes into a pipe; waits for its reader.
+/// Opens a pipe, once it has a reader.
 #[cfg(unix)]
-fn fill_pipe(pipe: &Path, line: &[u8]) -> Result<(), Refusal> {
-    let mut opened = open(pipe, rustix::fs::OFlags::WRONLY)?;
+fn open_pipe(pipe: &Path) -> Result<File, Refusal> {
+    let opened = open(pipe, rustix::fs::OFlags::WRONLY)?;
     shut_out_others(&opened, Kind::Pipe)?;
-    Ok(opened.write_all(line)?)
+    Ok(opened)
 }
 
 /// Checks that what is open is this user's own, and closes it to others.
@@ -462,6 +517,22 @@ mod tests {
         let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(pipe));
         writing.outcome().await.unwrap();
         assert_eq!(read.await.unwrap().unwrap(), "7-a-b-c\n");
+    }
+
+    /// A code that was burnt before the reader came is not what it reads.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_late_reader_of_a_pipe_gets_the_newest_code() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        let out = CodeOut::prepare(&pipe, false).unwrap();
+        drop((out.write("7-a-b-c"), out.write("8-a-b-c")));
+        let mut writing = out.write("9-a-b-c");
+        let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(pipe));
+        writing.outcome().await.unwrap();
+        assert_eq!(read.await.unwrap().unwrap(), "9-a-b-c\n");
     }
 
     /// S-10, as root: what somebody else made, in place of the file or after it was looked at, gets nothing.
