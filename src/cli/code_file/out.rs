@@ -42,8 +42,11 @@ struct Newest {
 #[derive(Debug)]
 struct Order {
     code: String,
-    done: oneshot::Sender<Result<(), Error>>,
+    done: Done,
 }
+
+/// Where it is said whether a code was written.
+type Done = oneshot::Sender<Result<(), Error>>;
 
 #[derive(Clone, Debug)]
 enum Place {
@@ -219,10 +222,7 @@ impl Place {
     }
 
     /// Writes the newest code, as it is once the place can be written to. None where it was taken meanwhile.
-    fn write_newest(
-        &self,
-        orders: &Orders,
-    ) -> Option<(oneshot::Sender<Result<(), Error>>, Result<(), String>)> {
+    fn write_newest(&self, orders: &Orders) -> Option<(Done, Result<(), String>)> {
         // The reader of a pipe may come later, and wants the code that is good then.
         #[cfg(unix)]
         let pipe = if let Self::Pipe(path) = self { Some(open_pipe(path)) } else { None };
