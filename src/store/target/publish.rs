@@ -420,6 +420,11 @@ impl<D: Directory> TargetStore<D> {
             let may_be_it = !is_ready || (twin.is_none() && !is_anothers);
             if may_be_it && is_identical(&parent, &name, &publish.kind)? {
                 if !is_own {
+                    // The sender is told that its content is durable here: so it is, before our own copy goes.
+                    if matches!(publish.kind, PublishKind::File { .. }) {
+                        parent.open_file(&name, Access::Read)?.sync_all(SyncPoint::FinalNames)?;
+                    }
+                    parent.sync(SyncPoint::FinalNames)?;
                     self.give_up(publish.entry, &own_name)?;
                     return Ok((Published::There, kept));
                 }
