@@ -238,42 +238,62 @@ mod tests {
         assert_eq!(failed, Reply::Status("exit status: 3".to_owned()));
     }
 
-    /// The pipe that it holds is closed when it is gone, and not before.
-    fn held(script: &str) -> (tempfile::TempDir, String, std::thread::JoinHandle<Vec<u8>>) {
-        let directory = tempfile::tempdir().unwrap();
-        let pipe = directory.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
-        let script = format!("exec 3>{}; {script}", pipe.display());
-        let read = std::thread::spawn(move || std::fs::read(pipe).unwrap());
-        (directory, script, read)
+    /// A pipe that a script holds for as long as anything of it lives.
+    struct Held {
+        directory: tempfile::TempDir,
+        read: std::thread::JoinHandle<Vec<u8>>,
+    }
+
+    impl Held {
+        /// With the script that opens it first.
+        fn by(script: &str) -> (Self, String) {
+            let directory = tempfile::tempdir().unwrap();
+            let pipe = directory.path().join("pipe");
+            rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+            let script = format!("exec 3>{}; {script}", pipe.display());
+            let read = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+            (Self { directory, read }, script)
+        }
+
+        /// Waits until nobody holds it.
+        fn wait(self) {
+            use rustix::fs::{Mode, OFlags, open};
+            // A script that was killed early never opened it, and its reader waits for a writer still.
+            let pipe = self.directory.path().join("pipe");
+            while !self.read.is_finished() {
+                drop(open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()));
+                std::thread::yield_now();
+            }
+            assert_eq!(self.read.join().unwrap(), b"");
+        }
     }
 
     #[test]
     fn a_command_that_is_too_slow_is_killed_with_what_it_started() {
         // The shell waits for its child, which holds the pipe, too.
-        let (_directory, script, read) = held("sleep 1000; :");
+        let (held, script) = Held::by("sleep 1000; :");
         let outcome = runs(&["sh", "-c", &script]).run(Duration::from_millis(500));
         assert_eq!(outcome, Some(Reply::Timeout));
-        assert_eq!(read.join().unwrap(), b"");
+        held.wait();
     }
 
     /// What a command leaves behind is killed while its number is still its own, and holds nothing up.
     #[test]
     fn what_a_command_leaves_behind_is_killed() {
-        let (_directory, script, read) = held("sleep 1000 & echo ann");
+        let (held, script) = Held::by("sleep 1000 & echo ann");
         let outcome = run(&["sh", "-c", &script]);
         assert_eq!(outcome, Reply::Output(b"ann\n".to_vec()));
-        assert_eq!(read.join().unwrap(), b"");
+        held.wait();
     }
 
     #[test]
     fn a_run_ends_with_whoever_asked_for_it() {
-        let (_directory, script, read) = held("sleep 1000; :");
+        let (held, script) = Held::by("sleep 1000; :");
         let words = ["sh".to_owned(), "-c".to_owned(), script];
         let mut runs = runs(&words.each_ref().map(String::as_str));
         runs.tell.send(News::Alone).unwrap();
         assert_eq!(runs.run(LONG), None);
-        assert_eq!(read.join().unwrap(), b"");
+        held.wait();
     }
 
     #[test]
