@@ -332,7 +332,7 @@ fn manifests_are_bounded() {
         victim.page(number, number, vec![file(format!("{number:05}").as_bytes(), 1)]);
     }
     victim.expect_protocol_error("a hundred open pages");
-    let mut victim = Victim::accepting();
+    let mut victim = Victim::accepting_up_to(2_000);
     victim.recover();
     for index in 0..1_010_u64 {
         let mut deeper = directory(b"d");

@@ -101,6 +101,10 @@ impl Victim {
     }
 
     fn sealed(out: tempfile::TempDir, is_accepted: bool, secret: [u8; 32]) -> Self {
+        Self::sealed_within(out, (is_accepted, 1_000, u64::MAX), secret)
+    }
+
+    fn sealed_within(out: tempfile::TempDir, limits: (bool, u64, u64), secret: [u8; 32]) -> Self {
         let options = TargetOptions {
             session: SESSION,
             boot: [1; 16],
@@ -113,7 +117,7 @@ impl Victim {
         let (mut store, state) = TargetStore::open(root, options).unwrap();
         let has_damage = store.has_damage();
         let store = Box::new(move |request| store.handle(request));
-        Self { has_damage, ..Self::of(out, store, state, is_accepted) }
+        Self { has_damage, ..Self::within(out, store, state, limits) }
     }
 
     /// With a disk in memory: quick, and nothing of it is found.
@@ -211,6 +215,11 @@ impl Victim {
     /// Accepts up to a thousand files without asking; its request is out.
     pub(crate) fn accepting() -> Self {
         Self::new(true)
+    }
+
+    /// Accepts so many files, and as many directories, without asking.
+    pub(crate) fn accepting_up_to(files_max: u64) -> Self {
+        Self::sealed_within(tempfile::tempdir().unwrap(), (true, files_max, u64::MAX), SEAL)
     }
 
     /// Asks its user, who does not answer.
