@@ -8,7 +8,7 @@
 //! reads of datagrams as `REJOIN_FAULT_FLIP` says.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{IoSliceMut, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -59,8 +59,15 @@ pub fn watch() {
 static FLIP: OnceLock<u64> = OnceLock::new();
 static READS: AtomicU64 = AtomicU64::new(0);
 
-/// Changes a bit of what was read, now and then: another place each time.
-pub(super) fn flip(read: &mut [u8]) {
+/// Changes a bit of what was read, now and then.
+pub(super) fn flip_all(buffers: &mut [IoSliceMut<'_>], lengths: impl Iterator<Item = usize>) {
+    for (buffer, length) in buffers.iter_mut().zip(lengths) {
+        flip(buffer.get_mut(..length).unwrap_or_default());
+    }
+}
+
+/// Another place each time.
+fn flip(read: &mut [u8]) {
     let flip = || environment::text("REJOIN_FAULT_FLIP").and_then(|every| every.parse().ok());
     let every = *FLIP.get_or_init(|| flip().unwrap_or(0));
     if every == 0 {

@@ -420,6 +420,47 @@ pub fn replace_file<D: Directory>(directory: &D, name: &[u8], content: &[u8]) ->
     Ok(())
 }
 
+/// A small private file of `fresh`, which is random, made by whoever of several processes is first; what is in it then. One
+/// of another length is damaged, and replaced.
+///
+/// # Errors
+/// As the system says.
+pub fn create_once<D: Directory, const BYTES: usize>(
+    directory: &D,
+    name: &[u8],
+    fresh: [u8; BYTES],
+) -> io::Result<[u8; BYTES]> {
+    let stored = || -> io::Result<Option<[u8; BYTES]>> {
+        Ok(read_file(directory, name, BYTES)?.and_then(|found| found.try_into().ok()))
+    };
+    if let Some(found) = stored()? {
+        return Ok(found);
+    }
+    if directory.metadata(name).is_ok() {
+        replace_file(directory, name, &fresh)?;
+        return Ok(fresh);
+    }
+    // A name of its own: another process may be at the same.
+    let own = blake3::hash(&fresh).to_hex();
+    let temporary = [name, b".", &own.as_bytes()[..16], b".new"].concat();
+    let file = directory.create_file(&temporary, 0o600)?;
+    file.write_at(&[&fresh], 0)?;
+    file.sync_all(SyncPoint::Replacement)?;
+    match directory.rename_no_replace(&temporary, directory, name) {
+        Ok(()) => {
+            directory.sync(SyncPoint::ReplacementName)?;
+            Ok(fresh)
+        }
+        Err(error) => {
+            remove_if_present(directory, &temporary)?;
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            stored()?.ok_or_else(|| io::ErrorKind::InvalidData.into())
+        }
+    }
+}
+
 /// The whole of a small file; `None` if it is absent.
 ///
 /// # Errors
@@ -440,4 +481,32 @@ pub fn read_file<D: Directory>(
     let mut content = vec![0; bytes];
     read_exact_at(&file, &mut content, 0)?;
     Ok(Some(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OsDirectory;
+
+    /// Runs that start together, in a state directory that nobody used before.
+    #[test]
+    fn what_is_made_once_is_the_same_for_all() {
+        for _ in 0..50 {
+            let directory = tempfile::tempdir().unwrap();
+            let start = std::sync::Barrier::new(4);
+            let made = std::thread::scope(|scope| {
+                let make = |fresh: u8| {
+                    let root = OsDirectory::open(directory.path()).unwrap();
+                    start.wait();
+                    create_once(&root, b"key", [fresh; 32]).unwrap()
+                };
+                let threads: Vec<_> =
+                    (1..=4).map(|fresh| scope.spawn(move || make(fresh))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert!(made.iter().all(|key| *key == made[0]), "{made:?}");
+            let names = OsDirectory::open(directory.path()).unwrap().names().unwrap();
+            assert_eq!(names, [b"key"]);
+        }
+    }
 }

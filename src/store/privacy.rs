@@ -11,7 +11,8 @@
 //! file with a random number, sealed with a key of the state directory, so that no one else can make it.
 
 use super::fs::{
-    Access, Directory, File, FileKind, Metadata, ensure_directory, read_file, remove_if_present,
+    Directory, File, FileKind, Metadata, create_once, ensure_directory, read_file,
+    remove_if_present,
 };
 use std::io;
 
@@ -147,25 +148,14 @@ pub(super) fn unmark<D: Directory>(directory: &D) -> io::Result<()> {
     remove_if_present(directory, MARK)
 }
 
-/// The key that marks are sealed with: the one stored in `directory`, or `fresh`, which is stored.
+/// The key that marks are sealed with: the one stored in `directory`, or a fresh one, which is stored.
 ///
 /// # Errors
 /// As the system says.
 pub(super) fn key<D: Directory>(directory: &D, name: &[u8]) -> io::Result<[u8; 32]> {
-    let stored = match directory.open_file(name, Access::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        outcome => {
-            drop(outcome?);
-            read_file(directory, name, 32)?
-        }
-    };
-    if let Some(Ok(key)) = stored.map(<[u8; 32]>::try_from) {
-        return Ok(key);
-    }
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|_| io::Error::other("the system has no randomness"))?;
-    super::fs::replace_file(directory, name, &key)?;
-    Ok(key)
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).map_err(|_| io::Error::other("the system has no randomness"))?;
+    create_once(directory, name, fresh)
 }
 
 #[cfg(test)]

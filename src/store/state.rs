@@ -10,8 +10,8 @@
 
 use super::error::{disk_error, escape};
 use super::fs::{
-    Directory, File, FileKind, Metadata, SyncPoint, ensure_directory, read_file, remove_if_present,
-    replace_file,
+    Directory, File, FileKind, Metadata, SyncPoint, create_once, ensure_directory, read_file,
+    remove_if_present, replace_file,
 };
 use super::invitation::{self, Invitation};
 use super::lock::{self, Lock};
@@ -192,12 +192,9 @@ impl<D: Directory> StateDirectory<D> {
     /// As the system says.
     pub fn member(&self, fresh: MemberId) -> Result<MemberId, StateError> {
         let failing = |error: io::Error| disk_error("use member id", MEMBER, &error);
-        let stored = read_file(&self.root, MEMBER, 16).map_err(failing)?;
-        if let Some(Ok(id)) = stored.map(<[u8; 16]>::try_from) {
-            return Ok(MemberId(id));
-        }
-        replace_file(&self.root, MEMBER, &fresh.0).map_err(failing)?;
-        Ok(fresh)
+        create_once(&self.root, MEMBER, fresh.0)
+            .map(MemberId)
+            .map_err(|error| failing(error).into())
     }
 
     /// What marks of directories that we made elsewhere are sealed with.

@@ -151,9 +151,10 @@ impl UdpSocket {
                 Ok(_) if cable::is_cut() => {}
                 Ok(count) => {
                     #[cfg(feature = "fault-injection")]
-                    for (buffer, meta) in buffers.iter_mut().zip(meta.iter()).take(count) {
-                        crate::link::fault::flip(buffer.get_mut(..meta.len).unwrap_or_default());
-                    }
+                    crate::link::fault::flip_all(
+                        buffers,
+                        meta.iter().take(count).map(|meta| meta.len),
+                    );
                     self.on_read(meta.get_mut(..count).unwrap_or_default());
                     return Ok(count);
                 }
