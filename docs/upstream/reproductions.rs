@@ -153,11 +153,14 @@ fn queue() {
     );
 }
 
+/// Its checks have begun.
 fn agent(now: Instant) -> Agent {
     let provider = rtc::crypto::default_provider().unwrap();
     let config = AgentConfig { is_controlling: true, ..AgentConfig::default() };
     let mut agent = Agent::new(now, Arc::new(config), provider).unwrap();
     agent.add_local_candidate(host([127, 0, 0, 1], 4444)).unwrap();
+    let (ufrag, password) = ("ufrag".to_owned(), "a password that is long".to_owned());
+    agent.start_connectivity_checks(now, true, ufrag, password).unwrap();
     agent
 }
 
@@ -177,14 +180,6 @@ fn host(address: [u8; 4], port: u16) -> rtc::ice::candidate::Candidate {
 fn candidates() {
     let now = Instant::now();
     let mut agent = agent(now);
-    agent
-        .start_connectivity_checks(
-            now,
-            true,
-            "ufrag".to_owned(),
-            "a password that is long".to_owned(),
-        )
-        .unwrap();
     for port in 1..=10_000 {
         agent.add_remote_candidate(host([192, 0, 2, 1], port)).unwrap();
     }
@@ -202,14 +197,6 @@ fn candidates() {
 fn role() {
     let now = Instant::now();
     let mut agent = agent(now);
-    agent
-        .start_connectivity_checks(
-            now,
-            true,
-            "ufrag".to_owned(),
-            "a password that is long".to_owned(),
-        )
-        .unwrap();
     let before = agent.role();
     // A Binding request with ICE-CONTROLLING and nothing else: neither a user name nor a signature.
     let mut request = vec![0, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42];

@@ -5,3 +5,5 @@
 pub(crate) mod model_source;
 #[path = "../../tests/it/support/random.rs"]
 pub(crate) mod random;
+#[path = "../../tests/it/support/target_options.rs"]
+pub(crate) mod target_options;

@@ -4,8 +4,9 @@
 use crate::hostile::{request, tiny_prey};
 use crate::support::model_source::{ModelSource, Node};
 use crate::support::sim::SESSION;
+use crate::support::target_options::target_options;
 use crate::support::victim::{Prey, Store, Victim, directory, file};
-use rejoin::store::{OsDirectory, TargetLimits, TargetOptions, TargetStore};
+use rejoin::store::{OsDirectory, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{Existing, TargetReply, TargetRequest};
 use rejoin::transfer::manifest::{Entry, EntryKind, Page, PageCheck, Totals};
@@ -165,14 +166,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(20);
 
 /// What the disk was asked for is carried out by a real one; how long the longest request took.
 fn carry_out(victim: &mut Victim, held: &Held) -> Duration {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    };
+    let options = target_options(SESSION);
     let root = OsDirectory::open(victim.out()).unwrap();
     let (mut store, _) = TargetStore::open(root, options).unwrap();
     let mut longest = Duration::ZERO;

@@ -6,9 +6,10 @@
 //! or in a directory of the system.
 
 use crate::support::random::Random;
+use crate::support::target_options::target_options;
 use rejoin::store::fs::{Access, Directory, File as _, FileKind, read_exact_at};
 use rejoin::store::memory::{Fault, MemoryDirectory, MemoryDisk};
-use rejoin::store::{OsDirectory, TargetLimits, TargetOptions, TargetStore};
+use rejoin::store::{OsDirectory, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{OnConflict, PackedFile};
 use rejoin::transfer::layout::{Layout, Segment};
@@ -572,14 +573,7 @@ impl<G: Ground> World<G> {
     // The receiver.
 
     fn start(&mut self) {
-        let options = TargetOptions {
-            session: SESSION,
-            boot: [1; 16],
-            umask: 0o022,
-            key: [7; 32],
-            secret: [3; 32],
-            limits: TargetLimits::default(),
-        };
+        let options = target_options(SESSION);
         let mut tries = 0;
         let (store, state) = loop {
             match TargetStore::open(self.ground.root(), options) {

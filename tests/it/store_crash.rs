@@ -2,6 +2,7 @@
 //! Losses of power: `crash_power.rs`.
 
 use crate::support::promise::{Promise, Run, SESSION, Unit, ask, promise, receive, receive_files};
+use crate::support::target_options::target_options;
 use rejoin::store::fs::{Directory, File};
 use rejoin::store::memory::{Fault, Kept, MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::{SourceRoots, TargetLimits, TargetOptions, TargetStore};
@@ -56,14 +57,7 @@ fn open(
     disk: &MemoryDisk,
     boot: u8,
 ) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [boot; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    };
+    let options = TargetOptions { boot: [boot; 16], ..target_options(SESSION) };
     TargetStore::open(disk.root(), options)
 }
 
@@ -318,14 +312,7 @@ fn a_device_error_at_any_operation_costs_no_acknowledged_byte() {
         for operation in 0..operations(&promise) {
             let at = format!("{limits:?}, EIO at operation {operation}");
             let open = |disk: &MemoryDisk, boot: u8| {
-                let options = TargetOptions {
-                    session: SESSION,
-                    boot: [boot; 16],
-                    umask: 0o022,
-                    key: [7; 32],
-                    secret: [3; 32],
-                    limits,
-                };
+                let options = TargetOptions { boot: [boot; 16], limits, ..target_options(SESSION) };
                 TargetStore::open(disk.root(), options)
             };
             let attempt = |disk: &MemoryDisk, boot: u8, run: &mut Run| {

@@ -3,6 +3,7 @@
 
 use crate::support::faulty::{Fault, Faults, FaultyDirectory, Kind};
 use crate::support::promise::{Promise, Run, SESSION, promise, receive, receive_files};
+use crate::support::target_options::target_options;
 use rejoin::event::Role;
 use rejoin::store::fs::{Directory, File};
 use rejoin::store::memory::{Fault as DiskFault, Kept, MemoryDirectory, MemoryDisk, Tree};
@@ -59,14 +60,7 @@ fn open<D: Directory>(
     root: D,
     limits: TargetLimits,
 ) -> Result<(TargetStore<D>, TargetState), DiskError> {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits,
-    };
+    let options = TargetOptions { limits, ..target_options(SESSION) };
     TargetStore::open(root, options)
 }
 
@@ -168,14 +162,7 @@ fn a_failed_sync_is_not_made_good_by_another() {
             }
             disk.lose_power(|_| Kept::Lost);
             assert_no_wrong_name(&disk, &all, &at);
-            let options = TargetOptions {
-                session: SESSION,
-                boot: [2; 16],
-                umask: 0o022,
-                key: [7; 32],
-                secret: [3; 32],
-                limits,
-            };
+            let options = TargetOptions { boot: [2; 16], limits, ..target_options(SESSION) };
             let (store, state) = TargetStore::open(disk.root(), options).expect(&at);
             for unit in &run.acknowledged {
                 assert!(state.units.contains(*unit), "{at}: unit {unit} was acknowledged");

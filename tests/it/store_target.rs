@@ -1,8 +1,9 @@
 //! The target on a real file system: names, holes, conflicts, confinement.
 
 use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive, receive_files};
+use crate::support::target_options::target_options;
 use bytes::Bytes;
-use rejoin::store::{OsDirectory, SourceRoots, TargetLimits, TargetOptions, TargetStore};
+use rejoin::store::{OsDirectory, SourceRoots, TargetStore};
 use rejoin::transfer::disk::{
     DiskErrorKind, Existing, FileMetadata, OnConflict, Published, TargetReply, TargetRequest,
     TargetState, UnitContent, Wanted, WantedKind,
@@ -19,14 +20,7 @@ use tempfile::TempDir;
 const MIB: usize = 1 << 20;
 
 fn open(out: &Path) -> (TargetStore<OsDirectory>, TargetState) {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    };
+    let options = target_options(SESSION);
     TargetStore::open(OsDirectory::open(out).expect("there"), options).expect("opened")
 }
 
@@ -459,14 +453,7 @@ fn a_swapped_parent_leads_nowhere() {
 fn a_planted_home_is_refused() {
     let out = tempfile::tempdir().expect("temporary");
     let elsewhere = tempfile::tempdir().expect("temporary");
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    };
+    let options = target_options(SESSION);
     let open =
         || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
     symlink(elsewhere.path(), out.path().join(".rejoin")).expect("made");
@@ -483,14 +470,7 @@ fn a_planted_home_is_refused() {
 fn one_process_has_a_target_session() {
     let out = tempfile::tempdir().expect("temporary");
     let (store, _) = open(out.path());
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    };
+    let options = target_options(SESSION);
     let again =
         || TargetStore::open(OsDirectory::open(out.path()).expect("there"), options).map(|_| ());
     assert_eq!(again().expect_err("in use").kind, DiskErrorKind::Other);

@@ -4,13 +4,12 @@
 //! `REJOIN_BLESS=1` writes fixtures that are not there yet; it never replaces one.
 
 use crate::support::promise::{Promise, Run, SESSION, promise, receive};
+use crate::support::target_options::target_options;
 use rejoin::event::Role;
 use rejoin::store::fs::{Access, Directory, File};
 use rejoin::store::memory::{MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::record::{RecordError, SessionRecord, Side};
-use rejoin::store::{
-    SourceRoots, StateDirectory, StateError, TargetLimits, TargetOptions, TargetStore, source,
-};
+use rejoin::store::{SourceRoots, StateDirectory, StateError, TargetStore, source};
 use rejoin::transfer::disk::{DiskError, ScanReport, TargetState};
 use rejoin::transfer::manifest::Totals;
 use rejoin::wire::{MemberId, SessionId, SessionSecret};
@@ -70,16 +69,7 @@ fn promised() -> (MemoryDisk, SourceRoots<MemoryDirectory>) {
 }
 
 fn open(disk: &MemoryDisk) -> Result<(TargetStore<MemoryDirectory>, TargetState), DiskError> {
-    let limits = TargetLimits::default();
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits,
-    };
-    TargetStore::open(disk.root(), options)
+    TargetStore::open(disk.root(), target_options(SESSION))
 }
 
 /// A target with all units but the last, and nothing published.

@@ -1,11 +1,12 @@
 //! What lies in a target, damaged by anything: it opens as what it is or not at all, and nothing of it is believed that
 //! would cost memory.
 
+use crate::support::target_options::target_options;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use rejoin::store::TargetStore;
 use rejoin::store::fs::{Directory, read_file, replace_file};
 use rejoin::store::memory::MemoryDisk;
-use rejoin::store::{TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{TargetRequest, UnitContent};
 use rejoin::transfer::manifest::{Entry, EntryKind, ModifiedTime, Page};
@@ -20,24 +21,14 @@ thread_local! {
     static BEGUN: RefCell<Option<MemoryDisk>> = const { RefCell::new(None) };
 }
 
-fn options() -> TargetOptions {
-    TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    }
-}
-
 fn begun() -> MemoryDisk {
     BEGUN.with_borrow_mut(|begun| begun.get_or_insert_with(begin).fork())
 }
 
 fn begin() -> MemoryDisk {
     let disk = MemoryDisk::new();
-    let (mut store, _) = TargetStore::open(disk.root(), options()).expect("an empty target");
+    let (mut store, _) =
+        TargetStore::open(disk.root(), target_options(SESSION)).expect("an empty target");
     let kind = EntryKind::File { bytes: UNIT_BYTES + 9 };
     let modified = ModifiedTime { seconds: 5, nanoseconds: 0 };
     let entry =
@@ -83,13 +74,14 @@ fn follow(input: &mut Unstructured<'_>) -> Result<()> {
     replace_file(&home, &name, &content).expect("a disk in memory");
 
     disk.restart();
-    if let Ok((_, state)) = TargetStore::open(disk.root(), options()) {
+    if let Ok((_, state)) = TargetStore::open(disk.root(), target_options(SESSION)) {
         assert!(state.pages <= 2, "{} pages", state.pages);
         assert!(state.units.as_slice().len() <= 8, "{:?}", state.units);
         // A second look is as good as the first.
         let (units, pages) = (state.units.clone(), state.pages);
         disk.restart();
-        let (_, again) = TargetStore::open(disk.root(), options()).expect("opened a moment ago");
+        let (_, again) =
+            TargetStore::open(disk.root(), target_options(SESSION)).expect("opened a moment ago");
         assert_eq!((again.units, again.pages), (units, pages));
     }
     Ok(())

@@ -3,11 +3,12 @@
 //! What must hold: what the user had before stays as it was; a final name holds whole content that the sender promised;
 //! nothing is written before the consent; nothing panics.
 
+use crate::support::target_options::target_options;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use rejoin::store::TargetStore;
 use rejoin::store::fs::{Directory, File, FileKind};
 use rejoin::store::memory::{Kept, MemoryDirectory, MemoryDisk, Seen};
-use rejoin::store::{TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{OnConflict, PackedFile};
 use rejoin::transfer::layout::{Layout, Segment};
@@ -73,14 +74,7 @@ const TIMES: [ModifiedTime; 3] = [
 fn open(
     disk: &MemoryDisk,
 ) -> Option<(TargetStore<MemoryDirectory>, rejoin::transfer::disk::TargetState)> {
-    let options = TargetOptions {
-        session: SESSION,
-        boot: [1; 16],
-        umask: 0o022,
-        key: [7; 32],
-        secret: [3; 32],
-        limits: TargetLimits::default(),
-    };
+    let options = target_options(SESSION);
     TargetStore::open(disk.root(), options).ok()
 }
 

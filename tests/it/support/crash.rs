@@ -1,6 +1,7 @@
 //! A whole receiver's life on a disk in memory: what it promised by when, and whether a disk keeps that.
 
 use super::promise::{Promise, Run, SESSION, Unit, promise, receive, receive_files};
+use super::target_options::target_options;
 use rejoin::event::Role;
 use rejoin::store::fs::{Directory, File, FileKind, SyncPoint};
 use rejoin::store::memory::{MemoryDirectory, MemoryDisk, Seen};
@@ -369,14 +370,7 @@ impl Scenario {
     }
 
     fn options(&self, boot: u8) -> TargetOptions {
-        TargetOptions {
-            session: SESSION,
-            boot: [boot; 16],
-            umask: 0o022,
-            key: [7; 32],
-            secret: [3; 32],
-            limits: self.limits,
-        }
+        TargetOptions { boot: [boot; 16], limits: self.limits, ..target_options(SESSION) }
     }
 
     /// Everything in the target; without the times of symlinks, which no system can make durable one by one.

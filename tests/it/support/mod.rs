@@ -18,6 +18,7 @@ pub(crate) mod random;
 pub(crate) mod sim;
 #[cfg(all(target_os = "linux", feature = "fault-injection"))]
 pub(crate) mod strangers;
+pub(crate) mod target_options;
 pub(crate) mod tree;
 pub(crate) mod two_sessions;
 pub(crate) mod victim;

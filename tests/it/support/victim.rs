@@ -3,10 +3,11 @@
 use super::model_source::{ModelSource, Node};
 use super::model_target::ModelTarget;
 use super::sim::SESSION;
+use super::target_options::target_options;
 use bytes::Bytes;
 use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Event;
-use rejoin::store::{OsDirectory, TargetLimits, TargetOptions, TargetStore};
+use rejoin::store::{OsDirectory, TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
     Existing, OnConflict, PackedFile, ScanReport, TargetReply, TargetRequest, TargetState,
@@ -105,14 +106,7 @@ impl Victim {
     }
 
     fn sealed_within(out: tempfile::TempDir, limits: (bool, u64, u64), secret: [u8; 32]) -> Self {
-        let options = TargetOptions {
-            session: SESSION,
-            boot: [1; 16],
-            umask: 0o022,
-            key: [7; 32],
-            secret,
-            limits: TargetLimits::default(),
-        };
+        let options = TargetOptions { secret, ..target_options(SESSION) };
         let root = OsDirectory::open(out.path()).unwrap();
         let (mut store, state) = TargetStore::open(root, options).unwrap();
         let has_damage = store.has_damage();
