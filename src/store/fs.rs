@@ -409,14 +409,19 @@ pub fn remove_if_present<D: Directory>(directory: &D, name: &[u8]) -> io::Result
 /// # Errors
 /// As the system says; then the old one is still there.
 pub fn replace_file<D: Directory>(directory: &D, name: &[u8], content: &[u8]) -> io::Result<()> {
-    let mut temporary = name.to_vec();
-    temporary.extend_from_slice(b".new");
-    remove_if_present(directory, &temporary)?;
-    let file = directory.create_file(&temporary, 0o600)?;
-    file.write_at(&[content], 0)?;
-    file.sync_all(SyncPoint::Replacement)?;
+    let temporary = [name, b".new"].concat();
+    write_private(directory, &temporary, content)?;
     directory.rename(&temporary, directory, name)?;
     directory.sync(SyncPoint::ReplacementName)?;
+    Ok(())
+}
+
+/// A file of a name that only we use, whole and durable; what an earlier try left there goes.
+fn write_private<D: Directory>(directory: &D, name: &[u8], content: &[u8]) -> io::Result<()> {
+    remove_if_present(directory, name)?;
+    let file = directory.create_file(name, 0o600)?;
+    file.write_at(&[content], 0)?;
+    file.sync_all(SyncPoint::Replacement)?;
     Ok(())
 }
 
@@ -443,16 +448,16 @@ pub fn create_once<D: Directory, const BYTES: usize>(
     // A name of its own: another process may be at the same.
     let own = blake3::hash(&fresh).to_hex();
     let temporary = [name, b".", &own.as_bytes()[..16], b".new"].concat();
-    let file = directory.create_file(&temporary, 0o600)?;
-    file.write_at(&[&fresh], 0)?;
-    file.sync_all(SyncPoint::Replacement)?;
-    match directory.rename_no_replace(&temporary, directory, name) {
+    let made = write_private(directory, &temporary, &fresh)
+        .and_then(|()| directory.rename_no_replace(&temporary, directory, name));
+    match made {
         Ok(()) => {
             directory.sync(SyncPoint::ReplacementName)?;
             Ok(fresh)
         }
         Err(error) => {
-            remove_if_present(directory, &temporary)?;
+            // Nobody else would ever remove it; a disk that fails may keep it.
+            let _ = remove_if_present(directory, &temporary);
             if error.kind() != io::ErrorKind::AlreadyExists {
                 return Err(error);
             }
