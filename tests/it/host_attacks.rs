@@ -11,6 +11,7 @@ use rejoin::signal::code::PORT_DEFAULT;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use crate::support::env::{From, Home, Running};
+use crate::support::lab::{open_files, or_skip};
 use crate::support::pair::Pair;
 use crate::support::tree::assert_same;
 
@@ -68,6 +69,7 @@ fn memory(host: &Running) -> (u64, u64) {
 /// S-04: sockets that pipeline requests and read nothing took all places of a host for ever.
 #[test]
 fn who_reads_nothing_takes_no_place_from_others() {
+    or_skip!(open_files(4_200));
     let home = Home::new();
     let (host, address) = start_host(&home, &[]);
     let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
@@ -112,6 +114,7 @@ fn is_closed_by(socket: &mut TcpStream, end: Instant) -> bool {
 /// S-04, a relative: the host within `send` is joined while strangers hold what sockets they can get.
 #[test]
 fn a_sender_that_is_its_own_host_is_joined_beside_a_flood() {
+    or_skip!(open_files(600));
     let pair = Pair::new();
     pair.noise("file", 100_000);
     let sender = pair.send(["--json", "file"]).spawn();

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::support::env::{From, Home, Running};
+use crate::support::lab::{open_files, or_skip};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -89,6 +90,7 @@ async fn joined(from: IpAddr, host: SocketAddr, room: RoomName, member: u8) -> S
 /// G-05: a member that is there and silent costs less than 30 KB.
 #[tokio::test]
 async fn an_idle_member_costs_less_than_30_kb() {
+    or_skip!(open_files(600));
     let home = Home::new();
     let (host, address) = start_host(&home, "127.0.0.1:0");
     // What a host needs once.
@@ -116,6 +118,8 @@ const HOSTILE: [(&str, u64); 5] = [
 /// H-13: each case has its peak of memory. 300 sockets of five addresses, each with as much as it can leave there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_members_cost_what_is_allowed_and_no_more() {
+    // The deaf have two each.
+    or_skip!(open_files(600));
     for (kind, most) in HOSTILE {
         let home = Home::new();
         let (host, address) = start_host(&home, "127.0.0.1:0");
@@ -205,6 +209,7 @@ async fn attack(kind: &str, index: u32, from: IpAddr, host: SocketAddr) -> Optio
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_come_back_to_a_host_that_was_killed() {
     const MEMBERS: usize = 200;
+    or_skip!(open_files(MEMBERS as u64));
     let home = Home::new();
     let (host, address) = start_host(&home, "127.0.0.1:0");
     let (joined, mut joins) = mpsc::channel(MEMBERS);

@@ -143,6 +143,20 @@ pub(crate) fn landlock() -> Here<()> {
     tried.join().unwrap().map_err(Absent)
 }
 
+/// Lets this process, and what it starts, have `count` files open beside those of other tests.
+pub(crate) fn open_files(count: u64) -> Here<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    /// What everything else of the process has open, with much to spare.
+    const OTHERS: u64 = 500;
+    let mut limit = getrlimit(Resource::Nofile);
+    let needed = count + OTHERS;
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        return Err(Absent(format!("a process may not have {needed} files open")));
+    }
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).map_err(|error| Absent(format!("setrlimit: {error}")))
+}
+
 /// Whether the kernel has a file system by itself; as a module it is loaded first.
 pub(crate) fn kernel_has(file_system: &str) -> Here<()> {
     let has = || {
