@@ -3,7 +3,7 @@
 //! Source addresses are those of 127/8: each counts as an address of its own, but for 127.0.0.1, where a proxy sits.
 #![cfg(target_os = "linux")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use crate::support::tree::assert_same;
 /// How long a socket may live that is no WebSocket (`Limits::join_deadline`).
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// An answer that comes at once, on a busy machine.
-const SOON: Duration = Duration::from_secs(1);
+/// An answer that waits for nobody's deadline, however busy the machine is.
+const SOON: Duration = Duration::from_secs(5);
 
 /// A host, and where it listens.
 fn start_host(home: &Home, arguments: &[&str]) -> (Running, SocketAddr) {
@@ -45,15 +45,17 @@ fn connect(source: IpAddr, host: SocketAddr) -> Option<TcpStream> {
     Some(TcpStream::from(socket))
 }
 
-/// How long `/healthz` takes to answer; none where it does not within `patience`.
-fn health(host: SocketAddr, patience: Duration) -> Option<Duration> {
-    let begun = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&host, patience).ok()?;
-    stream.set_read_timeout(Some(patience)).unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.starts_with("HTTP/1.1 200").then(|| begun.elapsed())
+/// Whether `/healthz` answers within [`SOON`].
+fn is_healthy(host: SocketAddr) -> bool {
+    let asked = || {
+        let mut stream = TcpStream::connect_timeout(&host, SOON)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    asked().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 /// What the process has in memory, and had at most, in KiB.
@@ -81,32 +83,30 @@ fn who_reads_nothing_takes_no_place_from_others() {
         while socket.write(&requests).is_ok_and(|written| written > 0) {}
         sockets.push(socket);
     }
-    assert!(health(address, SOON).is_some(), "others are served meanwhile");
-    // The last of them began a moment ago.
-    let end = Instant::now() + DEADLINE + SOON;
+    assert!(is_healthy(address), "others are served meanwhile");
+    // The fault was "for ever"; the deadline itself is measured where the host has a clock of its own.
+    let end = Instant::now() + DEADLINE + Duration::from_secs(30);
     for socket in &mut sockets {
         assert!(is_closed_by(socket, end), "a socket lives beyond its deadline");
     }
-    assert!(health(address, SOON).is_some(), "the places are free");
+    assert!(is_healthy(address), "the places are free");
     let (_, peak) = memory(&host);
     assert!(peak < 64 * 1024, "{peak} KiB at most");
 }
 
-/// Waits until the other end closes it, or this time.
+/// Waits until the other end closes it, or this time; who is late still sees what was closed before.
 fn is_closed_by(socket: &mut TcpStream, end: Instant) -> bool {
     socket.set_nonblocking(false).unwrap();
     let mut rest = [0; 4_096];
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
-        }
-        socket.set_read_timeout(Some(left)).unwrap();
+        // No time at all would be no limit.
+        socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
         match socket.read(&mut rest) {
             Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return true,
-            Err(_) => return false,
+            Ok(_) if Instant::now() < end => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return true,
+            Ok(_) | Err(_) => return false,
         }
     }
 }

@@ -243,10 +243,8 @@ async fn all_come_back_to_a_host_that_was_killed() {
     host.signal(Signal::KILL);
     host.wait();
     let (_host, _) = start_host(&home, &address.to_string());
-    let back = Instant::now();
-    let times = tokio::time::timeout(Duration::from_secs(60), all()).await.unwrap();
-    let last = times.last().unwrap().saturating_duration_since(back);
-    assert!(last < Duration::from_secs(60), "{last:?}");
+    let times = tokio::time::timeout(Duration::from_secs(60), all()).await;
+    let times = times.expect("all are back within a minute");
     let spread = times[MEMBERS - 1].saturating_duration_since(times[0]);
     assert!(spread > Duration::from_millis(200), "all at once: {spread:?}");
 }
