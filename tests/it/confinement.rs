@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::env::{From, Running};
-use crate::support::lab::wrapped::{NOBODY, give_to_nobody};
+use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
 use crate::support::lab::{self, or_skip};
 use crate::support::pair::{CODE, Pair};
 use crate::support::tree::assert_same;
@@ -197,14 +197,11 @@ fn a_helper_that_dies_is_told() {
 /// Codes and keys are in no core dump, and no other process of the user can read them from memory.
 #[test]
 fn memory_is_nobodys_else() {
+    let nobody = or_skip!(as_nobody());
     let pair = Pair::new();
     pair.noise("f", 10);
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can act for another user");
-        return;
-    }
     give_to_nobody(pair.home.path());
-    let sender = pair.send(["--json", "f"]).user(NOBODY).spawn();
+    let sender = pair.send(["--json", "f"]).through(nobody).spawn();
     sender.event_where("code", |event| event["event"] == "code");
     assert_eq!(status(sender.pid(), "Uid").split_whitespace().next(), Some("65534"));
     // What cannot be dumped belongs to root in /proc (proc(5)).
