@@ -11,18 +11,12 @@ use crate::support::env::{From, Running};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
 use crate::support::lab::{self, or_skip};
 use crate::support::pair::{CODE, Pair};
+use crate::support::process::status;
 use crate::support::tree::assert_same;
-
-/// A line of `/proc/PID/status`.
-fn status(pid: u32, name: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap().trim().to_owned()
-}
 
 /// Whether a run confines itself here; it has begun by now.
 fn is_confined(run: &Running) -> bool {
-    status(run.pid(), "NoNewPrivs") == "1"
+    status(run.pid(), "NoNewPrivs").unwrap() == "1"
 }
 
 fn children(pid: u32) -> Vec<u32> {
@@ -203,7 +197,8 @@ fn memory_is_nobodys_else() {
     give_to_nobody(pair.home.path());
     let sender = pair.send(["--json", "f"]).through(nobody).spawn();
     sender.event_where("code", |event| event["event"] == "code");
-    assert_eq!(status(sender.pid(), "Uid").split_whitespace().next(), Some("65534"));
+    let user = status(sender.pid(), "Uid").unwrap();
+    assert_eq!(user.split_whitespace().next(), Some("65534"));
     // What cannot be dumped belongs to root in /proc (proc(5)).
     for file in ["mem", "environ", "maps"] {
         let metadata = fs::metadata(format!("/proc/{}/{file}", sender.pid())).unwrap();

@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use crate::support::env::{From, Home, Running};
 use crate::support::lab::{open_files, or_skip};
 use crate::support::pair::Pair;
+use crate::support::process::kib;
 use crate::support::tree::assert_same;
 
 /// How long a socket may live that is no WebSocket (`Limits::join_deadline`).
@@ -58,16 +59,6 @@ fn is_healthy(host: SocketAddr) -> bool {
     asked().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-/// What the process has in memory, and had at most, in KiB.
-fn memory(host: &Running) -> (u64, u64) {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
-    let figure = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().trim_end_matches("kB").trim().parse().unwrap()
-    };
-    (figure("VmRSS:"), figure("VmHWM:"))
-}
-
 /// S-04: sockets that pipeline requests and read nothing took all places of a host for ever.
 #[test]
 fn who_reads_nothing_takes_no_place_from_others() {
@@ -90,7 +81,7 @@ fn who_reads_nothing_takes_no_place_from_others() {
         assert!(is_closed_by(socket, end), "a socket lives beyond its deadline");
     }
     assert!(is_healthy(address), "the places are free");
-    let (_, peak) = memory(&host);
+    let peak = kib(host.pid(), "VmHWM").unwrap();
     assert!(peak < 64 * 1024, "{peak} KiB at most");
 }
 

@@ -21,6 +21,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::support::env::{From, Home, Running};
 use crate::support::lab::{open_files, or_skip};
+use crate::support::process::kib;
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -29,13 +30,6 @@ fn start_host(home: &Home, listen: &str) -> (Running, SocketAddr) {
     let url = host.line_with(From::Stdout, "ws://");
     let address = url.trim().strip_prefix("ws://").unwrap().parse().unwrap();
     (host, address)
-}
-
-/// A figure of `/proc/PID/status`, in bytes.
-fn memory(host: &Running, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1_024
 }
 
 /// The address number `index` that is no proxy's.
@@ -95,13 +89,14 @@ async fn an_idle_member_costs_less_than_30_kb() {
     let (host, address) = start_host(&home, "127.0.0.1:0");
     // What a host needs once.
     drop(joined(source(0), address, session(9_999), 1).await);
-    let empty = memory(&host, "VmRSS:");
+    let empty = kib(host.pid(), "VmRSS").unwrap();
     let mut members = Vec::new();
     for index in 0..600 {
         let from = source(index / 100);
         members.push(joined(from, address, session(index / 2), (index % 2) as u8 + 1).await);
     }
-    let each = (memory(&host, "VmRSS:") - empty) / members.len() as u64;
+    let full = kib(host.pid(), "VmRSS").unwrap();
+    let each = (full - empty) * 1_024 / members.len() as u64;
     assert!(each < 30_000, "{each} bytes a member");
 }
 
@@ -137,7 +132,7 @@ async fn hostile_members_cost_what_is_allowed_and_no_more() {
             });
         }
         strangers.join_all().await;
-        let peak = memory(&host, "VmHWM:") >> 20;
+        let peak = kib(host.pid(), "VmHWM").unwrap() >> 10;
         assert!(peak < most, "{kind}: {peak} MiB");
         // It serves all the same.
         let mut one = joined(source(99), address, session(1_000_000), 1).await;

@@ -3,6 +3,7 @@
 
 use crate::hostile::{request, tiny_prey};
 use crate::support::model_source::{ModelSource, Node};
+use crate::support::process::kib;
 use crate::support::sim::SESSION;
 use crate::support::target_options::target_options;
 use crate::support::victim::{Prey, Store, Victim, directory, file};
@@ -47,9 +48,7 @@ fn one_case() {
 
 /// The most memory that this process had.
 fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    kib(std::process::id(), "VmHWM").unwrap()
 }
 
 #[track_caller]

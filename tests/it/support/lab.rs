@@ -124,9 +124,8 @@ pub(crate) fn program(name: &str) -> Here<PathBuf> {
 pub(crate) fn root() -> Here<()> {
     /// `CAP_SYS_ADMIN`, as a bit.
     const ADMINISTRATION: u64 = 1 << 21;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    let capabilities = super::process::status(std::process::id(), "CapEff");
+    let capabilities = capabilities.and_then(|text| u64::from_str_radix(&text, 16).ok());
     match rustix::process::geteuid().is_root() {
         false => Err(Absent("not run as root".into())),
         true if capabilities.is_none_or(|bits| bits & ADMINISTRATION == 0) => {

@@ -136,9 +136,7 @@ impl Process {
 
     /// The most memory that it had, in KiB; none where it has ended.
     pub(crate) fn peak_memory_kib(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim().trim_end_matches("kB").trim().parse().ok()
+        kib(self.id(), "VmHWM")
     }
 }
 
@@ -146,4 +144,16 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What the system says of a process under this name (proc_pid_status(5)); none where it has ended.
+pub(crate) fn status(pid: u32, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.map(|value| value.trim().to_owned())
+}
+
+/// A figure of [`status`] that is one of memory, in KiB.
+pub(crate) fn kib(pid: u32, name: &str) -> Option<u64> {
+    status(pid, name)?.strip_suffix(" kB")?.parse().ok()
 }

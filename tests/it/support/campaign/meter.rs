@@ -5,6 +5,8 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::support::process::{kib, status};
+
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// A figure of a sample, by its name.
@@ -59,13 +61,9 @@ impl Meter {
 
 /// None where it has ended.
 fn look(id: u32, seconds: f64) -> Option<Sample> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let figure = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    };
     let files = std::fs::read_dir(format!("/proc/{id}/fd")).ok()?.count() as f64;
-    let (memory_kib, threads) = (figure("VmRSS:")?, figure("Threads:")?);
+    let memory_kib = kib(id, "VmRSS")? as f64;
+    let threads = status(id, "Threads")?.parse().ok()?;
     Some(Sample { seconds, memory_kib, files, threads })
 }
 
