@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::support::env::{From, Running};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
@@ -129,14 +130,16 @@ fn a_command_gets_no_secrets_and_keeps_its_rights() {
     // The words are nowhere on its command line.
     let words = fs::read_to_string(format!("/proc/{}/cmdline", helpers[0])).unwrap();
     assert!(!words.contains("give"), "{words}");
+    let helper = pidfd_open(number(helpers[0]), PidfdFlags::empty()).unwrap();
     sender.signal(Signal::KILL);
     sender.wait();
-    until("the helper ends with its process", || !is_running(helpers[0]));
+    let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&helper, PollFlags::IN)], Some(&patience)).unwrap();
+    assert_eq!(ended, 1, "the helper ends with its process");
 }
 
-fn is_running(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !stat.is_empty() && !stat.contains(") Z ")
+fn number(pid: u32) -> Pid {
+    Pid::from_raw(pid.cast_signed()).unwrap()
 }
 
 /// Note e of the attacks: the group of a command is killed before its leader is reaped: later the number may be another's.
@@ -179,8 +182,7 @@ fn a_helper_that_dies_is_told() {
         .spawn();
     until("the command runs", || asked.exists());
     let helper = children(sender.pid())[0];
-    let number = rustix::process::Pid::from_raw(helper.cast_signed()).unwrap();
-    rustix::process::kill_process(number, Signal::KILL).unwrap();
+    kill_process(number(helper), Signal::KILL).unwrap();
     let warning = sender.event_where("warning", |event| event["code"] == "turn_credentials");
     let message = warning["message"].as_str().unwrap();
     assert!(message.contains("has ended; start rejoin again"), "{message}");
