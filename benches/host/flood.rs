@@ -12,7 +12,8 @@ use rejoin::wire::MemberId;
 use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::member::{connect, hear, join, runtime, say, session, source, tcp};
+use super::host_member::{connect, hear, join, say, session, source, tcp};
+use super::member::runtime;
 
 /// Tries of all members a second, at most.
 const JOINS_PER_SECOND: u64 = 10_000;

@@ -14,6 +14,8 @@
 )]
 
 mod flood;
+#[path = "../../tests/it/support/host_member.rs"]
+mod host_member;
 mod member;
 mod restart;
 mod serving;

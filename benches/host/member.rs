@@ -1,18 +1,13 @@
 //! Members: idle ones, and pairs that relay.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
-use rejoin::signal::{MemberToken, RoomName};
 use rejoin::wire::MemberId;
-use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-pub(crate) type Socket = WebSocketStream<TcpStream>;
+use super::host_member::{Socket, hear, joined, say, session, source};
 
 /// Members that connect side by side.
 const AT_ONCE: usize = 64;
@@ -23,55 +18,6 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// The address number `index` that is no proxy's.
-pub(crate) fn source(index: usize) -> IpAddr {
-    Ipv4Addr::new(127, 1, (index / 250) as u8, (index % 250 + 2) as u8).into()
-}
-
-pub(crate) async fn tcp(from: IpAddr, host: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::new(from, 0))?;
-    let stream = socket.connect(host).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-pub(crate) async fn connect(from: IpAddr, host: SocketAddr) -> Option<Socket> {
-    let config = WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0);
-    let stream = tcp(from, host).await.ok()?;
-    let url = format!("ws://{host}/ws");
-    client_async_with_config(url, stream, Some(config)).await.ok().map(|(socket, _)| socket)
-}
-
-pub(crate) fn join(room: RoomName, member: u8) -> ClientMessage {
-    let token = MemberToken::for_room(&[member; 32], room);
-    let member = MemberId([member; 16]);
-    ClientMessage::Join { room, member, token, deposit: None, wait: false }
-}
-
-pub(crate) fn session(index: usize) -> RoomName {
-    RoomName::Session((index as u128 + 1).to_le_bytes())
-}
-
-pub(crate) async fn say(socket: &mut Socket, message: &ClientMessage) -> bool {
-    socket.send(Message::binary(message.encode().unwrap())).await.is_ok()
-}
-
-/// The next message of the host.
-pub(crate) async fn hear(socket: &mut Socket) -> Option<HostMessage> {
-    loop {
-        if let Message::Binary(bytes) = socket.next().await?.ok()? {
-            return HostMessage::decode(&bytes).ok();
-        }
-    }
-}
-
-async fn joined(from: IpAddr, host: SocketAddr, room: RoomName, member: u8) -> Option<Socket> {
-    let mut socket = connect(from, host).await?;
-    say(&mut socket, &join(room, member)).await;
-    matches!(hear(&mut socket).await, Some(HostMessage::Joined { .. })).then_some(socket)
-}
-
 /// Two members in each of `rooms` rooms, until standard input ends.
 pub(crate) fn hold(from: usize, rooms: usize, host: SocketAddr) {
     runtime().block_on(async {
@@ -80,7 +26,7 @@ pub(crate) fn hold(from: usize, rooms: usize, host: SocketAddr) {
             // 100 members at each address.
             joined(source((from * 2 + index) / 100), host, session(room), (index % 2) as u8 + 1)
         });
-        let all: Vec<Option<Socket>> =
+        let all: Vec<Result<Socket, String>> =
             futures_util::stream::iter(members).buffer_unordered(AT_ONCE).collect().await;
         let there = all.iter().flatten().count();
         println!("{there} of {} members are there", rooms * 2);
@@ -105,7 +51,7 @@ pub(crate) fn relay(pairs: usize, seconds: u64, host: SocketAddr) {
             measuring.spawn(async move {
                 let room = session(1_000_000 + pair);
                 let from = source(15_000 + pair);
-                let (Some(mut one), Some(mut other)) =
+                let (Ok(mut one), Ok(mut other)) =
                     (joined(from, host, room, 1).await, joined(from, host, room, 2).await)
                 else {
                     return Vec::new();

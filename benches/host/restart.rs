@@ -8,7 +8,8 @@ use rejoin::signal::code::HostAddress;
 use rejoin::signal::protocol::HostMessage;
 use tokio::sync::mpsc;
 
-use super::member::{join, runtime, session};
+use super::host_member::{join, session};
+use super::member::runtime;
 use super::serving::Serving;
 
 /// How long all are waited for.

@@ -11,6 +11,7 @@ use rejoin::signal::code::PORT_DEFAULT;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use crate::support::env::{From, Home, Running};
+use crate::support::host_member::source;
 use crate::support::lab::{open_files, or_skip};
 use crate::support::pair::Pair;
 use crate::support::process::kib;
@@ -29,12 +30,6 @@ fn start_host(home: &Home, arguments: &[&str]) -> (Running, SocketAddr) {
     let url = host.line_with(From::Stdout, "ws://");
     let address = url.trim().strip_prefix("ws://").unwrap().parse().unwrap();
     (host, address)
-}
-
-/// The address number `index` of this machine that is nobody's else.
-fn stranger(index: u32) -> IpAddr {
-    let [.., high, low] = (index + 2).to_be_bytes();
-    Ipv4Addr::new(127, 0, 1 + high, low).into()
 }
 
 /// A socket from `source` that takes little.
@@ -68,7 +63,7 @@ fn who_reads_nothing_takes_no_place_from_others() {
     let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
     let mut sockets = Vec::new();
     for _ in 0..4_200 {
-        let Some(mut socket) = connect(stranger(0), address) else { continue };
+        let Some(mut socket) = connect(source(0), address) else { continue };
         socket.set_nonblocking(true).unwrap();
         // Until it would block, or the host has had enough.
         while socket.write(&requests).is_ok_and(|written| written > 0) {}
@@ -116,7 +111,7 @@ fn a_sender_that_is_its_own_host_is_joined_beside_a_flood() {
     let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
     let mut sockets = Vec::new();
     for index in 0..600 {
-        let Some(mut socket) = connect(stranger(index % 6), address) else { continue };
+        let Some(mut socket) = connect(source(index % 6), address) else { continue };
         socket.set_nonblocking(true).unwrap();
         // Half of them say half a request, and half read no answer.
         let said = if index.is_multiple_of(2) { &requests[..20] } else { &requests[..] };

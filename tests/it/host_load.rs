@@ -2,28 +2,23 @@
 //! full size, and the figures are in docs/host.md.
 #![cfg(target_os = "linux")]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use rejoin::signal::client::{Client, ClientEvent};
 use rejoin::signal::code::HostAddress;
 use rejoin::signal::protocol::{ClientMessage, HostMessage};
-use rejoin::signal::{MemberToken, RoomName};
 use rejoin::wire::MemberId;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::support::env::{From, Home, Running};
+use crate::support::host_member::{Socket, hear, join, joined, say, session, source, tcp, upgrade};
 use crate::support::lab::{open_files, or_skip};
 use crate::support::process::kib;
-
-type Socket = WebSocketStream<TcpStream>;
 
 fn start_host(home: &Home, listen: &str) -> (Running, SocketAddr) {
     let host = home.rejoin(["host", "--listen", listen]).deadline(Duration::from_secs(150)).spawn();
@@ -32,53 +27,9 @@ fn start_host(home: &Home, listen: &str) -> (Running, SocketAddr) {
     (host, address)
 }
 
-/// The address number `index` that is no proxy's.
-fn source(index: u32) -> IpAddr {
-    let [.., high, low] = (index + 2).to_be_bytes();
-    Ipv4Addr::new(127, 2, high, low).into()
-}
-
-async fn tcp(from: IpAddr, host: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::new(from, 0)).unwrap();
-    socket.connect(host).await.unwrap()
-}
-
+/// Everybody reaches the host; none where it declines.
 async fn connect(from: IpAddr, host: SocketAddr) -> Option<Socket> {
-    let config = WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0);
-    let url = format!("ws://{host}/ws");
-    let opened = client_async_with_config(url, tcp(from, host).await, Some(config)).await;
-    opened.ok().map(|(socket, _)| socket)
-}
-
-fn join(room: RoomName, member: u8) -> ClientMessage {
-    let token = MemberToken::for_room(&[member; 32], room);
-    let member = MemberId([member; 16]);
-    ClientMessage::Join { room, member, token, deposit: None, wait: false }
-}
-
-fn session(index: u32) -> RoomName {
-    RoomName::Session(u128::from(index + 1).to_le_bytes())
-}
-
-async fn say(socket: &mut Socket, message: &ClientMessage) -> bool {
-    socket.send(Message::binary(message.encode().unwrap())).await.is_ok()
-}
-
-async fn hear(socket: &mut Socket) -> Option<HostMessage> {
-    loop {
-        if let Message::Binary(bytes) = socket.next().await?.ok()? {
-            return HostMessage::decode(&bytes).ok();
-        }
-    }
-}
-
-async fn joined(from: IpAddr, host: SocketAddr, room: RoomName, member: u8) -> Socket {
-    let mut socket = connect(from, host).await.unwrap();
-    say(&mut socket, &join(room, member)).await;
-    let answer = hear(&mut socket).await;
-    assert!(matches!(answer, Some(HostMessage::Joined { .. })), "{answer:?}");
-    socket
+    upgrade(tcp(from, host).await.unwrap(), host).await
 }
 
 /// G-05: a member that is there and silent costs less than 30 KB.
@@ -88,12 +39,13 @@ async fn an_idle_member_costs_less_than_30_kb() {
     let home = Home::new();
     let (host, address) = start_host(&home, "127.0.0.1:0");
     // What a host needs once.
-    drop(joined(source(0), address, session(9_999), 1).await);
+    drop(joined(source(0), address, session(9_999), 1).await.unwrap());
     let empty = kib(host.pid(), "VmRSS").unwrap();
     let mut members = Vec::new();
     for index in 0..600 {
         let from = source(index / 100);
-        members.push(joined(from, address, session(index / 2), (index % 2) as u8 + 1).await);
+        let member = joined(from, address, session(index / 2), (index % 2) as u8 + 1).await;
+        members.push(member.unwrap());
     }
     let full = kib(host.pid(), "VmRSS").unwrap();
     let each = (full - empty) * 1_024 / members.len() as u64;
@@ -135,8 +87,8 @@ async fn hostile_members_cost_what_is_allowed_and_no_more() {
         let peak = kib(host.pid(), "VmHWM").unwrap() >> 10;
         assert!(peak < most, "{kind}: {peak} MiB");
         // It serves all the same.
-        let mut one = joined(source(99), address, session(1_000_000), 1).await;
-        let mut other = joined(source(99), address, session(1_000_000), 2).await;
+        let mut one = joined(source(99), address, session(1_000_000), 1).await.unwrap();
+        let mut other = joined(source(99), address, session(1_000_000), 2).await.unwrap();
         let relay = |to| ClientMessage::Relay {
             room: session(1_000_000),
             to: MemberId([to; 16]),
@@ -150,7 +102,7 @@ async fn hostile_members_cost_what_is_allowed_and_no_more() {
     }
 }
 
-async fn attack(kind: &str, index: u32, from: IpAddr, host: SocketAddr) -> Option<()> {
+async fn attack(kind: &str, index: usize, from: IpAddr, host: SocketAddr) -> Option<()> {
     match kind {
         "huge frames" => {
             let mut socket = connect(from, host).await?;
@@ -167,7 +119,7 @@ async fn attack(kind: &str, index: u32, from: IpAddr, host: SocketAddr) -> Optio
         }
         // A request of which the host keeps what it may, and that never ends.
         "half requests" => {
-            let mut stream = tcp(from, host).await;
+            let mut stream = tcp(from, host).await.unwrap();
             stream
                 .write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nRejoin-First-Message: ")
                 .await
@@ -176,7 +128,7 @@ async fn attack(kind: &str, index: u32, from: IpAddr, host: SocketAddr) -> Optio
             stream.read_u8().await.ok()?;
         }
         "first messages" => {
-            let mut stream = tcp(from, host).await;
+            let mut stream = tcp(from, host).await.unwrap();
             let message = "A".repeat(4_096);
             let request = format!(
                 "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nRejoin-First-Message: {message}\r\n\r\n"
@@ -216,7 +168,7 @@ async fn all_come_back_to_a_host_that_was_killed() {
             while let Some(event) = client.event().await {
                 match event {
                     ClientEvent::Connected(open) => {
-                        open.send(join(session(index as u32 / 2), (index % 2) as u8 + 1)).unwrap();
+                        open.send(join(session(index / 2), (index % 2) as u8 + 1)).unwrap();
                     }
                     ClientEvent::Message(HostMessage::Joined { .. }) => {
                         joined.send(Instant::now()).await.unwrap();

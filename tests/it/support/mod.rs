@@ -8,6 +8,8 @@ pub(crate) mod crash;
 pub(crate) mod env;
 pub(crate) mod faulty;
 #[cfg(target_os = "linux")]
+pub(crate) mod host_member;
+#[cfg(target_os = "linux")]
 pub(crate) mod lab;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
