@@ -101,19 +101,16 @@ impl Helper {
         let mut state = Arc::clone(&self.0).lock_owned().await;
         // On a task of its own: an exchange that is given up in its middle would leave half a reply behind.
         let exchange = tokio::spawn(async move {
-            let exchanged = tokio::time::timeout(limit + MARGIN, state.exchange(limit)).await;
-            let reason = match exchanged {
+            if let State::Gone(reason) = *state {
+                return Err(RunError::Gone(reason));
+            }
+            let reason = match tokio::time::timeout(limit + MARGIN, state.exchange(limit)).await {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(_)) => "has ended",
                 Err(_) => "does not answer",
             };
-            if !matches!(*state, State::Gone(_)) {
-                *state = State::Gone(reason);
-            }
-            match *state {
-                State::Gone(reason) => Err(RunError::Gone(reason)),
-                State::Started(..) | State::Ready(..) => Err(RunError::Gone(reason)),
-            }
+            *state = State::Gone(reason);
+            Err(RunError::Gone(reason))
         });
         match exchange.await.unwrap_or(Err(RunError::Gone("failed")))? {
             Reply::Output(output) => Ok(output),
@@ -132,10 +129,7 @@ impl State {
                 (ChildStdin::from_std(orders)?, ChildStdout::from_std(replies)?)
             }
             Self::Ready(orders, replies) => (orders, replies),
-            Self::Gone(reason) => {
-                *self = Self::Gone(reason);
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
+            Self::Gone(_) => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         protocol::write_order(&mut orders, limit).await?;
         let reply = protocol::read_reply(&mut replies).await?;
@@ -156,5 +150,37 @@ impl Eq for Helper {}
 impl fmt::Debug for Helper {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Helper(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_answer_is_told_from_one_that_has_ended() {
+        let start = |program: &str| {
+            let mut command = Command::new(program);
+            let mut child =
+                command.arg("1000").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let pipes = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            (child, Helper(Arc::new(Mutex::new(State::Started(pipes.0, pipes.1)))))
+        };
+        for (program, reason) in [("sleep", "does not answer"), ("true", "has ended")] {
+            let (mut child, helper) = start(program);
+            if program == "true" {
+                child.wait().unwrap();
+            }
+            // Once it is gone, it stays so.
+            for _ in 0..2 {
+                let answer = helper.run(Duration::from_secs(1)).await;
+                assert!(
+                    matches!(answer, Err(RunError::Gone(said)) if said == reason),
+                    "{answer:?}"
+                );
+            }
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
     }
 }

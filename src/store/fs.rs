@@ -425,25 +425,27 @@ fn write_private<D: Directory>(directory: &D, name: &[u8], content: &[u8]) -> io
     Ok(())
 }
 
-/// A small private file of `fresh`, which is random, made by whoever of several processes is first; what is in it then. One
-/// of another length is damaged, and replaced.
+/// A small private file of `fresh`, which is random, made by whoever of several processes is first; what is in it then. A
+/// shorter one is damaged, and replaced.
 ///
 /// # Errors
-/// As the system says.
+/// As the system says; `FileTooLarge` for a longer one.
 pub fn create_once<D: Directory, const BYTES: usize>(
     directory: &D,
     name: &[u8],
     fresh: [u8; BYTES],
 ) -> io::Result<[u8; BYTES]> {
-    let stored = || -> io::Result<Option<[u8; BYTES]>> {
-        Ok(read_file(directory, name, BYTES)?.and_then(|found| found.try_into().ok()))
+    let stored = || -> io::Result<Option<Result<[u8; BYTES], Vec<u8>>>> {
+        Ok(read_file(directory, name, BYTES)?.map(TryInto::try_into))
     };
-    if let Some(found) = stored()? {
-        return Ok(found);
-    }
-    if directory.metadata(name).is_ok() {
-        replace_file(directory, name, &fresh)?;
-        return Ok(fresh);
+    // One look says both: between two of them another process may make it.
+    match stored()? {
+        Some(Ok(found)) => return Ok(found),
+        Some(Err(_)) => {
+            replace_file(directory, name, &fresh)?;
+            return Ok(fresh);
+        }
+        None => {}
     }
     // A name of its own: another process may be at the same.
     let own = blake3::hash(&fresh).to_hex();
@@ -461,7 +463,8 @@ pub fn create_once<D: Directory, const BYTES: usize>(
             if error.kind() != io::ErrorKind::AlreadyExists {
                 return Err(error);
             }
-            stored()?.ok_or_else(|| io::ErrorKind::InvalidData.into())
+            let found = stored()?.and_then(Result::ok);
+            found.ok_or_else(|| io::ErrorKind::InvalidData.into())
         }
     }
 }
