@@ -67,9 +67,8 @@ pub fn name(name: &str) -> Cow<'_, str> {
 
 fn shown(text: &str, is_name: bool) -> Cow<'_, str> {
     let is_edge = |neighbour: Option<char>| matches!(neighbour, None | Some('/' | ' '));
-    let mut shown = String::new();
-    // Up to here `text` is itself.
-    let mut copied = None;
+    // None as long as `text` is itself.
+    let mut shown: Option<String> = None;
     let (mut before, mut base) = (None, None);
     for (at, character) in text.char_indices() {
         let after = text[at + character.len_utf8()..].chars().next();
@@ -78,7 +77,7 @@ fn shown(text: &str, is_name: bool) -> Cow<'_, str> {
         let is_lost_mark = is_mark(character) && is_edge(base);
         before = Some(character);
         if is_lost_space || is_lost_mark || is_hidden(character) {
-            copied.get_or_insert_with(|| shown.push_str(&text[..at]));
+            let shown = shown.get_or_insert_with(|| text[..at].to_owned());
             match character {
                 '\n' => shown.push_str("\\n"),
                 '\r' => shown.push_str("\\r"),
@@ -90,13 +89,23 @@ fn shown(text: &str, is_name: bool) -> Cow<'_, str> {
             }
             base = None;
         } else {
-            if copied.is_some() {
+            if let Some(shown) = &mut shown {
                 shown.push(character);
             }
             base = Some(character);
         }
     }
-    if copied.is_some() { Cow::Owned(shown) } else { Cow::Borrowed(text) }
+    shown.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// What the system says, as a part of a sentence: in lower case, and without the number that std appends.
+#[must_use]
+pub fn cause(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(characters.as_str().chars()).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rejoin::confinement;
-use rejoin::error::{Error, ErrorKind};
+use rejoin::error::Error;
 use rejoin::helper::Helper;
 use rejoin::options::{CommonOptions, ReceiveOptions, Secret, SendOptions, TurnSource};
 use rejoin::session::places::{self, Places};
@@ -24,7 +24,7 @@ pub(super) fn start_helper(source: &TurnSource) -> (Option<Helper>, Option<Strin
     match started {
         Ok(helper) => (Some(helper), None),
         Err(error) => {
-            let why = super::cause(&error);
+            let why = rejoin::visible::cause(&error);
             (None, Some(format!("no process can be started for the credentials command: {why}")))
         }
     }
@@ -72,9 +72,5 @@ pub(super) fn missing_code(
         return Ok(None);
     }
     let typed = if prompt::is_interactive() { code_file::ask(timeout)? } else { None };
-    typed.map(|code| Some(Secret::new(code))).ok_or_else(|| {
-        let message = "there is no unfinished session in this directory, and no code was given";
-        Error::new(ErrorKind::Usage, message)
-            .with_hint("rejoin receive CODE, with the code that the sender shows")
-    })
+    typed.map(|code| Some(Secret::new(code))).ok_or_else(stored::no_code)
 }

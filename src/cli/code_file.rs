@@ -17,8 +17,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rejoin::error::{Error, ErrorKind};
+use rejoin::visible::cause;
 
-use super::cause;
 use super::output::{self, escape};
 
 /// A code is a room, some words and a host: a file that is larger is another file.

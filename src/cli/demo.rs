@@ -18,13 +18,14 @@ use clap::Args;
 use rejoin::environment;
 use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Summary;
+use rejoin::visible::cause;
 use tokio::time::Instant;
 
+use super::Setting;
 use super::args::VerbosityArgs;
 use super::output::{Printer, PrinterHandle, Subject, escape, units};
 use super::prompt::Consenting;
 use super::run::Run;
-use super::{Setting, cause};
 
 pub(super) use cable::follow;
 

@@ -26,8 +26,8 @@ pub(super) fn hide(typed: &ArgMatches) {
         use std::io::Write as _;
         use std::os::fd::AsRawFd as _;
         use std::os::unix::process::CommandExt as _;
-        let words: Vec<OsString> = std::env::args_os().collect();
         let Some(code) = code(typed) else { return };
+        let words: Vec<OsString> = std::env::args_os().collect();
         let (Some(words), Ok(program)) = (without(&words, code), std::env::current_exe()) else {
             return;
         };
@@ -69,7 +69,7 @@ fn read(number: &str) -> Result<String, String> {
     use std::io::Read as _;
     use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
     let number: u32 = number.parse().map_err(|_| "no number".to_owned())?;
-    let failed = |error: std::io::Error| super::cause(&error);
+    let failed = |error: std::io::Error| rejoin::visible::cause(&error);
     let pipe = std::fs::File::options()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
@@ -100,7 +100,7 @@ pub(super) fn silence(command: clap::Command) -> clap::Command {
 }
 
 /// The code that was typed.
-fn code(typed: &ArgMatches) -> Option<&str> {
+pub(super) fn code(typed: &ArgMatches) -> Option<&str> {
     let (name, typed) = typed.subcommand()?;
     let has_code = ["send", "receive"].contains(&name);
     has_code.then(|| typed.get_one::<String>("code").map(String::as_str))?

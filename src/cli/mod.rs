@@ -29,8 +29,7 @@ mod variables;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapKind;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use rejoin::error::{Error, ErrorKind};
 use rejoin::helper::{self, Helper};
 use rejoin::options::TurnSource;
@@ -97,7 +96,6 @@ pub(crate) fn main() -> ExitCode {
     }
     process::spare_address_space();
     process::own_what_is_made();
-    process::survive_full_files();
     let typed = match variables::forget_all(Cli::command()).try_get_matches() {
         Ok(typed) => typed,
         Err(error) => return reject(with_environment_shown(error)),
@@ -119,18 +117,17 @@ pub(crate) fn main() -> ExitCode {
         Ok(layered) => layered,
         Err(error) => return output::fail_early(error, wants_json()),
     };
-    let parsed = layered
-        .command
-        .try_get_matches()
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, has_typed_code(&matches))));
-    let (cli, has_typed_code) = match parsed {
-        Ok(parsed) => parsed,
+    let parsed =
+        layered.command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
         Err(error) => return reject(error),
     };
     let unused = layered.warning.map(|error| format!("{} ({})", error.message, error.hint));
     // One that the sender made is spent before anybody who saw it for a moment can use it.
     let is_fixed = hidden.is_some() && matches!(cli.command, Command::Send(_));
-    let exposed = (has_typed_code || is_fixed).then(|| CODE_ON_ARGV.to_owned());
+    let exposed =
+        (hidden_code::code(&typed).is_some() || is_fixed).then(|| CODE_ON_ARGV.to_owned());
     let (helper, unstarted) = match &cli.command {
         Command::Send(_) | Command::Receive(_) | Command::Resume(_) => {
             before::start_helper(&layered.turn)
@@ -147,6 +144,7 @@ pub(crate) fn main() -> ExitCode {
         (Command::Receive(args), Some(code)) => Command::Receive(Box::new(args.with_code(code))),
         (command, _) => command,
     };
+    process::survive_full_files();
     dispatch(command, Setting { turn: layered.turn, helper, warnings })
 }
 
@@ -161,16 +159,6 @@ fn dispatch(command: Command, setting: Setting) -> ExitCode {
         Command::Demo(args) => demo::run(&args, &setting),
         Command::Completions(args) => completions::run(&args),
     }
-}
-
-/// What the system says, without its number.
-fn cause(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 /// What can be typed.
@@ -208,14 +196,6 @@ fn reject(error: clap::Error) -> ExitCode {
 /// Whether NDJSON was asked for, where arguments could not be parsed.
 fn wants_json() -> bool {
     std::env::args_os().any(|arg| arg == "--json") || variables::is_on("REJOIN_JSON")
-}
-
-/// Whether a code stands on the command line, where others can read it.
-fn has_typed_code(matches: &ArgMatches) -> bool {
-    matches.subcommand().is_some_and(|(name, matches)| {
-        ["send", "receive"].contains(&name)
-            && matches.value_source("code") == Some(ValueSource::CommandLine)
-    })
 }
 
 #[cfg(test)]

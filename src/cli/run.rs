@@ -272,9 +272,10 @@ fn conclude(end: End) -> Result<Summary, Error> {
 }
 
 fn no_runtime(error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Failure, format!("cannot start: {}", super::cause(error))).with_hint(
-        "the limits of open files, threads and memory are those of `ulimit -n`, `-u` and `-v`",
-    )
+    Error::new(ErrorKind::Failure, format!("cannot start: {}", rejoin::visible::cause(error)))
+        .with_hint(
+            "the limits of open files, threads and memory are those of `ulimit -n`, `-u` and `-v`",
+        )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
 use rejoin::error::Error;
 use rejoin::event::{Layer, Role};
-use rejoin::session::stored::{self, Continuation, StoredSession};
+use rejoin::session::stored::{self, Continuation, SHORT_ID, StoredSession};
 
 use super::args::{ConnectArgs, OutputArgs};
 use super::output::{Printer, Subject, escape, fail_early, listing, units, warn_early};
@@ -16,9 +16,6 @@ use super::output::{Printer, Subject, escape, fail_early, listing, units, warn_e
 use super::receive::PresentArgs;
 use super::run::Run;
 use super::{Setting, before, usage};
-
-/// Digits of an id that a listing shows; any beginning that is unique names a session.
-const SHORT_ID: usize = 12;
 
 #[derive(Args, Debug)]
 pub(crate) struct SessionsArgs {

@@ -102,23 +102,15 @@ impl Runs {
             // Mostly there is nobody left.
             let _ = kill_process_group(group, Signal::KILL);
         };
-        let watched = self.watch(&mut child, group);
-        let deadline = Instant::now() + limit;
-        let mut known = Known::default();
-        let is_alone = match watched {
-            Ok(()) => self.follow(deadline, &mut known, &kill),
-            Err(_) => {
-                kill();
-                false
-            }
-        };
-        if is_alone {
-            return None;
-        }
-        if let Err(error) = watched {
+        if let Err(error) = self.watch(&mut child, group) {
+            kill();
             // Without a thread that waits for it this one does.
             let _ = child.wait();
             return failed(&error);
+        }
+        let mut known = Known::default();
+        if self.follow(Instant::now() + limit, &mut known, &kill) {
+            return None;
         }
         if !known.has_ended {
             // It does not even die: it is left to the end of this process.

@@ -25,8 +25,8 @@ pub const INVITATION_LIFETIME: Duration = Duration::from_secs(3600);
 /// Room numbers of invitations: nobody waits to choose another one, so they are drawn from many.
 const INVITATION_ROOMS: std::ops::Range<u32> = 1_000..100_000;
 
-/// Digits of a session's id that are enough for a person.
-const SHORT_ID: usize = 12;
+/// Digits of a session's id that are shown to a person; any beginning that is unique names a session.
+pub const SHORT_ID: usize = 12;
 
 /// Both sides of this machine's sessions.
 const ROLES: [Role; 2] = [Role::Sender, Role::Receiver];
@@ -176,7 +176,8 @@ fn shown(record: &SessionRecord) -> String {
 }
 
 /// A receiver has neither a code nor anything to continue.
-pub(super) fn no_code() -> Error {
+#[must_use]
+pub fn no_code() -> Error {
     Error::new(
         ErrorKind::Usage,
         "there is no unfinished session in this directory, and no code was given",

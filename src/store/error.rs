@@ -114,15 +114,8 @@ fn kind(error: &io::Error) -> DiskErrorKind {
     }
 }
 
-/// As the system words it, in lower case and without the number that std appends.
 fn message(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut characters = text.chars();
-    let text = match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => text.to_owned(),
-    };
+    let text = crate::visible::cause(error);
     if is_of_process(error) { format!("{text}; raise the limit (ulimit -n)") } else { text }
 }
 

@@ -13,7 +13,9 @@ use rejoin::confinement::{self, Access, Row};
 use rejoin::error::{Error, ErrorKind};
 use tokio::sync::oneshot;
 
-use super::{cause, failed, is_inherited};
+use rejoin::visible::cause;
+
+use super::{failed, is_inherited};
 
 /// As long as any code: whether there is room for one is asked of the disk by writing it.
 const BLANK: [u8; 256] = [b' '; 256];
@@ -48,7 +50,7 @@ struct Order {
 /// Where it is said whether a code was written.
 type Done = oneshot::Sender<Result<(), Error>>;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Place {
     /// A file that is replaced, whole or not at all.
     File(PathBuf),
@@ -221,42 +223,44 @@ impl Place {
         Row { path: path.to_owned(), access, is_needed: true }
     }
 
-    /// Writes the newest code, as it is once the place can be written to. None where it was taken meanwhile.
+    /// Writes the newest code, as it is once the place can be written to: the reader of a pipe may come later, and wants the
+    /// code that is good then. None where it was taken meanwhile.
     fn write_newest(&self, orders: &Orders) -> Option<(Done, Result<(), String>)> {
-        // The reader of a pipe may come later, and wants the code that is good then.
-        #[cfg(unix)]
-        let pipe = if let Self::Pipe(path) = self { Some(open_pipe(path)) } else { None };
+        let opened = self.open();
         let Order { code, done } = orders.newest().order.take()?;
         let line = format!("{code}\n");
-        #[cfg(unix)]
-        if let Some(pipe) = pipe {
-            let written = pipe.and_then(|mut pipe| Ok(pipe.write_all(line.as_bytes())?));
-            return Some((done, written.map_err(Refusal::text)));
-        }
-        Some((done, self.write(line.as_bytes())))
+        let written = opened.and_then(|opened| match opened {
+            Opened::At(mut handle) => Ok(handle.write_all(line.as_bytes())?),
+            Opened::Only(path) => fill(path, line.as_bytes()),
+            Opened::Whole(path) => replace(path, line.as_bytes()),
+        });
+        Some((done, written.map_err(Refusal::text)))
     }
 
-    fn write(&self, line: &[u8]) -> Result<(), String> {
-        let written = match self {
-            Self::File(path) => replace(path, line),
-            Self::Only(path) => fill(path, line),
-            Self::Inherited(path) => OpenOptions::new()
-                .append(true)
-                .open(path)
-                .and_then(|mut opened| opened.write_all(line))
-                .map_err(Refusal::System),
+    /// Waits for the reader of a pipe.
+    fn open(&self) -> Result<Opened<'_>, Refusal> {
+        Ok(match self {
+            Self::File(path) => Opened::Whole(path),
+            Self::Only(path) => Opened::Only(path),
+            Self::Inherited(path) => Opened::At(OpenOptions::new().append(true).open(path)?),
             #[cfg(unix)]
-            Self::Device(path) => own_device(path)
-                .and_then(|mut device| device.write_all(line).map_err(Refusal::System)),
+            Self::Device(path) => Opened::At(own_device(path)?),
             #[cfg(unix)]
-            Self::Pipe(path) => {
-                open_pipe(path).and_then(|mut pipe| pipe.write_all(line).map_err(Refusal::System))
-            }
+            Self::Pipe(path) => Opened::At(open_pipe(path)?),
             #[cfg(not(unix))]
-            Self::Device(_) | Self::Pipe(_) => Err(Refusal::Foreign("it is no file")),
-        };
-        written.map_err(Refusal::text)
+            Self::Device(_) | Self::Pipe(_) => return Err(Refusal::Foreign("it is no file")),
+        })
     }
+}
+
+/// How a line gets there.
+enum Opened<'place> {
+    /// It is open.
+    At(File),
+    /// This file takes another content.
+    Only(&'place Path),
+    /// A new file takes its place.
+    Whole(&'place Path),
 }
 
 /// Why nothing is written.

@@ -5,9 +5,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rejoin::error::{Error, ErrorKind};
+use rejoin::visible::cause;
 use toml::Table;
 
-use crate::cli::cause;
 use crate::cli::output::escape;
 
 /// A configuration is a page of text; more is another file (I-11).
