@@ -17,6 +17,12 @@ use std::fmt::Write as _;
 const BLANK: [char; 6] =
     ['\u{2800}', '\u{fffc}', '\u{16fe4}', '\u{13441}', '\u{13442}', '\u{1d159}'];
 
+/// Whether `character` is one that shows nothing where it is not understood (Default_Ignorable_Code_Point).
+#[must_use]
+pub fn is_ignorable(character: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
+}
+
 /// Whether `character` shows nothing, steers the terminal, or looks like an ordinary space and is none.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
@@ -34,9 +40,7 @@ pub fn is_hidden(character: char) -> bool {
             | GeneralCategory::Surrogate
             | GeneralCategory::Unassigned
     );
-    has_no_glyph
-        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
-        || BLANK.contains(&character)
+    has_no_glyph || is_ignorable(character) || BLANK.contains(&character)
 }
 
 /// Whether `character` is drawn upon or beside the one before it.

@@ -29,7 +29,8 @@ pub async fn host(
     let mut limits = Limits::default();
     limits.rooms_max = options.max_rooms.unwrap_or(limits.rooms_max);
     // A session has a room and two members, and one whose code is new has two rooms.
-    limits.connections_max = limits.connections_max.max(limits.rooms_max.saturating_mul(2) + 512);
+    limits.connections_max =
+        limits.connections_max.max(limits.rooms_max.saturating_mul(2).saturating_add(512));
     limits.members_max = options.max_members.unwrap_or(limits.members_max);
     limits.room_lease = options.room_lease.unwrap_or(limits.room_lease);
     let host = Host::start(listen, limits).await.map_err(|error| {

@@ -208,7 +208,7 @@ impl<F: super::fs::File> Journal<F> {
         options: &TargetOptions,
     ) -> io::Result<bool> {
         log::adopt(directory, NAME, &identity(options), SyncPoint::Barrier, |body| {
-            let is_taken = match decode(body).ok()? {
+            decode(body).is_ok_and(|record| match record {
                 Record::Run { .. }
                 | Record::Part { .. }
                 | Record::Barrier
@@ -228,8 +228,7 @@ impl<F: super::fs::File> Journal<F> {
                 | Record::Unmade { .. }
                 | Record::Respelled { .. }
                 | Record::Unpublished { .. } => false,
-            };
-            is_taken.then(|| body.to_vec())
+            })
         })
     }
 

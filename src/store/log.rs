@@ -363,7 +363,7 @@ impl<F: File> Log<F> {
 }
 
 /// Takes over a log of this session that another secret vouches for, or nobody: each record that passes its check goes to
-/// `take`, and what that gives is in the log from here on. The other one is kept aside. `false`, and nothing done, where
+/// `take`, and is in the log from here on if that says so. The other one is kept aside. `false`, and nothing done, where
 /// there is no such log.
 ///
 /// # Errors
@@ -373,7 +373,7 @@ pub(super) fn adopt<D: Directory>(
     name: &[u8],
     identity: &Identity,
     point: SyncPoint,
-    mut take: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    mut take: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<bool> {
     let file = match directory.open_file(name, Access::ReadWrite) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -402,7 +402,7 @@ pub(super) fn adopt<D: Directory>(
     let mut old = Log::after_header(file, keys, &found);
     let mut failed = None;
     old.replay(bytes, CHECK_BYTES, &mut |_, body| {
-        let appended = take(body).map_or(Ok(()), |body| new.append(&body).map(drop));
+        let appended = if take(body) { new.append(body).map(drop) } else { Ok(()) };
         failed = appended.err();
         failed.is_none()
     })?;

@@ -87,7 +87,7 @@ impl<F: File> TargetPages<F> {
             let is_good =
                 page.zip(check.as_mut()).is_some_and(|(page, check)| check.check(&page).is_ok());
             check = check.take().filter(|_| is_good);
-            is_good.then(|| body.to_vec())
+            is_good
         })
     }
 

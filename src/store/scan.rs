@@ -24,7 +24,7 @@ use crate::transfer::manifest::{
     Totals,
 };
 use crate::transfer::missing::{LeftOut, MissingKind};
-use crate::transfer::name::{self, DEPTH_MAX, PATH_BYTES_MAX};
+use crate::transfer::name::{self, DEPTH_MAX, NameError, PATH_BYTES_MAX};
 use crate::wire::SessionId;
 use std::collections::VecDeque;
 use std::io;
@@ -204,11 +204,13 @@ impl<D: Directory> Scan<D> {
         parent: Option<EntryIndex>,
     ) -> Result<(), Trouble> {
         let depth = path.components().count() - 1;
-        if name::is_reserved(&name) {
-            return Err(own("it belongs to an unfinished transfer, and is never sent"));
-        }
-        name::check_name(&name)
-            .map_err(|error| leave_out(MissingKind::Unnameable, error.to_string()))?;
+        name::check_name(&name).map_err(|error| {
+            if error == NameError::Reserved {
+                own("it belongs to an unfinished transfer, and is never sent")
+            } else {
+                leave_out(MissingKind::Unnameable, error.to_string())
+            }
+        })?;
         if depth > DEPTH_MAX {
             let reason = format!("it lies deeper than {DEPTH_MAX} directories");
             return Err(leave_out(MissingKind::Unnameable, reason));

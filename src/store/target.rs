@@ -366,13 +366,10 @@ impl<D: Directory> TargetStore<D> {
     fn reconcile(&mut self, mut claims: Claims) -> io::Result<TargetState> {
         let names = self.partials.names()?;
         let mut present = BTreeSet::new();
-        let entries = claims.publishing.iter().copied();
-        let publishing = entries.map(|entry| (entry, claims.root(entry)));
-        self.was_publishing = publishing.collect();
         // What is still here did not get its name.
-        names.iter().filter_map(|name| entry_of(name)).for_each(|entry| {
-            self.was_publishing.remove(&entry);
-        });
+        let here: BTreeSet<EntryIndex> = names.iter().filter_map(|name| entry_of(name)).collect();
+        let gone = claims.publishing.iter().filter(|entry| !here.contains(entry));
+        self.was_publishing = gone.map(|entry| (*entry, claims.root(*entry))).collect();
         for name in &names {
             let Some(entry) = entry_of(name) else {
                 continue;
@@ -449,12 +446,12 @@ pub fn discard_session<D: Directory>(
         let home = root.open_directory(RESERVED_NAME)?;
         if let Ok(partials) = home.open_directory(&id) {
             let left = Journal::left(&partials, session, secret)?;
+            // Closed when it goes, whatever fails before: nothing else knows of them after this.
+            let mut directories = opened::Opened::new(root.clone());
+            directories.find(left.opened.into_iter().collect());
             for path in left.places {
                 places::discard(root, &path, &id)?;
             }
-            let mut directories = opened::Opened::new(root.clone());
-            directories.find(left.opened.into_iter().collect());
-            directories.close();
         }
         match home.open_directory(&id) {
             // Removed, and then killed.

@@ -4,6 +4,7 @@
 //! that climbs cannot even be written down; what is checked here is that a component is one (A-01, I-01). Whether it can be
 //! held is for the disk that receives it.
 
+use crate::visible;
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -87,11 +88,14 @@ pub fn is_reserved(name: &[u8]) -> bool {
     if name.is_ascii() {
         return is_own(name);
     }
-    let folded = |name: &str| {
-        let folded = name.nfkd().filter(|character| !is_ignored(*character));
-        folded.flat_map(char::to_uppercase).collect::<String>()
-    };
     std::str::from_utf8(name).is_ok_and(|name| is_own(folded(name).as_bytes()))
+}
+
+/// A name as disks that do not tell case and composition apart may take it, in upper case.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    let folded = name.nfkd().filter(|character| !is_ignored(*character));
+    folded.flat_map(char::to_uppercase).collect()
 }
 
 fn is_own(name: &[u8]) -> bool {
@@ -113,29 +117,9 @@ fn is_all(bytes: &[u8], is_it: fn(&u8) -> bool) -> bool {
     !bytes.is_empty() && bytes.iter().all(is_it)
 }
 
-/// Default_Ignorable_Code_Point of Unicode, which Linux's casefolding leaves out, and the dot that a capital I may carry.
-const fn is_ignored(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}'
-            | '\u{307}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fff8}'
-            | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
+/// What Linux's casefolding leaves out, and the dot that a capital I may carry.
+fn is_ignored(character: char) -> bool {
+    character == '\u{307}' || visible::is_ignorable(character)
 }
 
 /// Checks a symlink's target: relative, `..` only in front and at most `depth` of them, where `depth` counts the

@@ -131,7 +131,7 @@ pub struct Receiver {
     unacked_bytes: u64,
     unacked_since: Option<Instant>,
     barrier: Option<Ranges>,
-    ready: Vec<Publish>,
+    ready: VecDeque<Publish>,
     /// Units handed to the disk and not yet written.
     writing: BTreeMap<u64, (UnitContent, u64)>,
     /// Sizes of units written and not yet durable.
@@ -212,7 +212,7 @@ impl Receiver {
             unacked_bytes: 0,
             unacked_since: None,
             barrier: None,
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             writing: BTreeMap::new(),
             written_bytes: BTreeMap::new(),
             replacing: BTreeMap::new(),

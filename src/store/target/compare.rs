@@ -4,7 +4,8 @@
 use super::TargetStore;
 use crate::store::error::is_of_entry;
 use crate::store::fs::{Access, Directory, File, FileKind, Metadata};
-use crate::transfer::disk::{PublishKind, TargetReply};
+use crate::store::scan::stamp;
+use crate::transfer::disk::{self, PublishKind, TargetReply};
 use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};
 use crate::transfer::merge::Value;
 use std::collections::HashMap;
@@ -13,26 +14,13 @@ use std::io::{self, IoSliceMut};
 /// Files that were read and may get times later, at most.
 const READ_MAX: usize = 65_536;
 
-/// What tells that a file was not touched since.
+/// What tells that a file was not touched since: its device, and what a source is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: ModifiedTime,
-    changed: ModifiedTime,
-}
+pub(super) struct Stamp(u64, disk::Stamp);
 
 impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        metadata.into()
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(metadata: &Metadata) -> Self {
-        let &Metadata { device, inode, bytes, modified, changed, .. } = metadata;
-        Self { device, inode, bytes, modified, changed }
+    pub(super) const fn of(metadata: &Metadata) -> Self {
+        Self(metadata.device, stamp(metadata))
     }
 }
 

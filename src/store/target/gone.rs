@@ -170,8 +170,17 @@ impl<D: Directory> TargetStore<D> {
         if self.find_foreign(old, path, &mut removals, 0)?.is_some() {
             return Ok(false);
         }
-        let failing = |error: DiskError| io::Error::other(error.to_string());
         let mut unmade = Ranges::new();
+        let outcome = self.remove_all(removals, &mut unmade);
+        // Of what is gone by now, whatever failed after it.
+        self.record_unmade(&unmade).map_err(failing)?;
+        outcome?;
+        let (above, name) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(!super::publish::exists(&self.directories.open(&above)?, name)?)
+    }
+
+    /// Removes them in order, up to the first that somebody touched; the directories that went are in `unmade`.
+    fn remove_all(&mut self, removals: Vec<Removal>, unmade: &mut Ranges) -> io::Result<()> {
         for Removal { path, entry, stamp } in removals {
             let Some((above, name)) = path.split_last() else { continue };
             let parent = self.directories.open(&above)?;
@@ -193,9 +202,7 @@ impl<D: Directory> TargetStore<D> {
             self.journal(&Record::Discard { entry, units: (0, 0) }).map_err(failing)?;
             self.forget_complete(entry);
         }
-        self.record_unmade(&unmade).map_err(failing)?;
-        let (above, name) = path.split_last().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(!super::publish::exists(&self.directories.open(&above)?, name)?)
+        Ok(())
     }
 
     /// Looks through a directory for what is not this session's; else all that is to be removed, itself last.
@@ -292,4 +299,9 @@ pub(super) fn inhabited_message(found: &RelativePath) -> String {
         "a directory has its name, and in it is {}, which this session did not put there",
         crate::store::escape(found.as_bytes())
     )
+}
+
+/// What stops a removal is of one entry, whatever failed.
+fn failing(error: DiskError) -> io::Error {
+    io::Error::other(error.to_string())
 }

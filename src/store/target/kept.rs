@@ -5,6 +5,7 @@
 //! another session left is the same if it has the time that this disk makes of the time asked for.
 
 use super::TargetStore;
+use super::compare::Stamp;
 use crate::store::fs::{Access, Directory, File, FileKind, Metadata, remove_if_present};
 use crate::store::journal::Complete;
 use crate::transfer::completed::BUCKET_ENTRIES;
@@ -79,7 +80,7 @@ impl<D: Directory> TargetStore<D> {
         let file = parent.open_file(name, Access::Read)?;
         let is_same = super::compare::hash(&file)? == root;
         // Nobody changed it, or put another one there, while it was read.
-        Ok(Some(is_same && super::compare::Stamp::of(&parent.metadata(name)?) == metadata.into()))
+        Ok(Some(is_same && Stamp::of(&parent.metadata(name)?) == Stamp::of(metadata)))
     }
 
     /// Whether a file with the time `found` has the time `asked` as far as this disk keeps it.

@@ -71,7 +71,7 @@ impl<D: Directory> TargetStore<D> {
             match &outcome {
                 Published::Done { path } => {
                     self.twins.placed.insert(publish.entry);
-                    complete.push(completion(publish, kept));
+                    complete.push(completion(publish.entry, &publish.kind, kept));
                     if *path != publish.path {
                         renamed.push(publish.entry);
                     }
@@ -520,12 +520,12 @@ impl<D: Directory> TargetStore<D> {
 }
 
 /// What the journal says of a complete entry.
-fn completion(publish: &Publish, kept: ModifiedTime) -> Complete {
-    let (bytes, root) = match &publish.kind {
+pub(super) fn completion(entry: EntryIndex, kind: &PublishKind, kept: ModifiedTime) -> Complete {
+    let (bytes, root) = match kind {
         PublishKind::File { bytes, root, .. } => (*bytes, Some(*root)),
         PublishKind::Symlink { .. } => (0, None),
     };
-    Complete { entry: publish.entry, bytes, root, kept }
+    Complete { entry, bytes, root, kept }
 }
 
 /// Everything of it is to be fetched again; a symlink needs nothing fetched and cannot be lost.

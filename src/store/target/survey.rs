@@ -3,10 +3,11 @@
 use super::TargetStore;
 use super::compare::is_identical;
 use super::gone::inhabited_message;
+use super::publish::completion;
 use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
-use crate::store::journal::{Complete, Record};
+use crate::store::journal::Record;
 use crate::transfer::disk::{DiskError, Existing, PublishKind, TargetReply, Wanted, WantedKind};
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use crate::transfer::ranges::Ranges;
@@ -78,7 +79,7 @@ impl<D: Directory> TargetStore<D> {
             outcome => outcome?,
         };
         if self.was_publishing.contains_key(&wanted.entry)
-            && self.is_finished_publication(wanted, &parent, name)?
+            && self.is_finished_publication(wanted, &metadata, (&parent, name))?
         {
             return Ok(Existing::Same);
         }
@@ -161,33 +162,28 @@ impl<D: Directory> TargetStore<D> {
     fn is_finished_publication(
         &mut self,
         wanted: &Wanted,
-        parent: &D,
-        name: &[u8],
+        found: &Metadata,
+        (parent, name): (&D, &[u8]),
     ) -> io::Result<bool> {
         let entry = wanted.entry;
         let root = self.was_publishing.remove(&entry).flatten();
         // It has the time that it was given; a copy of it that the user made has another.
-        let found = parent.metadata(name)?;
         let asked = self.pages.entry(entry)?.map_or(found.modified, |entry| entry.modified);
         if !self.is_same_time(found.device, clamp_modified(asked), found.modified)? {
             return Ok(false);
         }
-        let (kind, bytes) = match (&wanted.kind, root) {
+        let kind = match (&wanted.kind, root) {
             (WantedKind::File { bytes, .. }, Some(root)) => {
-                (PublishKind::File { bytes: *bytes, root, recheck: Vec::new() }, *bytes)
+                PublishKind::File { bytes: *bytes, root, recheck: Vec::new() }
             }
-            (WantedKind::Symlink { target }, _) => {
-                (PublishKind::Symlink { target: target.clone() }, 0)
-            }
+            (WantedKind::Symlink { target }, _) => PublishKind::Symlink { target: target.clone() },
             (WantedKind::File { .. } | WantedKind::Directory, _) => return Ok(false),
         };
         if !is_identical(parent, name, &kind)? {
             return Ok(false);
         }
-        let kept = found.modified;
-        let root = root.filter(|_| matches!(kind, PublishKind::File { .. }));
-        let complete = Complete { entry, bytes, root, kept };
-        self.journal.append(&Record::Published { entries: vec![complete] })?;
+        let entries = vec![completion(entry, &kind, found.modified)];
+        self.journal.append(&Record::Published { entries })?;
         self.kept.publish(entry);
         Ok(true)
     }

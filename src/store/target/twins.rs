@@ -252,18 +252,20 @@ impl<D: Directory> TargetStore<D> {
 
     /// Whether the manifest has a name, or one that folds to it, beside `entry`.
     pub(super) fn is_named(&mut self, entry: EntryIndex, name: &[u8]) -> io::Result<bool> {
-        self.read_names()?;
-        let parent = self.pages.entry(entry)?.and_then(|entry| entry.parent);
-        let parent = parent.map(|parent| self.twins.first_of(parent));
-        Ok(self.twins.first.contains_key(&folded(parent, name)))
+        Ok(self.first_named(entry, name)?.is_some())
     }
 
     /// The same, of the page of `entry` and those before it: what comes later is not known in every run.
     pub(super) fn is_named_so_far(&mut self, entry: EntryIndex, name: &[u8]) -> io::Result<bool> {
+        let first = self.first_named(entry, name)?;
+        Ok(first.is_some_and(|first| first < self.pages.end_of_page(entry)))
+    }
+
+    fn first_named(&mut self, entry: EntryIndex, name: &[u8]) -> io::Result<Option<EntryIndex>> {
         self.read_names()?;
         let parent = self.pages.entry(entry)?.and_then(|entry| entry.parent);
-        let first = self.twins.first.get(&folded(parent, name)).copied();
-        Ok(first.is_some_and(|first| first < self.pages.end_of_page(entry)))
+        let parent = parent.map(|parent| self.twins.first_of(parent));
+        Ok(self.twins.first.get(&folded(parent, name)).copied())
     }
 
     /// Another path of the manifest that followed symlinks lead to the same name as that of `entry`.

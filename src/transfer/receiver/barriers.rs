@@ -47,8 +47,7 @@ impl Receiver {
 
     /// What gets its name next: no more at once than keep the disk for a moment.
     pub(super) fn take_ready(&mut self) -> Vec<Publish> {
-        let rest = self.ready.split_off(self.ready.len().min(BARRIER_FILES));
-        std::mem::replace(&mut self.ready, rest)
+        self.ready.drain(..self.ready.len().min(BARRIER_FILES)).collect()
     }
 
     /// Whether any unit that is wanted is neither written nor on its way to the disk.

@@ -4,6 +4,7 @@ use super::NAMES_MAX;
 use super::pages::is_remark;
 use crate::event::PathText;
 use crate::transfer::manifest::{DirectoryTable, Entry, Page, Verdict};
+use crate::transfer::name::folded;
 
 /// Files by whose name alone a program runs them or does as they say, in lower case: of shells and sessions, of editors and
 /// tools, of desktops and servers.
@@ -168,14 +169,14 @@ impl Offered {
 }
 
 /// Whether a file or directory of this name runs or configures programs, where some disk or system takes the name for it:
-/// without regard to case, to characters that nobody sees, and to dots and spaces at its end.
+/// without regard to case and composition, to characters that nobody sees, and to dots and spaces at its end.
 fn acts(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let seen = |character: &char| !crate::visible::is_hidden(*character);
-    let name: String = name.chars().filter(seen).flat_map(char::to_lowercase).collect();
-    let name = name.trim_end_matches(['.', ' ']);
-    // Another stream of the same file, on NTFS.
+    let name = folded(&name.chars().filter(seen).collect::<String>()).to_lowercase();
+    // Another stream of the same file, on NTFS; what FAT drops is at the end of what stands before it.
     let name = name.split(':').next().unwrap_or_default();
+    let name = name.trim_end_matches(['.', ' ']);
     FILES.contains(&name)
         || DIRECTORIES.contains(&name)
         || ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
@@ -200,6 +201,10 @@ mod tests {
             "autorun.inf ",
             ".g\u{200c}it",
             ".git::$INDEX_ALLOCATION",
+            ".git.::$INDEX_ALLOCATION",
+            "autorun.inf .:x",
+            ".ba\u{17f}hrc",
+            "\u{ff0e}ssh",
             "game.desktop",
             "photo.jpg.lnk",
             ".config",

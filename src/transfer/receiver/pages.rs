@@ -486,7 +486,7 @@ impl Receiver {
             on_conflict: self.policy(entry),
             replaces: self.replacing.get(&entry).copied(),
         };
-        self.ready.push(publish);
+        self.ready.push_back(publish);
     }
 
     /// Sends the wants of decided pages, as far as the consent goes. A link that begins says it in its request instead.

@@ -448,7 +448,7 @@ impl Receiver {
         };
         self.completion.publishing(entry, file.root);
         let kind = PublishKind::File { bytes: file.bytes, root: file.root, recheck };
-        self.ready.push(Publish {
+        self.ready.push_back(Publish {
             entry,
             path,
             kind,

@@ -57,14 +57,6 @@ impl Receiver {
         }
     }
 
-    /// Every directory that had the place of this one, and itself.
-    fn namesakes(&self, entry: EntryIndex) -> Vec<EntryIndex> {
-        // Each is earlier than the one that replaces it.
-        std::iter::successors(Some(entry), |entry| self.lineage.get(entry).copied())
-            .filter(|entry| self.directories.contains(*entry))
-            .collect()
-    }
-
     /// Something is in the way of a directory.
     pub(super) fn block_directory(
         &mut self,
@@ -77,8 +69,14 @@ impl Receiver {
         if self.is_gone(entry) {
             return;
         }
-        for of in self.namesakes(entry) {
-            self.blocked.insert(of, kind);
+        // Every directory that had the place of this one, each earlier than the one that replaces it. Where one is blocked for
+        // the same, those before it are, too.
+        let mut at = Some(entry);
+        while let Some(of) = at {
+            if self.directories.contains(of) && self.blocked.insert(of, kind) == Some(kind) {
+                break;
+            }
+            at = self.lineage.get(&of).copied();
         }
         // What a later entry gives other metadata counts there.
         if !self.superseded.contains(entry) {
