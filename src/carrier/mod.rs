@@ -155,7 +155,7 @@ impl Carrier {
 
     /// Length of the next record, if it is whole.
     #[must_use]
-    pub fn next_record_bytes(&self) -> Option<usize> {
+    pub fn next_record_bytes(&mut self) -> Option<usize> {
         self.receiver.next_record_bytes()
     }
 

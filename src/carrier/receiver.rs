@@ -155,7 +155,35 @@ impl Receiver {
         self.due_at
     }
 
-    pub(super) fn next_record_bytes(&self) -> Option<usize> {
+    /// The length of the next record that is whole. What no sender makes is passed over, so that what is told here is what
+    /// `pop_record` gives.
+    pub(super) fn next_record_bytes(&mut self) -> Option<usize> {
+        loop {
+            let length = self.next_length()?;
+            if (1..=RECORD_BYTES_MAX).contains(&length) {
+                return Some(length);
+            }
+            self.pass(length);
+        }
+    }
+
+    pub(super) fn pop_record(&mut self, into: &mut [u8]) -> Option<usize> {
+        loop {
+            let length = self.next_record_bytes()?;
+            let place = into.get_mut(..length);
+            let is_taken = place.is_some();
+            if let Some(place) = place {
+                self.stream.read(self.read + LENGTH_BYTES, place);
+            }
+            self.pass(length);
+            if is_taken {
+                return Some(length);
+            }
+        }
+    }
+
+    /// The length that stands before the next record, once all of it is here.
+    fn next_length(&self) -> Option<usize> {
         let available = self.contiguous() - self.read;
         if available < LENGTH_BYTES {
             return None;
@@ -166,19 +194,9 @@ impl Receiver {
         (available >= LENGTH_BYTES + u64::from(length)).then_some(usize::from(length))
     }
 
-    pub(super) fn pop_record(&mut self, into: &mut [u8]) -> Option<usize> {
-        loop {
-            let length = self.next_record_bytes()?;
-            let from = self.read + LENGTH_BYTES;
-            self.read = from + length as u64;
-            let is_wanted = (1..=RECORD_BYTES_MAX).contains(&length);
-            let place = into.get_mut(..length).filter(|_| is_wanted);
-            if let Some(place) = place {
-                self.stream.read(from, place);
-                self.present.remove_below(self.read);
-                return Some(length);
-            }
-            self.present.remove_below(self.read);
-        }
+    /// Goes on behind a record of that length.
+    fn pass(&mut self, length: usize) {
+        self.read += LENGTH_BYTES + length as u64;
+        self.present.remove_below(self.read);
     }
 }

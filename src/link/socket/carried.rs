@@ -406,7 +406,7 @@ impl State {
 
     /// Hands records to the stack, as many of equal length as there are.
     fn deliver(&mut self, port: &Arc<Port>, buffer: &mut [u8]) -> Option<RecvMeta> {
-        self.carrier.as_ref()?.next_record_bytes()?;
+        self.carrier.as_mut()?.next_record_bytes()?;
         let path = self.path().filter(|path| path.has_port(port))?;
         let (framing, addr) = (path.framing(), path.remote());
         let (mut length, mut stride) = (0, 0);
@@ -468,7 +468,7 @@ impl State {
 
     /// Wakes the stack's driver for what is there, and to try again where it waits for room.
     fn wake(&mut self) {
-        let Some(carrier) = &self.carrier else { return };
+        let Some(carrier) = &mut self.carrier else { return };
         let has_record = carrier.next_record_bytes().is_some();
         if let Some(sender) = self.sender.take() {
             sender.wake();
