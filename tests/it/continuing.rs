@@ -32,20 +32,13 @@ fn receive(pair: &Pair, host: Option<&str>, more: &[&str]) -> Running {
     pair.receive(arguments).spawn()
 }
 
-/// A host that stays, and its URL.
-fn standing(pair: &Pair) -> (Running, String) {
-    let host = pair.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
-    let url = host.line_with(From::Stdout, "ws://");
-    (host, url)
-}
-
 /// B-C (86, 87): a job with a fixed code brings what is new each time, whoever comes first.
 #[test]
 fn a_fixed_code_brings_new_data_each_night() {
     for is_standing in [false, true] {
         let pair = Pair::new();
         fs::write(pair.path("code"), CODE).unwrap();
-        let (host, url) = standing(&pair);
+        let (host, url) = pair.home.host("127.0.0.1:0");
         let url = is_standing.then_some(url.as_str());
         for number in 1..=4 {
             night(&pair, number);
@@ -74,7 +67,7 @@ fn a_fixed_code_brings_new_data_each_night() {
 fn a_code_that_nobody_offers_is_an_error_that_says_what_was_before() {
     let pair = Pair::new();
     fs::write(pair.path("code"), CODE).unwrap();
-    let (host, url) = standing(&pair);
+    let (host, url) = pair.home.host("127.0.0.1:0");
     for (url, code) in [(None, 4), (Some(url.as_str()), 3)] {
         night(&pair, 1);
         let sender = send(&pair, url);
@@ -98,7 +91,7 @@ fn a_code_that_nobody_offers_is_an_error_that_says_what_was_before() {
 fn a_fixed_code_comes_back_to_a_killed_sender_and_to_nobody_else() {
     let pair = Pair::new();
     fs::write(pair.path("code"), CODE).unwrap();
-    let (host, url) = standing(&pair);
+    let (host, url) = pair.home.host("127.0.0.1:0");
     let url = url.as_str();
     night(&pair, 1);
     let refused = |run: Running, what: &str| {
@@ -142,7 +135,7 @@ fn a_fixed_code_comes_back_to_a_killed_sender_and_to_nobody_else() {
 fn a_sender_that_ends_alone_gives_its_code_back() {
     let pair = Pair::new();
     fs::write(pair.path("code"), CODE).unwrap();
-    let (host, url) = standing(&pair);
+    let (host, url) = pair.home.host("127.0.0.1:0");
     let url = url.as_str();
     night(&pair, 1);
     for (signal, ends) in [(Signal::INT, 130), (Signal::TERM, 143)] {
@@ -223,7 +216,7 @@ fn the_known_receiver_comes_back_and_closes_the_invitation() {
 #[test]
 fn a_fixed_code_lets_a_new_receiver_in_at_a_host_that_stays() {
     let pair = Pair::new();
-    let (host, url) = standing(&pair);
+    let (host, url) = pair.home.host("127.0.0.1:0");
     fs::write(pair.path("code"), CODE).unwrap();
     pair.noise("t", LARGE);
     let sender = send(&pair, Some(&url));
@@ -245,13 +238,6 @@ fn a_fixed_code_lets_a_new_receiver_in_at_a_host_that_stays() {
     host.wait();
 }
 
-/// A host that listens where it was told to.
-fn host_at(pair: &Pair, listen: &str) -> Running {
-    let host = pair.home.rejoin(["host", "--listen", listen]).spawn();
-    host.line_with(From::Stdout, "ws://");
-    host
-}
-
 /// B-K: a run that continues by a host that is not there says so, tries on, and ends with the reason; a sender gives its code
 /// as soon as the host is there, and nobody gets one that is of no use.
 #[test]
@@ -261,7 +247,7 @@ fn a_run_that_continues_says_which_host_it_cannot_reach() {
     let url = format!("ws://{listen}");
     let pair = Pair::new();
     pair.noise("large", LARGE);
-    let host = host_at(&pair, &listen);
+    let (host, _) = pair.home.host(&listen);
     let by = ["--json", "--host", url.as_str()];
     let send = |more: &[&str]| pair.send(by.iter().chain(more).chain(&["large"])).spawn();
     let receive =
@@ -290,7 +276,7 @@ fn a_run_that_continues_says_which_host_it_cannot_reach() {
     let (sender, receiver) = (send(&["--code-out", "code"]), receive(&[]));
     sender.event_where("of a host that is not there", is_told);
     receiver.event_where("of a host that is not there", is_told);
-    let host = host_at(&pair, &listen);
+    let (host, _) = pair.home.host(&listen);
     sender.event_where("code", |event| event["event"] == "code");
     receiver.wait().expect_code(0);
     sender.wait().expect_code(0);

@@ -5,21 +5,13 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::env::{Finished, From, Running};
+use crate::support::env::{Finished, From};
 use crate::support::pair::{CODE, Pair};
 use crate::support::tree::assert_same;
 
 /// A port that nobody listens on.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// A host that runs alone, and its URL.
-fn start_host(pair: &Pair, port: u16) -> (Running, String) {
-    let listen = format!("127.0.0.1:{port}");
-    let host = pair.home.rejoin(["host", "--listen", &listen]).spawn();
-    let url = host.line_with(From::Stdout, "ws://");
-    (host, url)
 }
 
 fn assert_arrived(pair: &Pair) {
@@ -70,7 +62,7 @@ fn a_host_of_its_own_serves_both_in_either_order() {
         let port = free_port();
         let url = format!("ws://127.0.0.1:{port}");
         // Even the host may come last.
-        let host = is_sender_first.then(|| start_host(&pair, port));
+        let host = is_sender_first.then(|| pair.home.host(&format!("127.0.0.1:{port}")));
         let send = || pair.send(["--json", "--host", &url, "--code", CODE, "file"]).spawn();
         let receive = |wait: &[&str]| {
             let arguments = ["--json", "-y", "-o", "target", "--host", &url, CODE];
@@ -83,7 +75,7 @@ fn a_host_of_its_own_serves_both_in_either_order() {
         } else {
             let receiver = receive(&["--wait", "50s"]);
             receiver.event_where("session", |event| event["event"] == "session");
-            let host = start_host(&pair, port);
+            let host = pair.home.host(&format!("127.0.0.1:{port}"));
             (send(), receiver, host)
         };
         receiver.wait().expect_code(0);
@@ -99,7 +91,7 @@ fn a_wrong_code_burns_the_room() {
     let pair = Pair::new();
     pair.noise("file", 1000);
     // A host that outlives the sender, so that the second receiver has somebody to ask.
-    let (_host, url) = start_host(&pair, 0);
+    let (_host, url) = pair.home.host("127.0.0.1:0");
     let sender = pair.send(["--json", "--host", &url, "--code", CODE, "file"]).spawn();
     sender.event_where("code", |event| event["event"] == "code");
     let try_code =
@@ -114,7 +106,7 @@ fn a_wrong_code_burns_the_room() {
 fn a_stranger_with_an_old_code_is_turned_away_and_disturbs_nobody() {
     let pair = Pair::new();
     pair.noise("file", 64 << 20);
-    let (_host, url) = start_host(&pair, 0);
+    let (_host, url) = pair.home.host("127.0.0.1:0");
     let sender = pair.send(["--json", "--host", &url, "--code", CODE, "file"]).spawn();
     sender.event_where("code", |event| event["event"] == "code");
     let receiver = pair.receive(["--json", "-y", "-o", "target", "--host", &url, CODE]).spawn();

@@ -69,8 +69,7 @@ fn a_host_that_took_the_senders_port_serves_both() {
     let port = interrupted(&pair);
     // Not in the registry, as on two machines: the receiver knows the old port only.
     let listen = format!("[::]:{port}");
-    let host = pair.home.rejoin(["host", "--listen", &listen]).spawn();
-    host.line_with(crate::support::env::From::Stdout, "ws://");
+    let (host, _) = pair.home.host(&listen);
     let elsewhere = pair.path("elsewhere");
     let receiver = pair.receiving().env("REJOIN_RUNTIME_DIR", &elsewhere).spawn();
     let sender = pair.send(["--json", "large"]).spawn();

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rejoin::signal::code::PORT_DEFAULT;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-use crate::support::env::{From, Home, Running};
-use crate::support::host_member::source;
+use crate::support::env::Home;
+use crate::support::host_member::{address, source};
 use crate::support::lab::{open_files, or_skip};
 use crate::support::pair::Pair;
 use crate::support::process::kib;
@@ -22,15 +22,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// An answer that waits for nobody's deadline, however busy the machine is.
 const SOON: Duration = Duration::from_secs(5);
-
-/// A host, and where it listens.
-fn start_host(home: &Home, arguments: &[&str]) -> (Running, SocketAddr) {
-    let arguments = ["host", "--listen", "127.0.0.1:0"].iter().chain(arguments);
-    let host = home.rejoin(arguments).deadline(Duration::from_secs(120)).spawn();
-    let url = host.line_with(From::Stdout, "ws://");
-    let address = url.trim().strip_prefix("ws://").unwrap().parse().unwrap();
-    (host, address)
-}
 
 /// A socket from `source` that takes little.
 fn connect(source: IpAddr, host: SocketAddr) -> Option<TcpStream> {
@@ -59,7 +50,8 @@ fn is_healthy(host: SocketAddr) -> bool {
 fn who_reads_nothing_takes_no_place_from_others() {
     or_skip!(open_files(4_200));
     let home = Home::new();
-    let (host, address) = start_host(&home, &[]);
+    let (host, url) = home.host("127.0.0.1:0");
+    let address = address(&url);
     let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
     let mut sockets = Vec::new();
     for _ in 0..4_200 {

@@ -15,17 +15,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::env::{From, Home, Running};
-use crate::support::host_member::{Socket, hear, join, joined, say, session, source, tcp, upgrade};
+use crate::support::env::Home;
+use crate::support::host_member::{
+    Socket, address, hear, join, joined, say, session, source, tcp, upgrade,
+};
 use crate::support::lab::{open_files, or_skip};
 use crate::support::process::kib;
-
-fn start_host(home: &Home, listen: &str) -> (Running, SocketAddr) {
-    let host = home.rejoin(["host", "--listen", listen]).deadline(Duration::from_secs(150)).spawn();
-    let url = host.line_with(From::Stdout, "ws://");
-    let address = url.trim().strip_prefix("ws://").unwrap().parse().unwrap();
-    (host, address)
-}
 
 /// Everybody reaches the host; none where it declines.
 async fn connect(from: IpAddr, host: SocketAddr) -> Option<Socket> {
@@ -37,7 +32,8 @@ async fn connect(from: IpAddr, host: SocketAddr) -> Option<Socket> {
 async fn an_idle_member_costs_less_than_30_kb() {
     or_skip!(open_files(600));
     let home = Home::new();
-    let (host, address) = start_host(&home, "127.0.0.1:0");
+    let (host, url) = home.host("127.0.0.1:0");
+    let address = address(&url);
     // What a host needs once.
     drop(joined(source(0), address, session(9_999), 1).await.unwrap());
     let empty = kib(host.pid(), "VmRSS").unwrap();
@@ -69,7 +65,8 @@ async fn hostile_members_cost_what_is_allowed_and_no_more() {
     or_skip!(open_files(600));
     for (kind, most) in HOSTILE {
         let home = Home::new();
-        let (host, address) = start_host(&home, "127.0.0.1:0");
+        let (host, url) = home.host("127.0.0.1:0");
+        let address = address(&url);
         let mut strangers = tokio::task::JoinSet::new();
         for index in 0..300 {
             let kind = kind.to_owned();
@@ -158,7 +155,8 @@ async fn all_come_back_to_a_host_that_was_killed() {
     const MEMBERS: usize = 200;
     or_skip!(open_files(MEMBERS as u64));
     let home = Home::new();
-    let (host, address) = start_host(&home, "127.0.0.1:0");
+    let (host, url) = home.host("127.0.0.1:0");
+    let address = address(&url);
     let (joined, mut joins) = mpsc::channel(MEMBERS);
     for index in 0..MEMBERS {
         let joined = joined.clone();
@@ -189,7 +187,7 @@ async fn all_come_back_to_a_host_that_was_killed() {
     all().await;
     host.signal(Signal::KILL);
     host.wait();
-    let (_host, _) = start_host(&home, &address.to_string());
+    let (_host, _) = home.host(&address.to_string());
     let times = tokio::time::timeout(Duration::from_secs(60), all()).await;
     let times = times.expect("all are back within a minute");
     let spread = times[MEMBERS - 1].saturating_duration_since(times[0]);

@@ -266,8 +266,7 @@ fn a_way_that_gets_narrow_is_survived() {
 fn a_prefix_of_a_host_works_or_is_explained() {
     let pair = Pair::new();
     pair.noise("tree/f", 1000);
-    let host = pair.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
-    let url = host.line_with(From::Stdout, "ws://").trim().to_owned();
+    let (_host, url) = pair.home.host("127.0.0.1:0");
     let base = url.trim_end_matches("/ws").trim_end_matches('/');
     for prefix in ["/rejoin/", "/rejoin", "/a/b/", "/ws/", "/healthz"] {
         let given = format!("{base}{prefix}");

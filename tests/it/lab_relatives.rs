@@ -595,8 +595,7 @@ fn without_a_place_for_rooms_the_cause_is_named() {
 #[test]
 fn a_host_in_another_spelling_works_or_is_explained() {
     let home = Pair::new();
-    let host = home.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
-    let url = host.line_with(crate::support::env::From::Stdout, "ws://").trim().to_owned();
+    let (host, url) = home.home.host("127.0.0.1:0");
     let authority = url.trim_start_matches("ws://").trim_end_matches("/ws").trim_end_matches('/');
     for before_and_after in [
         ("", ""),

@@ -72,8 +72,7 @@ fn a_memory_of_an_earlier_run_is_no_success() {
 #[test]
 fn a_fixed_code_through_a_standing_host_brings_the_second_night() {
     let pair = Pair::new();
-    let host = pair.home.rejoin(["host", "--listen", "127.0.0.1:0"]).spawn();
-    let url = host.line_with(From::Stdout, "ws://").trim().to_owned();
+    let (_host, url) = pair.home.host("127.0.0.1:0");
     for (night, content) in ["one", "two, longer", "three"].into_iter().enumerate() {
         pair.home.file("tree/f", content);
         let sender = pair.send(["--json", "--host", &url, "--code", CODE, "tree"]).spawn();

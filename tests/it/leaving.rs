@@ -1,6 +1,5 @@
 //! What one side hears of the other's end: soon, in words, whatever ended it, and that the same commands go on after it.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -25,17 +24,8 @@ impl Way {
     fn new(is_standing: bool) -> Self {
         let pair = Pair::new();
         pair.noise("large", LARGE);
-        let host = is_standing.then(|| {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            Self::host(&pair, &format!("127.0.0.1:{port}"))
-        });
+        let host = is_standing.then(|| pair.home.host("127.0.0.1:0"));
         Self { pair, host }
-    }
-
-    fn host(pair: &Pair, listen: &str) -> (Running, String) {
-        let host = pair.home.rejoin(["host", "--listen", listen]).spawn();
-        host.line_with(From::Stdout, "ws://");
-        (host, format!("ws://{listen}"))
     }
 
     fn arguments(&self, first: &[&str], more: &[&str]) -> Vec<String> {
@@ -158,7 +148,7 @@ fn a_host_that_restarts_costs_nothing() {
     let (host, url) = way.host.take().unwrap();
     host.signal(Signal::KILL);
     host.wait();
-    let again = Way::host(&way.pair, url.trim_start_matches("ws://"));
+    let again = way.pair.home.host(url.trim_start_matches("ws://"));
     let ends: [Finished; 2] = [receiver.wait().expect_code(0), sender.wait().expect_code(0)];
     for end in &ends {
         assert!(!end.events().iter().any(|event| event["event"] == "left"), "{:#?}", end.events());

@@ -82,6 +82,13 @@ impl Home {
         self.program(&BINARY, arguments)
     }
 
+    /// `rejoin host --listen ADDRESS` that is ready, and its URL.
+    pub(crate) fn host(&self, listen: &str) -> (Running, String) {
+        let host = self.rejoin(["host", "--listen", listen]).spawn();
+        let url = host.line_with(From::Stdout, "ws://");
+        (host, url)
+    }
+
     /// A line for a shell, which finds `rejoin` on its path.
     #[cfg(unix)]
     pub(crate) fn shell(&self, line: &str) -> Invocation {

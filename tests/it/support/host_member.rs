@@ -13,6 +13,11 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
+/// Where the host with this URL listens.
+pub(crate) fn address(url: &str) -> SocketAddr {
+    url.strip_prefix("ws://").unwrap().parse().unwrap()
+}
+
 /// The address number `index` of this machine that is nobody's else, and no proxy's: a host takes each for another machine.
 pub(crate) fn source(index: usize) -> IpAddr {
     Ipv4Addr::new(127, 1, (index / 250) as u8, (index % 250 + 2) as u8).into()
