@@ -2,19 +2,18 @@
 //!
 //! Every case ends in a look at the target directory: what is there was promised, verified, and has a name that may be.
 
+use crate::support::messages::{every_message, request, tiny_prey};
 use crate::support::model_source::{ModelSource, random_tree};
 use crate::support::random::Random;
-use crate::support::victim::{Content, Prey, Victim, directory, entry, file, link};
+use crate::support::victim::{Content, Prey, Victim, below, chain, directory, entry, file, link};
 use rejoin::error::ErrorKind;
 use rejoin::event::{Event, FileStatus};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::PackedFile;
 use rejoin::transfer::manifest::{Chain, EntryKind, FILE_BYTES_MAX, ModifiedTime, Page, Totals};
 use rejoin::transfer::merge;
-use rejoin::transfer::message::{
-    ByeReason, EARLY_PAGES_MAX, Message, RecoveryRequest, UnitHead, WireRanges,
-};
-use rejoin::transfer::missing::{MissingKind, Outcome};
+use rejoin::transfer::message::{EARLY_PAGES_MAX, Message, RecoveryRequest, UnitHead, WireRanges};
+use rejoin::transfer::missing::Outcome;
 use rejoin::transfer::name::{NameError, check_name, check_symlink_target};
 use rejoin::transfer::ranges::Ranges;
 use rejoin::wire::SessionId;
@@ -118,17 +117,13 @@ fn an_estimate_of_more_takes_the_end_back() {
 #[test]
 fn the_reserved_name_is_refused_at_any_depth() {
     let mut victim = Victim::accepting();
-    let child = |parent, mut entry: rejoin::transfer::manifest::Entry| {
-        entry.parent = Some(parent);
-        entry
-    };
     victim.serve(vec![
         (directory(b"d"), Content::None),
-        (child(0, directory(b"e")), Content::None),
-        (child(1, file(b".REJOIN", 3)), Content::from(&b"bad"[..])),
-        (child(0, directory(b".rejoin")), Content::None),
-        (child(3, file(b"journal", 3)), Content::from(&b"bad"[..])),
-        (child(0, file(b"good", 4)), Content::from(&b"good"[..])),
+        (below(0, directory(b"e")), Content::None),
+        (below(1, file(b".REJOIN", 3)), Content::from(&b"bad"[..])),
+        (below(0, directory(b".rejoin")), Content::None),
+        (below(3, file(b"journal", 3)), Content::from(&b"bad"[..])),
+        (below(0, file(b"good", 4)), Content::from(&b"good"[..])),
     ]);
     assert!(victim.is_finished(), "{:?}", victim.end);
     let found = victim.found();
@@ -159,10 +154,8 @@ fn a_bad_link_is_refused_alone() {
 fn children_of_a_refused_directory_are_refused() {
     for name in [&b".."[..], b".rejoin", b"a/b", b""] {
         let mut victim = Victim::accepting();
-        let mut deep = directory(b"deep");
-        deep.parent = Some(0);
-        let (mut child, mut grandchild) = (file(b"file", 3), file(b"file", 3));
-        (child.parent, grandchild.parent) = (Some(0), Some(1));
+        let deep = below(0, directory(b"deep"));
+        let (child, grandchild) = (below(0, file(b"file", 3)), below(1, file(b"file", 3)));
         victim.serve(vec![
             (directory(name), Content::None),
             (deep, Content::None),
@@ -180,11 +173,7 @@ fn children_of_a_refused_directory_are_refused() {
 /// Pages that end the session: nothing of them is published.
 #[test]
 fn pages_that_no_honest_sender_makes() {
-    let child_of = |parent, name: &[u8]| {
-        let mut child = file(name, 1);
-        child.parent = Some(parent);
-        child
-    };
+    let child_of = |parent, name: &[u8]| below(parent, file(name, 1));
     let replacing = |parent, name: &[u8], old| {
         let mut entry = child_of(0, name);
         entry.parent = parent;
@@ -334,9 +323,7 @@ fn manifests_are_bounded() {
     victim.expect_protocol_error("a hundred open pages");
     let mut victim = Victim::accepting_up_to(2_000);
     victim.recover();
-    for index in 0..1_010_u64 {
-        let mut deeper = directory(b"d");
-        deeper.parent = index.checked_sub(1);
+    for (index, deeper) in (0..).zip(chain(b"d", 1_010)) {
         victim.page(index, index, vec![deeper]);
     }
     victim.expect_protocol_error("a thousand directories deep");
@@ -616,66 +603,6 @@ fn times_and_modes_are_bent_into_shape() {
     }
 }
 
-/// One of every message, as neither side would say it.
-pub(crate) fn every_message() -> Vec<Message> {
-    let everything: Ranges = [0, 5].into_iter().collect();
-    let units = WireRanges::from(&everything);
-    let request = RecoveryRequest {
-        session: SessionId([3; 16]),
-        epoch: 1,
-        pages: 0,
-        chain: Chain([0; 32]),
-        undecided: units.clone(),
-        unwanted: units.clone(),
-        units: units.clone(),
-        digests: vec![(0, [0; 32])],
-    };
-    let totals = Totals { entries: 9, files: 9, bytes: 9, directories: 0 };
-    let head = |files| UnitHead::Pack { files };
-    let packed = PackedFile { bytes: 3, root: [0; 32] };
-    let mut messages = vec![
-        Message::RecoveryRequest(request),
-        Message::RecoveryAnswer { pages: 0 },
-        Message::RecoveryAnswer { pages: 7 },
-        Message::Estimate { totals, is_complete: true },
-        Message::Page { encoded: Vec::new() },
-        Message::End { pages: 0, totals, chain: Chain([1; 32]), failed: 0, skipped: 0 },
-        Message::Want { page: 0, unwanted: units.clone(), units: units.clone() },
-        Message::Unit { unit: 0, head: head(vec![(0, packed)]) },
-        Message::Unit { unit: 1, head: UnitHead::Part { entry: 0, value: [0; 32] } },
-        Message::FileRoot { entry: 0, root: [0; 32] },
-        Message::FileRoot { entry: u64::MAX, root: [0; 32] },
-        Message::EntryFailed { entry: 0, kind: MissingKind::Changed, reason: "gone".to_owned() },
-        Message::EntryFailed {
-            entry: u64::MAX,
-            kind: MissingKind::Unreadable,
-            reason: String::new(),
-        },
-        Message::Resend { unit: 0, unwanted: units.clone() },
-        Message::Gone { entries: units.clone() },
-        Message::Ack { units },
-        Message::Complete { outcome: Outcome::default() },
-        Message::CompleteAck,
-        Message::ExpandBuckets { buckets: vec![0] },
-        Message::BucketEntries { bucket: 0, files: vec![(0, [1; 32])] },
-        Message::Contradict { page: 0, files: vec![(0, [2; 32])] },
-        Message::EarlyAnswer,
-        Message::Ping { number: u64::MAX },
-        Message::Pong { number: 0 },
-    ];
-    for reason in [
-        ByeReason::Stopped,
-        ByeReason::Refused,
-        ByeReason::Protocol,
-        ByeReason::Disk,
-        ByeReason::Integrity,
-        ByeReason::NoSession,
-    ] {
-        messages.push(Message::Bye { reason, text: "x".repeat(2_000) });
-    }
-    messages
-}
-
 /// Those that change most.
 fn telling_messages() -> Vec<Message> {
     let is_telling = |message: &Message| {
@@ -766,24 +693,6 @@ fn any_message_in_any_state_of_a_receiver() {
 fn prey(seed: u64) -> Prey {
     let tree = random_tree(&mut Random::new(seed), 20, 1);
     Prey::new(ModelSource::new(tree, crate::support::sim::SESSION, 5))
-}
-
-pub(crate) fn tiny_prey() -> Prey {
-    let tree = random_tree(&mut Random::new(5), 3, 0);
-    Prey::new(ModelSource::new(tree, crate::support::sim::SESSION, 2))
-}
-
-pub(crate) fn request() -> RecoveryRequest {
-    RecoveryRequest {
-        session: crate::support::sim::SESSION,
-        epoch: 1,
-        pages: 0,
-        chain: Chain::start(crate::support::sim::SESSION),
-        undecided: WireRanges::default(),
-        unwanted: WireRanges::default(),
-        units: WireRanges::default(),
-        digests: Vec::new(),
-    }
 }
 
 /// Ranges as a peer may write them, not as ours are.

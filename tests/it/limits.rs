@@ -1,9 +1,9 @@
 //! What a peer says is bounded in what it costs: paths, figures, queues.
 
-use crate::hostile::{every_message, request, tiny_prey};
+use crate::support::messages::{every_message, request, tiny_prey};
 use crate::support::pair::{CODE, Pair};
 use crate::support::tree::assert_same;
-use crate::support::victim::{Content, Prey, Victim, directory, entry, file};
+use crate::support::victim::{Content, Prey, Victim, below, chain, directory, entry, file};
 use rejoin::error::ErrorKind;
 use rejoin::event::{Event, FileStatus};
 use rejoin::transfer::UNIT_BYTES;
@@ -16,19 +16,9 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use std::ffi::OsString;
 use std::fs;
 
-fn below(parent: u64, mut entry: Entry) -> Entry {
-    entry.parent = Some(parent);
-    entry
-}
-
-/// Directories in each other, `levels` of them, with names of 255 bytes: 256 bytes a level in a path.
-fn chain(levels: u64) -> Vec<Entry> {
-    let entry = |level: u64| {
-        let mut entry = directory(&[b'd'; 255]);
-        entry.parent = level.checked_sub(1);
-        entry
-    };
-    (0..levels).map(entry).collect()
+/// As in [`chain`], with names of 255 bytes: 256 bytes a level in a path.
+fn long_chain(levels: u64) -> Vec<Entry> {
+    chain(&[b'd'; 255], levels)
 }
 
 /// S-03, I-02: a path of 4,096 bytes arrives, a longer one is refused alone, whatever its depth.
@@ -36,10 +26,9 @@ fn chain(levels: u64) -> Vec<Entry> {
 fn a_path_is_bounded_in_bytes() {
     let mut victim = Victim::accepting();
     // Fifteen names of 255 bytes and one of 254, each with its separator: two bytes are left of 4,096.
-    let mut last = directory(&[b'e'; 254]);
-    last.parent = Some(14);
+    let last = below(14, directory(&[b'e'; 254]));
     let mut entries: Vec<(Entry, Content)> =
-        chain(15).into_iter().chain([last]).map(|entry| (entry, Content::None)).collect();
+        long_chain(15).into_iter().chain([last]).map(|entry| (entry, Content::None)).collect();
     entries.push((below(15, file(b"g", 1)), Content::from(&b"x"[..])));
     entries.push((below(15, file(b"gh", 1)), Content::from(&b"x"[..])));
     victim.serve(entries);
@@ -63,7 +52,7 @@ fn a_path_is_bounded_in_bytes() {
 fn nothing_lies_below_a_path_that_is_too_long() {
     let mut victim = Victim::accepting();
     victim.recover();
-    victim.page(0, 0, chain(16));
+    victim.page(0, 0, long_chain(16));
     victim.page(1, 16, vec![below(15, directory(b"e2"))]);
     assert_eq!(victim.failure(), None);
     assert_eq!(victim.receiver.progress().outcome.failed, 1, "too long, and refused alone");

@@ -1,12 +1,12 @@
 //! What a hostile peer can make the other side hold, measured: each case runs in a process of its own, which says the most
 //! memory that it ever had. The bars are in docs/limits.md.
 
-use crate::hostile::{request, tiny_prey};
+use crate::support::messages::{request, tiny_prey};
 use crate::support::model_source::{ModelSource, Node};
 use crate::support::process::kib;
 use crate::support::sim::SESSION;
 use crate::support::target_options::target_options;
-use crate::support::victim::{Prey, Store, Victim, directory, file};
+use crate::support::victim::{Prey, Store, Victim, below, chain, directory, file};
 use rejoin::store::{OsDirectory, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{Existing, TargetReply, TargetRequest};
@@ -129,11 +129,6 @@ fn names_without_number() {
     expect_below_bar("names");
 }
 
-fn below(parent: u64, mut entry: Entry) -> Entry {
-    entry.parent = Some(parent);
-    entry
-}
-
 type Held = Arc<Mutex<Vec<TargetRequest>>>;
 
 /// A receiver at its prompt, whose disk does nothing but remember what it was asked.
@@ -152,12 +147,7 @@ fn stalled(is_accepted: bool) -> (Victim, Held) {
 
 /// A thousand directories, each in the one before, as long as a path may be.
 fn deepest() -> Vec<Entry> {
-    let entry = |level: u64| {
-        let mut entry = directory(b"ddd");
-        entry.parent = level.checked_sub(1);
-        entry
-    };
-    (0..1_000).map(entry).collect()
+    chain(b"ddd", 1_000)
 }
 
 /// Longest that one request may take, on any machine that runs tests: a second where nothing else runs.
@@ -218,13 +208,7 @@ fn chains() {
 fn far_parents() {
     let (mut victim, held) = stalled(false);
     // Sixteen names of 255 bytes: four of them are common, the last is another for each of a thousand.
-    let mut entries: Vec<Entry> = (0..14_u64)
-        .map(|level| {
-            let mut entry = directory(&[b'd'; 255]);
-            entry.parent = level.checked_sub(1);
-            entry
-        })
-        .collect();
+    let mut entries = chain(&[b'd'; 255], 14);
     entries.extend((0..100_u64).map(|at| below(13, directory(format!("{at:0250}").as_bytes()))));
     victim.page(0, 0, entries);
     let mut first = 114;

@@ -1,18 +1,21 @@
 //! names that run or configure programs, at the question.
 
-use crate::support::victim::{Victim, directory, file};
-use rejoin::transfer::manifest::{Entry, Totals};
+use crate::support::victim::{Victim, below, directory, file};
+use rejoin::transfer::manifest::Totals;
 use rejoin::transfer::message::Message;
 use rejoin::transfer::receiver::Ask;
 
 /// names that run or configure programs are pointed out at the question, wherever in the tree they are.
 #[test]
 fn names_that_act_are_pointed_out() {
-    let below = |name: &[u8], parent| Entry { parent: Some(parent), ..file(name, 1) };
     let mut victim = Victim::asking();
     victim.recover();
-    let entries =
-        vec![directory(b"home"), below(b".BashRC", 0), below(b"photo.jpg", 0), directory(b".ssh")];
+    let entries = vec![
+        directory(b"home"),
+        below(0, file(b".BashRC", 1)),
+        below(0, file(b"photo.jpg", 1)),
+        directory(b".ssh"),
+    ];
     victim.page(0, 0, entries);
     victim.end(1);
     victim.tick();

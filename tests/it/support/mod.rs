@@ -11,6 +11,7 @@ pub(crate) mod faulty;
 pub(crate) mod host_member;
 #[cfg(target_os = "linux")]
 pub(crate) mod lab;
+pub(crate) mod messages;
 pub(crate) mod model_source;
 pub(crate) mod model_target;
 pub(crate) mod pair;

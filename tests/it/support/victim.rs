@@ -53,6 +53,18 @@ pub(crate) fn link(name: &[u8], target: &[u8]) -> Entry {
     entry(name, EntryKind::Symlink { target: target.to_vec() })
 }
 
+/// An entry in the directory that is number `parent`.
+pub(crate) fn below(parent: u64, mut entry: Entry) -> Entry {
+    entry.parent = Some(parent);
+    entry
+}
+
+/// Directories of this name, each in the one before: the first entries of a manifest.
+pub(crate) fn chain(name: &[u8], levels: u64) -> Vec<Entry> {
+    let entry = |level: u64| Entry { parent: level.checked_sub(1), ..directory(name) };
+    (0..levels).map(entry).collect()
+}
+
 /// What a sender would send for an entry.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
