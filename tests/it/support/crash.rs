@@ -200,7 +200,8 @@ impl Scenario {
         note(Note::Stored);
         let root = open(disk, b"target");
         if session.record.is_complete {
-            return target::discard_session(&root, SESSION, [3; 32]).map_err(text);
+            return target::discard_session(&root, SESSION, self.options(boot).secret)
+                .map_err(text);
         }
         note(Note::Epoch(session.begin_connection(1).map_err(text)?));
         let (mut store, found) = TargetStore::open(root, self.options(boot)).map_err(text)?;

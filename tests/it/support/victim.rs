@@ -81,8 +81,21 @@ impl From<&[u8]> for Content {
 /// Carries out what a receiver asks of its disk.
 pub(crate) type Store = Box<dyn FnMut(TargetRequest) -> Option<TargetReply>>;
 
+/// Up to a thousand files, of any size; what is in the way stays.
+fn config(is_accepted: bool) -> ReceiverConfig {
+    ReceiverConfig {
+        on_conflict: Some(OnConflict::Fail),
+        accepted: is_accepted.then_some(EVERYTHING),
+        by_content: false,
+        bytes_max: u64::MAX,
+        files_max: 1_000,
+    }
+}
+
 /// What the record of a victim's session vouches with.
-const SEAL: [u8; 32] = [3; 32];
+fn seal() -> [u8; 32] {
+    target_options(SESSION).secret
+}
 
 /// A receiver with an empty directory, whose sender the test is.
 pub(crate) struct Victim {
@@ -109,21 +122,17 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    fn new(is_accepted: bool) -> Self {
-        Self::sealed(tempfile::tempdir().unwrap(), is_accepted, SEAL)
+    fn new(config: ReceiverConfig) -> Self {
+        Self::sealed(tempfile::tempdir().unwrap(), config, seal())
     }
 
-    fn sealed(out: tempfile::TempDir, is_accepted: bool, secret: [u8; 32]) -> Self {
-        Self::sealed_within(out, (is_accepted, 1_000, u64::MAX), secret)
-    }
-
-    fn sealed_within(out: tempfile::TempDir, limits: (bool, u64, u64), secret: [u8; 32]) -> Self {
+    fn sealed(out: tempfile::TempDir, config: ReceiverConfig, secret: [u8; 32]) -> Self {
         let options = TargetOptions { secret, ..target_options(SESSION) };
         let root = OsDirectory::open(out.path()).unwrap();
         let (mut store, state) = TargetStore::open(root, options).unwrap();
         let has_damage = store.has_damage();
         let store = Box::new(move |request| store.handle(request));
-        Self { has_damage, ..Self::within(out, store, state, limits) }
+        Self { has_damage, ..Self::within(out, store, state, config) }
     }
 
     /// With a disk in memory: quick, and nothing of it is found.
@@ -138,7 +147,8 @@ impl Victim {
             }
             request => store.handle(request),
         };
-        Self::of(tempfile::tempdir().unwrap(), Box::new(handle), state, is_accepted)
+        let out = tempfile::tempdir().unwrap();
+        Self::within(out, Box::new(handle), state, config(is_accepted))
     }
 
     /// With limits of its user, on a disk that keeps nothing.
@@ -151,26 +161,16 @@ impl Victim {
             _ => None,
         };
         let out = tempfile::tempdir().unwrap();
-        Self::within(out, Box::new(handle), TargetState::default(), (true, files_max, bytes_max))
-    }
-
-    fn of(out: tempfile::TempDir, store: Store, state: TargetState, is_accepted: bool) -> Self {
-        Self::within(out, store, state, (is_accepted, 1_000, u64::MAX))
+        let config = ReceiverConfig { files_max, bytes_max, ..config(true) };
+        Self::within(out, Box::new(handle), TargetState::default(), config)
     }
 
     fn within(
         out: tempfile::TempDir,
         store: Store,
         state: TargetState,
-        (is_accepted, files_max, bytes_max): (bool, u64, u64),
+        config: ReceiverConfig,
     ) -> Self {
-        let config = ReceiverConfig {
-            on_conflict: Some(OnConflict::Fail),
-            accepted: is_accepted.then_some(EVERYTHING),
-            by_content: false,
-            bytes_max,
-            files_max,
-        };
         let mut victim = Self {
             receiver: Receiver::new(SESSION, config, state),
             store,
@@ -196,13 +196,13 @@ impl Victim {
 
     /// The process is killed; another one reads the journal, and its request is out.
     pub(crate) fn restart(self) -> Self {
-        self.again(true, SEAL)
+        self.again(true, seal())
     }
 
     fn again(self, is_accepted: bool, secret: [u8; 32]) -> Self {
         let Self { receiver, store, out, chain, totals, sent, .. } = self;
         drop((receiver, store));
-        let mut victim = Self::sealed(out, is_accepted, secret);
+        let mut victim = Self::sealed(out, config(is_accepted), secret);
         (victim.chain, victim.totals, victim.sent) = (chain, totals, sent);
         victim
     }
@@ -215,22 +215,22 @@ impl Victim {
 
     /// The process is killed; another one asks its user, unless that was done before.
     pub(crate) fn restart_asking(self) -> Self {
-        self.again(false, SEAL)
+        self.again(false, seal())
     }
 
     /// Accepts up to a thousand files without asking; its request is out.
     pub(crate) fn accepting() -> Self {
-        Self::new(true)
+        Self::new(config(true))
     }
 
     /// Accepts so many files, and as many directories, without asking.
     pub(crate) fn accepting_up_to(files_max: u64) -> Self {
-        Self::sealed_within(tempfile::tempdir().unwrap(), (true, files_max, u64::MAX), SEAL)
+        Self::new(ReceiverConfig { files_max, ..config(true) })
     }
 
     /// Asks its user, who does not answer.
     pub(crate) fn asking() -> Self {
-        Self::new(false)
+        Self::new(config(false))
     }
 
     /// Wants the one page that it got.
@@ -249,11 +249,11 @@ impl Victim {
 
     /// What its last request says.
     pub(crate) fn request(&self) -> &RecoveryRequest {
-        let requests = self.said.iter().rev().filter_map(|message| match message {
+        let request = self.said.iter().rev().find_map(|message| match message {
             Message::RecoveryRequest(request) => Some(request),
             _ => None,
         });
-        requests.take(1).next().unwrap()
+        request.unwrap()
     }
 
     pub(crate) fn out(&self) -> &Path {
@@ -301,7 +301,8 @@ impl Victim {
     /// Over a directory that is given up with it, with a disk that the test plays.
     pub(crate) fn with_disk(is_accepted: bool, store: Store) -> Self {
         let out = tempfile::tempdir().unwrap();
-        Self::within(out, store, TargetState::default(), (is_accepted, u64::MAX, u64::MAX))
+        let config = ReceiverConfig { files_max: u64::MAX, ..config(is_accepted) };
+        Self::within(out, store, TargetState::default(), config)
     }
 
     /// Time for a barrier, or a question, passes.
