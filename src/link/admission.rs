@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::candidates::may_be_a_peer;
+use super::description::attributes;
 use super::stun::{
     ATTRIBUTE_CHANNEL_NUMBER, ATTRIBUTE_USERNAME, ATTRIBUTE_XOR_PEER_ADDRESS, Class,
     METHOD_BINDING, METHOD_CHANNEL_BIND, Message,
@@ -100,9 +101,7 @@ struct Credentials {
 impl Credentials {
     fn of(sdp: &str) -> Option<Self> {
         let value = |name: &str| {
-            let mut values = sdp.lines().filter_map(|line| line.strip_prefix("a="));
-            let found = values.find_map(|value| value.trim().strip_prefix(name))?;
-            Some(found.trim().to_owned())
+            attributes(sdp).find_map(|attribute| attribute.strip_prefix(name)).map(str::to_owned)
         };
         Some(Self { fragment: value("ice-ufrag:")?, password: value("ice-pwd:")? })
     }

@@ -173,6 +173,25 @@ fn a_check_needs_our_password_and_our_name() {
     assert_eq!(early.handle_received(world.local, stranger, &check, world.now), Verdict::Dropped);
 }
 
+/// The password of a description is the one that the stack finds there.
+#[test]
+fn credentials_are_read_as_the_stack_reads_them() {
+    for lines in [
+        "a=ice-ufrag:one\r\na=ice-pwd:two\r\n",
+        "\ra=ice-ufrag:one\n\r\ra=ice-pwd:two\n",
+        "a=\rice-ufrag:one\na=ice-pwd:two\r\na=ice-pwd:three\r\n",
+        "a=ice-ufrag: one \r\na=ice-pwd:\rtwo\r\n",
+        "a=x\ra=ice-ufrag:zero\r\na=ice-ufrag:one\r\na=ice-pwd:\u{a0}two\u{a0}\r\n",
+    ] {
+        let sdp = format!("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{lines}");
+        let session =
+            rtc::sdp::SessionDescription::unmarshal(&mut std::io::Cursor::new(&sdp)).unwrap();
+        let found = Credentials::of(&sdp).unwrap();
+        assert_eq!(Some(&found.fragment), session.attribute("ice-ufrag"), "{lines:?}");
+        assert_eq!(Some(&found.password), session.attribute("ice-pwd"), "{lines:?}");
+    }
+}
+
 /// Whoever sees a check can send it again, but is not heard for it.
 #[test]
 fn a_check_counts_from_one_address_only() {

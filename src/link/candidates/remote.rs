@@ -13,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::link::description::{attribute, attributes};
+
 /// Most candidates of one negotiation: two servers and a dozen addresses at each end need less.
 pub const REMOTE_CANDIDATES_MAX: usize = 40;
 
@@ -71,10 +73,10 @@ impl RemoteCandidates {
         let is_here = |candidate: Parsed| candidate.is_host && named(candidate.address.ip());
         let is_peer_here = shares_loopback
             || !has_others
-            || lines(sdp).any(|candidate| candidate.is_some_and(is_here));
+            || attributes(sdp).filter_map(Parsed::from_line).any(is_here);
         *self = Self { own: own.to_vec(), is_peer_here, ..Self::default() };
         let mut kept = String::with_capacity(sdp.len());
-        for line in sdp.split_inclusive(['\r', '\n']) {
+        for line in sdp.split_inclusive('\n') {
             if candidate_line(line).is_none_or(|candidate| self.take(candidate)) {
                 kept.push_str(line);
             }
@@ -146,19 +148,16 @@ impl Parsed {
     }
 }
 
-/// The candidate in a line of a description. Blanks around a value are no part of it to the stack's parser.
+/// The candidate in a line of a description.
 fn candidate_line(line: &str) -> Option<&str> {
-    let value = line.trim_start_matches(['\r', '\n']).strip_prefix("a=")?.trim();
-    value.starts_with("candidate").then_some(value)
-}
-
-fn lines(sdp: &str) -> impl Iterator<Item = Option<Parsed>> + '_ {
-    sdp.split(['\r', '\n']).filter_map(candidate_line).map(Parsed::from_line)
+    attribute(line).filter(|attribute| attribute.starts_with("candidate"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rtc::ice::candidate::unmarshal_candidate;
+    use rtc::sdp::SessionDescription;
 
     fn line(address: &str, port: u16, kind: &str) -> String {
         format!("candidate:1 1 udp 2130706431 {address} {port} typ {kind}")
@@ -294,8 +293,10 @@ mod tests {
         for odd in [
             "a= candidate:1 1 udp 1 0.0.0.0 9 typ host",
             "a=\u{2003}candidate:1 1 udp 1 0.0.0.0 9 typ host\u{2003}",
+            "a=\rcandidate:1 1 udp 1 0.0.0.0 9 typ host",
+            "\ra=candidate:1 1 udp 1 0.0.0.0 9 typ host",
         ] {
-            for end in ["\n", "\r\n", "\r"] {
+            for end in ["\n", "\r\n"] {
                 let sdp = format!("v=0{end}{odd}{end}a=end-of-candidates{end}");
                 let kept = remote.describe(&sdp, &own(&["10.0.0.5"]), false);
                 assert!(
@@ -303,6 +304,40 @@ mod tests {
                     "{kept:?}"
                 );
             }
+        }
+    }
+
+    /// The addresses of the candidates that the stack finds in a description.
+    fn found_by_the_stack(sdp: &str) -> Vec<SocketAddr> {
+        let session = SessionDescription::unmarshal(&mut std::io::Cursor::new(sdp)).unwrap();
+        let media = session.media_descriptions.iter().flat_map(|media| &media.attributes);
+        media
+            .filter(|attribute| attribute.is_ice_candidate())
+            .map(|attribute| unmarshal_candidate(attribute.value.as_deref().unwrap()).unwrap())
+            .map(|candidate| candidate.addr())
+            .collect()
+    }
+
+    /// S-12: a line of the stack ends at a line feed, and nowhere else.
+    #[test]
+    fn the_stack_finds_no_candidate_behind_a_carriage_return() {
+        let begin = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+            m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+        for line in [
+            "a=\rcandidate:1 1 udp 1 127.0.0.1 53 typ host\n",
+            "a=\r\rcandidate:1 1 udp 1 127.0.0.1 53 typ host\r\n",
+            "\r\ra=candidate:1 1 udp 1 127.0.0.1 53 typ host\n",
+            "a= \r candidate:1 1 udp 1 127.0.0.1 53 typ host\n",
+            "a=x\ra=candidate:1 1 udp 1 127.0.0.1 53 typ host\n",
+        ] {
+            let mut remote = RemoteCandidates::default();
+            let kept = remote.describe(
+                &format!("{begin}{line}a=end-of-candidates\r\n"),
+                &own(&["10.0.0.5", "127.0.0.1"]),
+                false,
+            );
+            let found = found_by_the_stack(&kept);
+            assert!(found.is_empty(), "{line:?}: {found:?}");
         }
     }
 }
