@@ -255,15 +255,15 @@ impl Actor {
 
     /// A candidate that cannot be used is one path less, not the end of the link.
     async fn add_candidate(&mut self, candidate: Candidate) {
-        if !self.remote.take(&candidate.candidate) {
+        let Some(taken) = self.remote.take(&candidate.candidate) else {
             let refused = self.remote.refused();
             if refused.is_power_of_two() {
                 tracing::debug!(target: "rejoin::ice", refused, "remote candidates not used");
             }
             return;
-        }
+        };
         let init = RTCIceCandidateInit {
-            candidate: candidate.candidate,
+            candidate: taken,
             sdp_mid: candidate.sdp_mid,
             sdp_mline_index: candidate.sdp_mline_index,
             ..Default::default()
