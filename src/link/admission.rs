@@ -1,7 +1,7 @@
 //! Who is heard below the seal, and to whom we speak. Decided here, for every datagram of a link, before any parser of the
 //! stack sees it (S-01, S-07, S-12, A-25); the sockets only ask.
 //!
-//! | first byte (RFC 7983) | taken |
+//! | first bytes (`demultiplexing`) | taken |
 //! | --- | --- |
 //! | 0x0c, the carrier | on a link that has one, with the token of the join |
 //! | 0–3, STUN | a check that our password signed; the response to a request of ours that waits for it: to a check from where that went, signed with the peer's password; to a server's by its transaction alone |
@@ -27,23 +27,19 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::candidates::may_be_a_peer;
+use super::demultiplexing::Protocol;
 use super::description::attributes;
 use super::stun::{
     ATTRIBUTE_CHANNEL_NUMBER, ATTRIBUTE_USERNAME, ATTRIBUTE_XOR_PEER_ADDRESS, Class,
     METHOD_BINDING, METHOD_CHANNEL_BIND, Message,
 };
-use super::turn_framing::{self, Framing, Toward};
+use super::turn_framing::{Framing, Toward};
 use crate::carrier::Carrier;
 use bounded::{Rate, Transactions};
 use unanswered::Unanswered;
 
 mod bounded;
 mod unanswered;
-
-/// First bytes of DTLS.
-const RECORDS: std::ops::RangeInclusive<u8> = 20..=63;
-/// First bytes of STUN.
-const MESSAGES: std::ops::RangeInclusive<u8> = 0..=3;
 
 /// Requests of ours that may wait for a response. Checks go out at a few thousand a second at most, and wait for 4 s.
 const REQUESTS_MAX: usize = 8_192;
@@ -216,19 +212,18 @@ impl Admission {
     }
 
     fn judge(&mut self, source: Source, payload: &[u8], now: Instant) -> Verdict {
-        let is_taken = match payload.first() {
-            Some(_) if Carrier::is_carried(payload) => {
+        let is_taken = match Protocol::of(payload) {
+            Protocol::Carrier => {
                 let Carriage::Token(token) = self.carriage else { return Verdict::Dropped };
                 let is_ours = Carrier::has_token(payload, token);
                 return if is_ours { Verdict::Carrier } else { Verdict::Dropped };
             }
-            Some(first) if MESSAGES.contains(first) => {
+            Protocol::Stun => {
                 Message::open(payload).is_some_and(|message| self.take(source, &message, now))
             }
-            Some(first) if RECORDS.contains(first) => {
-                self.carriage == Carriage::Absent && self.has_answered(source)
-            }
-            Some(_) | None => false,
+            Protocol::Dtls => self.carriage == Carriage::Absent && self.has_answered(source),
+            // ChannelData that is whole was unwrapped.
+            Protocol::ChannelData | Protocol::Unknown => false,
         };
         if is_taken { Verdict::Stack } else { Verdict::Dropped }
     }
@@ -352,8 +347,7 @@ impl Admission {
         }
         if message.method == METHOD_CHANNEL_BIND
             && let Some([high, low, ..]) = message.attribute(ATTRIBUTE_CHANNEL_NUMBER)
-            && let Some(peer) = message.attribute(ATTRIBUTE_XOR_PEER_ADDRESS)
-            && let Some(peer) = turn_framing::address(peer, &message.transaction)
+            && let Some(peer) = message.address(ATTRIBUTE_XOR_PEER_ADDRESS)
             && self.channels.len() < CHANNELS_MAX
         {
             let number = u16::from_be_bytes([*high, *low]);

@@ -1,6 +1,6 @@
 //! One connection between two members: what it is told ([`LinkCommand`]), what it tells ([`LinkEvent`]), and its limits.
 //!
-//! This file and `admission`, [`allocation`], [`config`], [`candidates`], [`credit`], `description`, `stun` and `turn_framing` are pure. I/O is in two places only: [`driver`], which owns the
+//! This file and `admission`, [`allocation`], [`config`], [`candidates`], [`credit`], `demultiplexing`, `description`, `stun` and `turn_framing` are pure. I/O is in two places only: [`driver`], which owns the
 //! peer connection, and [`socket`], the runtime that hands the stack its sockets and timers.
 //!
 //! Invariants:
@@ -18,6 +18,7 @@ pub mod cable;
 pub mod candidates;
 pub mod config;
 pub mod credit;
+mod demultiplexing;
 mod description;
 pub mod driver;
 pub mod health;

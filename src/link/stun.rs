@@ -1,7 +1,14 @@
-//! STUN messages as far as [`super::admission`] and [`super::allocation`] look: class, method, transaction, attributes, and
-//! whether a password signed them (RFC 8489).
+//! STUN messages as far as [`super::admission`], [`super::allocation`] and [`super::turn_framing`] look: class, method,
+//! transaction, attributes, and whether a password signed them (RFC 8489). There is no other parser of them here.
+//!
+//! **The rule**: what is taken for the stack is read as the stack reads it. Of several attributes of a kind the first counts, for it
+//! and here; whether the first is of use or not. Where it is lenient (bytes behind the message, an address that is cut), the
+//! message is none here.
 //!
 //! Pure. What is not exactly a STUN message is none.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
@@ -16,6 +23,9 @@ pub(crate) const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// Methods (RFC 8489 §18.2, RFC 8656 §17).
 pub(crate) const METHOD_BINDING: u16 = 0x001;
 pub(crate) const METHOD_ALLOCATE: u16 = 0x003;
+/// Indications of a client to its server and of the server to the client.
+pub(crate) const METHOD_SEND: u16 = 0x006;
+pub(crate) const METHOD_DATA: u16 = 0x007;
 pub(crate) const METHOD_CHANNEL_BIND: u16 = 0x009;
 
 /// Attributes (RFC 8489 §18.3, RFC 8656 §18).
@@ -24,14 +34,24 @@ const ATTRIBUTE_MESSAGE_INTEGRITY: u16 = 0x0008;
 pub(crate) const ATTRIBUTE_ERROR_CODE: u16 = 0x0009;
 pub(crate) const ATTRIBUTE_CHANNEL_NUMBER: u16 = 0x000c;
 pub(crate) const ATTRIBUTE_XOR_PEER_ADDRESS: u16 = 0x0012;
+pub(crate) const ATTRIBUTE_DATA: u16 = 0x0013;
 const ATTRIBUTE_MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
 const ATTRIBUTE_FINGERPRINT: u16 = 0x8028;
+
+/// Families of addresses (RFC 8489 §14.1).
+const FAMILY_V4: u8 = 1;
+const FAMILY_V6: u8 = 2;
 
 /// HMAC-SHA1.
 const SIGNATURE_BYTES: usize = 20;
 
 /// 96 random bits that a response repeats.
 pub(crate) type Transaction = [u8; 12];
+
+/// Whether the stack takes a datagram for STUN: it looks at nothing else.
+pub(crate) fn has_cookie(datagram: &[u8]) -> bool {
+    datagram.len() >= HEADER_BYTES && datagram[4..8] == MAGIC_COOKIE
+}
 
 /// What a message is to its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +94,34 @@ impl<'a> Message<'a> {
 
     /// The first attribute of a kind.
     pub(crate) fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
+        self.bytes.get(self.place(wanted)?)
+    }
+
+    /// Where the value of the first attribute of a kind lies in the message.
+    pub(crate) fn place(&self, wanted: u16) -> Option<Range<usize>> {
         let found = self.attributes().flatten().find(|attribute| attribute.kind == wanted)?;
-        Some(found.value)
+        let start = found.at + ATTRIBUTE_HEADER_BYTES;
+        Some(start..start + found.value.len())
+    }
+
+    /// The address in the first attribute of a kind, which is combined with the transaction (RFC 8489 §14.2).
+    pub(crate) fn address(&self, wanted: u16) -> Option<SocketAddr> {
+        let [0, family, high, low, address @ ..] = self.attribute(wanted)? else { return None };
+        let mask = mask(&self.transaction);
+        let port = u16::from_be_bytes([high ^ mask[0], low ^ mask[1]]);
+        let address = match *family {
+            FAMILY_V4 => {
+                let bytes: [u8; 4] = address.try_into().ok()?;
+                IpAddr::V4(Ipv4Addr::from(std::array::from_fn(|at| bytes[at] ^ mask[at])))
+            }
+            FAMILY_V6 => {
+                let bytes: [u8; 16] = address.try_into().ok()?;
+                let bytes: [u8; 16] = std::array::from_fn(|at| bytes[at] ^ mask[at]);
+                IpAddr::V6(Ipv6Addr::from(bytes))
+            }
+            _ => return None,
+        };
+        Some(SocketAddr::new(address, port))
     }
 
     /// Whether `password` signed it (RFC 8489 §14.5). Nothing may follow the signature but another one and a fingerprint: the
@@ -107,7 +153,7 @@ impl<'a> Message<'a> {
         code.verify_slice(signature.value).is_ok()
     }
 
-    /// Each attribute; `None` where one does not end within the message, and nothing after it.
+    /// Each attribute with its padding; `None` where one does not end within the message, and nothing after it.
     fn attributes(&self) -> impl Iterator<Item = Option<Attribute<'a>>> + use<'a> {
         let bytes = self.bytes;
         let mut at = HEADER_BYTES;
@@ -135,8 +181,38 @@ impl<'a> Attribute<'a> {
         let (header, rest) = bytes.get(at..)?.split_first_chunk::<ATTRIBUTE_HEADER_BYTES>()?;
         let kind = u16::from_be_bytes([header[0], header[1]]);
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        Some(Self { at, kind, value: rest.get(..length)? })
+        let padded = rest.get(..length.next_multiple_of(4))?;
+        Some(Self { at, kind, value: padded.get(..length)? })
     }
+}
+
+/// Appends an attribute with an address, as [`Message::address`] reads it.
+pub(crate) fn append_address(
+    kind: u16,
+    address: SocketAddr,
+    transaction: &Transaction,
+    out: &mut Vec<u8>,
+) {
+    let mask = mask(transaction);
+    let mut append = |family: u8, bytes: &[u8]| {
+        out.extend_from_slice(&kind.to_be_bytes());
+        out.extend_from_slice(&(bytes.len() as u16 + 4).to_be_bytes());
+        out.extend_from_slice(&[0, family]);
+        out.extend(address.port().to_be_bytes().iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+        out.extend(bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+    };
+    match address.ip() {
+        IpAddr::V4(address) => append(FAMILY_V4, &address.octets()),
+        IpAddr::V6(address) => append(FAMILY_V6, &address.octets()),
+    }
+}
+
+/// What addresses are combined with (RFC 8489 §14.2).
+fn mask(transaction: &Transaction) -> [u8; 16] {
+    let mut mask = [0; 16];
+    mask[..4].copy_from_slice(&MAGIC_COOKIE);
+    mask[4..].copy_from_slice(transaction);
+    mask
 }
 
 /// Messages for tests.

@@ -3,26 +3,23 @@
 //!
 //! Pure. Whatever is not exactly what is expected is nobody's: it passes as it is.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::demultiplexing::Protocol;
 use super::stun::{
-    ATTRIBUTE_HEADER_BYTES, ATTRIBUTE_XOR_PEER_ADDRESS, HEADER_BYTES as STUN_HEADER_BYTES,
-    MAGIC_COOKIE,
+    ATTRIBUTE_DATA, ATTRIBUTE_HEADER_BYTES, ATTRIBUTE_XOR_PEER_ADDRESS, Class,
+    HEADER_BYTES as STUN_HEADER_BYTES, MAGIC_COOKIE, METHOD_DATA, METHOD_SEND, Message,
+    append_address,
 };
 
-/// First bytes of ChannelData (RFC 8656 §12).
-const CHANNELS: std::ops::RangeInclusive<u8> = 64..=79;
 /// Channel number and length.
 const CHANNEL_HEADER_BYTES: usize = 4;
 
-/// Send indication: client to server (RFC 8656 §17.1).
+/// First bytes of a Send indication: client to server (RFC 8656 §17.1).
 const SEND_INDICATION: u16 = 0x0016;
-/// Data indication: server to client.
+/// Of a Data indication: server to client.
 const DATA_INDICATION: u16 = 0x0017;
-const ATTRIBUTE_DATA: u16 = 0x0013;
-const FAMILY_V4: u8 = 1;
-const FAMILY_V6: u8 = 2;
 
 /// Which way an indication goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +44,10 @@ pub(super) enum Framing {
 impl Framing {
     /// Takes a datagram apart: how its payload is wrapped, and where it lies. A datagram that is no wrapper is all payload.
     pub(super) fn open(datagram: &[u8], toward: Toward) -> (Self, Range<usize>) {
-        let wrapped = match datagram.first() {
-            Some(first) if CHANNELS.contains(first) => open_channel(datagram),
-            Some(0) => open_indication(datagram, toward),
-            Some(_) | None => None,
+        let wrapped = match Protocol::of(datagram) {
+            Protocol::ChannelData => open_channel(datagram),
+            Protocol::Stun => open_indication(datagram, toward),
+            Protocol::Carrier | Protocol::Dtls | Protocol::Unknown => None,
         };
         wrapped.unwrap_or((Self::Plain, 0..datagram.len()))
     }
@@ -106,7 +103,7 @@ impl Framing {
                 out.extend_from_slice(&body.to_be_bytes());
                 out.extend_from_slice(&MAGIC_COOKIE);
                 out.extend_from_slice(&transaction);
-                append_address(peer, &transaction, out);
+                append_address(ATTRIBUTE_XOR_PEER_ADDRESS, peer, &transaction, out);
                 out.extend_from_slice(&ATTRIBUTE_DATA.to_be_bytes());
                 out.extend_from_slice(&length.to_be_bytes());
                 out.extend_from_slice(payload);
@@ -117,89 +114,26 @@ impl Framing {
 }
 
 fn open_channel(datagram: &[u8]) -> Option<(Framing, Range<usize>)> {
-    let number = integer(datagram, 0)?;
-    let length = usize::from(integer(datagram, 2)?);
-    let payload = CHANNEL_HEADER_BYTES..CHANNEL_HEADER_BYTES + length;
-    // Over UDP the padding may be there or not (RFC 8656 §12.5).
-    datagram.get(payload.clone())?;
-    Some((Framing::Channel(number), payload))
+    let (header, rest) = datagram.split_first_chunk::<CHANNEL_HEADER_BYTES>()?;
+    let number = u16::from_be_bytes([header[0], header[1]]);
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    // Over UDP the padding may be there or not (RFC 8656 §12.5); the stack, too, asks for no more than the length.
+    let is_whole = length <= rest.len();
+    is_whole
+        .then_some((Framing::Channel(number), CHANNEL_HEADER_BYTES..CHANNEL_HEADER_BYTES + length))
 }
 
 fn open_indication(datagram: &[u8], toward: Toward) -> Option<(Framing, Range<usize>)> {
-    let kind = match toward {
-        Toward::Server => SEND_INDICATION,
-        Toward::Client => DATA_INDICATION,
+    let method = match toward {
+        Toward::Server => METHOD_SEND,
+        Toward::Client => METHOD_DATA,
     };
-    let is_ours = integer(datagram, 0)? == kind
-        && datagram.get(4..8)? == MAGIC_COOKIE
-        && STUN_HEADER_BYTES + usize::from(integer(datagram, 2)?) == datagram.len();
-    if !is_ours {
+    let message = Message::open(datagram)?;
+    if (message.class, message.method) != (Class::Indication, method) {
         return None;
     }
-    let transaction: [u8; 12] = datagram.get(8..STUN_HEADER_BYTES)?.try_into().ok()?;
-    let (mut peer, mut data) = (None, None);
-    let mut at = STUN_HEADER_BYTES;
-    while at < datagram.len() {
-        let kind = integer(datagram, at)?;
-        let length = usize::from(integer(datagram, at + 2)?);
-        let start = at + ATTRIBUTE_HEADER_BYTES;
-        let value = datagram.get(start..start + length)?;
-        match kind {
-            ATTRIBUTE_XOR_PEER_ADDRESS => peer = Some(address(value, &transaction)?),
-            ATTRIBUTE_DATA => data = Some(start..start + length),
-            _ => {}
-        }
-        at = start + length.next_multiple_of(4);
-    }
-    Some((Framing::Indication(peer?), data?))
-}
-
-/// What addresses are combined with (RFC 8489 §14.2).
-fn mask(transaction: &[u8; 12]) -> [u8; 16] {
-    let mut mask = [0; 16];
-    mask[..4].copy_from_slice(&MAGIC_COOKIE);
-    mask[4..].copy_from_slice(transaction);
-    mask
-}
-
-/// The address in an attribute that is combined with the transaction.
-pub(super) fn address(value: &[u8], transaction: &[u8; 12]) -> Option<SocketAddr> {
-    let port = integer(value, 2)? ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
-    let mask = mask(transaction);
-    let address = match (*value.get(1)?, value.get(4..)?) {
-        (FAMILY_V4, bytes) => {
-            let bytes: [u8; 4] = bytes.try_into().ok()?;
-            IpAddr::V4(Ipv4Addr::from(std::array::from_fn(|at| bytes[at] ^ mask[at])))
-        }
-        (FAMILY_V6, bytes) => {
-            let bytes: [u8; 16] = bytes.try_into().ok()?;
-            let bytes: [u8; 16] = std::array::from_fn(|at| bytes[at] ^ mask[at]);
-            IpAddr::V6(Ipv6Addr::from(bytes))
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(address, port))
-}
-
-fn append_address(peer: SocketAddr, transaction: &[u8; 12], out: &mut Vec<u8>) {
-    let mask = mask(transaction);
-    let port = peer.port() ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
-    let mut append = |family: u8, bytes: &[u8]| {
-        out.extend_from_slice(&ATTRIBUTE_XOR_PEER_ADDRESS.to_be_bytes());
-        out.extend_from_slice(&(bytes.len() as u16 + 4).to_be_bytes());
-        out.extend_from_slice(&[0, family]);
-        out.extend_from_slice(&port.to_be_bytes());
-        out.extend(bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
-    };
-    match peer.ip() {
-        IpAddr::V4(address) => append(FAMILY_V4, &address.octets()),
-        IpAddr::V6(address) => append(FAMILY_V6, &address.octets()),
-    }
-}
-
-fn integer(bytes: &[u8], at: usize) -> Option<u16> {
-    let bytes = bytes.get(at..at.checked_add(2)?)?;
-    Some(u16::from_be_bytes(bytes.try_into().ok()?))
+    let peer = message.address(ATTRIBUTE_XOR_PEER_ADDRESS)?;
+    Some((Framing::Indication(peer), message.place(ATTRIBUTE_DATA)?))
 }
 
 #[cfg(test)]
@@ -250,6 +184,73 @@ mod tests {
         assert_eq!(wrapped[32..], [0, 0x13, 0, 2, b'h', b'i', 0, 0]);
         let (_, range) = Framing::open(&wrapped, Toward::Client);
         assert_eq!(range, 0..wrapped.len(), "the other way it is nothing of ours");
+    }
+
+    /// S-01: what is judged is what the stack hears. Each byte of indications with everything twice is changed to each value.
+    #[test]
+    fn an_indication_is_read_as_the_stack_reads_it() {
+        use crate::link::stun::made;
+        use rtc::stun::message::{CLASS_INDICATION, Getter as _, METHOD_DATA as STACK_DATA};
+        use rtc::turn::proto::{data::Data, peeraddr::PeerAddress};
+
+        let stack = |datagram: &[u8]| {
+            let mut message = rtc::stun::message::Message::new();
+            message.unmarshal_binary(datagram).ok()?;
+            let (mut peer, mut data) = (PeerAddress::default(), Data::default());
+            let is_data = message.typ.class == CLASS_INDICATION && message.typ.method == STACK_DATA;
+            (is_data && peer.get_from(&message).is_ok() && data.get_from(&message).is_ok())
+                .then(|| (SocketAddr::new(peer.ip, peer.port), data.0))
+        };
+        let address = |peer: &str| {
+            let mut attribute = Vec::new();
+            append_address(0, peer.parse().unwrap(), &TRANSACTION, &mut attribute);
+            attribute.split_off(ATTRIBUTE_HEADER_BYTES)
+        };
+        let (one, other) = (address("192.0.2.1:1"), address("[2001:db8::2]:2"));
+        let peer = |value| (ATTRIBUTE_XOR_PEER_ADDRESS, value);
+        let (first, second) = ((ATTRIBUTE_DATA, &b"first"[..]), (ATTRIBUTE_DATA, &b"2nd!"[..]));
+        let mut opened = 0;
+        for attributes in [
+            [peer(&one[..]), first, peer(&other), second],
+            [second, peer(&other), peer(&one), first],
+            [(0x8022, &b"server"[..]), first, (0x8020, &one), peer(&one)],
+        ] {
+            let whole =
+                made::message(Class::Indication, METHOD_DATA, TRANSACTION, &attributes, None);
+            for at in 0..whole.len() {
+                for value in 0..=255 {
+                    let mut changed = whole.clone();
+                    changed[at] = value;
+                    if let (Framing::Indication(peer), range) =
+                        Framing::open(&changed, Toward::Client)
+                    {
+                        opened += 1;
+                        let ours = Some((peer, changed[range].to_vec()));
+                        assert_eq!(ours, stack(&changed), "byte {at}: {value}");
+                    }
+                }
+            }
+        }
+        assert!(opened > 3 * 12 * 256, "{opened}");
+    }
+
+    /// Neither a byte of padding that is missing, nor one too many.
+    #[test]
+    fn channel_data_is_read_as_the_stack_reads_it() {
+        use rtc::turn::proto::chandata::ChannelData;
+        for length in 0..12_u8 {
+            for bytes in 0..16 {
+                let datagram = [&[0x4a, 0xbc, 0, length][..], &vec![7; bytes]].concat();
+                let mut stack = ChannelData { raw: datagram.clone(), ..ChannelData::default() };
+                let stack = stack.decode().ok().map(|()| (stack.number.0, stack.data));
+                let (opened, range) = Framing::open(&datagram, Toward::Client);
+                let ours = match opened {
+                    Framing::Channel(number) => Some((number, datagram[range].to_vec())),
+                    Framing::Plain | Framing::Indication(_) => None,
+                };
+                assert_eq!(ours, stack);
+            }
+        }
     }
 
     #[test]

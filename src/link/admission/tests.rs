@@ -304,6 +304,97 @@ fn a_relay_brings_what_would_be_taken_from_the_peer_it_names() {
     }
 }
 
+/// A relay that answered, and behind it a peer that answered a check and a stranger that did not.
+fn relayed() -> (World, SocketAddr, SocketAddr) {
+    let mut world = World::new(false);
+    let (server, relayed) = (address("203.0.113.1:3478"), address("192.0.2.7:5000"));
+    assert!(
+        world.send(server, &made::message(Class::Request, METHOD_ALLOCATE, [6; 12], &[], None))
+    );
+    let granted = made::message(Class::Success, METHOD_ALLOCATE, [6; 12], &[], None);
+    assert_eq!(world.receive(server, &granted), Verdict::Stack);
+    let wrap = |payload: &[u8], toward| {
+        let mut wrapped = Vec::new();
+        Framing::Indication(relayed).wrap(payload, toward, [3; 12], &mut wrapped);
+        wrapped
+    };
+    assert!(world.send(server, &wrap(&our_check(50), Toward::Server)));
+    let answer = answer(50, THEIR_PASSWORD);
+    assert_eq!(world.receive(server, &wrap(&answer, Toward::Client)), Verdict::Stack);
+    (world, server, relayed)
+}
+
+/// An address as an attribute has it, under the transaction `[3; 12]`.
+fn masked(address: &str) -> Vec<u8> {
+    let mut wrapped = Vec::new();
+    let framing = Framing::Indication(address.parse().unwrap());
+    framing.wrap(&[], Toward::Client, [3; 12], &mut wrapped);
+    wrapped[24..wrapped.len() - 4].to_vec()
+}
+
+/// S-01: the stack takes the first attribute of a kind, and so does whoever judges for it.
+#[test]
+fn of_two_attributes_in_an_indication_the_first_is_judged_as_it_is_the_one_that_is_heard() {
+    const PEER: u16 = ATTRIBUTE_XOR_PEER_ADDRESS;
+    const DATA: u16 = 0x0013;
+    let (mut world, server, _) = relayed();
+    let (known, stranger) = (&masked("192.0.2.7:5000")[..], &masked("198.51.100.9:6000")[..]);
+    let hello = &record(22, 0)[..];
+    let check = &made::check([1; 12], "ours:them", OUR_PASSWORD)[..];
+    // Says that it controls, and nobody signed it.
+    let user = &b"ours:them"[..];
+    let controls: [(u16, &[u8]); 2] = [(ATTRIBUTE_USERNAME, user), (0x802a, &[0xff; 8])];
+    let unsigned = &made::message(Class::Request, METHOD_BINDING, [1; 12], &controls, None)[..];
+    let mut hears = |attributes: &[(u16, &[u8])]| {
+        let datagram = made::message(Class::Indication, 0x007, [3; 12], attributes, None);
+        world.receive(server, &datagram)
+    };
+    assert_eq!(hears(&[(PEER, known), (DATA, hello)]), Verdict::Stack);
+    assert_eq!(hears(&[(DATA, hello), (PEER, known)]), Verdict::Stack);
+    assert_eq!(hears(&[(PEER, known), (DATA, hello), (PEER, stranger)]), Verdict::Stack);
+    for bad in [
+        &[(PEER, stranger), (PEER, known), (DATA, hello)][..],
+        &[(PEER, stranger), (DATA, hello), (PEER, known)],
+        &[(PEER, known), (DATA, unsigned), (DATA, hello)],
+        &[(PEER, known), (DATA, unsigned), (DATA, check)],
+        // The first one says nothing: the stack does not look for another.
+        &[(PEER, &[]), (PEER, known), (DATA, hello)],
+        &[(PEER, known), (DATA, &[]), (DATA, hello)],
+    ] {
+        assert_eq!(hears(bad), Verdict::Dropped, "{bad:?}");
+    }
+}
+
+/// S-01: the stack takes whatever has the cookie for STUN, and does not look at the first bits.
+#[test]
+fn what_the_stack_takes_for_stun_is_judged_as_stun() {
+    let (mut world, server, relayed) = relayed();
+    let bind: [(u16, &[u8]); 2] = [
+        (ATTRIBUTE_CHANNEL_NUMBER, &[0x40, 0x17, 0, 0]),
+        (ATTRIBUTE_XOR_PEER_ADDRESS, &masked("192.0.2.7:5000")),
+    ];
+    let bind = made::message(Class::Request, METHOD_CHANNEL_BIND, [3; 12], &bind, None);
+    assert!(world.send(server, &bind));
+    let mut plain = Vec::new();
+    Framing::Channel(0x4017).wrap(&record(22, 0), Toward::Client, [3; 12], &mut plain);
+    assert_eq!(world.receive(server, &plain), Verdict::Stack);
+    // ChannelData of channel 0x4017 with a record in it, and a Data indication of anybody with anything in it.
+    let data: [(u16, &[u8]); 2] = [
+        (ATTRIBUTE_XOR_PEER_ADDRESS, &masked("198.51.100.9:6000")),
+        (0x0013, &made::message(Class::Request, METHOD_BINDING, [1; 12], &[], None)),
+    ];
+    let mut datagram = made::message(Class::Indication, 0x007, [3; 12], &data, None);
+    datagram[0] |= 0x40;
+    assert_eq!(world.receive(server, &datagram), Verdict::Dropped);
+    // A record of an address that answered, and a request of a method that is none.
+    assert_eq!(world.answered(2), Verdict::Stack);
+    for first in 20..=63 {
+        let mut datagram = made::message(Class::Request, METHOD_BINDING, [1; 12], &[], None);
+        datagram[0] = first;
+        assert_eq!(world.receive(relayed, &datagram), Verdict::Dropped, "{first}");
+    }
+}
+
 #[test]
 fn what_is_remembered_is_bounded() {
     let mut world = World::new(false);

@@ -27,14 +27,12 @@ use super::udp::GRO_SEGMENTS;
 use crate::carrier::{Carrier, CarrierConfig};
 use crate::link::admission::Verdict;
 use crate::link::config::CarrierSettings;
+use crate::link::demultiplexing::Protocol;
 use crate::link::turn_framing::{Framing, Toward};
 use crate::wire::CarrierTokens;
 use path::{Outlet, Path, datagram_bytes_max};
 pub(super) use port::CarriedSocket;
 use port::Port;
-
-/// First bytes of DTLS (RFC 7983).
-const RECORDS: std::ops::RangeInclusive<u8> = 20..=63;
 
 /// Bytes in one read: the longest train that a kernel puts together.
 const READ_BYTES: usize = 64 * 1024;
@@ -197,7 +195,8 @@ impl Carrying {
         transmit: &Transmit<'_>,
     ) -> Option<Poll<()>> {
         let (framing, record) = Framing::open(transmit.contents, Toward::Server);
-        if !transmit.contents.get(record.start).is_some_and(|first| RECORDS.contains(first)) {
+        let record = transmit.contents.get(record).unwrap_or_default();
+        if Protocol::of(record) != Protocol::Dtls {
             return None;
         }
         let mut state = self.state();
