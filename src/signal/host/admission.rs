@@ -120,7 +120,7 @@ impl Admission {
 }
 
 impl State {
-    /// Counts a socket that was opened, whatever becomes of it; false where the address opens them too fast.
+    /// Counts a socket that was opened, whatever becomes of it; false, and not counted, where the address opens them too fast.
     fn count_arrival(&mut self, subscriber: Subscriber, now: Instant) -> bool {
         let of_one = self.arrivals_of_one;
         let rate = |account: Account| {
@@ -135,17 +135,22 @@ impl State {
             });
             self.arrivals_swept_at = self.arrivals.len();
         }
-        let mut is_within = true;
-        for account in subscriber.accounts() {
+        let is_within = subscriber.accounts().all(|account| {
             let (burst, per_second) = rate(account);
-            if self.arrivals.len() >= ARRIVALS_MAX && !self.arrivals.contains_key(&account) {
-                // Whoever has so many addresses is limited by the sockets of all.
-                continue;
-            }
-            let bucket = self.arrivals.entry(account).or_insert_with(|| Bucket::full(burst, now));
-            is_within &= bucket.take(burst, per_second, now);
-        }
+            let bucket = self.arrivals.get_mut(&account);
+            bucket.is_none_or(|bucket| bucket.has_one(burst, per_second, now))
+        });
         is_within
+            && subscriber.accounts().all(|account| {
+                let (burst, per_second) = rate(account);
+                if self.arrivals.len() >= ARRIVALS_MAX && !self.arrivals.contains_key(&account) {
+                    // Whoever has so many addresses is limited by the sockets of all.
+                    return true;
+                }
+                let bucket =
+                    self.arrivals.entry(account).or_insert_with(|| Bucket::full(burst, now));
+                bucket.take(burst, per_second, now)
+            })
     }
 
     /// Tells the oldest guest to go where there are too many: of the same account, or of all.
@@ -307,5 +312,22 @@ mod tests {
         assert_eq!(admitted("192.0.2.1", start + Duration::from_secs(1)), 16);
         assert_eq!(admitted("127.0.0.1", start), 1_000, "a proxy speaks for many");
         assert_eq!(admitted("192.0.2.2", start), 128);
+    }
+
+    /// A subscriber that is refused takes nothing from the others of its provider.
+    #[test]
+    fn an_arrival_that_is_refused_takes_from_no_account() {
+        let (admission, now) = (admission(), Instant::now());
+        let admitted =
+            |from: &str| (0..10_000).filter(|_| admission.admit(of(from), now).is_some()).count();
+        assert_eq!(admitted("2001:db8:0:1::1"), 128);
+        assert_eq!(admitted("2001:db8:0:2::1"), 128);
+        // What the wider account refuses takes nothing from the narrower one.
+        for subnet in 3..=8 {
+            assert_eq!(admitted(&format!("2001:db8:0:{subnet}::1")), 128);
+        }
+        let before = admission.state().arrivals.len();
+        assert_eq!(admitted("2001:db8:0:9::1"), 0);
+        assert_eq!(admission.state().arrivals.len(), before);
     }
 }

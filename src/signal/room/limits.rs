@@ -138,6 +138,10 @@ impl Limits {
 }
 
 /// A token bucket.
+///
+/// Who is counted under several accounts takes a token from each or from none: what one account refuses must cost another nothing,
+/// or one subscriber that is refused for ever empties what is there for all of its network. So each is asked ([`Self::has_one`])
+/// before one is taken.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::signal) struct Bucket {
     tokens: f64,
@@ -168,6 +172,12 @@ impl Bucket {
             self.tokens -= count;
         }
         enough
+    }
+
+    /// Whether there is a token to take.
+    pub(in crate::signal) fn has_one(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
+        self.refill(burst, per_second, now);
+        self.tokens >= 1.0
     }
 
     /// Whether it says nothing any more and can be forgotten.

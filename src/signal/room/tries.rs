@@ -85,16 +85,18 @@ impl Tries {
 
     /// Counts one try; false if there were too many.
     pub(super) fn take(&mut self, who: Subscriber, limits: &Limits, now: Instant) -> bool {
-        // The wider account first: what it refuses makes no entry for each of its addresses.
-        let accounts: Vec<Account> = who.accounts().collect();
-        for account in accounts.into_iter().rev() {
+        // What is refused makes no entry either.
+        let is_within = who.accounts().all(|account| {
             let (burst, per_second) = tries_of(account, limits);
-            let Some(tried) = self.entry(account, burst, now) else { continue };
-            if !tried.bucket.take(burst, per_second, now) {
-                return false;
-            }
-        }
-        true
+            let tried = self.by_account.get_mut(&account);
+            tried.is_none_or(|tried| tried.bucket.has_one(burst, per_second, now))
+        });
+        is_within
+            && who.accounts().all(|account| {
+                let (burst, per_second) = tries_of(account, limits);
+                let tried = self.entry(account, burst, now);
+                tried.is_none_or(|tried| tried.bucket.take(burst, per_second, now))
+            })
     }
 
     /// What a try at `number` costs. One that was missed lately, and is no room still, is free.
@@ -270,6 +272,25 @@ mod tests {
         assert_eq!(tries.price(honest, 1, true, &limits, now), Price::Bits(BITS_MAX));
         let later = now + 10 * HOST_MEMORY;
         assert_eq!(tries.price(honest, 1, true, &limits, later), Price::Free);
+    }
+
+    /// A subscriber that is refused takes nothing from the others of its provider.
+    #[test]
+    fn a_try_that_is_refused_takes_from_no_account() {
+        let (limits, now) = (Limits::default(), Instant::now());
+        let mut tries = Tries::new(now);
+        let greedy = of("2001:db8:0:1::1");
+        let took = (0..100_000).filter(|_| tries.take(greedy, &limits, now)).count();
+        assert_eq!(took, limits.tries_burst as usize);
+        for subnet in 2..=8 {
+            let other = of(&format!("2001:db8:0:{subnet}::1"));
+            let took = (0..1_000).filter(|_| tries.take(other, &limits, now)).count();
+            assert_eq!(took, limits.tries_burst as usize, "{subnet}");
+        }
+        let accounts = tries.len();
+        assert!(!tries.take(of("2001:db8:0:9::1"), &limits, now), "eight times one is for all");
+        assert_eq!(tries.len(), accounts, "what the wider one refuses makes no entry");
+        assert!(tries.take(of("2001:db8:1::1"), &limits, now));
     }
 
     #[test]
