@@ -35,7 +35,7 @@ use super::stun::{
 };
 use super::turn_framing::{Framing, Toward};
 use crate::carrier::Carrier;
-use bounded::{Rate, Transactions};
+use bounded::{Rate, Recent, Transactions};
 use unanswered::Unanswered;
 
 mod bounded;
@@ -53,7 +53,8 @@ const SOURCES_MAX: usize = 64;
 /// Checks taken in a second: the pairs of a dozen addresses at each end, every 20 ms.
 const CHECKS_PER_SECOND: u32 = 8_000;
 
-/// TURN servers that answered, and channels at them.
+/// TURN servers that answered, and channels at them. Each ICE restart has its own, so the one that was not used for longest makes
+/// room; at its server a channel ends after ten minutes anyway (RFC 8656 §12).
 const SERVERS_MAX: usize = 32;
 const CHANNELS_MAX: usize = 512;
 
@@ -124,9 +125,9 @@ pub(super) struct Admission {
     checks_rate: Rate,
     /// Where signed messages came from; whether an answer to a check of ours was among them.
     sources: HashMap<Source, bool>,
-    servers: Vec<SocketAddr>,
+    servers: Recent<SocketAddr, ()>,
     /// By our socket, the server, and the number.
-    channels: HashMap<(SocketAddr, SocketAddr, u16), SocketAddr>,
+    channels: Recent<(SocketAddr, SocketAddr, u16), SocketAddr>,
     unanswered: Unanswered,
     dropped: u64,
     withheld: u64,
@@ -142,8 +143,8 @@ impl Admission {
             checks: Transactions::new(CHECKS_MAX),
             checks_rate: Rate::new(CHECKS_PER_SECOND),
             sources: HashMap::new(),
-            servers: Vec::new(),
-            channels: HashMap::new(),
+            servers: Recent::new(SERVERS_MAX),
+            channels: Recent::new(CHANNELS_MAX),
             unanswered: Unanswered::default(),
             dropped: 0,
             withheld: 0,
@@ -197,10 +198,10 @@ impl Admission {
         let (framing, payload) = Framing::open(datagram, Toward::Client);
         let source = match framing {
             Framing::Plain => Some(Source { server: None, peer: from }),
-            _ if !self.servers.contains(&from) => None,
+            _ if self.servers.get(&from, now).is_none() => None,
             Framing::Indication(peer) => Some(Source { server: Some(from), peer }),
             Framing::Channel(number) => {
-                let peer = self.channels.get(&(local, from, number));
+                let peer = self.channels.get(&(local, from, number), now);
                 peer.map(|peer| Source { server: Some(from), peer: *peer })
             }
         };
@@ -231,7 +232,7 @@ impl Admission {
     fn take(&mut self, source: Source, message: &Message<'_>, now: Instant) -> bool {
         match message.class {
             Class::Request => self.take_check(source, message, now),
-            Class::Success | Class::Error => self.take_response(source, message),
+            Class::Success | Class::Error => self.take_response(source, message, now),
             // Ours and those of browsers keep a path alive by checks.
             Class::Indication => false,
         }
@@ -257,7 +258,7 @@ impl Admission {
         true
     }
 
-    fn take_response(&mut self, source: Source, message: &Message<'_>) -> bool {
+    fn take_response(&mut self, source: Source, message: &Message<'_>, now: Instant) -> bool {
         let Some(request) = self.requests.get(&message.transaction).copied() else { return false };
         let is_taken = match request {
             Request::Check(to) => {
@@ -270,11 +271,8 @@ impl Admission {
             Request::Binding => source.server.is_none(),
             Request::Relay => {
                 let is_taken = source.server.is_none();
-                if is_taken
-                    && !self.servers.contains(&source.peer)
-                    && self.servers.len() < SERVERS_MAX
-                {
-                    self.servers.push(source.peer);
+                if is_taken {
+                    self.servers.insert(source.peer, (), now);
                 }
                 is_taken
             }
@@ -316,7 +314,7 @@ impl Admission {
         let message = Message::open(payload);
         if let (Framing::Plain, Some(message)) = (framing, &message)
             && message.class == Class::Request
-            && let Some(request) = self.server_request(local, to, message)
+            && let Some(request) = self.server_request(local, to, message, now)
         {
             self.requests.insert(message.transaction, request);
             return true;
@@ -325,7 +323,7 @@ impl Admission {
             Framing::Plain => Some(Source { server: None, peer: to }),
             Framing::Indication(peer) => Some(Source { server: Some(to), peer }),
             Framing::Channel(number) => {
-                let peer = self.channels.get(&(local, to, number));
+                let peer = self.channels.get(&(local, to, number), now);
                 peer.map(|peer| Source { server: Some(to), peer: *peer })
             }
         };
@@ -340,6 +338,7 @@ impl Admission {
         local: SocketAddr,
         server: SocketAddr,
         message: &Message<'_>,
+        now: Instant,
     ) -> Option<Request> {
         if message.method == METHOD_BINDING {
             let is_check = message.attribute(ATTRIBUTE_USERNAME).is_some();
@@ -348,10 +347,9 @@ impl Admission {
         if message.method == METHOD_CHANNEL_BIND
             && let Some([high, low, ..]) = message.attribute(ATTRIBUTE_CHANNEL_NUMBER)
             && let Some(peer) = message.address(ATTRIBUTE_XOR_PEER_ADDRESS)
-            && self.channels.len() < CHANNELS_MAX
         {
             let number = u16::from_be_bytes([*high, *low]);
-            self.channels.insert((local, server, number), peer);
+            self.channels.insert((local, server, number), peer, now);
         }
         Some(Request::Relay)
     }

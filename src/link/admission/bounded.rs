@@ -1,6 +1,7 @@
 //! Memory that forgets the oldest, and a rate.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use crate::link::stun::Transaction;
@@ -48,6 +49,42 @@ impl<T> Transactions<T> {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.order.len()
+    }
+}
+
+/// What is known of each key, at most of so many: the one that was not used for longest makes room.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    most: usize,
+    known: HashMap<K, (V, Instant)>,
+}
+
+impl<K: Copy + Eq + Hash, V> Recent<K, V> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, known: HashMap::new() }
+    }
+
+    /// Looking is using.
+    pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<&V> {
+        let (value, used) = self.known.get_mut(key)?;
+        *used = now;
+        Some(value)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V, now: Instant) {
+        if self.known.len() >= self.most
+            && !self.known.contains_key(&key)
+            && let Some((oldest, _)) = self.known.iter().min_by_key(|(_, (_, used))| *used)
+        {
+            let oldest = *oldest;
+            self.known.remove(&oldest);
+        }
+        self.known.insert(key, (value, now));
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
     }
 }
 

@@ -415,6 +415,53 @@ fn what_is_remembered_is_bounded() {
     );
 }
 
+/// A connection over a relay outlives any number of ICE restarts, each with sockets, servers and channels of its own.
+#[test]
+fn channels_and_servers_of_old_negotiations_make_room() {
+    let (mut world, mut server, _) = relayed();
+    let hello = record(22, 0);
+    for restart in 0..60_u8 {
+        world.local.set_port(4_000 + u16::from(restart));
+        server.set_ip([203, 0, 113, restart].into());
+        let allocate = made::message(Class::Request, METHOD_ALLOCATE, [6; 12], &[], None);
+        assert!(world.send(server, &allocate));
+        let granted = made::message(Class::Success, METHOD_ALLOCATE, [6; 12], &[], None);
+        assert_eq!(world.receive(server, &granted), Verdict::Stack);
+        let wrapped = |payload: &[u8], number: u16, toward| {
+            let mut wrapped = Vec::new();
+            Framing::Channel(number).wrap(payload, toward, [3; 12], &mut wrapped);
+            wrapped
+        };
+        for number in 0..12_u16 {
+            let bind: [(u16, &[u8]); 2] = [
+                (ATTRIBUTE_CHANNEL_NUMBER, &[0x40, number as u8, 0, 0]),
+                (ATTRIBUTE_XOR_PEER_ADDRESS, &masked("192.0.2.7:5000")),
+            ];
+            world.now += Duration::from_millis(1);
+            let bind = made::message(Class::Request, METHOD_CHANNEL_BIND, [3; 12], &bind, None);
+            assert!(world.send(server, &bind));
+        }
+        assert!(world.send(server, &wrapped(&our_check(restart), 0x4000, Toward::Server)));
+        let answer = wrapped(&answer(restart, THEIR_PASSWORD), 0x4000, Toward::Client);
+        assert_eq!(world.receive(server, &answer), Verdict::Stack, "{restart}");
+        // The one in use stays, whatever else is bound.
+        for number in 0..600_u16 {
+            let [high, low] = (0x4100 + number).to_be_bytes();
+            let bind: [(u16, &[u8]); 2] = [
+                (ATTRIBUTE_CHANNEL_NUMBER, &[high, low, 0, 0]),
+                (ATTRIBUTE_XOR_PEER_ADDRESS, &masked("198.51.100.9:6000")),
+            ];
+            let bind = made::message(Class::Request, METHOD_CHANNEL_BIND, [3; 12], &bind, None);
+            world.now += Duration::from_millis(1);
+            assert!(world.send(server, &bind));
+            let hello = wrapped(&hello, 0x4000, Toward::Client);
+            assert_eq!(world.receive(server, &hello), Verdict::Stack, "{restart} {number}");
+        }
+    }
+    assert_eq!(world.admission.channels.len(), CHANNELS_MAX);
+    assert_eq!(world.admission.servers.len(), SERVERS_MAX);
+}
+
 #[test]
 fn checks_have_a_rate() {
     let mut world = World::new(false);
