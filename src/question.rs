@@ -29,6 +29,8 @@ pub struct Offer {
     pub at_least: bool,
     /// Names that run or configure something (`.bashrc`, `.ssh/authorized_keys`): at most `NAMES_MAX`.
     pub flagged: Vec<PathText>,
+    /// How many more such names there are.
+    pub flagged_beyond: u64,
     /// What was consented to before was less: this asks once more.
     pub again: bool,
 }

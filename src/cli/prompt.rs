@@ -111,6 +111,9 @@ fn consent_text(offer: &Offer) -> String {
             name_for_person(&path.path)
         ));
     }
+    if offer.flagged_beyond > 0 {
+        text.push_str(&format!("Mind {} more such names.\n", offer.flagged_beyond));
+    }
     let names: Vec<_> =
         offer.names.iter().take(3).map(|name| name_for_person(&name.path)).collect();
     let names = match (names.is_empty(), offer.names.len() > names.len()) {
@@ -204,6 +207,13 @@ mod tests {
             "Mind .bashrc: it can run or configure programs.\n\
              Accept 3 files, 1.2 GiB so far, and more to come from lap\\u{1b}top? (y/N) "
         );
+    }
+
+    #[test]
+    fn the_prompt_counts_what_it_does_not_name() {
+        let flagged = vec![PathText::new(b".ssh")];
+        let text = consent_text(&Offer { flagged, flagged_beyond: 12, ..offer() });
+        assert!(text.contains("\nMind 12 more such names.\n"), "{text}");
     }
 
     #[test]

@@ -164,7 +164,7 @@ async fn meet(
     );
     let config = ReceiverConfig {
         on_conflict: options.on_conflict.map(OnConflict::from),
-        accepted: stored.as_ref().and_then(|stored| stored.record.consent),
+        accepted: stored.as_ref().and_then(|stored| stored.record.consent.clone()),
         by_content: options.checksum,
         bytes_max: options.limits.bytes.unwrap_or(u64::MAX),
         files_max: options.limits.files.unwrap_or(u64::MAX),

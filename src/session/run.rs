@@ -523,8 +523,8 @@ impl<R: RoleActions> Runner<R> {
                 }
             }
             SessionOutput::Ask(ask) => self.ask(ask),
-            SessionOutput::Consented(totals) => {
-                self.around.role.note(|record| record.consent = Some(totals));
+            SessionOutput::Consented(agreement) => {
+                self.around.role.note(|record| record.consent = Some(agreement));
             }
             // The link may have gone while the disk was at its last work.
             SessionOutput::Finished => {

@@ -4,13 +4,13 @@
 //! of a newer version is refused and left untouched.
 
 use crate::event::{Layer, Role};
-use crate::transfer::manifest::Totals;
+use crate::transfer::receiver::Agreement;
 use crate::wire::{MemberId, SessionId, SessionSecret, codec};
 use bincode::{Decode, Encode};
 use thiserror::Error;
 
 /// Version of the format.
-pub const RECORD_VERSION: u32 = 4;
+pub const RECORD_VERSION: u32 = 5;
 
 /// Largest record, in bytes: thousands of paths.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -192,8 +192,8 @@ pub struct SessionRecord {
     /// What a receiver's journal and pages in the target are sealed with: random, and of this record alone, so that nothing
     /// that lies there is believed but what a run with this record wrote.
     pub seal: [u8; 32],
-    /// How much a receiver's user agreed to take, once that was asked. Here and nowhere else: nothing in the target says it.
-    pub consent: Option<Totals>,
+    /// What a receiver's user agreed to take, once that was asked. Here and nowhere else: nothing in the target says it.
+    pub consent: Option<Agreement>,
 }
 
 impl SessionRecord {

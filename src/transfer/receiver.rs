@@ -11,6 +11,7 @@
 //!
 //! Disk requests are carried out in order, so a barrier covers every write that was asked for before it.
 
+mod agreement;
 mod asked;
 mod barriers;
 mod compare;
@@ -25,7 +26,8 @@ mod recovery;
 mod settled;
 mod units;
 
-pub use asked::{Accepted, Answer, Ask, EVERYTHING, ReceiverConfig, ReceiverOutput};
+pub use agreement::{Acting, ActingPath, Agreement};
+pub use asked::{Accepted, Answer, Ask, ReceiverConfig, ReceiverOutput};
 
 use super::disk::{
     DirectoryMetadata, DiskError, Existing, FileMetadata, OnConflict, Publish, TargetReply,
@@ -178,7 +180,8 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver that goes on from what its store found: nothing, in the ordinary case.
     #[must_use]
-    pub fn new(session: SessionId, config: ReceiverConfig, mut kept: TargetState) -> Self {
+    pub fn new(session: SessionId, mut config: ReceiverConfig, mut kept: TargetState) -> Self {
+        let accepted = config.accepted.take();
         let progress = Progress { kept_bytes: kept.kept_bytes, ..Progress::default() };
         let mut receiver = Self {
             session,
@@ -187,7 +190,7 @@ impl Receiver {
             has_nothing: false,
             early: None,
             // Never inferred from what is kept: that lies in the target, where others may put it.
-            consent: config.accepted.map_or(Consent::Pending(None), Consent::Given),
+            consent: accepted.as_ref().map_or(Consent::Pending(None), |of| Consent::Given(of.most)),
             config,
             check: PageCheck::new(),
             directories: DirectoryTable::new(),
@@ -226,7 +229,7 @@ impl Receiver {
             surveys: VecDeque::new(),
             questions: VecDeque::new(),
             is_asking: false,
-            offered: Offered::default(),
+            offered: Offered::new(accepted.map(|of| of.acting).unwrap_or_default()),
             end: None,
             is_finishing: false,
             is_finished: false,

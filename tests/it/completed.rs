@@ -11,13 +11,13 @@ use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::message::{Message, RecoveryRequest, WireRanges};
 use rejoin::transfer::missing::Outcome;
 use rejoin::transfer::ranges::Ranges;
-use rejoin::transfer::receiver::{EVERYTHING, ReceiverConfig, ReceiverOutput};
+use rejoin::transfer::receiver::{Agreement, ReceiverConfig, ReceiverOutput};
 use std::time::{Duration, Instant};
 
 fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
-        accepted: Some(EVERYTHING),
+        accepted: Some(Agreement::EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,

@@ -11,7 +11,7 @@ use rejoin::transfer::manifest::{Entry, Totals};
 use rejoin::transfer::message::Message;
 use rejoin::transfer::missing::{LeftOut, MissingKind, Outcome};
 use rejoin::transfer::ranges::Ranges;
-use rejoin::transfer::receiver::{EVERYTHING, ReceiverConfig};
+use rejoin::transfer::receiver::{Agreement, ReceiverConfig};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ fn scene(seed: u64) -> Scene {
     };
     let config = ReceiverConfig {
         on_conflict: Some(policy),
-        accepted: Some(EVERYTHING),
+        accepted: Some(Agreement::EVERYTHING),
         by_content: random.chance(30),
         bytes_max: u64::MAX,
         files_max: u64::MAX,

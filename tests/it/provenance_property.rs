@@ -140,7 +140,7 @@ struct World<G: Ground> {
     /// Content that the sender promised of a path.
     offered: BTreeSet<(Vec<u8>, Vec<u8>)>,
     on_conflict: Option<OnConflict>,
-    consent: Option<rejoin::transfer::manifest::Totals>,
+    consent: Option<rejoin::transfer::receiver::Agreement>,
     has_metadata: bool,
     // The sender.
     pages: Vec<(Page, Vec<u8>, Layout)>,
@@ -589,7 +589,7 @@ impl<G: Ground> World<G> {
         };
         let config = ReceiverConfig {
             on_conflict: self.on_conflict,
-            accepted: self.consent,
+            accepted: self.consent.clone(),
             by_content: false,
             bytes_max: u64::MAX,
             files_max: u64::MAX,
@@ -658,7 +658,7 @@ impl<G: Ground> World<G> {
                 }
                 ReceiverOutput::Send(_, message) => self.heard.push_back(message),
                 ReceiverOutput::Ask(ask) => self.asks.push_back(ask),
-                ReceiverOutput::Consented(totals) => self.consent = Some(totals),
+                ReceiverOutput::Consented(agreement) => self.consent = Some(agreement),
                 ReceiverOutput::Finished => self.seen.finished += 1,
                 ReceiverOutput::Event(_) => {}
                 ReceiverOutput::Done => self.is_over = true,

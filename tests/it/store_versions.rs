@@ -11,7 +11,8 @@ use rejoin::store::memory::{MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::record::{RecordError, SessionRecord, Side};
 use rejoin::store::{SourceRoots, StateDirectory, StateError, TargetStore, source};
 use rejoin::transfer::disk::{DiskError, ScanReport, TargetState};
-use rejoin::transfer::manifest::Totals;
+use rejoin::transfer::manifest::{RelativePath, Totals};
+use rejoin::transfer::receiver::{Acting, ActingPath, Agreement};
 use rejoin::wire::{MemberId, SessionId, SessionSecret};
 use std::fs;
 
@@ -40,18 +41,21 @@ fn record() -> SessionRecord {
     record.epoch = 12;
     record.is_confirmed = true;
     record.seal = [6; 32];
-    record.consent = Some(Totals { entries: 3, files: 2, bytes: 1_000, directories: 1 });
+    let most = Totals { entries: 3, files: 2, bytes: 1_000, directories: 1 };
+    let path = RelativePath::root().join(b".bashrc");
+    let acting = Acting::Listed([ActingPath::from(&path)].into());
+    record.consent = Some(Agreement { most, acting });
     record
 }
 
 #[test]
 fn records_of_every_version_are_read() {
     let present = record().encode().expect("small");
-    let bytes = frozen("record-v4.bin", &present);
+    let bytes = frozen("record-v5.bin", &present);
     assert_eq!(SessionRecord::decode(&bytes), Ok(record()));
-    assert_eq!(bytes, present, "not version 4");
+    assert_eq!(bytes, present, "not version 5");
     let mut earlier = bytes;
-    earlier[8] = 3;
+    earlier[8] = 4;
     assert!(matches!(SessionRecord::decode(&earlier), Err(RecordError::Damaged(_))));
 }
 

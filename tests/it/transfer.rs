@@ -8,13 +8,13 @@ use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::manifest::Totals;
 use rejoin::transfer::message::Message;
-use rejoin::transfer::receiver::{Answer, EVERYTHING, ReceiverConfig};
+use rejoin::transfer::receiver::{Agreement, Answer, ReceiverConfig};
 use std::time::Duration;
 
 fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
-        accepted: Some(EVERYTHING),
+        accepted: Some(Agreement::EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,
@@ -369,7 +369,7 @@ fn no_deadline_outlives_its_reason() {
 /// Limits hold against what is sent, whatever its sender claims.
 #[test]
 fn limits_do_not_believe_estimates() {
-    for accepted in [Some(EVERYTHING), None] {
+    for accepted in [Some(Agreement::EVERYTHING), None] {
         let mut tree = Tree::new();
         for index in 0..40 {
             tree.insert(format!("file-{index:02}").into_bytes(), Node::File(vec![index; 1_000]));

@@ -18,7 +18,7 @@ use rejoin::transfer::message::{ByeReason, Message, UnitHead, WireRanges};
 use rejoin::transfer::missing::{LeftOut, MissingKind};
 use rejoin::transfer::ranges::Ranges;
 use rejoin::transfer::receiver::{
-    Accepted, Answer, EVERYTHING, Receiver, ReceiverConfig, ReceiverOutput,
+    Accepted, Agreement, Answer, Receiver, ReceiverConfig, ReceiverOutput,
 };
 use rejoin::wire::SessionId;
 use std::collections::BTreeMap;
@@ -450,7 +450,7 @@ fn user_has(disk: &MemoryDisk) -> BTreeMap<Vec<u8>, Seen> {
 fn config(on_conflict: Option<OnConflict>, is_accepted: bool) -> ReceiverConfig {
     ReceiverConfig {
         on_conflict,
-        accepted: is_accepted.then_some(EVERYTHING),
+        accepted: is_accepted.then_some(Agreement::EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: 1_000,

@@ -7,8 +7,7 @@ use crate::session::meeting::{Pairing, Work};
 use crate::signal::code::Code;
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::disk::{SourceRequest, TargetRequest};
-use crate::transfer::manifest::Totals;
-use crate::transfer::receiver::Ask;
+use crate::transfer::receiver::{Agreement, Ask};
 use crate::wire::{Channel, MemberId};
 use bytes::Bytes;
 
@@ -54,7 +53,7 @@ pub enum SessionOutput {
     /// A question for the user.
     Ask(Ask),
     /// Receiver: the user agreed to take so much, which later runs are to know.
-    Consented(Totals),
+    Consented(Agreement),
     /// Receiver: the code is for something new; begin again with it, without the stored session.
     CodeOffered,
     /// There is reason to believe that the host can be reached again: try now.

@@ -13,7 +13,7 @@ impl<R: RoleActions> Runner<R> {
             (self.around.ui.clone(), self.answers.0.clone(), self.around.peer_name.clone());
         tokio::spawn(async move {
             let answer = match ask {
-                Ask::Accept { totals, is_complete, names, flagged, is_again } => {
+                Ask::Accept { totals, is_complete, names, flagged, flagged_beyond, is_again } => {
                     let offer = Offer {
                         from,
                         names,
@@ -22,6 +22,7 @@ impl<R: RoleActions> Runner<R> {
                         directories: totals.directories,
                         at_least: !is_complete,
                         flagged,
+                        flagged_beyond,
                         again: is_again,
                     };
                     ui.ask_consent(offer).await.map(|consent| Answer::Accept(accepted(consent)))

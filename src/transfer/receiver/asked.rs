@@ -1,5 +1,6 @@
 //! What the receiver is told, asks and says.
 
+use super::Agreement;
 use crate::error::Error;
 use crate::event::{Event, PathText};
 use crate::transfer::disk::{OnConflict, TargetRequest};
@@ -12,8 +13,8 @@ use crate::wire::Channel;
 pub struct ReceiverConfig {
     /// What happens to existing, different files; `None`: ask.
     pub on_conflict: Option<OnConflict>,
-    /// How much the user agreed to take before, in an earlier run: what is within it is not asked about again.
-    pub accepted: Option<Totals>,
+    /// What the user agreed to take before, in an earlier run: what is within it is not asked about again.
+    pub accepted: Option<Agreement>,
     /// Whether files that are there are compared by content, whatever size and time say.
     pub by_content: bool,
     /// Most bytes to take, in files; and what directories and the manifest take on the disk beyond what every tree has.
@@ -33,8 +34,10 @@ pub enum Ask {
         is_complete: bool,
         /// Top-level names, the first few.
         names: Vec<PathText>,
-        /// Paths of what runs or configures programs, the first few.
+        /// Paths of what runs or configures programs, the first few that no earlier question told of.
         flagged: Vec<PathText>,
+        /// How many more of them there are.
+        flagged_beyond: u64,
         /// Whether less was accepted before.
         is_again: bool,
     },
@@ -47,18 +50,6 @@ pub enum Ask {
         /// Size of the one that is offered.
         offered_bytes: u64,
     },
-}
-
-/// A consent that nothing bounds but the limits of a run.
-pub const EVERYTHING: Totals =
-    Totals { entries: u64::MAX, files: u64::MAX, bytes: u64::MAX, directories: u64::MAX };
-
-impl ReceiverConfig {
-    /// A consent that only the limits bound.
-    pub(super) const fn everything(&self) -> Totals {
-        let (files, directories) = (self.files_max, self.files_max);
-        Totals { entries: u64::MAX, files, directories, bytes: self.bytes_max }
-    }
 }
 
 /// How far the user agrees.
@@ -97,8 +88,8 @@ pub enum ReceiverOutput {
     Event(Event),
     /// A question; one at a time.
     Ask(Ask),
-    /// The user agreed to take so much: to be remembered where only the user can write.
-    Consented(Totals),
+    /// What the user agreed to take, in all: to be remembered where only the user can write.
+    Consented(Agreement),
     /// Everything is verified, durable and settled here. The sender may not know yet.
     Finished,
     /// The sender knows.

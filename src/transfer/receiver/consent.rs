@@ -5,7 +5,7 @@
 //! what directories and manifest take beyond [`DIRECTORIES_FREE`] and [`MANIFEST_BYTES_FREE`]. A question names directories,
 //! and what was agreed to holds for them, too.
 
-use super::{Ask, Receiver, ReceiverOutput};
+use super::{Agreement, Ask, Receiver, ReceiverOutput};
 use crate::error::{Error, ErrorKind};
 use crate::transfer::manifest::Totals;
 use crate::transfer::message::{ByeReason, Message, bounded_text};
@@ -69,9 +69,16 @@ impl Receiver {
         if is_due {
             let is_again = matches!(self.consent, Consent::Given(_));
             self.consent = Consent::Asked(known);
-            self.offered.show();
-            let (names, flagged) = (self.offered.names.clone(), self.offered.flagged.clone());
-            let ask = Ask::Accept { totals: known, is_complete, names, flagged, is_again };
+            let names = self.offered.names.clone();
+            let (flagged, flagged_beyond) = self.offered.show();
+            let ask = Ask::Accept {
+                totals: known,
+                is_complete,
+                names,
+                flagged,
+                flagged_beyond,
+                is_again,
+            };
             self.outputs.push_back(ReceiverOutput::Ask(ask));
         }
     }
@@ -105,17 +112,21 @@ impl Receiver {
         let Consent::Asked(totals) = self.consent else { return };
         match accepted {
             Accepted::No => self.refuse("the transfer was declined"),
-            Accepted::This => self.give_consent(totals),
+            Accepted::This => {
+                self.offered.agree_to_shown();
+                self.give_consent(totals);
+            }
             Accepted::Everything => {
+                self.offered.agree_to_any();
                 self.give_consent(self.config.everything());
-                self.offered.show_nothing_more();
             }
         }
     }
 
     fn give_consent(&mut self, most: Totals) {
         self.consent = Consent::Given(most);
-        self.outputs.push_back(ReceiverOutput::Consented(most));
+        let agreement = Agreement { most, acting: self.offered.agreed().clone() };
+        self.outputs.push_back(ReceiverOutput::Consented(agreement));
     }
 
     /// Whether the pages that came hold more than the user agreed to, or what has to be pointed out first.
@@ -126,7 +137,7 @@ impl Receiver {
                 seen.files > most.files
                     || seen.bytes > most.bytes
                     || seen.directories > most.directories
-                    || self.offered.has_unshown()
+                    || self.offered.has_untold()
             }
             Consent::Pending(_) | Consent::Asked(_) => true,
         }

@@ -1,10 +1,12 @@
 //! What the question shows of a manifest: its top-level names, and the names that run or configure programs.
 
 use super::NAMES_MAX;
+use super::agreement::{Acting, ActingPath, LISTED_MAX};
 use super::pages::is_remark;
 use crate::event::PathText;
-use crate::transfer::manifest::{DirectoryTable, Entry, Page, Verdict};
+use crate::transfer::manifest::{DirectoryTable, Page, RelativePath, Verdict};
 use crate::transfer::name::folded;
+use std::collections::BTreeSet;
 
 /// Files by whose name alone a program runs them or does as they say, in lower case: of shells and sessions, of editors and
 /// tools, of desktops and servers.
@@ -120,31 +122,63 @@ const DIRECTORIES: &[&str] = &[
 /// Endings of files that a double click runs, or that a desktop runs by itself.
 const ENDINGS: &[&str] = &[".desktop", ".lnk", ".pif", ".scf", ".scr", ".url", ".library-ms"];
 
-/// What is known of it so far, each bounded by [`NAMES_MAX`].
-#[derive(Debug, Default)]
+/// What is known of it so far, bounded by [`NAMES_MAX`] and [`LISTED_MAX`].
+#[derive(Debug)]
 pub(super) struct Offered {
     /// Top-level names.
     pub(super) names: Vec<PathText>,
-    /// Paths that run or configure something.
-    pub(super) flagged: Vec<PathText>,
-    /// How many of them the last question showed; `None` where whatever comes is accepted.
-    shown: Option<usize>,
+    /// Paths that act, the first of those that no question told of.
+    flagged: Vec<PathText>,
+    /// All of them, as far as an agreement can list them.
+    untold: BTreeSet<ActingPath>,
+    /// How many there are beyond that.
+    beyond: u64,
+    /// What the question that is out tells of.
+    told: BTreeSet<ActingPath>,
+    /// What the user agreed to.
+    agreed: Acting,
 }
 
 impl Offered {
-    /// The user is asked now, with all that is known.
-    pub(super) const fn show(&mut self) {
-        self.shown = Some(self.flagged.len());
+    /// Before the first page of a run, whose user agreed to this in an earlier one.
+    pub(super) const fn new(agreed: Acting) -> Self {
+        Self {
+            names: Vec::new(),
+            flagged: Vec::new(),
+            untold: BTreeSet::new(),
+            beyond: 0,
+            told: BTreeSet::new(),
+            agreed,
+        }
+    }
+
+    /// The user is asked now: the first paths that act, and how many more there are.
+    pub(super) fn show(&mut self) -> (Vec<PathText>, u64) {
+        let flagged = std::mem::take(&mut self.flagged);
+        self.told = std::mem::take(&mut self.untold);
+        let all = self.told.len() as u64 + std::mem::take(&mut self.beyond);
+        let beyond = all.saturating_sub(flagged.len() as u64);
+        (flagged, beyond)
+    }
+
+    /// The user takes what the question told of.
+    pub(super) fn agree_to_shown(&mut self) {
+        self.agreed.extend(std::mem::take(&mut self.told));
     }
 
     /// The user takes whatever comes.
-    pub(super) const fn show_nothing_more(&mut self) {
-        self.shown = None;
+    pub(super) fn agree_to_any(&mut self) {
+        self.agreed = Acting::Any;
     }
 
-    /// Whether a path came that is to be pointed out, and that the last question did not show.
-    pub(super) fn has_unshown(&self) -> bool {
-        self.shown.is_some_and(|shown| self.flagged.len() > shown)
+    /// What the user agreed to so far.
+    pub(super) const fn agreed(&self) -> &Acting {
+        &self.agreed
+    }
+
+    /// Whether a path came that is to be pointed out, and that no question told of.
+    pub(super) fn has_untold(&self) -> bool {
+        self.agreed != Acting::Any && !self.untold.is_empty()
     }
 
     /// Takes a page in, whose directories are known; what is refused is not shown.
@@ -161,10 +195,28 @@ impl Offered {
         let room = NAMES_MAX.saturating_sub(self.names.len());
         let top = entries().filter(|entry| entry.parent.is_none());
         self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
-        let room = NAMES_MAX.saturating_sub(self.flagged.len());
-        let flagged = entries().filter(|entry| acts(&entry.name)).take(room);
-        let path = |entry: &Entry| Some(PathText::new(directories.path(entry)?.as_bytes()));
-        self.flagged.extend(flagged.filter_map(path));
+        let acting = entries().filter(|entry| acts(&entry.name));
+        for path in acting.filter_map(|entry| directories.path(entry)) {
+            self.add_acting(&path);
+        }
+    }
+
+    /// A later version of what was told of is nothing new: the same name, and what is in it was never shown.
+    fn add_acting(&mut self, path: &RelativePath) {
+        let known = ActingPath::from(path);
+        if self.agreed.covers(&known) || self.told.contains(&known) || self.untold.contains(&known)
+        {
+            return;
+        }
+        // One more than an agreement lists: who agrees to that agrees to any.
+        if self.untold.len() > LISTED_MAX {
+            self.beyond = self.beyond.saturating_add(1);
+            return;
+        }
+        self.untold.insert(known);
+        if self.flagged.len() < NAMES_MAX {
+            self.flagged.push(PathText::new(path.as_bytes()));
+        }
     }
 }
 

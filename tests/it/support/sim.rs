@@ -369,7 +369,7 @@ impl Sim {
                     self.receiver.handle_answer(answer, self.now);
                 }
             }
-            ReceiverOutput::Consented(totals) => self.config.accepted = Some(totals),
+            ReceiverOutput::Consented(agreement) => self.config.accepted = Some(agreement),
             ReceiverOutput::Finished => {}
             ReceiverOutput::Done => self.receiver_end = Some(Ending::Done),
             ReceiverOutput::Failed(error) => self.receiver_end = Some(Ending::Failed(error)),

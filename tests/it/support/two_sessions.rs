@@ -25,7 +25,7 @@ use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
 use rejoin::signal::subscriber::Subscriber;
 use rejoin::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
-use rejoin::transfer::receiver::{EVERYTHING, ReceiverConfig};
+use rejoin::transfer::receiver::{Agreement, ReceiverConfig};
 use rejoin::wire::{CarrierTokens, Channel, MemberId, SessionSecret};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -181,7 +181,7 @@ fn member(side: usize) -> MemberId {
 pub(crate) fn accept_all() -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
-        accepted: Some(EVERYTHING),
+        accepted: Some(Agreement::EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: u64::MAX,

@@ -19,7 +19,7 @@ use rejoin::transfer::merge;
 use rejoin::transfer::message::{Message, RecoveryRequest, UnitHead};
 use rejoin::transfer::ranges::Ranges;
 use rejoin::transfer::receiver::{
-    Answer, Ask, EVERYTHING, Receiver, ReceiverConfig, ReceiverOutput,
+    Accepted, Agreement, Answer, Ask, Receiver, ReceiverConfig, ReceiverOutput,
 };
 use rejoin::transfer::sender::{Sender, SenderOutput};
 use rejoin::wire::Channel;
@@ -85,7 +85,7 @@ pub(crate) type Store = Box<dyn FnMut(TargetRequest) -> Option<TargetReply>>;
 fn config(is_accepted: bool) -> ReceiverConfig {
     ReceiverConfig {
         on_conflict: Some(OnConflict::Fail),
-        accepted: is_accepted.then_some(EVERYTHING),
+        accepted: is_accepted.then_some(Agreement::EVERYTHING),
         by_content: false,
         bytes_max: u64::MAX,
         files_max: 1_000,
@@ -115,7 +115,7 @@ pub(crate) struct Victim {
     /// Whether what lay in its target was not believed.
     pub(crate) has_damage: bool,
     /// What its user agreed to.
-    pub(crate) consented: Option<Totals>,
+    pub(crate) consented: Option<Agreement>,
     pub(crate) end: Option<Result<(), Error>>,
     /// Whether what it tells is forgotten.
     pub(crate) is_unheard: bool,
@@ -196,13 +196,13 @@ impl Victim {
 
     /// The process is killed; another one reads the journal, and its request is out.
     pub(crate) fn restart(self) -> Self {
-        self.again(true, seal())
+        self.again(config(true), seal())
     }
 
-    fn again(self, is_accepted: bool, secret: [u8; 32]) -> Self {
+    fn again(self, config: ReceiverConfig, secret: [u8; 32]) -> Self {
         let Self { receiver, store, out, chain, totals, sent, .. } = self;
         drop((receiver, store));
-        let mut victim = Self::sealed(out, config(is_accepted), secret);
+        let mut victim = Self::sealed(out, config, secret);
         (victim.chain, victim.totals, victim.sent) = (chain, totals, sent);
         victim
     }
@@ -210,12 +210,24 @@ impl Victim {
     /// What lies in its target is found by a receiver that was paired just now, whose state directory does not know it; its
     /// user is asked.
     pub(crate) fn planted(self) -> Self {
-        self.again(false, [4; 32])
+        self.again(config(false), [4; 32])
     }
 
     /// The process is killed; another one asks its user, unless that was done before.
     pub(crate) fn restart_asking(self) -> Self {
-        self.again(false, seal())
+        self.again(config(false), seal())
+    }
+
+    /// The process is killed; another one knows what its user agreed to, as the session's record does.
+    pub(crate) fn restart_remembering(self) -> Self {
+        self.restart_with(|_| {})
+    }
+
+    /// The same, by a command with other options.
+    pub(crate) fn restart_with(self, change: impl FnOnce(&mut ReceiverConfig)) -> Self {
+        let mut config = ReceiverConfig { accepted: self.consented.clone(), ..config(false) };
+        change(&mut config);
+        self.again(config, seal())
     }
 
     /// Accepts up to a thousand files without asking; its request is out.
@@ -313,8 +325,11 @@ impl Victim {
     }
 
     pub(crate) fn accept(&mut self) {
-        self.receiver
-            .handle_answer(Answer::Accept(rejoin::transfer::receiver::Accepted::This), self.now);
+        self.answer(Answer::Accept(Accepted::This));
+    }
+
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        self.receiver.handle_answer(answer, self.now);
         self.drain();
     }
 
@@ -458,7 +473,7 @@ impl Victim {
                 ReceiverOutput::Event(_) if self.is_unheard => {}
                 ReceiverOutput::Event(event) => self.events.push(event),
                 ReceiverOutput::Ask(ask) => self.asked.push(ask),
-                ReceiverOutput::Consented(totals) => self.consented = Some(totals),
+                ReceiverOutput::Consented(agreement) => self.consented = Some(agreement),
                 ReceiverOutput::Finished => {}
                 ReceiverOutput::Done => self.end = Some(Ok(())),
                 ReceiverOutput::Failed(error) => self.end = Some(Err(error)),
