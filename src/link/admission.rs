@@ -375,7 +375,10 @@ impl Admission {
             Some((Class::Request, transaction)) => {
                 // A socket that had no room asks again.
                 let is_known = self.requests.get(&transaction).is_some();
-                let may = is_known || has_answered || self.unanswered.may_check(local, to, now);
+                let has_asked = self.sources.contains_key(&to);
+                let may = is_known
+                    || has_answered
+                    || self.unanswered.may_check(local, to, has_asked, now);
                 if may {
                     self.requests.insert(transaction, Request::Check(to));
                 }

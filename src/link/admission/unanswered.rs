@@ -1,11 +1,12 @@
 //! What goes to addresses that never answered: a peer may name any, and those who are there asked for nothing (S-12).
 //!
 //! ICE itself checks each pair every 20 ms for 30 s. Here the pairs of one address, and all pairs, share a rate in turns: the
-//! first check of each goes at once, the next when its turn comes. After two seconds without an answer the rate is a tenth or a
+//! first check of each goes at once, the next when its turn comes; and one more goes at once when the first signed check came from
+//! there, or a path that has just opened waits for its turn (the triggered check of RFC 8445 §7.3.1.4). After two seconds without an answer the rate is a tenth or a
 //! fifth, which is what is left of a pair that does not work.
 //!
 //! To one IP address, whatever the number of its ports and of our own addresses, go at most 100 datagrams a second for two
-//! seconds and 10 a second after that, beside the first of each pair; to all together 500 and 100. A pair is one of our sockets and an
+//! seconds and 10 a second after that, beside the first and the triggered one of each pair; to all together 500 and 100. A pair is one of our sockets and an
 //! address with its port; there are at most [`PAIRS_MAX`].
 
 use std::collections::HashMap;
@@ -34,10 +35,17 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// The pairs without an answer.
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
-    /// When one of them was used.
-    pairs: HashMap<(SocketAddr, Source), Instant>,
+    pairs: HashMap<(SocketAddr, Source), Pair>,
     addresses: HashMap<IpAddr, Address>,
     renewed: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    /// When it was used.
+    last: Instant,
+    /// The triggered check was.
+    is_triggered: bool,
 }
 
 #[derive(Debug)]
@@ -57,23 +65,31 @@ impl Unanswered {
         }
     }
 
-    /// Whether a check may go now.
-    pub(super) fn may_check(&mut self, local: SocketAddr, to: Source, now: Instant) -> bool {
+    /// Whether a check may go now. `has_asked`: a signed check came from there.
+    pub(super) fn may_check(
+        &mut self,
+        local: SocketAddr,
+        to: Source,
+        has_asked: bool,
+        now: Instant,
+    ) -> bool {
         let all = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
-        let Some(last) = self.pairs.get_mut(&(local, to)) else {
+        let Some(pair) = self.pairs.get_mut(&(local, to)) else {
             if self.pairs.len() >= PAIRS_MAX {
                 return false;
             }
-            self.pairs.insert((local, to), now);
+            self.pairs.insert((local, to), Pair { last: now, is_triggered: has_asked });
             self.address(to, now).pairs += 1;
             return true;
         };
         let Some(address) = self.addresses.get(&to.peer.ip()) else { return false };
         let [of_address, of_all] = if now < address.since + PATIENCE { EARLY } else { LATE };
         let turn = |pairs: u32, rate: u32| Duration::from_secs(pairs.into()) / rate;
-        let may = now >= *last + turn(address.pairs, of_address).max(turn(all, of_all));
+        let is_triggered = has_asked && !pair.is_triggered;
+        let turn = turn(address.pairs, of_address).max(turn(all, of_all));
+        let may = is_triggered || now >= pair.last + turn;
         if may {
-            *last = now;
+            *pair = Pair { last: now, is_triggered: pair.is_triggered || has_asked };
         }
         may
     }
@@ -124,7 +140,7 @@ mod tests {
             let now = start + Duration::from_millis(20) * tick;
             for target in targets {
                 for local in locals {
-                    if unanswered.may_check(*local, *target, now) {
+                    if unanswered.may_check(*local, *target, false, now) {
                         *sent.entry(target.peer.ip()).or_default() += 1;
                     }
                 }
@@ -165,7 +181,7 @@ mod tests {
             let now = start + Duration::from_millis(20) * tick;
             for target in &targets {
                 for local in &locals {
-                    if unanswered.may_check(*local, *target, now) {
+                    if unanswered.may_check(*local, *target, false, now) {
                         *sent.entry((local, target)).or_default() += 1;
                     }
                 }
@@ -184,8 +200,23 @@ mod tests {
         let local = locals(1)[0];
         for tick in 0..100 {
             let now = start + Duration::from_millis(20) * tick;
-            assert!(unanswered.may_check(local, source([192, 0, 2, 1], 9), now));
+            assert!(unanswered.may_check(local, source([192, 0, 2, 1], 9), false, now));
         }
+    }
+
+    /// RFC 8445 §7.3.1.4: a path that has just opened is asked at once, and once.
+    #[test]
+    fn who_asks_is_asked_once_more_at_once() {
+        let start = Instant::now();
+        let mut unanswered = Unanswered::default();
+        let (local, to) = (locals(1)[0], source([192, 0, 2, 1], 9));
+        for port in 0..16 {
+            assert!(unanswered.may_check(local, source([192, 0, 2, 1], port), false, start));
+        }
+        let soon = start + Duration::from_millis(1);
+        assert!(!unanswered.may_check(local, to, false, soon));
+        let asked = (0..100).filter(|_| unanswered.may_check(local, to, true, soon));
+        assert_eq!(asked.count(), 1);
     }
 
     #[test]
@@ -194,13 +225,14 @@ mod tests {
         let mut unanswered = Unanswered::default();
         let local = locals(1)[0];
         unanswered.renew(start);
-        let used = (0..2_000_u16)
-            .filter(|port| unanswered.may_check(local, source([192, 0, 2, 1], *port), start));
+        let used = (0..2_000_u16).filter(|port| {
+            unanswered.may_check(local, source([192, 0, 2, 1], *port), false, start)
+        });
         assert_eq!(used.count(), PAIRS_MAX);
         unanswered.renew(start + Duration::from_secs(9));
-        assert!(!unanswered.may_check(local, source([192, 0, 2, 1], 9_999), start));
+        assert!(!unanswered.may_check(local, source([192, 0, 2, 1], 9_999), false, start));
         unanswered.renew(start + Duration::from_secs(10));
-        assert!(unanswered.may_check(local, source([192, 0, 2, 1], 9_999), start));
+        assert!(unanswered.may_check(local, source([192, 0, 2, 1], 9_999), false, start));
     }
 
     #[test]
