@@ -301,7 +301,7 @@ impl Admission {
         self.sources.get(&source).copied().unwrap_or_default()
     }
 
-    /// The stack sends a datagram, or a train of records. Whether it may go now.
+    /// The stack sends a datagram. Whether it may go now.
     pub(super) fn handle_sent(
         &mut self,
         local: SocketAddr,

@@ -647,6 +647,44 @@ mod tests {
         assert_eq!(left.sockets(), 0);
     }
 
+    /// Each datagram of a train is judged for itself: the stack puts together whatever has one length.
+    #[tokio::test]
+    async fn a_train_carries_nothing_that_would_not_go_alone() {
+        use webrtc::runtime::Transmit;
+        let runtime = runtime();
+        let from =
+            runtime.wrap_udp_socket(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        let to = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let destination = to.local_addr().unwrap();
+        let length = check(1).len();
+        let record = vec![22; length];
+        let contents = [&record[..], &check(1), &check(1), &record[..length - 1]].concat();
+        let sent = std::future::poll_fn(|context| {
+            let transmit = Transmit {
+                destination,
+                ecn: None,
+                contents: &contents,
+                segment_size: Some(length),
+                src_ip: None,
+            };
+            from.poll_send(context, &transmit)
+        });
+        assert_eq!(sent.await.unwrap(), contents.len());
+        // Nothing overtakes on loopback: a record would have come before.
+        let mut buffer = [0; 256];
+        for _ in 0..2 {
+            let (length, _) = to.recv_from(&mut buffer).await.unwrap();
+            assert_eq!(buffer[..length], check(1));
+        }
+        assert_eq!(runtime.counts().datagrams_withheld, 2);
+        // What asks from within a train is known when it is answered.
+        let password = Some(&b"a password that both have"[..]);
+        let answer = made::message(Class::Success, METHOD_BINDING, [1; 12], &[], password);
+        to.send_to(&answer, from.local_addr().unwrap()).await.unwrap();
+        let (length, _) = from.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(buffer[..length], answer);
+    }
+
     /// C-05: what the system will not send is lost like any packet, and the socket goes on.
     #[tokio::test]
     async fn a_send_that_the_system_refuses_ends_nothing() {
