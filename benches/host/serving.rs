@@ -27,7 +27,7 @@ impl Serving {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("ws://").unwrap().parse().unwrap();
+        let address = super::host_member::address(line.trim());
         Self { child, address }
     }
 
