@@ -10,7 +10,7 @@ use crate::support::lab::or_skip;
 use crate::support::lab::outcome::{Meeting, assert_no_litter};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody, injecting};
 use crate::support::pair::{Pair, wait_for_half};
-use crate::support::tree::{assert_same_content, set_mtime};
+use crate::support::tree::{assert_same, assert_same_content, set_mtime};
 
 const MIB: usize = 1 << 20;
 
@@ -456,6 +456,23 @@ fn a_target_that_is_gone_is_told_to_the_sender() {
     let sender = sender.wait();
     assert_eq!(sender.code(), 5, "{}{}", sender.stdout, sender.stderr);
     assert!(sender.stderr.contains("disk"), "{}", sender.stderr);
+}
+
+/// D-12: the disk cannot be written any more halfway: that is said, and what is there is kept for when it can.
+#[test]
+fn a_disk_that_becomes_read_only_halfway_is_told_and_continued() {
+    let pair = Pair::new();
+    pair.noise("tree/large", 64 * MIB);
+    let words = or_skip!(injecting(&["pwrite64,pwritev,pwritev2:error=EROFS:when=60+"]));
+    let ends = Meeting::new(&pair, "tree", "target").receiver_through(words).run();
+    assert_eq!(ends.receiver.code(), 8, "{}", ends.report());
+    assert!(ends.receiver.stderr.to_lowercase().contains("read-only"), "{}", ends.report());
+    assert_eq!(ends.sender.code(), 5, "{}", ends.report());
+    assert!(!pair.path("target/tree/large").exists());
+    let again = Meeting::new(&pair, "tree", "target").run();
+    again.expect_all();
+    assert!(again.figure("kept_bytes") > 0, "{}", again.report());
+    assert_same(&pair.path("tree/large"), &pair.path("target/tree/large"));
 }
 
 /// B-N, B-U: the disk of the state is full, not that of the target: the message names the state.

@@ -224,8 +224,12 @@ impl Offered {
 /// without regard to case and composition, to characters that nobody sees, and to dots and spaces at its end.
 fn acts(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
-    let seen = |character: &char| !crate::visible::is_hidden(*character);
-    let name = folded(&name.chars().filter(seen).collect::<String>()).to_lowercase();
+    let name = if name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        name.to_ascii_lowercase()
+    } else {
+        let seen = |character: &char| !crate::visible::is_hidden(*character);
+        folded(&name.chars().filter(seen).collect::<String>()).to_lowercase()
+    };
     // Another stream of the same file, on NTFS; what FAT drops is at the end of what stands before it.
     let name = name.split(':').next().unwrap_or_default();
     let name = name.trim_end_matches(['.', ' ']);
