@@ -249,7 +249,10 @@ impl Rooms {
         }
     }
 
+    /// Says it, unless what came before closed the connection: who is gone hears nothing.
     pub(super) fn send(&mut self, connection: ConnectionId, message: HostMessage) {
-        self.commands.push_back(Command::Send { connection, message });
+        if self.connections.contains_key(&connection) {
+            self.commands.push_back(Command::Send { connection, message });
+        }
     }
 }

@@ -86,6 +86,7 @@ impl World {
             match command {
                 Command::Send { connection, message } => {
                     assert!(message.encode().is_ok());
+                    assert!(!self.closed.contains_key(&connection), "who is gone hears nothing");
                     self.heard.entry(connection).or_default().push(message);
                 }
                 Command::Close { connection, reason } => {
@@ -499,6 +500,26 @@ fn a_waiting_joiner_is_answered_when_the_room_opens() {
     let opener = world.connect();
     world.tell(opener, &open(Some(7)));
     assert_eq!(world.heard(waiter), [joined(CODE, Some(OPENER), &[OPENER])]);
+    assert_eq!(world.rooms.gauges().waiters, 0);
+}
+
+/// Found by the fuzzer: of those that waited for a room, one took the place of its opener, which waited for it too.
+#[test]
+fn a_connection_that_is_closed_within_a_request_hears_nothing_after_it() {
+    let mut world = world();
+    let (first, second) = (world.connect(), world.connect());
+    let wait = |member: MemberId| ClientMessage::Join {
+        room: CODE,
+        member,
+        token: token(member.0[0]),
+        deposit: None,
+        wait: true,
+    };
+    world.tell(first, &wait(OPENER));
+    world.tell(second, &wait(JOINER));
+    world.tell(second, &open(Some(7)));
+    assert_eq!(world.closed.get(&second), Some(&CloseReason::Replaced));
+    assert_eq!(world.rooms.gauges().connections, 1);
     assert_eq!(world.rooms.gauges().waiters, 0);
 }
 
