@@ -186,34 +186,36 @@ fn secrets_are_only_where_they_must_be() {
 #[test]
 fn credentials_that_are_fixed_or_printed_by_a_command_are_in_no_log() {
     let turn = Coturn::start();
-    let pair = Pair::new();
-    pair.noise("small", 1000);
     let url = turn.url();
-    let relayed = ["--json", "--relay-only", "--turn", &url];
-    let give = pair.home.file("give", format!("echo ann; echo {PASSWORD}"));
-    let fixed = |run: Invocation| {
-        run.env("REJOIN_TURN_USERNAME", "ann").env("REJOIN_TURN_PASSWORD", PASSWORD)
-    };
-    // coturn knows no such user: what is told of that names no password either.
-    let sender = fixed(common(pair.send(relayed.iter().chain(&["small"])))).spawn();
-    sender.event_where("code", |event| event["event"] == "code");
-    let printed = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])))
-        .env("REJOIN_TURN_CREDENTIALS_COMMAND", format!("sh {}", give.display()))
-        .run()
-        .expect_code(3);
-    let other = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])));
-    let fixed = fixed(other).run();
-    // It may have been refused, too, or wait for a better receiver.
-    let sender = sender.kill_after(Duration::ZERO);
     let secrets = [Secret::text("the password", PASSWORD)];
-    for run in [sender, printed, fixed] {
-        assert!(run.stderr.contains("rejoin::turn"), "{}", run.stderr);
-        assert_none(&secrets, "the log", run.stderr.as_bytes());
-        assert_none(&secrets, "the events", run.stdout.as_bytes());
-    }
-    for state in ["state-send", "state-receive"] {
-        for path in files(&pair.path(state)) {
-            assert_none(&secrets, &path.display().to_string(), &fs::read(&path).unwrap());
+    for is_printed in [true, false] {
+        // A sender each: coturn knows no such user, and who is refused ends, or waits for a better receiver.
+        let pair = Pair::new();
+        pair.noise("small", 1000);
+        let relayed = ["--json", "--relay-only", "--turn", &url];
+        let fixed = |run: Invocation| {
+            run.env("REJOIN_TURN_USERNAME", "ann").env("REJOIN_TURN_PASSWORD", PASSWORD)
+        };
+        let sender = fixed(common(pair.send(relayed.iter().chain(&["small"])))).spawn();
+        sender.event_where("code", |event| event["event"] == "code");
+        let receiver = common(pair.receive(relayed.iter().chain(&["-y", "-o", "target"])));
+        let receiver = if is_printed {
+            let give = pair.home.file("give", format!("echo ann; echo {PASSWORD}"));
+            let command = format!("sh {}", give.display());
+            receiver.env("REJOIN_TURN_CREDENTIALS_COMMAND", command).run().expect_code(3)
+        } else {
+            fixed(receiver).run()
+        };
+        let sender = sender.kill_after(Duration::ZERO);
+        for run in [sender, receiver] {
+            assert!(run.stderr.contains("rejoin::turn"), "{}", run.stderr);
+            assert_none(&secrets, "the log", run.stderr.as_bytes());
+            assert_none(&secrets, "the events", run.stdout.as_bytes());
+        }
+        for state in ["state-send", "state-receive"] {
+            for path in files(&pair.path(state)) {
+                assert_none(&secrets, &path.display().to_string(), &fs::read(&path).unwrap());
+            }
         }
     }
 }
