@@ -6,14 +6,14 @@
 use std::net::SocketAddr;
 
 use super::stun::{
-    ATTRIBUTE_ERROR_CODE, ATTRIBUTE_USERNAME, Class, METHOD_ALLOCATE, Message, Transaction,
+    ATTRIBUTE_ERROR_CODE, ATTRIBUTE_USERNAME, Class, METHOD_ALLOCATE, Message, Transaction, kind,
 };
 
 /// Requests followed at once: two servers from a dozen addresses, twice.
 const WAITING_MAX: usize = 48;
 
 /// First bytes of a request for an allocation.
-const ALLOCATE_REQUEST: [u8; 2] = [0x00, 0x03];
+const ALLOCATE_REQUEST: [u8; 2] = kind(Class::Request, METHOD_ALLOCATE).to_be_bytes();
 
 /// What came of asking a TURN server for an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

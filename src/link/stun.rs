@@ -62,6 +62,17 @@ pub(crate) enum Class {
     Error,
 }
 
+/// How a message of this class and method begins (RFC 8489 §5).
+pub(crate) const fn kind(class: Class, method: u16) -> u16 {
+    let class = match class {
+        Class::Request => 0x000,
+        Class::Indication => 0x010,
+        Class::Success => 0x100,
+        Class::Error => 0x110,
+    };
+    (method & 0x000f) | (method & 0x0070) << 1 | (method & 0x0f80) << 2 | class
+}
+
 /// A message whose frame is right: cookie, length, attributes that end where they must.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
@@ -219,16 +230,6 @@ fn mask(transaction: &Transaction) -> [u8; 16] {
 #[cfg(test)]
 pub(crate) mod made {
     use super::*;
-
-    pub(crate) fn kind(class: Class, method: u16) -> u16 {
-        let class = match class {
-            Class::Request => 0x000,
-            Class::Indication => 0x010,
-            Class::Success => 0x100,
-            Class::Error => 0x110,
-        };
-        (method & 0x000f) | (method & 0x0070) << 1 | (method & 0x0f80) << 2 | class
-    }
 
     pub(crate) fn append(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
         message.extend(kind.to_be_bytes());

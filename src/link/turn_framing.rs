@@ -10,16 +10,11 @@ use super::demultiplexing::Protocol;
 use super::stun::{
     ATTRIBUTE_DATA, ATTRIBUTE_HEADER_BYTES, ATTRIBUTE_XOR_PEER_ADDRESS, Class,
     HEADER_BYTES as STUN_HEADER_BYTES, MAGIC_COOKIE, METHOD_DATA, METHOD_SEND, Message,
-    append_address,
+    append_address, kind,
 };
 
 /// Channel number and length.
 const CHANNEL_HEADER_BYTES: usize = 4;
-
-/// First bytes of a Send indication: client to server (RFC 8656 §17.1).
-const SEND_INDICATION: u16 = 0x0016;
-/// Of a Data indication: server to client.
-const DATA_INDICATION: u16 = 0x0017;
 
 /// Which way an indication goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +23,15 @@ pub(super) enum Toward {
     Server,
     /// From the server: a Data indication.
     Client,
+}
+
+impl Toward {
+    const fn method(self) -> u16 {
+        match self {
+            Self::Server => METHOD_SEND,
+            Self::Client => METHOD_DATA,
+        }
+    }
 }
 
 /// How a payload is wrapped.
@@ -95,10 +99,7 @@ impl Framing {
                 let padding = payload.len().next_multiple_of(4) - payload.len();
                 let body = self.overhead() - STUN_HEADER_BYTES + payload.len() + padding;
                 let Ok(body) = u16::try_from(body) else { return };
-                let kind = match toward {
-                    Toward::Server => SEND_INDICATION,
-                    Toward::Client => DATA_INDICATION,
-                };
+                let kind = kind(Class::Indication, toward.method());
                 out.extend_from_slice(&kind.to_be_bytes());
                 out.extend_from_slice(&body.to_be_bytes());
                 out.extend_from_slice(&MAGIC_COOKIE);
@@ -124,12 +125,8 @@ fn open_channel(datagram: &[u8]) -> Option<(Framing, Range<usize>)> {
 }
 
 fn open_indication(datagram: &[u8], toward: Toward) -> Option<(Framing, Range<usize>)> {
-    let method = match toward {
-        Toward::Server => METHOD_SEND,
-        Toward::Client => METHOD_DATA,
-    };
     let message = Message::open(datagram)?;
-    if (message.class, message.method) != (Class::Indication, method) {
+    if (message.class, message.method) != (Class::Indication, toward.method()) {
         return None;
     }
     let peer = message.address(ATTRIBUTE_XOR_PEER_ADDRESS)?;

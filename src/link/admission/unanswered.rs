@@ -2,12 +2,12 @@
 //!
 //! ICE itself checks each pair every 20 ms for 30 s. Here the pairs of one address, and all pairs, share a rate in turns: the
 //! first check of each goes at once, the next when its turn comes; and one more goes at once when the first signed check came from
-//! there, or a path that has just opened waits for its turn (the triggered check of RFC 8445 §7.3.1.4). After two seconds without an answer the rate is a tenth or a
-//! fifth, which is what is left of a pair that does not work.
+//! there, or a path that has just opened would wait for its turn (the triggered check of RFC 8445 §7.3.1.4). After two seconds
+//! without an answer the rate is a tenth or a fifth, which is what is left of a pair that does not work.
 //!
 //! To one IP address, whatever the number of its ports and of our own addresses, go at most 100 datagrams a second for two
-//! seconds and 10 a second after that, beside the first and the triggered one of each pair; to all together 500 and 100. A pair is one of our sockets and an
-//! address with its port; there are at most [`PAIRS_MAX`].
+//! seconds and 10 a second after that, beside the first and the triggered one of each pair; to all together 500 and 100. A pair
+//! is one of our sockets and an address with its port; there are at most [`PAIRS_MAX`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -132,7 +132,12 @@ mod tests {
     }
 
     /// What goes out in 30 s if everything is tried every 20 ms, in the stack's order; by IP address.
-    fn campaign(locals: &[SocketAddr], targets: &[Source]) -> HashMap<IpAddr, usize> {
+    /// `has_asked`: the peer forges checks from there, after the first tick.
+    fn campaign(
+        locals: &[SocketAddr],
+        targets: &[Source],
+        has_asked: bool,
+    ) -> HashMap<IpAddr, usize> {
         let start = Instant::now();
         let mut unanswered = Unanswered::default();
         let mut sent = HashMap::new();
@@ -140,7 +145,7 @@ mod tests {
             let now = start + Duration::from_millis(20) * tick;
             for target in targets {
                 for local in locals {
-                    if unanswered.may_check(*local, *target, false, now) {
+                    if unanswered.may_check(*local, *target, has_asked && tick > 0, now) {
                         *sent.entry(target.peer.ip()).or_default() += 1;
                     }
                 }
@@ -152,20 +157,22 @@ mod tests {
     /// S-12: 300 candidates of a third party got 12,000 checks, 1.7 MB in 20 s.
     #[test]
     fn a_third_party_gets_few_datagrams_whatever_the_peer_names() {
-        let of = |addresses: u8, ports: u16, locals_count| {
+        let of = |addresses: u8, ports: u16, locals_count, has_asked| {
             let targets: Vec<_> = (0..addresses)
                 .flat_map(|address| {
                     (0..ports).map(move |port| source([192, 0, 2, address], 1_000 + port))
                 })
                 .collect();
-            campaign(&locals(locals_count), &targets)
+            campaign(&locals(locals_count), &targets, has_asked)
         };
-        let one = of(1, 16, 1);
+        let one = of(1, 16, 1, false);
         let most = one[&IpAddr::from([192, 0, 2, 0])];
         assert!(most <= 16 + 2 * 100 + 28 * 10, "{most}");
-        let one = of(1, 16, 12);
+        let one = of(1, 16, 12, false);
         assert!(one[&IpAddr::from([192, 0, 2, 0])] <= 12 * 16 + 2 * 100 + 28 * 10);
-        let all: usize = of(40, 1, 12).values().sum();
+        let asking = of(1, 16, 12, true);
+        assert!(asking[&IpAddr::from([192, 0, 2, 0])] <= 2 * 12 * 16 + 2 * 100 + 28 * 10);
+        let all: usize = of(40, 1, 12, false).values().sum();
         assert!(all <= 12 * 40 + 2 * 500 + 28 * 100, "{all}");
     }
 
