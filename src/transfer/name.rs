@@ -94,10 +94,6 @@ pub fn is_reserved(name: &[u8]) -> bool {
 /// A name as disks that do not tell case and composition apart may take it, in upper case.
 #[must_use]
 pub fn folded(name: &str) -> String {
-    // Most are; each name of a tree comes here.
-    if name.is_ascii() {
-        return name.to_ascii_uppercase();
-    }
     let folded = name.nfkd().filter(|character| !is_ignored(*character));
     folded.flat_map(char::to_uppercase).collect()
 }

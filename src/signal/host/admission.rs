@@ -140,17 +140,19 @@ impl State {
             let bucket = self.arrivals.get_mut(&account);
             bucket.is_none_or(|bucket| bucket.has_one(burst, per_second, now))
         });
-        is_within
-            && subscriber.accounts().all(|account| {
+        if is_within {
+            for account in subscriber.accounts() {
                 let (burst, per_second) = rate(account);
                 if self.arrivals.len() >= ARRIVALS_MAX && !self.arrivals.contains_key(&account) {
                     // Whoever has so many addresses is limited by the sockets of all.
-                    return true;
+                    continue;
                 }
                 let bucket =
                     self.arrivals.entry(account).or_insert_with(|| Bucket::full(burst, now));
-                bucket.take(burst, per_second, now)
-            })
+                bucket.take(burst, per_second, now);
+            }
+        }
+        is_within
     }
 
     /// Tells the oldest guest to go where there are too many: of the same account, or of all.

@@ -91,12 +91,15 @@ impl Tries {
             let tried = self.by_account.get_mut(&account);
             tried.is_none_or(|tried| tried.bucket.has_one(burst, per_second, now))
         });
-        is_within
-            && who.accounts().all(|account| {
+        if is_within {
+            for account in who.accounts() {
                 let (burst, per_second) = tries_of(account, limits);
-                let tried = self.entry(account, burst, now);
-                tried.is_none_or(|tried| tried.bucket.take(burst, per_second, now))
-            })
+                if let Some(tried) = self.entry(account, burst, now) {
+                    tried.bucket.take(burst, per_second, now);
+                }
+            }
+        }
+        is_within
     }
 
     /// What a try at `number` costs. One that was missed lately, and is no room still, is free.

@@ -224,6 +224,7 @@ impl Offered {
 /// without regard to case and composition, to characters that nobody sees, and to dots and spaces at its end.
 fn acts(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
+    // Most names, and all of a tree come here: without Unicode's tables it takes a tenth of the time.
     let name = if name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         name.to_ascii_lowercase()
     } else {
