@@ -1,6 +1,6 @@
 //! names that run or configure programs, at the question.
 
-use crate::support::victim::{Victim, below, directory, file};
+use crate::support::victim::{Victim, below, chain, directory, file};
 use rejoin::transfer::disk::OnConflict;
 use rejoin::transfer::manifest::{Entry, Totals};
 use rejoin::transfer::message::Message;
@@ -63,16 +63,8 @@ fn pointed_out(victim: &Victim) -> (Vec<&str>, bool) {
 /// a receiver that is started again knows what was shown, and asks about what comes now and acts as the first one would.
 #[test]
 fn names_that_act_are_asked_about_after_a_restart_too() {
-    let mut victim = Victim::asking();
-    victim.recover();
-    let totals = Totals { entries: 9, files: 9, bytes: 9, directories: 9 };
-    victim.say(Message::Estimate { totals, is_complete: true });
-    victim.page(0, 0, vec![file(b"harmless", 1)]);
-    victim.tick();
-    victim.accept();
-    let mut victim = victim.restart_remembering();
-    victim.say(Message::RecoveryAnswer { pages: 1 });
-    victim.say(Message::Estimate { totals, is_complete: true });
+    let mut victim = agreed_to(vec![file(b"harmless", 1)]).restart_remembering();
+    answer(&mut victim, 1);
     assert!(victim.asked.is_empty(), "nothing new yet: {:?}", victim.asked);
     victim.page(1, 1, vec![file(b".bashrc", 1)]);
     victim.end(2);
@@ -170,10 +162,8 @@ fn an_agreement_is_bounded() {
     assert_eq!(paths.len(), 900);
     let mut victim = Victim::in_memory(false);
     victim.recover();
-    let level = |level: u64| Entry { parent: level.checked_sub(1), ..directory(b".config") };
-    victim.page(0, 0, (0..20).map(level).collect());
-    let rest = (0..990).map(name);
-    victim.page(1, 20, rest.collect());
+    victim.page(0, 0, chain(b".config", 20));
+    victim.page(1, 20, (0..990).map(name).collect());
     victim.end(2);
     victim.tick();
     let [Ask::Accept { flagged, flagged_beyond, .. }] = &victim.asked[..] else {
