@@ -61,6 +61,8 @@ mod policy;
 mod provenance;
 #[cfg(unix)]
 mod provenance_property;
+#[cfg(unix)]
+mod provenance_races;
 mod recovery;
 mod relay;
 mod resume_large;

@@ -1,4 +1,5 @@
-//! A disk that fails: the n-th operation of a kind, once or from then on, over any other disk.
+//! A disk that fails: the n-th operation of a kind, once or from then on, over any other disk. Or one that others use, too:
+//! something happens while a file of a name is read.
 
 use rejoin::store::fs::{Access, Directory, File, Metadata, SyncPoint};
 use rejoin::transfer::manifest::ModifiedTime;
@@ -44,15 +45,19 @@ pub(crate) struct Fault {
     pub(crate) errno: i32,
 }
 
-#[derive(Debug, Default)]
+/// What somebody does while a file of this name is read, once.
+type Meanwhile = (Vec<u8>, Box<dyn FnOnce() + Send>);
+
+#[derive(Default)]
 struct State {
     fault: Option<Fault>,
     counts: [u64; Kind::ALL.len()],
     failed: u64,
+    meanwhile: Option<Meanwhile>,
 }
 
 /// The faults of one disk; clones are the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Faults(Arc<Mutex<State>>);
 
 impl Faults {
@@ -68,6 +73,25 @@ impl Faults {
     /// Operations that failed.
     pub(crate) fn failed(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).failed
+    }
+
+    /// Once something of a file of this name was read, `act` happens, before the next operation.
+    pub(crate) fn while_read(&self, name: &[u8], act: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).meanwhile =
+            Some((name.to_vec(), Box::new(act)));
+    }
+
+    /// Whether what was to happen has happened.
+    pub(crate) fn has_acted(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).meanwhile.is_none()
+    }
+
+    fn was_read(&self, name: &[u8]) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, act)) = state.meanwhile.take_if(|(of, _)| of == name) {
+            drop(state);
+            act();
+        }
     }
 
     fn meet(&self, kind: Kind) -> io::Result<()> {
@@ -89,7 +113,8 @@ impl Faults {
 #[derive(Clone)]
 pub(crate) struct FaultyDirectory<D>(pub(crate) D, pub(crate) Faults);
 
-pub(crate) struct FaultyFile<F>(F, Faults);
+/// With the name by which it was opened.
+pub(crate) struct FaultyFile<F>(F, Faults, Vec<u8>);
 
 impl<F: File> File for FaultyFile<F> {
     fn metadata(&self) -> io::Result<Metadata> {
@@ -97,7 +122,9 @@ impl<F: File> File for FaultyFile<F> {
     }
 
     fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffers, offset)
+        let read = self.0.read_at(buffers, offset)?;
+        self.1.was_read(&self.2);
+        Ok(read)
     }
 
     /// Half of the first part is written when it fails: a full disk takes what still fits.
@@ -152,8 +179,8 @@ impl<D: Directory> FaultyDirectory<D> {
         Self(inner, self.1.clone())
     }
 
-    fn file(&self, inner: D::File) -> FaultyFile<D::File> {
-        FaultyFile(inner, self.1.clone())
+    fn file(&self, name: &[u8], inner: D::File) -> FaultyFile<D::File> {
+        FaultyFile(inner, self.1.clone(), name.to_vec())
     }
 }
 
@@ -184,12 +211,12 @@ impl<D: Directory> Directory for FaultyDirectory<D> {
 
     fn open_file(&self, name: &[u8], access: Access) -> io::Result<Self::File> {
         self.1.meet(Kind::Open)?;
-        Ok(self.file(self.0.open_file(name, access)?))
+        Ok(self.file(name, self.0.open_file(name, access)?))
     }
 
     fn create_file(&self, name: &[u8], mode: u32) -> io::Result<Self::File> {
         self.1.meet(Kind::Create)?;
-        Ok(self.file(self.0.create_file(name, mode)?))
+        Ok(self.file(name, self.0.create_file(name, mode)?))
     }
 
     fn create_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()> {
