@@ -59,7 +59,7 @@ fn what_is_wrong_is_named() {
         ("verbose = 1000", "`verbose`: expected a small number"),
         ("color = \"red\"", "`color`: invalid value 'red'"),
         ("host = \"ftp://a\"", "`host`: invalid value 'ftp://a'"),
-        ("x =", "TOML parse error"),
+        ("x = 1\ny =", "no TOML, line 2: "),
         ("turn-username = \"a\"", "a TURN user name without a password"),
     ];
     for (text, expected) in table {
@@ -67,6 +67,32 @@ fn what_is_wrong_is_named() {
             panic!("accepted: {text}");
         };
         assert!(message.contains(expected), "{text}: {message}");
+    }
+}
+
+/// H-15: whatever is wrong with a configuration, what it holds is not shown.
+#[test]
+fn what_is_wrong_shows_no_secret() {
+    for text in [
+        "turn-username = 'a'\nturn-password = \"hunter2\n",
+        "turn-password = hunter2",
+        "turn-password = 'hunter2' x",
+        "turn-password = \"hunter2\\q\"",
+        "turn-password = { hunter2",
+        "turn-secret = 'a'\nturn-secret = 'hunter2'",
+        "turn-secret = ['hunter2']",
+        "turn-secret = 'hunter2'\n[turn-secret]",
+        "turn-credentials-command = ['x', 'hunter2', 1]",
+        "turn-password = 'hunter2'",
+        "turn = 'turn:ann:hunter2@a.example'",
+        "turn = ['turn:a.example', 'turn://hunter2@a.example?transport=tcp']",
+        "stun = 'stun:ann:hunter2@a.example'",
+        "host = 'wss://ann:hunter2@a.example'",
+        "host = 'ann:hunter2@a.example'",
+        "[send]\ncode = '7-hunter2-a'",
+    ] {
+        let Err(message) = layered(text) else { panic!("accepted: {text}") };
+        assert!(!message.contains("hunter2"), "{text}: {message}");
     }
 }
 

@@ -181,6 +181,7 @@ fn with_environment_shown(error: clap::Error) -> clap::Error {
 
 /// Prints what clap has to say (help and version too) and returns its exit code: 0 or 2.
 fn reject(error: clap::Error) -> ExitCode {
+    let error = secrets::hide_credentials(error);
     let is_help = matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion);
     if !is_help && wants_json() {
         let message = error.render().to_string();

@@ -1,7 +1,8 @@
 //! Variables of the environment that hold secrets: one list, made from what takes them, for every process that is started and
-//! needs none (S-14).
+//! needs none (S-14). And what is shown of a value that may hold one (H-15).
 
 use super::{config, hidden_code, tree};
+use clap::error::{ContextKind, ContextValue};
 use std::cell::RefCell;
 
 /// Their names. A secret of an option is one whose value is not shown in help.
@@ -21,9 +22,40 @@ pub(super) fn variables() -> Vec<String> {
     names
 }
 
+/// What clap says of a value, without what stands before an `@`: a URL has user name and password there, though none of ours
+/// takes them.
+pub(super) fn hide_credentials(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let Some((before, after)) = value.rsplit_once('@')
+    {
+        let scheme = before.split_once(':').map_or("", |(scheme, _)| scheme);
+        let colon = if scheme.is_empty() { "" } else { ":" };
+        let shown = ContextValue::String(format!("{scheme}{colon}…@{after}"));
+        error.insert(ContextKind::InvalidValue, shown);
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// H-15: of a URL with credentials the rest is shown, so that it is found.
+    #[test]
+    fn credentials_in_a_url_are_not_shown() {
+        for (option, url, shown) in [
+            ("--turn", "turn:ann:hunter2@a.example", "turn:…@a.example"),
+            ("--turn", "turn:hun@ter:hunter2@a.example", "turn:…@a.example"),
+            ("--stun", "stun:ann:hunter2@a.example", "stun:…@a.example"),
+            ("--host", "wss://ann:hunter2@a.example", "wss:…@a.example"),
+            ("--host", "hunter2@a.example", "'…@a.example"),
+        ] {
+            let words = ["rejoin", "receive", option, url];
+            let error = super::super::definition().try_get_matches_from(words).unwrap_err();
+            let said = hide_credentials(error).render().to_string();
+            assert!(said.contains(shown) && !said.contains("hun"), "{url}: {said}");
+        }
+    }
 
     /// S-14: whatever an option hides in help is hidden from commands, too, and what sounds like a secret is hidden in help.
     #[test]

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use rejoin::environment;
 use rejoin::error::Error;
 
+use super::secrets::hide_credentials;
 use super::{tree, usage};
 
 /// What turns a flag off; anything else that is taken turns it on.
@@ -95,7 +96,7 @@ pub(super) fn probe(command: &Command, arg: &Arg, value: OsString) -> Result<(),
         None => vec!["--".into(), value],
     };
     let words = std::iter::once("rejoin".into()).chain(words);
-    alone.try_get_matches_from(words).map(drop).map_err(|error| said(&error))
+    alone.try_get_matches_from(words).map(drop).map_err(|error| said(&hide_credentials(error)))
 }
 
 /// What clap says of a value, without the flag.

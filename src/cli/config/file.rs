@@ -87,9 +87,13 @@ pub(super) fn read(path: &Path) -> Found {
     }
 }
 
+/// What is wrong is told by its line, which is not shown: a secret may stand in it (H-15).
 pub(super) fn parse(text: &str) -> Result<Table, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.parse::<Table>().map_err(|error| error.to_string().trim_end().to_owned())
+    text.parse::<Table>().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        format!("no TOML, line {}: {}", before.matches('\n').count() + 1, error.message())
+    })
 }
 
 /// Whether the path leads nowhere: a part of it is missing, is a file, or can be no name here.
