@@ -5,6 +5,8 @@
 
 mod admission;
 mod connection;
+#[cfg(test)]
+mod fault_tests;
 mod pages;
 mod server;
 #[cfg(test)]
@@ -71,12 +73,29 @@ pub struct HostHandle {
 /// What happens to the rooms, in one queue.
 #[derive(Debug)]
 enum Input {
-    Connected { from: Subscriber, outgoing: Outgoing, connection: oneshot::Sender<ConnectionId> },
-    Message { connection: ConnectionId, bytes: Bytes },
-    Ping { connection: ConnectionId },
-    Disconnected { connection: ConnectionId },
-    Snapshot { answer: oneshot::Sender<(Counters, Gauges)> },
-    Shutdown { retry_after: Duration },
+    Connected {
+        from: Subscriber,
+        outgoing: Outgoing,
+        connection: oneshot::Sender<ConnectionId>,
+    },
+    Message {
+        connection: ConnectionId,
+        bytes: Bytes,
+    },
+    Ping {
+        connection: ConnectionId,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
+    Snapshot {
+        answer: oneshot::Sender<(Counters, Gauges)>,
+    },
+    Shutdown {
+        retry_after: Duration,
+    },
+    #[cfg(test)]
+    Fault(crate::signal::room::Fault),
 }
 
 #[derive(Clone)]
@@ -247,6 +266,11 @@ impl Owner {
             }));
             if outcome.is_err() {
                 tracing::error!(target: "rejoin::host", "a request failed inside the host");
+                // What it was about ends, so that it does not fail again; if that fails, it stays as it is.
+                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    self.rooms.handle_fault(Instant::now());
+                    self.drain(Instant::now());
+                }));
             }
             if last {
                 return;
@@ -277,6 +301,8 @@ impl Owner {
                 // Whoever asked may have left.
                 let _ = answer.send((self.rooms.counters(), self.rooms.gauges()));
             }
+            #[cfg(test)]
+            Some(Input::Fault(fault)) => self.rooms.inject(fault),
             Some(Input::Shutdown { retry_after }) => self.rooms.handle_shutdown(retry_after, now),
         }
     }

@@ -227,6 +227,12 @@ impl Room {
         if queue.len() > limit { queue.pop_front().map(|(_, dropped)| dropped.len()) } else { None }
     }
 
+    /// Bytes of what is kept for its members.
+    pub(super) fn queued_bytes(&self) -> usize {
+        let queues = self.members.values().map(|member| &member.queue);
+        queues.flatten().map(|(_, payload)| payload.len()).sum()
+    }
+
     /// What was kept for a member, oldest first.
     pub(super) fn take_queue(&mut self, member: MemberId) -> VecDeque<(MemberId, Vec<u8>)> {
         self.members

@@ -6,6 +6,8 @@
 //! Every loop over all rooms runs in the sweep, at most once a second. Tables are ordered maps: nobody makes one slow by the
 //! names that it chooses.
 
+#[cfg(test)]
+mod fault_tests;
 mod limits;
 mod members;
 mod presence;
@@ -39,6 +41,8 @@ use crate::wire::{MemberId, PROTOCOL_VERSION};
 
 /// How exactly deadlines are kept; one second of slack saves a timer for every member.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Members of a room that a fault ended come back after this time.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
 /// A host that stops tells its members to come back so many a second, not all at once.
 const COME_BACK_PER_SECOND: u64 = 200;
 /// The last of them comes back after this time at most.
@@ -134,6 +138,24 @@ pub struct Rooms {
     next_sweep: Option<Instant>,
     counters: Counters,
     commands: VecDeque<Command>,
+    in_hand: InHand,
+    #[cfg(test)]
+    fault: Option<Fault>,
+}
+
+/// What an input is about: where handling it panics, this ends, and nothing else.
+#[derive(Debug, Default)]
+struct InHand {
+    connection: Option<ConnectionId>,
+    room: Option<RoomName>,
+}
+
+/// A panic of tests: in the hands of this room, once so many things were said.
+#[cfg(test)]
+#[derive(Debug)]
+pub(in crate::signal) struct Fault {
+    pub(in crate::signal) room: RoomName,
+    pub(in crate::signal) after: u32,
 }
 
 #[derive(Debug)]
@@ -182,6 +204,9 @@ impl Rooms {
             next_sweep: None,
             counters: Counters::default(),
             commands: VecDeque::new(),
+            in_hand: InHand::default(),
+            #[cfg(test)]
+            fault: None,
         }
     }
 
@@ -217,9 +242,11 @@ impl Rooms {
         if !self.charge(connection, bytes.len(), now) {
             return;
         }
+        self.in_hand = InHand { connection: Some(connection), room: None };
         match ClientMessage::decode(bytes) {
             Ok(message) => {
                 let room = room_of(&message);
+                self.in_hand.room = room;
                 if let Err(reason) = self.apply(connection, message, random, now) {
                     self.counters.refusals += 1;
                     self.send(connection, HostMessage::Refused { room, reason });
@@ -238,6 +265,22 @@ impl Rooms {
             Err(CodecError::TooLarge { .. } | CodecError::Malformed) => {
                 self.close(connection, CloseReason::Malformed, now)
             }
+        }
+        self.in_hand = InHand::default();
+    }
+
+    /// Handling the last input panicked, which is a fault of ours: the room that it was about ends, and with it the connections of
+    /// its members and of whoever asked, who come back; so that it is in nobody's way (P-10).
+    pub fn handle_fault(&mut self, now: Instant) {
+        let InHand { connection, room } = std::mem::take(&mut self.in_hand);
+        let mut connections: BTreeSet<ConnectionId> = connection.into_iter().collect();
+        if let Some(room) = room.and_then(|name| self.remove_room(name)) {
+            let members = room.members();
+            connections.extend(members.into_iter().filter_map(|member| room.connection_of(member)));
+        }
+        let retry_after_ms = u32::try_from(FAULT_PAUSE.as_millis()).unwrap_or(u32::MAX);
+        for connection in connections {
+            self.close(connection, CloseReason::Shutdown { retry_after_ms }, now);
         }
     }
 
@@ -285,6 +328,8 @@ impl Rooms {
         if self.next_sweep.is_none_or(|at| now < at) {
             return;
         }
+        // First: a sweep that panics is not repeated at once.
+        self.next_sweep = Some(now + SWEEP_INTERVAL);
         self.close_those_without_a_room(now);
         self.expire_waiters(now);
         self.expire_members_and_rooms(now);

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::members::Sender;
-use super::{Command, ConnectionId, Refused, Rooms};
+use super::members::{Room, Sender};
+use super::{Command, ConnectionId, InHand, Refused, Rooms};
 use crate::signal::keys::RoomName;
 use crate::signal::protocol::{CloseReason, HostMessage, RefusalReason};
 use crate::wire::MemberId;
@@ -51,8 +51,8 @@ impl Rooms {
     ) {
         let queue =
             self.rooms.get_mut(&name).map(|room| room.take_queue(member)).unwrap_or_default();
+        self.queued_bytes -= queue.iter().map(|(_, payload)| payload.len()).sum::<usize>();
         for (from, payload) in queue {
-            self.queued_bytes -= payload.len();
             self.send(connection, HostMessage::Relayed { room: name, from, payload });
         }
     }
@@ -102,18 +102,13 @@ impl Rooms {
 
     /// Ends a room: everyone in it is told, and the number of a code is remembered.
     pub(super) fn end_room(&mut self, name: RoomName, reason: RefusalReason, now: Instant) {
-        let Some(mut room) = self.rooms.remove(&name) else {
+        let Some(mut room) = self.remove_room(name) else {
             return;
         };
-        self.room_places.give_back(room.owner());
-        if room.opener().is_some() && !room.is_locked() {
-            self.waiting_codes = self.waiting_codes.saturating_sub(1);
-        }
         for member in room.members() {
             let Some(removed) = room.remove(member) else {
                 continue;
             };
-            self.queued_bytes -= removed.queued_bytes;
             self.counters.dropped += removed.queued_messages;
             let Some(connection) = removed.connection else {
                 continue;
@@ -128,6 +123,17 @@ impl Rooms {
             let reason = if room.is_locked() { RefusalReason::CodeUsed } else { reason };
             self.tombstones.bury(number, reason, self.limits.tombstones_max, now);
         }
+    }
+
+    /// Takes a room out with all that is counted of it; who is in it does not know.
+    pub(super) fn remove_room(&mut self, name: RoomName) -> Option<Room> {
+        let room = self.rooms.remove(&name)?;
+        self.room_places.give_back(room.owner());
+        self.queued_bytes = self.queued_bytes.saturating_sub(room.queued_bytes());
+        if room.opener().is_some() && !room.is_locked() {
+            self.waiting_codes = self.waiting_codes.saturating_sub(1);
+        }
+        Some(room)
     }
 
     pub(super) fn close(&mut self, connection: ConnectionId, reason: CloseReason, now: Instant) {
@@ -237,9 +243,11 @@ impl Rooms {
             }
         }
         for name in over {
+            self.in_hand.room = Some(name);
             self.end_room(name, RefusalReason::Expired, now);
         }
         for (name, member) in gone {
+            self.in_hand.room = Some(name);
             if self.rooms.get(&name).is_some_and(|room| room.opener() == Some(member)) {
                 // The opener's record stays until the lease ends: with it would go the proof of being the same.
                 self.drop_queue(name, member);
@@ -247,12 +255,33 @@ impl Rooms {
                 self.remove_member(name, member, now);
             }
         }
+        self.in_hand = InHand::default();
     }
 
     /// Says it, unless what came before closed the connection: who is gone hears nothing.
     pub(super) fn send(&mut self, connection: ConnectionId, message: HostMessage) {
+        #[cfg(test)]
+        self.meet_fault();
         if self.connections.contains_key(&connection) {
             self.commands.push_back(Command::Send { connection, message });
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::signal) fn inject(&mut self, fault: super::Fault) {
+        self.fault = Some(fault);
+    }
+
+    #[cfg(test)]
+    fn meet_fault(&mut self) {
+        let in_hand = self.in_hand.room;
+        if let Some(fault) = self.fault.as_mut().filter(|fault| in_hand == Some(fault.room)) {
+            if fault.after == 0 {
+                self.fault = None;
+                // Without a word, unlike `panic!`.
+                std::panic::resume_unwind(Box::new("injected"));
+            }
+            fault.after -= 1;
         }
     }
 }

@@ -108,11 +108,14 @@ impl Rooms {
             room.set_miss(who.0);
         }
         self.opened(connection, number, who.0, deposit)?;
-        for waiter in self.waiters.remove(&number).unwrap_or_default() {
+        let waiters = self.waiters.remove(&number).unwrap_or_default();
+        for waiter in &waiters {
             self.waiter_places.give_back(waiter.from);
             if let Some(state) = self.connections.get_mut(&waiter.connection) {
                 state.waiting = None;
             }
+        }
+        for waiter in waiters {
             let who = (waiter.member, waiter.token);
             let joined =
                 self.join_code(waiter.connection, number, who, (false, waiter.is_miss), now);
@@ -164,12 +167,11 @@ impl Rooms {
             RoomName::Session(_) => None,
         };
         self.rooms.insert(name, Room::new(opener, owner, now));
+        self.waiting_codes += usize::from(opener.is_some());
         if let Err(reason) = self.enter(connection, name, who, now) {
-            self.rooms.remove(&name);
-            self.room_places.give_back(owner);
+            self.remove_room(name);
             return Err(reason);
         }
-        self.waiting_codes += usize::from(opener.is_some());
         self.counters.rooms_opened += 1;
         Ok(())
     }
