@@ -187,6 +187,20 @@ impl Admission {
         self.withheld
     }
 
+    #[cfg(feature = "fault-injection")]
+    pub(super) fn remembered(&self) -> super::fuzzing::Remembered {
+        let (pairs, addresses) = self.unanswered.len();
+        super::fuzzing::Remembered {
+            requests: self.requests.len(),
+            checks: self.checks.len(),
+            sources: self.sources.len(),
+            servers: self.servers.len(),
+            channels: self.channels.len(),
+            pairs,
+            addresses,
+        }
+    }
+
     /// A datagram came in at our socket `local` from `from`.
     pub(super) fn handle_received(
         &mut self,

@@ -1,6 +1,6 @@
 //! One connection between two members: what it is told ([`LinkCommand`]), what it tells ([`LinkEvent`]), and its limits.
 //!
-//! This file and `admission`, [`allocation`], [`config`], [`candidates`], [`credit`], `demultiplexing`, `description`, `stun` and `turn_framing` are pure. I/O is in two places only: [`driver`], which owns the
+//! This file and `admission`, [`allocation`], [`config`], [`candidates`], [`credit`], `demultiplexing`, `description`, `stun`, `train` and `turn_framing` are pure. I/O is in two places only: [`driver`], which owns the
 //! peer connection, and [`socket`], the runtime that hands the stack its sockets and timers.
 //!
 //! Invariants:
@@ -26,10 +26,13 @@ pub mod interfaces;
 pub mod quality;
 pub mod socket;
 mod stun;
+mod train;
 mod turn_framing;
 
 #[cfg(feature = "fault-injection")]
 pub mod fault;
+#[cfg(feature = "fault-injection")]
+pub mod fuzzing;
 
 pub use crate::wire::frame::FRAME_BYTES_MAX;
 pub use crate::wire::{CarrierTokens, Channel};

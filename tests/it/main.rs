@@ -29,6 +29,7 @@ mod demo_run;
 mod documents;
 mod end_to_end;
 mod found_again;
+#[cfg(feature = "fault-injection")]
 mod fuzz_corpora;
 mod host_attacks;
 mod host_load;

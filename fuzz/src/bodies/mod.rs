@@ -2,6 +2,7 @@
 //!
 //! A body decides nothing at random and keeps nothing between two inputs, so that an input that was found is found again.
 
+mod admission;
 mod carrier;
 mod decoders;
 mod host_http;
@@ -16,6 +17,7 @@ pub(crate) type Body = fn(&[u8]);
 
 /// Every target with its body, by the name of its corpus.
 pub(crate) const TARGETS: &[(&str, Body)] = &[
+    ("admission", admission::run),
     ("carrier", carrier::run),
     ("code", decoders::code),
     ("credentials", decoders::credentials),

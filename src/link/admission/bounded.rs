@@ -46,7 +46,7 @@ impl<T> Transactions<T> {
         self.order.clear();
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fault-injection"))]
     pub(super) fn len(&self) -> usize {
         self.order.len()
     }
@@ -82,7 +82,7 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         self.known.insert(key, (value, now));
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fault-injection"))]
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }

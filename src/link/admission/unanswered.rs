@@ -110,6 +110,12 @@ impl Unanswered {
         }
     }
 
+    /// Pairs and IP addresses.
+    #[cfg(feature = "fault-injection")]
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.pairs.len(), self.addresses.len())
+    }
+
     fn address(&mut self, to: Source, now: Instant) -> &mut Address {
         self.addresses.entry(to.peer.ip()).or_insert_with(|| Address {
             pairs: 0,

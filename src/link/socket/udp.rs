@@ -15,7 +15,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketS
 use super::cutting::{self, Cutting};
 use super::{READ_BURST_BYTES, Shared};
 use crate::link::admission::Verdict;
-use crate::link::cable;
+use crate::link::{cable, train};
 
 /// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
 pub(super) const GRO_SEGMENTS: usize = 64;
@@ -114,46 +114,26 @@ impl UdpSocket {
 
     /// Takes out of a train what the stack is not to get. False: nothing is left.
     fn admit(&self, buffer: &mut [u8], meta: &mut RecvMeta, now: Instant) -> bool {
-        let (mut at, mut kept) = (0, 0);
-        while at < meta.len {
-            let end = (at + meta.stride).min(meta.len);
-            let datagram = buffer.get(at..end).unwrap_or_default();
-            if self.judge(meta.addr, datagram, now) == Verdict::Stack {
-                // All but the last of a train are of one length, so what is left is a train, too.
-                if kept != at {
-                    buffer.copy_within(at..end, kept);
-                }
-                kept += end - at;
-            }
-            at = end;
-        }
-        meta.len = kept;
-        kept > 0
+        let train = buffer.get_mut(..meta.len).unwrap_or_default();
+        meta.len = train::retain(train, meta.stride, |datagram| {
+            self.judge(meta.addr, datagram, now) == Verdict::Stack
+        });
+        meta.len > 0
     }
 
-    /// What of a transmission may go. Each datagram of a train is judged: the stack puts together what has one destination and one
-    /// length, whatever it is, and a request that nobody noted has no answer. All of them cost one lock, and next to nothing beside
-    /// the system call.
+    /// What of a transmission may go: a request that nobody noted has no answer. All of its datagrams cost one lock, and next to nothing
+    /// beside the system call.
     fn admit_sent<'a>(&self, transmit: &Transmit<'a>, now: Instant) -> Cow<'a, [u8]> {
         let (contents, to) = (transmit.contents, transmit.destination);
-        let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
-        let mut kept: Option<Vec<u8>> = None;
+        let segment = transmit.segment_size.unwrap_or(contents.len());
         let mut admission = self.shared.admission();
-        for (at, datagram) in contents.chunks(segment).enumerate() {
+        train::select(contents, segment, |datagram| {
             let may_go = admission.handle_sent(self.local, to, datagram, now);
             if may_go {
                 self.shared.allocations.on_sent(datagram, to);
             }
-            match &mut kept {
-                // All but the last of a train are of one length, so what is left is a train, too.
-                Some(kept) if may_go => kept.extend_from_slice(datagram),
-                None if !may_go => {
-                    kept = Some(contents.get(..at * segment).unwrap_or_default().to_vec());
-                }
-                Some(_) | None => {}
-            }
-        }
-        kept.map_or(Cow::Borrowed(contents), Cow::Owned)
+            may_go
+        })
     }
 
     /// Reads what is there now: a train per buffer.
