@@ -1,13 +1,13 @@
 //! Every input that is kept in `fuzz/corpus` and `fuzz/findings`, run once through what the fuzzer runs (I-14).
 
 #[path = "../../fuzz/src/bodies/mod.rs"]
-mod bodies;
+pub(crate) mod bodies;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-fn inputs(directory: &str, target: &str) -> Vec<PathBuf> {
+pub(crate) fn inputs(directory: &str, target: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory).join(target);
     let Ok(found) = fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();

@@ -11,6 +11,8 @@
 )]
 
 mod addresses;
+#[cfg(target_os = "linux")]
+mod allocation;
 mod architecture;
 mod at_once;
 mod burnt;
