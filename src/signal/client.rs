@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -428,7 +429,11 @@ impl Worker {
                     heard = Instant::now();
                     let message = match hear(incoming) {
                         Heard::Message(message) => message,
-                        Heard::Nothing => continue,
+                        Heard::Nothing => {
+                            // Nor does a flood of it keep a thread from others.
+                            consume_budget().await;
+                            continue;
+                        }
                         Heard::End(reason) => return Ok(reason),
                     };
                     if self.has_others() {

@@ -55,7 +55,7 @@ fn follow(input: &mut Unstructured<'_>) -> Result<()> {
                 rooms.handle_message(connection, bytes, 0, now);
             }
             (6, Some(connection)) => match input.int_in_range(0..=2)? {
-                0 => rooms.handle_ping(connection, now),
+                0 => rooms.handle_control(connection, now),
                 1 => rooms.handle_slow(connection, now),
                 _ => {
                     open.remove(&connection);

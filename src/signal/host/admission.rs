@@ -7,14 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
 
 use crate::signal::client::Stream;
+use crate::signal::protocol::MESSAGE_BYTES_MAX;
 use crate::signal::room::{Bucket, Limits};
 use crate::signal::subscriber::{Account, Places, Subscriber};
 
@@ -31,6 +33,9 @@ const ARRIVALS_PART: usize = 4;
 const ARRIVALS_ALL: usize = 32;
 /// Addresses whose arrivals are remembered before those that say nothing any more are looked for.
 const ARRIVALS_SWEEP: usize = 1_024;
+/// Bytes that a socket may say without a message, a ping or a pong coming of them: a message in pieces, twice as long on the wire as
+/// itself. In pieces of nothing it has no end, and is never too long.
+const UNHEARD_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
 /// Most addresses whose arrivals are remembered.
 const ARRIVALS_MAX: usize = 65_536;
 
@@ -62,12 +67,14 @@ pub(super) struct Place {
     subscriber: Subscriber,
     number: u64,
     gives_way: Arc<Notify>,
+    /// Bytes read since something came of them.
+    unheard: AtomicUsize,
 }
 
 /// A socket that keeps its place for as long as it is open.
 pub(super) struct Placed {
     stream: Stream,
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 impl Admission {
@@ -104,7 +111,8 @@ impl Admission {
         }
         drop(state);
         self.open.send_modify(|open| *open += 1);
-        Some(Place { admission: Arc::clone(self), subscriber, number, gives_way })
+        let (admission, unheard) = (Arc::clone(self), AtomicUsize::new(0));
+        Some(Place { admission, subscriber, number, gives_way, unheard })
     }
 
     /// Waits until no socket is left.
@@ -194,6 +202,16 @@ impl Place {
         self.admission.state().forget_guest(self.number);
     }
 
+    /// A message came of what was read, a ping or a pong.
+    pub(super) fn hear(&self) {
+        self.unheard.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts what was read; false: it is too much for what came of it.
+    fn count_read(&self, bytes: usize) -> bool {
+        self.unheard.fetch_add(bytes, Ordering::Relaxed) + bytes <= UNHEARD_BYTES_MAX
+    }
+
     /// Waits until the place is wanted by somebody else.
     pub(super) async fn wanted(&self) {
         self.gives_way.notified().await;
@@ -212,7 +230,7 @@ impl Drop for Place {
 
 impl Placed {
     pub(super) const fn new(stream: Stream, place: Arc<Place>) -> Self {
-        Self { stream, _place: place }
+        Self { stream, place }
     }
 }
 
@@ -222,7 +240,11 @@ impl AsyncRead for Placed {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let bytes = buffer.filled().len() - before;
+        let is_within = self.place.count_read(bytes);
+        Poll::Ready(if is_within { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) })
     }
 }
 

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::Input;
+use super::admission::Place;
 use crate::signal::room::ConnectionId;
-use crate::signal::subscriber::Subscriber;
 
 /// Messages not yet written to one connection.
 const QUEUE_MESSAGES_MAX: usize = 256;
@@ -101,7 +102,7 @@ impl Outgoing {
 /// Serves one WebSocket until either side ends it. `first` is the message that came with its request.
 pub(super) async fn serve(
     socket: WebSocket,
-    from: Subscriber,
+    place: &Place,
     first: Option<Bytes>,
     inputs: mpsc::Sender<Input>,
     all_unwritten: Budget,
@@ -109,7 +110,11 @@ pub(super) async fn serve(
     let (outgoing, messages) = Outgoing::new(all_unwritten);
     let unwritten = Arc::clone(&outgoing.unwritten);
     let (id, answered) = oneshot::channel();
-    if inputs.send(Input::Connected { from, outgoing, connection: id }).await.is_err() {
+    if inputs
+        .send(Input::Connected { from: place.subscriber(), outgoing, connection: id })
+        .await
+        .is_err()
+    {
         return;
     }
     let Ok(connection) = answered.await else {
@@ -122,8 +127,8 @@ pub(super) async fn serve(
     }
     let (sink, mut stream) = socket.split();
     tokio::select! {
-        () = read(&mut stream, connection, &inputs) => {}
-        () = write(sink, messages, &unwritten) => linger(&mut stream).await,
+        () = read(&mut stream, place, connection, &inputs) => {}
+        () = write(sink, messages, &unwritten) => linger(&mut stream, place).await,
     }
     // Fails only when the host has stopped.
     let _ = inputs.send(Input::Disconnected { connection }).await;
@@ -131,15 +136,16 @@ pub(super) async fn serve(
 
 async fn read(
     stream: &mut SplitStream<WebSocket>,
+    place: &Place,
     connection: ConnectionId,
     inputs: &mpsc::Sender<Input>,
 ) {
     while let Ok(Some(Ok(message))) = timeout(SILENCE_MAX, stream.next()).await {
+        place.hear();
         let input = match message {
             Message::Binary(bytes) => Input::Message { connection, bytes },
-            // The library answers it, which is work, so it counts against the rate.
-            Message::Ping(_) => Input::Ping { connection },
-            Message::Pong(_) => continue,
+            // Work, too, and the library answers pings: they count against the rate.
+            Message::Ping(_) | Message::Pong(_) => Input::Control { connection },
             Message::Text(_) | Message::Close(_) => return,
         };
         if inputs.send(input).await.is_err() {
@@ -150,9 +156,13 @@ async fn read(
 
 /// Reads on, to no purpose but this: a socket closed with something unread is reset, and a reset takes the goodbye
 /// from the other side's buffer before it was read.
-async fn linger(stream: &mut SplitStream<WebSocket>) {
+async fn linger(stream: &mut SplitStream<WebSocket>, place: &Place) {
     let deadline = Instant::now() + LINGER_TIME;
-    while let Ok(Some(Ok(_))) = timeout_at(deadline, stream.next()).await {}
+    while let Ok(Some(Ok(_))) = timeout_at(deadline, stream.next()).await {
+        place.hear();
+        // What comes of one read is no reason to wait, and so none to let others go on.
+        consume_budget().await;
+    }
 }
 
 /// Writes until the owner drops the queue, then closes.

@@ -82,7 +82,7 @@ enum Input {
         connection: ConnectionId,
         bytes: Bytes,
     },
-    Ping {
+    Control {
         connection: ConnectionId,
     },
     Disconnected {
@@ -211,7 +211,7 @@ async fn websocket(
         .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| async move {
             place.stay();
-            serve(socket, place.subscriber(), first, shared.inputs, shared.unwritten).await;
+            serve(socket, &place, first, shared.inputs, shared.unwritten).await;
         });
     if is_taken {
         let taken = HeaderValue::from_static(first_message::TAKEN);
@@ -292,7 +292,7 @@ impl Owner {
             Some(Input::Message { connection, bytes }) => {
                 self.rooms.handle_message(connection, &bytes, random(), now);
             }
-            Some(Input::Ping { connection }) => self.rooms.handle_ping(connection, now),
+            Some(Input::Control { connection }) => self.rooms.handle_control(connection, now),
             Some(Input::Disconnected { connection }) => {
                 self.outgoing.remove(&connection);
                 self.rooms.handle_disconnected(connection, now);

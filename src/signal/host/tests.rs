@@ -9,6 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response as Answer};
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    Frame,
+    coding::{Data, OpCode},
+};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::*;
@@ -271,6 +275,82 @@ async fn messages_that_are_too_large_or_malformed_end_their_connection_only() {
     while let Some(Ok(_)) = socket.next().await {}
     to_host.send(ClientMessage::Relay { room: CODE, to: OPENER, payload: vec![] }).unwrap();
     assert!(matches!(message(&mut opener).await, HostMessage::Refused { .. }));
+}
+
+/// What a connection that joined a room hears after it said `frames` over and over, until its end. `None`: it has none in time.
+async fn flooded(address: &HostAddress, frames: Vec<Frame>, times: usize) -> Option<Vec<Message>> {
+    let mut socket = raw(address).await;
+    let session = ClientMessage::Join {
+        room: RoomName::Session([7; 16]),
+        member: JOINER,
+        token: token(JOINER),
+        deposit: None,
+        wait: false,
+    };
+    socket.send(Message::binary(session.encode().unwrap())).await.unwrap();
+    let (mut sink, mut stream) = socket.split();
+    let says = async {
+        for _ in 0..times {
+            for frame in frames.clone() {
+                // An error is the end, which the other half sees.
+                if sink.feed(Message::Frame(frame)).await.is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = sink.flush().await;
+    };
+    let hears = async {
+        let mut heard = Vec::new();
+        while let Some(Ok(message)) = stream.next().await {
+            heard.push(message);
+        }
+        heard
+    };
+    let (heard, ()) =
+        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(hears, says) })
+            .await
+            .ok()?;
+    Some(heard)
+}
+
+/// S-04, a relative: frames that are no messages cost work, too. A flood of them kept a thread from all others.
+#[tokio::test]
+async fn whatever_is_read_counts() {
+    let (_host, address) = start(Limits::default()).await;
+    let goodbye = HostMessage::Goodbye { reason: CloseReason::TooManyMessages };
+    for frame in [Frame::ping(b"x".to_vec()), Frame::pong(Vec::new())] {
+        let heard = flooded(&address, vec![frame], 2_000).await.expect("it ends");
+        assert!(heard.contains(&Message::binary(goodbye.encode().unwrap())), "{heard:?}");
+    }
+    // A message in pieces with nothing in them is never too long.
+    let piece = |code, is_last| Frame::message(Vec::new(), OpCode::Data(code), is_last);
+    let mut pieces = vec![piece(Data::Binary, false)];
+    pieces.extend(vec![piece(Data::Continue, false); 50_000]);
+    assert!(flooded(&address, pieces, 1).await.is_some(), "it ends");
+}
+
+/// A message in pieces is a message.
+#[tokio::test]
+async fn a_message_may_come_in_pieces() {
+    let (_host, address) = start(Limits::default()).await;
+    let mut socket = raw(&address).await;
+    let relay = ClientMessage::Relay { room: CODE, to: OPENER, payload: vec![1; 18_000] };
+    for _ in 0..8 {
+        let bytes = relay.encode().unwrap();
+        let last = bytes.chunks(500).count() - 1;
+        for (at, part) in bytes.chunks(500).enumerate() {
+            let code = if at == 0 { Data::Binary } else { Data::Continue };
+            let frame = Frame::message(part.to_vec(), OpCode::Data(code), at == last);
+            socket.send(Message::Frame(frame)).await.unwrap();
+        }
+        let refused = loop {
+            if let Message::Binary(bytes) = socket.next().await.unwrap().unwrap() {
+                break HostMessage::decode(&bytes).unwrap();
+            }
+        };
+        assert!(matches!(refused, HostMessage::Refused { .. }), "{refused:?}");
+    }
 }
 
 #[tokio::test]

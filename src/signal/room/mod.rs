@@ -225,8 +225,8 @@ impl Rooms {
         self.connections.insert(connection, state);
     }
 
-    /// A ping arrived: answered elsewhere, but it counts.
-    pub fn handle_ping(&mut self, connection: ConnectionId, now: Instant) {
+    /// A ping or a pong arrived: answered elsewhere, if at all, but it counts.
+    pub fn handle_control(&mut self, connection: ConnectionId, now: Instant) {
         self.charge(connection, 0, now);
     }
 

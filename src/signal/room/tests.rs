@@ -643,7 +643,7 @@ fn rates_count_before_sizes_and_close_a_flood() {
     assert!(!world.closed.contains_key(&opener));
     let pinging = world.connect();
     for _ in 0..=Limits::default().messages_burst {
-        world.rooms.handle_ping(pinging, world.now);
+        world.rooms.handle_control(pinging, world.now);
     }
     world.drain();
     assert_eq!(world.closed.get(&pinging), Some(&CloseReason::TooManyMessages));
