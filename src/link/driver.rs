@@ -85,6 +85,11 @@ impl LinkDriver {
     ///
     /// [`StartError`] if the configuration is out of bounds, or no socket or connection can be made.
     pub async fn start(config: LinkConfig) -> Result<Link, StartError> {
+        Self::start_with(config).await.map(|(link, _)| link)
+    }
+
+    /// The same, with the connection itself.
+    async fn start_with(config: LinkConfig) -> Result<(Link, Arc<dyn PeerConnection>), StartError> {
         config.validate()?;
         let request =
             BufferRequest { bytes: config.socket_buffer_bytes, force: config.socket_buffer_force };
@@ -119,8 +124,9 @@ impl LinkDriver {
         let channels = open_channels(&*connection).await?;
         quieten(&*channels.frames[usize::from(Channel::Data.stream_id())]).await?;
         let (link, pumps) = pump::start(&config, &channels, &runtime, &stack_sender);
+        let same = Arc::clone(&connection);
         actor::start(connection, runtime, pumps, (stack_events, allocations), config);
-        Ok(link)
+        Ok((link, same))
     }
 }
 

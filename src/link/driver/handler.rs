@@ -1,6 +1,9 @@
 //! What the stack reports, carried from its thread to the actor.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
+use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{
     PeerConnectionEventHandler, RTCIceCandidateType, RTCIceConnectionState, RTCIceGatheringState,
     RTCPeerConnectionIceEvent, RTCPeerConnectionState,
@@ -83,6 +86,15 @@ impl PeerConnectionEventHandler for Handler {
             _ => IceState::New,
         };
         self.report(StackEvent::Ice(state));
+    }
+
+    /// All channels are agreed on beforehand. One that the peer opens besides is nobody's to read: the stack would keep what comes on
+    /// it, and on each of 65,535.
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        // One of ours is told of, too, where its receiver was given up before it opened.
+        if !matches!(channel.negotiated().await, Ok(true)) {
+            self.report(StackEvent::Ended(CloseReason::Violation("a channel that nobody opens")));
+        }
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {

@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the event it waits for")]
 
 mod carried;
+mod channels;
 mod strangers;
 
 use std::time::Duration;
