@@ -56,6 +56,8 @@ struct Up {
     assemblers: [Assembler; 3],
     /// Since when the other side owes something and nothing of it came.
     due_since: Option<Instant>,
+    /// Bytes that were settled when it came up.
+    settled: u64,
     /// Bytes of the data channel that the other end has.
     delivered: u64,
     /// Bytes received when `due_since` was set.
@@ -300,7 +302,7 @@ impl Session {
         self.watch_quality(now);
         self.say_busy(now);
         if self.is_stalled(now) {
-            self.on_dead(self.stalled(), now);
+            self.on_stalled(now);
         }
         match &mut self.meeting {
             Meeting::Opening(opening) => opening.handle_timeout(now),
@@ -487,6 +489,7 @@ impl Session {
             quality: Quality::new(self.progress().bytes, now),
             assemblers: Default::default(),
             due_since: None,
+            settled: self.progress().bytes,
             delivered: 0,
             inbound: 0,
             received: 0,

@@ -3,8 +3,9 @@
 use crate::simulation::finish;
 use crate::support::model_source::{ModelSource, Node, Tree};
 use crate::support::random::Random;
-use crate::support::sim::SESSION;
-use crate::support::two_sessions::{Cut, Pair, RECEIVER, SENDER, takes_early};
+use crate::support::sim::{Ending, SESSION};
+use crate::support::two_sessions::{Cut, Pair, RECEIVER, RETRY_FOR, SENDER, takes_early};
+use rejoin::error::ErrorKind;
 use rejoin::event::{Event, Layer};
 use rejoin::signal::RoomName;
 use rejoin::signal::join::JoinPayload;
@@ -418,6 +419,37 @@ fn a_link_without_content_is_replaced_after_15_s() {
         assert!(pair.sides[SENDER].downs.len() <= 1, "seed {seed}");
         pair.paths.does_lose_data = false;
         finish_fast(&mut pair);
+    }
+}
+
+/// a sender that connects again and again and brings nothing is left when the time of `--retry-for` is over; one that brings
+/// something in that time is not.
+#[test]
+fn a_sender_that_connects_and_brings_nothing_is_not_waited_for_without_end() {
+    for brings_some in [false, true] {
+        let mut pair = under_way(1);
+        let since = pair.now;
+        for _ in 0..3 {
+            pair.lose_data();
+            pair.run_for(RETRY_FOR / 2);
+            if brings_some {
+                let before = pair.sides[RECEIVER].session.progress().bytes;
+                pair.paths.does_lose_data = false;
+                pair.run_until(PLAIN * 3, |pair| {
+                    pair.sides[RECEIVER].session.progress().bytes > before
+                });
+            }
+        }
+        assert!(pair.sides[RECEIVER].downs.len() > 50, "{}", pair.sides[RECEIVER].downs.len());
+        if brings_some {
+            finish_fast(&mut pair);
+            continue;
+        }
+        let Some(Ending::Failed(error)) = &pair.sides[RECEIVER].end else {
+            panic!("it waits after {:?}", pair.now - since);
+        };
+        assert_eq!(error.kind, ErrorKind::Interrupted, "{error}");
+        assert!(error.message.contains("--retry-for"), "{error}");
     }
 }
 

@@ -366,6 +366,15 @@ impl Session {
         self.stalls_at().is_some_and(|at| now >= at)
     }
 
+    pub(super) fn on_stalled(&mut self, now: Instant) {
+        let reason = self.stalled();
+        let is_useless = self.up.as_ref().is_some_and(|up| up.settled == self.progress().bytes);
+        match &mut self.meeting {
+            Meeting::Joining(joining) if is_useless => joining.handle_useless(reason, now),
+            Meeting::Joining(_) | Meeting::Opening(_) => self.on_dead(reason, now),
+        }
+    }
+
     /// What went over the wire and is not known to be durable.
     pub(super) fn bytes_at_stake(&self) -> u64 {
         match &self.transfer {

@@ -82,6 +82,8 @@ pub struct Joining {
     /// Welcomes that were late, repeated or of another try (X2).
     stale_answers: u64,
     lost_at: Option<Instant>,
+    /// What that was before the connection that is there: it counts on if that brings nothing.
+    lost_before: Option<Instant>,
     was_up: bool,
     candidates: VecDeque<SignalMessage>,
     is_host_up: bool,
@@ -126,6 +128,7 @@ impl Joining {
             is_reachable: false,
             stale_answers: 0,
             lost_at,
+            lost_before: None,
             was_up: false,
             candidates: VecDeque::new(),
             is_host_up: false,
@@ -225,6 +228,13 @@ impl Joining {
 
     /// The link is known to be dead by other means (no pongs, no progress).
     pub fn handle_dead(&mut self, reason: &str, now: Instant) {
+        self.on_link_lost(reason, now);
+    }
+
+    /// Nothing of what is due came on this connection, from its beginning on: for `--retry-for` it is as if it had not been, so that a
+    /// sender that connects and brings nothing is not waited for without end.
+    pub fn handle_useless(&mut self, reason: &str, now: Instant) {
+        self.lost_at = self.lost_before.take();
         self.on_link_lost(reason, now);
     }
 
@@ -483,7 +493,7 @@ impl Joining {
         {
             self.phase = Phase::Connected { way };
             self.schedule.handle_up(now);
-            self.lost_at = None;
+            self.lost_before = self.lost_at.take();
             self.was_up = true;
             self.outputs.push_back(MeetingOutput::LinkUp { epoch, takes_early: false });
         }
