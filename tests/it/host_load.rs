@@ -193,3 +193,58 @@ async fn all_come_back_to_a_host_that_was_killed() {
     let spread = times[MEMBERS - 1].saturating_duration_since(times[0]);
     assert!(spread > Duration::from_millis(200), "all at once: {spread:?}");
 }
+
+/// Opens and closes rooms, one after the other, on one connection.
+async fn open_and_close(from: IpAddr, host: SocketAddr, rooms: std::ops::Range<usize>) {
+    let mut socket = connect(from, host).await.unwrap();
+    for index in rooms.clone() {
+        let room = session(index);
+        for message in [join(room, 1), ClientMessage::Leave { room }] {
+            socket.feed(Message::binary(message.encode().unwrap())).await.unwrap();
+        }
+    }
+    socket.flush().await.unwrap();
+    for _ in rooms {
+        let answer = hear(&mut socket).await;
+        assert!(matches!(answer, Some(HostMessage::Joined { .. })), "{answer:?}");
+    }
+}
+
+/// L-04: however many rooms there were, a host has the memory of those that are. 10^6 of them with `REJOIN_TEST_ROOMS=1000000`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_returns_from_rooms_that_were() {
+    // What the limits of one connection and one address allow at once.
+    const OF_A_CONNECTION: usize = 180;
+    const OF_AN_ADDRESS: usize = 2 * OF_A_CONNECTION;
+    let all = std::env::var("REJOIN_TEST_ROOMS").map_or(10_000, |all| all.parse().unwrap());
+    let home = Home::new();
+    let (host, url) = home.host("127.0.0.1:0");
+    let address = address(&url);
+    let mut sizes = Vec::new();
+    for part in 0..10 {
+        let ends = (all / 10 * part, all / 10 * (part + 1));
+        let mut members = tokio::task::JoinSet::new();
+        for first in (ends.0..ends.1).step_by(OF_A_CONNECTION) {
+            if members.len() >= 16 {
+                members.join_next().await.unwrap().unwrap();
+            }
+            let rooms = first..ends.1.min(first + OF_A_CONNECTION);
+            members.spawn(open_and_close(source(first / OF_AN_ADDRESS), address, rooms));
+        }
+        members.join_all().await;
+        sizes.push(kib(host.pid(), "VmRSS").unwrap());
+    }
+    eprintln!("{all} rooms: {sizes:?} KiB");
+    let mut page = tcp(source(0), address).await.unwrap();
+    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut metrics = String::new();
+    page.read_to_string(&mut metrics).await.unwrap();
+    assert!(
+        metrics.contains(&format!("rejoin_host_rooms_opened_total {}", all / 10 * 10)),
+        "{metrics}"
+    );
+    assert!(metrics.contains("rejoin_host_rooms 0\n"), "{metrics}");
+    // Tries are counted by address for ten minutes: some hundred bytes each.
+    let addresses = (all / OF_AN_ADDRESS) as u64;
+    assert!(sizes[9] < sizes[0] + 4 * 1_024 + addresses / 2, "{sizes:?} KiB");
+}

@@ -14,7 +14,7 @@ use crate::support::lab::or_skip;
 use crate::support::lab::outcome::{Ends, Meeting, figure};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
 use crate::support::pair::{CODE, Pair, wait_for_half};
-use crate::support::tree::{assert_same, assert_same_content, set_mtime};
+use crate::support::tree::{assert_same, assert_same_content, describe, set_mtime};
 
 const MIB: usize = 1 << 20;
 
@@ -261,6 +261,25 @@ fn a_target_inside_the_source_does_not_end_in_itself() {
     assert_eq!(ends.receiver.code(), 0, "{}", ends.receiver.stderr);
     assert!(!pair.path("tree/copy/tree/copy/.rejoin").exists());
     assert_same(&pair.path("tree/file"), &pair.path("tree/copy/tree/file"));
+}
+
+/// I-08: a tree that is received where it is sent from, on one machine, is all there already, and stays as it is, whatever is to become
+/// of what is in the way.
+#[test]
+fn a_tree_that_is_sent_onto_itself_stays() {
+    for policy in ["fail", "overwrite", "rename"] {
+        let pair = Pair::new();
+        pair.noise("tree/large", 3 * MIB);
+        pair.home.file("tree/below/small", "small");
+        std::os::unix::fs::symlink("below/small", pair.path("tree/link")).unwrap();
+        let before = describe(&pair.path("tree"));
+        let meeting = Meeting::new(&pair, "tree", ".").receiving(&["--on-conflict", policy]);
+        let ends = meeting.run();
+        assert_eq!(ends.receiver.code(), 0, "{policy}: {}", ends.receiver.stdout);
+        assert_eq!(ends.sender.code(), 0, "{policy}: {}", ends.sender.stdout);
+        assert_eq!(describe(&pair.path("tree")), before, "{policy}");
+        assert!(!pair.path(".rejoin").exists());
+    }
 }
 
 /// B-M (row 40): many arguments of many directories do not use up the descriptors.

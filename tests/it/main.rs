@@ -40,6 +40,7 @@ mod kill;
 mod lab_changes;
 mod lab_disks;
 mod lab_everything;
+mod lab_fairness;
 mod lab_networks;
 mod lab_relatives;
 mod lab_services;

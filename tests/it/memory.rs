@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const CASE: &str = "REJOIN_TEST_MEMORY";
 
 /// Each with its bar in MiB.
-const CASES: [(&str, u64, fn()); 10] = [
+const CASES: [(&str, u64, fn()); 11] = [
     ("chains", 200, chains),
     ("far_parents", 200, far_parents),
     ("refused", 200, refused),
@@ -33,6 +33,7 @@ const CASES: [(&str, u64, fn()); 10] = [
     ("estimates", 64, estimates),
     ("versions", 200, versions),
     ("names", 100, names),
+    ("reconnections", 60, crate::long_run::reconnections),
 ];
 
 /// One case, in the process that was started for it; by itself it only sees that the cases can be told apart.
@@ -49,6 +50,12 @@ fn one_case() {
 /// The most memory that this process had.
 fn peak_kib() -> u64 {
     kib(std::process::id(), "VmHWM").unwrap()
+}
+
+/// What this process took of the processor so far.
+fn processor_time() -> Duration {
+    let taken = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(taken.tv_sec.cast_unsigned(), taken.tv_nsec.cast_unsigned() as u32)
 }
 
 #[track_caller]
@@ -127,6 +134,12 @@ fn versions_of_one_file() {
 #[test]
 fn names_without_number() {
     expect_below_bar("names");
+}
+
+/// L-03: a connection that was leaves nothing. The bar is the same however many there are: `REJOIN_TEST_RECONNECTIONS`.
+#[test]
+fn connections_that_were() {
+    expect_below_bar("reconnections");
 }
 
 type Held = Arc<Mutex<Vec<TargetRequest>>>;
@@ -335,12 +348,15 @@ fn small_bodies() {
     });
     victim.hear_disk(survey.unwrap());
     assert_eq!(victim.wants(), [0]);
+    let begun = processor_time();
     for unit in 0..2 {
         victim.say(Message::Unit { unit, head: UnitHead::Part { entry: 0, value: [0; 32] } });
         for _ in 0..UNIT_BYTES {
             victim.body(b"x");
         }
     }
+    let each = (processor_time() - begun) / 2;
+    assert!(each < Duration::from_secs(10), "{each:?} a MiB");
     assert!(victim.end.is_none(), "{:?}", victim.end);
     let writes = |request: &&TargetRequest| matches!(request, TargetRequest::Write { .. });
     assert_eq!(held.lock().unwrap().iter().filter(writes).count(), 2);

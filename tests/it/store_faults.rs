@@ -1,7 +1,7 @@
 //! EIO and ENOSPC at every n-th create, open, write, truncation, rename, removal and sync, once and from then on: of the
 //! receiver's target, of the session record and of the sender's pages (D-01, D-03).
 
-use crate::support::faulty::{Fault, Faults, FaultyDirectory, Kind};
+use crate::support::faulty::{BrokenRename, Fault, Faults, FaultyDirectory, Kind};
 use crate::support::promise::{Promise, Run, SESSION, promise, receive, receive_files};
 use crate::support::target_options::target_options;
 use rejoin::event::Role;
@@ -137,6 +137,51 @@ fn a_target_that_fails_at_any_operation_ends_well_when_it_is_well_again() {
             met += 1;
         }
         assert!(met > 300, "{met} faults");
+    }
+}
+
+/// D-18: any rename that is done, or half done, and denied with any of the errors that a disk over a network gives: when the disk is
+/// well again all is there, nothing that was acknowledged is lost, and no name has anything else.
+#[test]
+fn a_rename_that_is_not_atomic_ends_well() {
+    const ENOENT: i32 = 2;
+    const EEXIST: i32 = 17;
+    let (source, roots) = source();
+    let all: Tree = source.tree();
+    let promise = promise(&roots, &MemoryDisk::new().root());
+    let limits = TargetLimits::default();
+    let reference = Faults::new(None);
+    let fresh = FaultyDirectory(MemoryDisk::new().root(), reference.clone());
+    attempt(fresh, limits, &promise, &mut Run::default()).expect("no faults");
+    let renames = reference.count(Kind::Rename);
+    assert!(renames >= 4, "{renames}");
+    let broken = (0..renames).flat_map(|at| {
+        [ENOENT, EEXIST, EIO].into_iter().flat_map(move |errno| {
+            [false, true].map(|leaves_both| BrokenRename { at, errno, leaves_both })
+        })
+    });
+    for rename in broken {
+        let at = format!("{rename:?}");
+        let disk = MemoryDisk::new();
+        let injected = Faults::renaming(rename);
+        let mut first = Run::default();
+        // It may panic where not everything is published: then it was told which.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            attempt(FaultyDirectory(disk.root(), injected.clone()), limits, &promise, &mut first)
+        }));
+        assert_eq!(injected.failed(), 1, "{at}: not met");
+        assert_no_wrong_name(&disk, &all, &at);
+        let is_over = matches!(outcome, Ok(Ok(())));
+        disk.restart();
+        let (store, state) = open(disk.root(), limits).expect(&at);
+        let is_published = all.keys().all(|path| disk.tree().contains_key(path));
+        for unit in &first.acknowledged {
+            let is_kept = state.units.contains(*unit) || is_over || is_published;
+            assert!(is_kept, "{at}: unit {unit} was acknowledged");
+        }
+        drop(store);
+        attempt(disk.root(), limits, &promise, &mut Run::default()).expect(&at);
+        assert_eq!(disk.tree(), all, "{at}");
     }
 }
 

@@ -280,6 +280,11 @@ impl Running {
         }
     }
 
+    /// Every event of NDJSON so far.
+    pub(crate) fn events_so_far(&self) -> Vec<Value> {
+        self.stdout.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// Kills the run when it is `age` old, unless it is over by then.
     pub(crate) fn kill_after(self, age: Duration) -> Finished {
         let rest = age.saturating_sub(self.started.elapsed());

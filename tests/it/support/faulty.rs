@@ -1,7 +1,9 @@
 //! A disk that fails: the n-th operation of a kind, once or from then on, over any other disk. Or one that others use, too:
 //! something happens while a file of a name is read.
 
-use rejoin::store::fs::{Access, Directory, File, Metadata, SyncPoint};
+use rejoin::store::fs::{
+    Access, Directory, File, FileKind, Metadata, SyncPoint, read_exact_at, remove_if_present,
+};
 use rejoin::transfer::manifest::ModifiedTime;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -48,8 +50,19 @@ pub(crate) struct Fault {
 /// What somebody does while a file of this name is read, once.
 type Meanwhile = (Vec<u8>, Box<dyn FnOnce() + Send>);
 
+/// A rename that is not atomic, as over a network: it is done, or half of it, and denied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BrokenRename {
+    /// From 0.
+    pub(crate) at: u64,
+    pub(crate) errno: i32,
+    /// The new name is there, and the old one still.
+    pub(crate) leaves_both: bool,
+}
+
 #[derive(Default)]
 struct State {
+    rename: Option<BrokenRename>,
     fault: Option<Fault>,
     counts: [u64; Kind::ALL.len()],
     failed: u64,
@@ -63,6 +76,20 @@ pub(crate) struct Faults(Arc<Mutex<State>>);
 impl Faults {
     pub(crate) fn new(fault: Option<Fault>) -> Self {
         Self(Arc::new(Mutex::new(State { fault, ..State::default() })))
+    }
+
+    /// One rename is broken.
+    pub(crate) fn renaming(rename: BrokenRename) -> Self {
+        Self(Arc::new(Mutex::new(State { rename: Some(rename), ..State::default() })))
+    }
+
+    /// Whether the rename that is under way is that one.
+    fn broken_rename(&self) -> Option<BrokenRename> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = state.counts[Kind::Rename as usize] - 1;
+        let broken = state.rename.filter(|rename| rename.at == at);
+        state.failed += u64::from(broken.is_some());
+        broken
     }
 
     /// Operations of a kind so far.
@@ -179,6 +206,33 @@ impl<D: Directory> FaultyDirectory<D> {
         Self(inner, self.1.clone())
     }
 
+    /// Denied in any case; what is there is as the disk left it.
+    fn rename_badly(
+        &self,
+        broken: BrokenRename,
+        (name, to, new_name): (&[u8], &D, &[u8]),
+        may_replace: bool,
+    ) -> io::Result<()> {
+        let denied = Err(io::Error::from_raw_os_error(broken.errno));
+        let metadata = self.0.metadata(name)?;
+        if !broken.leaves_both || metadata.kind != FileKind::File {
+            match may_replace {
+                true => self.0.rename(name, to, new_name)?,
+                false => self.0.rename_no_replace(name, to, new_name)?,
+            }
+            return denied;
+        }
+        let mut content = vec![0; usize::try_from(metadata.bytes).unwrap_or(0)];
+        read_exact_at(&self.0.open_file(name, Access::Read)?, &mut content, 0)?;
+        if may_replace {
+            remove_if_present(to, new_name)?;
+        }
+        let other = to.create_file(new_name, metadata.mode)?;
+        other.write_at(&[&content], 0)?;
+        other.set_modified(metadata.modified)?;
+        denied
+    }
+
     fn file(&self, name: &[u8], inner: D::File) -> FaultyFile<D::File> {
         FaultyFile(inner, self.1.clone(), name.to_vec())
     }
@@ -245,12 +299,18 @@ impl<D: Directory> Directory for FaultyDirectory<D> {
 
     fn rename(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
         self.1.meet(Kind::Rename)?;
-        self.0.rename(name, &to.0, new_name)
+        match self.1.broken_rename() {
+            Some(broken) => self.rename_badly(broken, (name, &to.0, new_name), true),
+            None => self.0.rename(name, &to.0, new_name),
+        }
     }
 
     fn rename_no_replace(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
         self.1.meet(Kind::Rename)?;
-        self.0.rename_no_replace(name, &to.0, new_name)
+        match self.1.broken_rename() {
+            Some(broken) => self.rename_badly(broken, (name, &to.0, new_name), false),
+            None => self.0.rename_no_replace(name, &to.0, new_name),
+        }
     }
 
     fn remove_file(&self, name: &[u8]) -> io::Result<()> {

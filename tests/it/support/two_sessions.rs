@@ -324,6 +324,18 @@ impl Pair {
         self.drain();
     }
 
+    /// What is kept for tests to look at is forgotten, but for what is told apart by the number of a connection.
+    pub(crate) fn forget_the_past(&mut self) {
+        for side in &mut self.sides {
+            side.events.clear();
+            side.epochs.clear();
+            side.downs.clear();
+            side.starts.clear();
+            side.manuals.clear();
+        }
+        self.host_saw.clear();
+    }
+
     /// The store of a side stands still; it is at work, as its session may be told.
     pub(crate) fn stick_disk(&mut self, side: usize, is_told: bool) {
         self.note(format!("the disk of side {side} stands still"));
