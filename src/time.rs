@@ -1,8 +1,10 @@
-//! Retry schedules as pure values. The clock itself is read by the I/O edges and passed in.
+//! Retry schedules and rates as pure values. The clock itself is read by the I/O edges and passed in.
 
 mod breaker;
+mod bucket;
 
 pub use breaker::CircuitBreaker;
+pub use bucket::Bucket;
 
 use std::time::Duration;
 

@@ -35,7 +35,9 @@ use super::stun::{
 };
 use super::turn_framing::{Framing, Toward};
 use crate::carrier::Carrier;
-use bounded::{Rate, Recent, Transactions};
+use crate::time::Bucket;
+use crate::wire::address::is_link_local;
+use bounded::{Recent, Transactions};
 use unanswered::Unanswered;
 
 mod bounded;
@@ -122,7 +124,7 @@ pub(super) struct Admission {
     remote: Option<Credentials>,
     requests: Transactions<Request>,
     checks: Transactions<Source>,
-    checks_rate: Rate,
+    checks_rate: Bucket,
     /// Where signed messages came from; whether an answer to a check of ours was among them.
     sources: HashMap<Source, bool>,
     servers: Recent<SocketAddr, ()>,
@@ -141,7 +143,7 @@ impl Admission {
             remote: None,
             requests: Transactions::new(REQUESTS_MAX),
             checks: Transactions::new(CHECKS_MAX),
-            checks_rate: Rate::new(CHECKS_PER_SECOND),
+            checks_rate: Bucket::new(CHECKS_PER_SECOND, f64::from(CHECKS_PER_SECOND)),
             sources: HashMap::new(),
             servers: Recent::new(SERVERS_MAX),
             channels: Recent::new(CHANNELS_MAX),
@@ -403,10 +405,6 @@ impl Admission {
             None => has_answered,
         }
     }
-}
-
-const fn is_link_local(address: std::net::IpAddr) -> bool {
-    matches!(address, std::net::IpAddr::V4(address) if address.is_link_local())
 }
 
 impl std::fmt::Debug for Admission {

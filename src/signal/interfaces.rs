@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use crate::wire::address::is_link_local;
+
 /// Most addresses that are told to others.
 const ADDRESSES_MAX: usize = 6;
 /// Of one interface: hosts with a dozen IPv6 addresses exist, and the other interfaces count more.
@@ -81,13 +83,6 @@ pub const fn is_private(address: IpAddr) -> bool {
         IpAddr::V6(address) => {
             address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
         }
-    }
-}
-
-const fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

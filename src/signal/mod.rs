@@ -6,6 +6,7 @@
 //!
 //! Pure, without I/O and clock: everything except [`host`], [`client`], [`interfaces`] and [`local`].
 
+mod account_buckets;
 pub mod address;
 pub mod capabilities;
 pub mod client;

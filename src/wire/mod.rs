@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock; imports nothing of the crate. Messages themselves live with the machines that speak them. Every limit
 //! is a constant of ours and is checked when encoding and when decoding (design: limits are never taken from the peer).
 
+pub mod address;
 mod channel;
 pub mod codec;
 pub mod frame;

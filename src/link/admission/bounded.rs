@@ -1,8 +1,8 @@
-//! Memory that forgets the oldest, and a rate.
+//! Memory that forgets the oldest.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::link::stun::Transaction;
 
@@ -88,32 +88,6 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     }
 }
 
-/// So many in a second, and as many at once.
-#[derive(Debug)]
-pub(super) struct Rate {
-    per_second: u32,
-    used: f64,
-    at: Option<Instant>,
-}
-
-impl Rate {
-    pub(super) const fn new(per_second: u32) -> Self {
-        Self { per_second, used: 0.0, at: None }
-    }
-
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        self.at = Some(now);
-        let most = f64::from(self.per_second);
-        self.used = (self.used - passed.as_secs_f64() * most).max(0.0);
-        let has_room = self.used + 1.0 <= most;
-        if has_room {
-            self.used += 1.0;
-        }
-        has_room
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,18 +107,5 @@ mod tests {
             transactions.insert([number; 12], number);
             assert!(transactions.len() <= 3 && transactions.known.len() <= 3);
         }
-    }
-
-    #[test]
-    fn a_rate_holds_over_any_second() {
-        let start = Instant::now();
-        let mut rate = Rate::new(10);
-        let taken = |rate: &mut Rate, at: u64| {
-            let at = start + Duration::from_millis(at);
-            std::iter::from_fn(|| rate.take(at).then_some(())).take(100).count()
-        };
-        assert_eq!(taken(&mut rate, 0), 10);
-        assert_eq!(taken(&mut rate, 500), 5);
-        assert_eq!(taken(&mut rate, 60_000), 10);
     }
 }

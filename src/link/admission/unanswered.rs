@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::Source;
-use super::bounded::Rate;
+use crate::time::Bucket;
 
 /// Pairs that are followed, and so used.
 pub(super) const PAIRS_MAX: usize = 512;
@@ -52,7 +52,7 @@ struct Pair {
 struct Address {
     pairs: u32,
     since: Instant,
-    responses: Rate,
+    responses: Bucket,
 }
 
 impl Unanswered {
@@ -120,7 +120,7 @@ impl Unanswered {
         self.addresses.entry(to.peer.ip()).or_insert_with(|| Address {
             pairs: 0,
             since: now,
-            responses: Rate::new(RESPONSES),
+            responses: Bucket::new(RESPONSES, f64::from(RESPONSES)),
         })
     }
 }

@@ -18,6 +18,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::link::description::{attribute, attributes};
+use crate::wire::address::is_link_local;
 
 /// Most candidates of one negotiation: two servers and a dozen addresses at each end need less.
 pub const REMOTE_CANDIDATES_MAX: usize = 40;
@@ -131,12 +132,10 @@ impl RemoteCandidates {
     }
 
     fn is_allowed(&self, ip: IpAddr) -> bool {
-        let is_link_local = matches!(ip, IpAddr::V4(ip) if ip.is_link_local());
-        let has_link_local =
-            || self.own.iter().any(|own| matches!(own, IpAddr::V4(own) if own.is_link_local()));
+        let has_link_local = || self.own.iter().any(|own| is_link_local(*own));
         may_be_a_peer(ip)
             && (!ip.is_loopback() || self.is_peer_here && self.own.contains(&ip))
-            && (!is_link_local || has_link_local())
+            && (!is_link_local(ip) || has_link_local())
     }
 }
 

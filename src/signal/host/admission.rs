@@ -15,10 +15,12 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
 
+use crate::signal::account_buckets::AccountBuckets;
 use crate::signal::client::Stream;
 use crate::signal::protocol::MESSAGE_BYTES_MAX;
-use crate::signal::room::{Bucket, Limits};
+use crate::signal::room::Limits;
 use crate::signal::subscriber::{Account, Places, Subscriber};
+use crate::time::Bucket;
 
 /// Sockets of one address beyond its WebSockets: a health check, and a word of why another one is not taken.
 const SPARE_OF_ONE: usize = 16;
@@ -36,7 +38,7 @@ const ARRIVALS_SWEEP: usize = 1_024;
 /// Bytes that a socket may say without a message, a ping or a pong coming of them: a message in pieces, twice as long on the wire as
 /// itself. In pieces of nothing it has no end, and is never too long.
 const UNHEARD_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
-/// Most addresses whose arrivals are remembered.
+/// Most addresses whose arrivals are remembered. Whoever has more is limited by the sockets of all.
 const ARRIVALS_MAX: usize = 65_536;
 
 /// The sockets of one host.
@@ -54,7 +56,7 @@ struct State {
     /// Those that are no WebSocket, in order of arrival, and how each is told to go.
     in_order: BTreeMap<u64, (Subscriber, Arc<Notify>)>,
     by_account: BTreeSet<(Account, u64)>,
-    arrivals: BTreeMap<Account, Bucket>,
+    arrivals: AccountBuckets,
     arrivals_of_one: usize,
     arrivals_swept_at: usize,
     next: u64,
@@ -87,7 +89,7 @@ impl Admission {
             guests: Places::new(part(of_one), part(of_all)),
             in_order: BTreeMap::new(),
             by_account: BTreeSet::new(),
-            arrivals: BTreeMap::new(),
+            arrivals: AccountBuckets::new(ARRIVALS_MAX),
             arrivals_of_one: of_one,
             arrivals_swept_at: 0,
             next: 0,
@@ -131,36 +133,15 @@ impl State {
     /// Counts a socket that was opened, whatever becomes of it; false, and not counted, where the address opens them too fast.
     fn count_arrival(&mut self, subscriber: Subscriber, now: Instant) -> bool {
         let of_one = self.arrivals_of_one;
-        let rate = |account: Account| {
-            let share = account.share(of_one, of_one.saturating_mul(ARRIVALS_ALL));
-            let burst = u32::try_from(share * ARRIVALS_FACTOR).unwrap_or(u32::MAX);
-            (burst, share as f64 / ARRIVALS_PART as f64)
-        };
         if self.arrivals.len() >= self.arrivals_swept_at + ARRIVALS_SWEEP {
-            self.arrivals.retain(|account, bucket| {
-                let (burst, per_second) = rate(*account);
-                !bucket.is_full(burst, per_second, now)
-            });
+            self.arrivals.sweep(now);
             self.arrivals_swept_at = self.arrivals.len();
         }
-        let is_within = subscriber.accounts().all(|account| {
-            let (burst, per_second) = rate(account);
-            let bucket = self.arrivals.get_mut(&account);
-            bucket.is_none_or(|bucket| bucket.has_one(burst, per_second, now))
-        });
-        if is_within {
-            for account in subscriber.accounts() {
-                let (burst, per_second) = rate(account);
-                if self.arrivals.len() >= ARRIVALS_MAX && !self.arrivals.contains_key(&account) {
-                    // Whoever has so many addresses is limited by the sockets of all.
-                    continue;
-                }
-                let bucket =
-                    self.arrivals.entry(account).or_insert_with(|| Bucket::full(burst, now));
-                bucket.take(burst, per_second, now);
-            }
-        }
-        is_within
+        self.arrivals.take(subscriber, now, |account| {
+            let share = account.share(of_one, of_one.saturating_mul(ARRIVALS_ALL));
+            let burst = u32::try_from(share * ARRIVALS_FACTOR).unwrap_or(u32::MAX);
+            Bucket::new(burst, share as f64 / ARRIVALS_PART as f64)
+        })
     }
 
     /// Tells the oldest guest to go where there are too many: of the same account, or of all.

@@ -1,6 +1,6 @@
-//! What a host allows, each with its reason, and the bucket that measures rates.
+//! What a host allows, each with its reason.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::signal::work::BITS_BASE;
 
@@ -134,78 +134,5 @@ impl Limits {
     #[must_use]
     pub(in crate::signal) const fn sockets_max(&self) -> usize {
         self.connections_max.saturating_add(self.sockets_spare)
-    }
-}
-
-/// A token bucket.
-///
-/// Who is counted under several accounts takes a token from each or from none: what one account refuses must cost another nothing,
-/// or one subscriber that is refused for ever empties what is there for all of its network. So each is asked ([`Self::has_one`])
-/// before one is taken.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::signal) struct Bucket {
-    tokens: f64,
-    since: Instant,
-}
-
-impl Bucket {
-    pub(in crate::signal) fn full(burst: u32, now: Instant) -> Self {
-        Self { tokens: f64::from(burst), since: now }
-    }
-
-    /// Takes one token; false if there is none.
-    pub(in crate::signal) fn take(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
-        self.take_many(1.0, burst, per_second, now)
-    }
-
-    /// Takes `count` tokens, or none; false if there are fewer.
-    pub(super) fn take_many(
-        &mut self,
-        count: f64,
-        burst: u32,
-        per_second: f64,
-        now: Instant,
-    ) -> bool {
-        self.refill(burst, per_second, now);
-        let enough = self.tokens >= count;
-        if enough {
-            self.tokens -= count;
-        }
-        enough
-    }
-
-    /// Whether there is a token to take.
-    pub(in crate::signal) fn has_one(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
-        self.refill(burst, per_second, now);
-        self.tokens >= 1.0
-    }
-
-    /// Whether it says nothing any more and can be forgotten.
-    pub(in crate::signal) fn is_full(&mut self, burst: u32, per_second: f64, now: Instant) -> bool {
-        self.refill(burst, per_second, now);
-        self.tokens >= f64::from(burst)
-    }
-
-    fn refill(&mut self, burst: u32, per_second: f64, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.since).as_secs_f64();
-        self.tokens = elapsed.mul_add(per_second, self.tokens).min(f64::from(burst));
-        self.since = now;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let start = Instant::now();
-        let mut bucket = Bucket::full(3, start);
-        let taken = |bucket: &mut Bucket, now| (0..10).filter(|_| bucket.take(3, 2.0, now)).count();
-        assert_eq!(taken(&mut bucket, start), 3);
-        assert_eq!(taken(&mut bucket, start + Duration::from_secs(1)), 2);
-        assert!(!bucket.is_full(3, 2.0, start + Duration::from_secs(2)));
-        assert!(bucket.is_full(3, 2.0, start + Duration::from_secs(3)));
-        assert_eq!(taken(&mut bucket, start + Duration::from_secs(3600)), 3);
     }
 }

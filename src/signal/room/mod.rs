@@ -23,7 +23,6 @@ mod tries;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-pub(in crate::signal) use limits::Bucket;
 pub use limits::Limits;
 use members::Room;
 use requests::room_of;
@@ -37,6 +36,7 @@ use crate::signal::protocol::{
     ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX, RefusalReason,
 };
 use crate::signal::subscriber::{Places, Subscriber};
+use crate::time::Bucket;
 use crate::wire::{MemberId, PROTOCOL_VERSION};
 
 /// How exactly deadlines are kept; one second of slack saves a timer for every member.
@@ -219,7 +219,8 @@ impl Rooms {
             return;
         }
         self.counters.connections += 1;
-        let bucket = Bucket::full(self.limits.messages_burst, now);
+        let per_second = f64::from(self.limits.messages_per_second);
+        let bucket = Bucket::new(self.limits.messages_burst, per_second);
         let (rooms, waiting, toll) = (BTreeSet::new(), None, toll::Paid::default());
         let state = Connection { from, since: now, bucket, rooms, waiting, toll };
         self.connections.insert(connection, state);
@@ -290,10 +291,8 @@ impl Rooms {
             return false;
         };
         self.counters.messages += 1;
-        let per_second = f64::from(self.limits.messages_per_second);
         let cost = 1.0 + (size / 1024) as f64;
-        let burst = self.limits.messages_burst;
-        let within = state.bucket.take_many(cost, burst, per_second, now);
+        let within = state.bucket.take_many(cost, now);
         if !within {
             self.close(connection, CloseReason::TooManyMessages, now);
         }
@@ -334,7 +333,7 @@ impl Rooms {
         self.expire_waiters(now);
         self.expire_members_and_rooms(now);
         self.tombstones.handle_timeout(self.limits.tombstone_lifetime, now);
-        self.tries.handle_timeout(&self.limits, now);
+        self.tries.handle_timeout(now);
         let idle = self.connections.is_empty()
             && self.rooms.is_empty()
             && self.waiters.is_empty()

@@ -75,7 +75,7 @@ impl Rooms {
             }
             Price::TooMany => return Err(RefusalReason::TooManyTries),
         }
-        let is_miss = self.tries.miss(state.from, number, is_room, &self.limits, now);
+        let is_miss = self.tries.miss(state.from, number, is_room, now);
         self.counters.tries += 1;
         Ok(Try::Goes { is_miss })
     }

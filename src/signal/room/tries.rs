@@ -9,11 +9,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::limits::{Bucket, Limits};
+use super::limits::Limits;
+use crate::signal::account_buckets::AccountBuckets;
 use crate::signal::subscriber::{Account, Subscriber};
 use crate::signal::work::BITS_MAX;
+use crate::time::Bucket;
 
-/// Accounts whose tries are counted; beyond it new ones are counted for the whole host only.
+/// Accounts whose tries are counted, and whose misses; beyond it new ones are counted for the whole host only.
 pub(super) const ACCOUNTS_MAX: usize = 65_536;
 /// Misses of an account are forgotten in this time, all but a third.
 const OWN_MEMORY: Duration = Duration::from_secs(600);
@@ -37,14 +39,14 @@ pub(super) enum Price {
 
 #[derive(Debug)]
 pub(super) struct Tries {
-    by_account: BTreeMap<Account, Tried>,
+    buckets: AccountBuckets,
+    missed: BTreeMap<Account, Missed>,
     /// Misses of the whole host.
     misses: Level,
 }
 
 #[derive(Debug)]
-struct Tried {
-    bucket: Bucket,
+struct Missed {
     misses: Level,
     /// The last numbers missed, 0 for none.
     numbers: [u32; NUMBERS_KEPT],
@@ -76,30 +78,21 @@ impl Level {
 
 impl Tries {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { by_account: BTreeMap::new(), misses: Level::new(HOST_MEMORY, now) }
+        Self {
+            buckets: AccountBuckets::new(ACCOUNTS_MAX),
+            missed: BTreeMap::new(),
+            misses: Level::new(HOST_MEMORY, now),
+        }
     }
 
+    /// Accounts of which something is known, nearly: most that missed something tried something.
     pub(super) fn len(&self) -> usize {
-        self.by_account.len()
+        self.buckets.len().max(self.missed.len())
     }
 
     /// Counts one try; false if there were too many.
     pub(super) fn take(&mut self, who: Subscriber, limits: &Limits, now: Instant) -> bool {
-        // What is refused makes no entry either.
-        let is_within = who.accounts().all(|account| {
-            let (burst, per_second) = tries_of(account, limits);
-            let tried = self.by_account.get_mut(&account);
-            tried.is_none_or(|tried| tried.bucket.has_one(burst, per_second, now))
-        });
-        if is_within {
-            for account in who.accounts() {
-                let (burst, per_second) = tries_of(account, limits);
-                if let Some(tried) = self.entry(account, burst, now) {
-                    tried.bucket.take(burst, per_second, now);
-                }
-            }
-        }
-        is_within
+        self.buckets.take(who, now, |account| tries_of(account, limits))
     }
 
     /// What a try at `number` costs. One that was missed lately, and is no room still, is free.
@@ -116,8 +109,8 @@ impl Tries {
         }
         let mut bits = None;
         for account in who.accounts() {
-            let Some(tried) = self.by_account.get(&account) else { continue };
-            let misses = tried.misses.at(now) / account.share(1, SHARES) as f64;
+            let Some(missed) = self.missed.get(&account) else { continue };
+            let misses = missed.misses.at(now) / account.share(1, SHARES) as f64;
             if misses >= f64::from(limits.misses_max) {
                 return Price::TooMany;
             }
@@ -138,7 +131,6 @@ impl Tries {
         who: Subscriber,
         number: u32,
         is_room: bool,
-        limits: &Limits,
         now: Instant,
     ) -> bool {
         if who == Subscriber::Own || (!is_room && self.is_known(who, number)) {
@@ -146,12 +138,11 @@ impl Tries {
         }
         self.misses.add(1.0, now);
         for account in who.accounts() {
-            let (burst, _) = tries_of(account, limits);
-            if let Some(tried) = self.entry(account, burst, now) {
-                tried.misses.add(1.0, now);
+            if let Some(missed) = self.entry(account, now) {
+                missed.misses.add(1.0, now);
                 if !is_room {
-                    tried.numbers.rotate_right(1);
-                    tried.numbers[0] = number;
+                    missed.numbers.rotate_right(1);
+                    missed.numbers[0] = number;
                 }
             }
         }
@@ -162,32 +153,29 @@ impl Tries {
     pub(super) fn forgive(&mut self, who: Subscriber, now: Instant) {
         self.misses.add(-1.0, now);
         for account in who.accounts() {
-            if let Some(tried) = self.by_account.get_mut(&account) {
-                tried.misses.add(-1.0, now);
+            if let Some(missed) = self.missed.get_mut(&account) {
+                missed.misses.add(-1.0, now);
             }
         }
     }
 
     /// Forgets accounts that say nothing any more.
-    pub(super) fn handle_timeout(&mut self, limits: &Limits, now: Instant) {
-        self.by_account.retain(|account, tried| {
-            let (burst, per_second) = tries_of(*account, limits);
-            tried.misses.at(now) > FORGOTTEN || !tried.bucket.is_full(burst, per_second, now)
-        });
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.buckets.sweep(now);
+        self.missed.retain(|_, missed| missed.misses.at(now) > FORGOTTEN);
     }
 
     fn is_known(&self, who: Subscriber, number: u32) -> bool {
         let narrowest = who.accounts().next();
-        let tried = narrowest.and_then(|account| self.by_account.get(&account));
-        tried.is_some_and(|tried| tried.numbers.contains(&number))
+        let missed = narrowest.and_then(|account| self.missed.get(&account));
+        missed.is_some_and(|missed| missed.numbers.contains(&number))
     }
 
-    fn entry(&mut self, account: Account, burst: u32, now: Instant) -> Option<&mut Tried> {
-        if self.by_account.len() >= ACCOUNTS_MAX && !self.by_account.contains_key(&account) {
+    fn entry(&mut self, account: Account, now: Instant) -> Option<&mut Missed> {
+        if self.missed.len() >= ACCOUNTS_MAX && !self.missed.contains_key(&account) {
             return None;
         }
-        Some(self.by_account.entry(account).or_insert_with(|| Tried {
-            bucket: Bucket::full(burst, now),
+        Some(self.missed.entry(account).or_insert_with(|| Missed {
             misses: Level::new(OWN_MEMORY, now),
             numbers: [0; NUMBERS_KEPT],
         }))
@@ -200,11 +188,11 @@ fn steps(height: f64) -> Option<u8> {
     (height >= 0.0).then_some(height as u8)
 }
 
-/// Tries of an account at once, and a second.
-fn tries_of(account: Account, limits: &Limits) -> (u32, f64) {
+/// How many tries an account has.
+fn tries_of(account: Account, limits: &Limits) -> Bucket {
     let share = account.share(1, SHARES);
     let burst = limits.tries_burst.saturating_mul(u32::try_from(share).unwrap_or(u32::MAX));
-    (burst, f64::from(limits.tries_per_minute) / 60.0 * share as f64)
+    Bucket::new(burst, f64::from(limits.tries_per_minute) / 60.0 * share as f64)
 }
 
 #[cfg(test)]
@@ -223,7 +211,7 @@ mod tests {
         let prices: Vec<Price> = (1..=31)
             .map(|number| {
                 let price = tries.price(one, number, false, &limits, now);
-                tries.miss(one, number, false, &limits, now);
+                tries.miss(one, number, false, now);
                 price
             })
             .collect();
@@ -236,14 +224,14 @@ mod tests {
         assert_eq!(tries.price(of("192.0.2.2"), 1, false, &limits, now), Price::Free);
         // What it asked for lately costs nothing where nothing is there, and leads nowhere.
         assert_eq!(tries.price(one, 31, false, &limits, now), Price::Free);
-        assert!(!tries.miss(one, 31, false, &limits, now));
+        assert!(!tries.miss(one, 31, false, now));
         assert_eq!(tries.price(one, 31, true, &limits, now), Price::TooMany);
         assert_eq!(tries.price(Subscriber::Own, 1, true, &limits, now), Price::Free);
         let later = now + OWN_MEMORY;
         assert_eq!(tries.price(one, 40, false, &limits, later), Price::Bits(21));
-        tries.handle_timeout(&limits, later);
+        tries.handle_timeout(later);
         assert_eq!(tries.len(), 1);
-        tries.handle_timeout(&limits, now + 5 * OWN_MEMORY);
+        tries.handle_timeout(now + 5 * OWN_MEMORY);
         assert_eq!(tries.len(), 0);
     }
 
@@ -259,18 +247,12 @@ mod tests {
             (1_200, Price::Bits(22)),
         ] {
             for index in 0..misses {
-                tries.miss(
-                    Subscriber::Address([10, 0, 0, index as u8].into()),
-                    index,
-                    true,
-                    &limits,
-                    now,
-                );
+                tries.miss(Subscriber::Address([10, 0, 0, index as u8].into()), index, true, now);
             }
             assert_eq!(tries.price(honest, 1, true, &limits, now), price);
         }
         for _ in 0..600_000 {
-            tries.miss(of("10.0.0.1"), 1, true, &limits, now);
+            tries.miss(of("10.0.0.1"), 1, true, now);
         }
         assert_eq!(tries.price(honest, 1, true, &limits, now), Price::Bits(BITS_MAX));
         let later = now + 10 * HOST_MEMORY;
@@ -301,7 +283,7 @@ mod tests {
         let (limits, now) = (Limits::default(), Instant::now());
         let mut tries = Tries::new(now);
         for number in 0..10_000 {
-            assert!(tries.miss(of("2001:db8::1"), number, true, &limits, now));
+            assert!(tries.miss(of("2001:db8::1"), number, true, now));
             tries.forgive(of("2001:db8::1"), now);
         }
         assert_eq!(tries.price(of("2001:db8::1"), 1, true, &limits, now), Price::Free);
