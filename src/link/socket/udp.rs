@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::cutting::{self, Cutting};
-use super::{READ_BURST_BYTES, Shared};
+use super::shared::{READ_BURST_BYTES, Shared};
 use crate::link::admission::Verdict;
 use crate::link::{cable, train};
 
