@@ -484,19 +484,7 @@ impl Session {
     }
 
     fn on_link_up(&mut self, epoch: u64, takes_early: bool, now: Instant) {
-        self.up = Some(Up {
-            health: Health::new(self.timing.ping_interval, self.timing.ping_misses, now),
-            quality: Quality::new(self.progress().bytes, now),
-            assemblers: Default::default(),
-            due_since: None,
-            settled: self.progress().bytes,
-            delivered: 0,
-            inbound: 0,
-            received: 0,
-            doubt: None,
-            is_ending: false,
-            busy_at: None,
-        });
+        self.up = Some(Up::new(&self.timing, self.progress().bytes, now));
         self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
         self.set_state(LinkState::Connected, "");

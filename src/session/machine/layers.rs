@@ -1,9 +1,10 @@
 //! How a session gets its link back: what reaches the layers of [`crate::session::recovery`], and what comes of them.
 
-use super::{DiskLoad, Meeting, Session, SessionOutput, Transfer};
+use super::{DiskLoad, Meeting, Session, SessionOutput, Transfer, Up};
 use crate::event::{Event, FRAGMENTED, Layer, LinkState};
 use crate::link::LinkEvent;
-use crate::link::quality::Verdict;
+use crate::link::health::Health;
+use crate::link::quality::{Quality, Verdict};
 use crate::options::Timing;
 use crate::session::recovery::{IceOutput, IceRestart};
 use crate::signal::message::SignalMessage;
@@ -23,6 +24,25 @@ const BUSY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// More than the pings and path checks of that time: a frame is on its way, slowly. 56 kbit/s bring 105 kB in it.
 const STALL_BYTES: u64 = 16 * 1024;
+
+impl Up {
+    /// A link that came up when so many bytes were settled.
+    pub(super) fn new(timing: &Timing, settled: u64, now: Instant) -> Self {
+        Self {
+            health: Health::new(timing.ping_interval, timing.ping_misses, now),
+            quality: Quality::new(settled, now),
+            assemblers: Default::default(),
+            due_since: None,
+            settled,
+            delivered: 0,
+            inbound: 0,
+            received: 0,
+            doubt: None,
+            is_ending: false,
+            busy_at: None,
+        }
+    }
+}
 
 impl Session {
     /// With other intervals and tries than the usual ones.
