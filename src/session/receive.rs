@@ -266,6 +266,13 @@ pub(super) fn open_places(
         );
         Error::new(ErrorKind::Disk, text)
     };
+    if crate::store::is_within_own(&options.target) {
+        let text = format!(
+            "cannot receive into {}: it is a directory of rejoin's own, or lies in one; name another one with --out",
+            crate::store::escape(&surroundings::path_bytes(&options.target))
+        );
+        return Err(Error::new(ErrorKind::Disk, text));
+    }
     let root = OsDirectory::create_all(&options.target, 0o777).map_err(disk)?;
     let real = options.target.canonicalize().map_err(disk)?;
     Ok((state, root, real))

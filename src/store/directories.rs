@@ -2,6 +2,7 @@
 
 use super::followed::Followed;
 use super::fs::{Directory, FileKind};
+use super::own::Own;
 use crate::transfer::manifest::RelativePath;
 use std::collections::HashMap;
 use std::io;
@@ -108,9 +109,10 @@ impl<D> Handle<D> {
     }
 }
 
-/// Resolves paths below one root.
+/// Resolves paths below one root: to directories that are not our own ([`super::own`]).
 pub(super) struct Directories<D> {
     root: D,
+    own: Own,
     handles: Handles<D>,
     is_following: bool,
     followed: Followed,
@@ -119,9 +121,9 @@ pub(super) struct Directories<D> {
 }
 
 impl<D: Directory> Directories<D> {
-    pub(super) fn new(root: D) -> Self {
+    pub(super) fn new(root: D, own: Own) -> Self {
         let (handles, followed) = (Handles::new(), Followed::default());
-        Self { root, handles, is_following: false, followed, respelled: HashMap::new() }
+        Self { root, own, handles, is_following: false, followed, respelled: HashMap::new() }
     }
 
     /// The root itself.
@@ -184,9 +186,9 @@ impl<D: Directory> Directories<D> {
     /// The directory at `path`.
     ///
     /// # Errors
-    /// As [`Handles::open`], and as [`Followed::follow`] for a symlink that is followed.
+    /// As [`Handles::open`], and as [`Followed::follow`] for a symlink that is followed; [`super::own::IsOwn`].
     pub(super) fn open(&mut self, path: &RelativePath) -> io::Result<D> {
-        let Self { root, handles, is_following, followed, respelled } = self;
+        let Self { root, own, handles, is_following, followed, respelled } = self;
         handles.open_by(
             0,
             path,
@@ -200,9 +202,9 @@ impl<D: Directory> Directories<D> {
                     || directory.metadata(name).is_ok_and(|it| it.kind == FileKind::Symlink);
                 match directory.open_directory(name) {
                     Err(_) if *is_following && is_link() => {
-                        followed.follow(root, &path.prefix(at.len()))
+                        followed.follow(root, *own, &path.prefix(at.len()))
                     }
-                    outcome => outcome,
+                    outcome => own.admit(outcome?),
                 }
             },
         )

@@ -6,9 +6,9 @@
 //! meet in one directory are known, and what is journalled needs no link.
 
 use super::fs::{Directory, FileKind};
-use super::state;
+use super::own::{IsOwn, Own};
 use crate::transfer::manifest::RelativePath;
-use crate::transfer::name::{RESERVED_NAME, is_reserved};
+use crate::transfer::name::is_reserved;
 use std::io;
 
 /// Links followed at most.
@@ -22,8 +22,14 @@ impl Followed {
     /// Opens the directory that the link at `path` leads to.
     ///
     /// # Errors
-    /// As the system says; `NotADirectory` where it leads out of `root` or into a directory of this program.
-    pub(super) fn follow<D: Directory>(&mut self, root: &D, path: &RelativePath) -> io::Result<D> {
+    /// As the system says; `NotADirectory` where it leads out of `root`, [`IsOwn`] where it leads into a directory of
+    /// ours.
+    pub(super) fn follow<D: Directory>(
+        &mut self,
+        root: &D,
+        own: Own,
+        path: &RelativePath,
+    ) -> io::Result<D> {
         let refused = |why| io::Error::new(io::ErrorKind::NotADirectory, why);
         let way = match root.open_beneath(path) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
@@ -35,13 +41,10 @@ impl Followed {
             return Err(refused("the symlink leads nowhere"));
         };
         let real = real_path(&way)?;
-        let home = root.open_directory(RESERVED_NAME).and_then(|home| identity(&home)).ok();
-        let is_own = |at: &D| {
-            at.metadata(state::MARK).is_ok() || (home.is_some() && identity(at).ok() == home)
-        };
-        if way.iter().any(is_own) || real.components().any(is_reserved) {
-            return Err(refused("the symlink leads into a directory of rejoin"));
+        if real.components().any(is_reserved) {
+            return Err(IsOwn.into());
         }
+        way.into_iter().try_for_each(|at| own.admit(at).map(drop))?;
         let pair = (path.clone(), real);
         if !self.0.contains(&pair) {
             if self.0.len() >= LINKS_MAX {

@@ -20,6 +20,7 @@ mod log;
 pub mod memory;
 #[cfg(unix)]
 pub mod os;
+mod own;
 mod pages;
 mod payload;
 mod privacy;
@@ -34,6 +35,8 @@ mod values;
 pub use error::{disk_error, escape};
 #[cfg(unix)]
 pub use os::OsDirectory;
+#[cfg(unix)]
+pub(crate) use own::is_within_own;
 pub use record::{CodeHash, RecordError, SessionRecord};
 pub use scan::Scan;
 pub use source::{SourceError, SourceRoots, SourceStore};

@@ -31,6 +31,7 @@ use super::fs::{Access, Directory, FileKind, SyncPoint};
 use super::journal::{self, Claims, Journal, Record};
 use super::lock::{self, Lock};
 use super::log::{ASIDE_MARK, Opened, RENEWED};
+use super::own::Own;
 use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
 use super::privacy::{MARK, Refused, own_directory, unmark};
@@ -111,8 +112,6 @@ pub struct TargetStore<D: Directory> {
     failed: Option<DiskError>,
     has_damage: bool,
     warnings: Warnings,
-    /// Device and inode of `.rejoin`: by whatever name a path leads there, it is none of the tree.
-    home_identity: (u64, u64),
     /// The file system of the partials.
     device: u64,
     in_use: Option<Lock<D>>,
@@ -140,15 +139,8 @@ impl<D: Directory> TargetStore<D> {
     /// As the system says; [`DiskErrorKind::Permission`] if `.rejoin` belongs to somebody else or others may write in
     /// it (I-06); [`DiskErrorKind::Other`] if another process has the session open, or a newer version wrote it.
     pub fn open(root: D, options: TargetOptions) -> Result<(Self, TargetState), DiskError> {
-        if root.metadata(super::state::MARK).is_ok() {
-            return Err(DiskError {
-                kind: DiskErrorKind::Permission,
-                operation: "receive into",
-                path: ".".to_owned(),
-                message: "it is a state directory of rejoin; name another one with --out"
-                    .to_owned(),
-            });
-        }
+        let root =
+            Own::default().admit(root).map_err(|error| disk_error("receive into", b".", &error))?;
         let id = options.session.to_string().into_bytes();
         let at = [RESERVED_NAME, b"/", &id].concat();
         let home = own_directory(&root, RESERVED_NAME, &options.key)
@@ -193,7 +185,10 @@ impl<D: Directory> TargetStore<D> {
         }
         let mut store = Self {
             options,
-            directories: Directories::new(root.clone()),
+            directories: Directories::new(
+                root.clone(),
+                Own { home: Some((own.device, own.inode)) },
+            ),
             home,
             partials,
             journal,
@@ -208,7 +203,6 @@ impl<D: Directory> TargetStore<D> {
             failed: None,
             has_damage: is_foreign || opened == Opened::Damaged || opened_pages == Opened::Damaged,
             warnings: Warnings::default(),
-            home_identity: (own.device, own.inode),
             device,
             in_use,
             kept: Kept::new(

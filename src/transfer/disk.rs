@@ -69,6 +69,11 @@ pub enum Existing {
     OtherKind,
     /// A symlink that is not followed, where a directory is wanted.
     Linked,
+    /// A directory that no entry may be in.
+    Refused {
+        /// Why, for a person.
+        why: String,
+    },
     /// The version that this entry supersedes, as this session published it: it is replaced. Of a directory: one that this
     /// session made, and all below it is what it published or made there.
     Superseded,

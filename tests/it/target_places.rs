@@ -420,13 +420,46 @@ fn names_with_drives_and_backslashes_arrive() {
 #[test]
 fn a_state_directory_is_no_target() {
     let pair = Pair::new();
-    pair.home.file("tree/state/x", "x");
+    for name in ["x", "sending/x", "sending/planted/record", "new/deep/er/x"] {
+        pair.home.file(&format!("tree/state/{name}"), name);
+    }
+    pair.home.file("tree/beside", "beside");
     fs::create_dir_all(pair.path("target/tree")).unwrap();
     let sender = pair.sending("tree");
     let state = pair.path("target/tree/state");
     let receiver = pair.receiving().env("REJOIN_STATE_DIR", &state).run().expect_code(6);
     sender.wait().expect_code(6);
-    assert!(!state.join("x").exists(), "{receiver:?}");
+    for name in ["x", "sending/x", "sending/planted", "new"] {
+        assert!(!state.join(name).exists(), "{name}: {receiver:?}");
+    }
+    assert!(pair.path("target/tree/beside").exists());
+    let of_state = receiver.events().into_iter().find(|event| event["path"] == "tree/state");
+    let told = of_state.unwrap()["error"].as_str().unwrap().to_owned();
+    assert!(told.contains("rejoin's own") && told.contains("--out"), "{told}");
+}
+
+/// B-1: nor is what lies in one, or in a directory of unfinished transfers; nothing is made there.
+#[test]
+fn nothing_in_a_directory_of_ours_is_a_target() {
+    let pair = Pair::new();
+    let state = pair.path("state");
+    fs::create_dir_all(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir_all(pair.path("target/.rejoin")).unwrap();
+    std::os::unix::fs::symlink("../state", pair.path("target/link")).unwrap();
+    let receive = |out: &str| {
+        let words = ["--json", "-y", "-o", out, CODE];
+        let run = pair.receive(words).env("REJOIN_STATE_DIR", &state).run().expect_code(8);
+        let message = run.outcome()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("rejoin's own") && message.contains("--out"), "{message}");
+    };
+    // The first one makes and marks it.
+    for out in ["state/sending/new/deep", "state", "target/link/x", "target/.rejoin/x"] {
+        receive(out);
+    }
+    for name in ["state/sending/new", "state/sending/x", "state/.rejoin", "target/.rejoin/x"] {
+        assert!(!pair.path(name).exists(), "{name}");
+    }
 }
 
 /// Row 20: a link in the place of a directory.

@@ -158,8 +158,8 @@ mod on_unix {
     use crate::store::OsDirectory;
     use crate::store::fs::Directory;
     use crate::store::os::path_bytes;
+    use crate::store::own;
     use crate::store::source::tree::Parent;
-    use crate::store::state::MARK;
     use crate::transfer::name;
     use std::collections::BTreeMap;
     use std::ffi::OsStr;
@@ -234,9 +234,7 @@ mod on_unix {
                 let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
                 let is_own = real.ancestors().any(|above| {
                     *seen.entry(above.to_path_buf()).or_insert_with(|| {
-                        let name = above.file_name().map(|name| path_bytes(Path::new(name)));
-                        name.is_some_and(name::is_reserved)
-                            || above.join(OsStr::from_bytes(MARK)).symlink_metadata().is_ok()
+                        own::is_own_path(above)
                             || identity(above).is_some_and(|found| self.own.contains(&found))
                     })
                 });

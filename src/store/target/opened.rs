@@ -6,6 +6,7 @@
 use super::TargetStore;
 use crate::store::fs::{Directory, SyncPoint};
 use crate::store::journal::Record;
+use crate::store::own::IsOwn;
 use crate::transfer::manifest::RelativePath;
 use std::collections::BTreeMap;
 use std::io;
@@ -88,7 +89,16 @@ impl<D: Directory> TargetStore<D> {
         self.journal.append(&record).map_err(io::Error::other)?;
         self.journal.sync(SyncPoint::Barrier).map_err(io::Error::other)?;
         self.opened.modes.insert(path.clone(), mode);
-        Ok(directory.set_mode(mode | WRITABLE).is_ok())
+        if directory.set_mode(mode | WRITABLE).is_err() {
+            return Ok(false);
+        }
+        // Whose it is shows only now, where it could not be searched.
+        if crate::store::own::is_state(&directory)? {
+            directory.set_mode(mode)?;
+            self.opened.forget(path);
+            return Err(IsOwn.into());
+        }
+        Ok(true)
     }
 
     /// Does something in the directory at `path`, after opening it for the time where its mode forbids that.

@@ -12,6 +12,7 @@ use super::twins::fold;
 use crate::store::error::{disk_error, is_name_refused};
 use crate::store::fs::{Directory, FileKind};
 use crate::store::journal::Record;
+use crate::store::own::is_state;
 use crate::transfer::disk::DiskError;
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use std::collections::HashMap;
@@ -112,9 +113,8 @@ impl<D: Directory> TargetStore<D> {
         }
         match parent.metadata(name) {
             Ok(found) if found.kind == FileKind::Directory => {
-                let is_state = parent
-                    .open_directory(name)
-                    .is_ok_and(|it| it.metadata(crate::store::state::MARK).is_ok());
+                let is_state =
+                    parent.open_directory(name).is_ok_and(|it| is_state(&it).unwrap_or(true));
                 Ok(if is_state { Place::Taken } else { Place::Directory })
             }
             Ok(_) => Ok(Place::Taken),

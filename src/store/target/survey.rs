@@ -8,6 +8,7 @@ use super::twins::twin_message;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata, clamp_modified};
 use crate::store::journal::Record;
+use crate::store::own::{IsOwn, is_own_error};
 use crate::transfer::disk::{DiskError, Existing, PublishKind, TargetReply, Wanted, WantedKind};
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use crate::transfer::ranges::Ranges;
@@ -120,25 +121,23 @@ impl<D: Directory> TargetStore<D> {
         }
         let by_content = by_content || self.is_shared(&above);
         Ok(match (&wanted.kind, metadata.kind) {
-            // A state directory holds secrets and is never written into, whatever its name is; neither is `.rejoin`.
-            (WantedKind::Directory, FileKind::Directory)
-                if self.is_home(&metadata)
-                    || parent
-                        .open_directory(name)
-                        .is_ok_and(|it| it.metadata(crate::store::state::MARK).is_ok()) =>
-            {
-                Existing::OtherKind
+            (WantedKind::Directory, FileKind::Directory | FileKind::Symlink) => {
+                match self.directories.open(&wanted.path) {
+                    Err(error) if is_own_error(&error) => {
+                        Existing::Refused { why: IsOwn.to_string() }
+                    }
+                    Ok(_) if metadata.kind == FileKind::Symlink => Existing::Same,
+                    Err(error) if metadata.kind == FileKind::Symlink && is_of_entry(&error) => {
+                        Existing::Linked
+                    }
+                    Err(error) if !is_of_entry(&error) => return Err(error),
+                    // One that cannot be opened is there all the same: what becomes of it shows when something is made in it.
+                    Ok(_) | Err(_) => {
+                        self.share(wanted.entry, &parent, &wanted.path)?;
+                        Existing::Same
+                    }
+                }
             }
-            (WantedKind::Directory, FileKind::Directory) => {
-                self.share(wanted.entry, &parent, &wanted.path)?;
-                Existing::Same
-            }
-            (WantedKind::Directory, FileKind::Symlink) => match self.directories.open(&wanted.path)
-            {
-                Ok(_) => Existing::Same,
-                Err(error) if is_of_entry(&error) => Existing::Linked,
-                Err(error) => return Err(error),
-            },
             (WantedKind::File { bytes, modified }, FileKind::File) if metadata.bytes == *bytes => {
                 let asked = clamp_modified(*modified);
                 let is_same =
@@ -321,24 +320,20 @@ impl<D: Directory> TargetStore<D> {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let found = directory.metadata(name)?;
-                match found.kind {
-                    FileKind::Directory if self.is_home(&found) => {
-                        Err(io::ErrorKind::NotADirectory.into())
+                match (directory.metadata(name)?.kind, self.directories.open(path)) {
+                    (FileKind::Directory | FileKind::Symlink, Err(error))
+                        if is_own_error(&error) =>
+                    {
+                        Err(error)
                     }
-                    FileKind::Directory => Ok(false),
-                    FileKind::Symlink if self.directories.open(path).is_ok() => Ok(false),
-                    FileKind::File | FileKind::Symlink | FileKind::Other => {
+                    (FileKind::Directory, _) | (FileKind::Symlink, Ok(_)) => Ok(false),
+                    (FileKind::File | FileKind::Symlink | FileKind::Other, _) => {
                         Err(io::ErrorKind::NotADirectory.into())
                     }
                 }
             }
             Err(error) => Err(error),
         }
-    }
-
-    fn is_home(&self, metadata: &Metadata) -> bool {
-        (metadata.device, metadata.inode) == self.home_identity
     }
 
     /// The directory at `path`, with those above it; made if it is gone.

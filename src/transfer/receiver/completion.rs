@@ -371,7 +371,12 @@ impl Receiver {
                 (Existing::Differs { .. } | Existing::SameSize, policy) => {
                     self.on_conflict(number, entry, policy.unwrap_or(OnConflict::Fail));
                 }
-                (Existing::Twin { why } | Existing::Inhabited { why }, _) => {
+                (
+                    Existing::Twin { why }
+                    | Existing::Inhabited { why }
+                    | Existing::Refused { why },
+                    _,
+                ) => {
                     self.fail_entry(number, entry, MissingKind::Refused, &why);
                 }
                 (Existing::OtherKind | Existing::Linked, _) => {

@@ -284,7 +284,7 @@ impl Receiver {
             return self.on_contradicted_surveyed(number, existing);
         }
         let mut directories = Vec::new();
-        let (mut blocked, mut linked) = (Vec::new(), Vec::new());
+        let mut blocked: Vec<(EntryIndex, MissingKind, String)> = Vec::new();
         for (entry, found) in &existing {
             let Some(content) =
                 state.page.entry(*entry).filter(|content| content.kind == EntryKind::Directory)
@@ -303,13 +303,21 @@ impl Receiver {
                     }
                 }
                 Existing::Same => {}
-                Existing::Linked => linked.push(*entry),
+                Existing::Linked => {
+                    let why = "a symlink has its name, left untouched \
+                         (--follow-target follows one that leads to a directory inside the target)";
+                    blocked.push((*entry, MissingKind::Conflict, why.to_owned()));
+                }
+                Existing::Refused { why } => {
+                    blocked.push((*entry, MissingKind::Refused, why.clone()));
+                }
                 Existing::SameSize
                 | Existing::Differs { .. }
                 | Existing::OtherKind
                 | Existing::Inhabited { .. }
                 | Existing::Twin { .. } => {
-                    blocked.push(*entry);
+                    let why = "something else has its name".to_owned();
+                    blocked.push((*entry, MissingKind::Refused, why));
                 }
             }
         }
@@ -321,19 +329,11 @@ impl Receiver {
         state.phase = Phase::Creating(existing);
         self.unblock(number);
         gone.into_iter().for_each(|entry| self.lose(number, entry));
-        for entry in blocked {
-            self.block_directory(
-                number,
-                entry,
-                MissingKind::Refused,
-                "something else has its name",
-            );
+        for (entry, kind, why) in blocked {
+            self.block_directory(number, entry, kind, &why);
         }
-        for entry in linked {
-            let why = "a symlink has its name, left untouched \
-                 (--follow-target follows one that leads to a directory inside the target)";
-            self.block_directory(number, entry, MissingKind::Conflict, why);
-        }
+        self.block_children(number);
+        directories.retain(|(entry, ..)| !self.blocked.contains_key(entry));
         if directories.is_empty() {
             return self.decide(number);
         }
@@ -366,28 +366,7 @@ impl Receiver {
         if self.begin_comparison(number, &mut existing) {
             return;
         }
-        let Some(state) = self.window.get(&number) else { return };
-        let orphans: Vec<EntryIndex> = state
-            .accepted()
-            .filter(|(_, entry)| {
-                entry.parent.is_some_and(|parent| self.blocked.contains_key(&parent))
-            })
-            .filter(|(index, entry)| {
-                let is_directory = entry.kind == EntryKind::Directory;
-                state.is_open(*index) || (is_directory && !self.is_gone(*index))
-            })
-            .map(|(index, _)| index)
-            .collect();
-        for entry in orphans {
-            if self.blocked.contains_key(&entry) {
-                continue;
-            }
-            // What is in the way of its directory is in its way.
-            let parent = self.window.get(&number).and_then(|state| state.entry(entry)?.parent);
-            let kind = parent.and_then(|parent| self.blocked.get(&parent)).copied();
-            let kind = kind.unwrap_or(MissingKind::Refused);
-            self.block_directory(number, entry, kind, "its directory could not be made");
-        }
+        self.block_children(number);
         for (entry, found) in existing {
             let Some(state) = self.window.get_mut(&number) else {
                 return;
@@ -402,7 +381,12 @@ impl Receiver {
                 (Existing::Twin { .. }, Some(OnConflict::Skip)) => {
                     self.on_conflict(number, entry, OnConflict::Skip);
                 }
-                (Existing::Twin { why } | Existing::Inhabited { why }, _) => {
+                (
+                    Existing::Twin { why }
+                    | Existing::Inhabited { why }
+                    | Existing::Refused { why },
+                    _,
+                ) => {
                     self.fail_entry(number, entry, MissingKind::Refused, &why);
                 }
                 (Existing::Superseded, _) => {

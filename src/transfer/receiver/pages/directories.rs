@@ -84,6 +84,30 @@ impl Receiver {
         }
     }
 
+    /// What is in the way of a directory is in the way of all that a page has below it, however deep.
+    pub(super) fn block_children(&mut self, number: u64) {
+        if self.blocked.is_empty() {
+            return;
+        }
+        let Some(state) = self.window.get(&number) else { return };
+        let children: Vec<(EntryIndex, EntryIndex)> = state
+            .accepted()
+            .filter(|(index, entry)| {
+                let is_directory = entry.kind == EntryKind::Directory;
+                state.is_open(*index) || (is_directory && !self.is_gone(*index))
+            })
+            .filter_map(|(index, entry)| Some((index, entry.parent?)))
+            .collect();
+        // In their order: what a directory lies in comes before it.
+        for (entry, parent) in children {
+            if !self.blocked.contains_key(&entry)
+                && let Some(kind) = self.blocked.get(&parent).copied()
+            {
+                self.block_directory(number, entry, kind, "its directory could not be made");
+            }
+        }
+    }
+
     /// A page was looked at anew: what was in the way of earlier directories is not in that of these.
     pub(super) fn unblock(&mut self, number: u64) {
         if self.blocked.is_empty() {
