@@ -39,6 +39,8 @@ pub struct Metadata {
     pub inode: u64,
     /// Owned by the user that this process acts for; always true where files have no owner.
     pub is_ours: bool,
+    /// Names that it has; 1 where a file system does not say.
+    pub links: u64,
 }
 
 /// How a file is opened.

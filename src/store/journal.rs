@@ -10,6 +10,7 @@ mod replay;
 
 use super::fs::{Directory, SyncPoint};
 use super::log::{self, Identity, Log, Opened, Place};
+use super::made::{MadeDirectories, MadeDirectory};
 use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::buckets::Buckets;
@@ -79,6 +80,8 @@ pub(super) enum Record {
     Respelled { entry: EntryIndex, name: Vec<u8> },
     /// This one did not get its final name: what has it is not ours.
     Unpublished { entry: EntryIndex },
+    /// Of those that were about to be made, these are what they became.
+    MadeAs { directories: Vec<MadeDirectory> },
 }
 
 /// A file or symlink that has its final name.
@@ -121,7 +124,7 @@ pub(super) struct Claims {
     /// Entries with claims that are trusted only because this is the boot that made them.
     pub(super) unsynced: BTreeSet<EntryIndex>,
     /// Directories that this session made.
-    pub(super) made: Ranges,
+    pub(super) made: MadeDirectories,
     /// Directories under other names.
     pub(super) respelled: BTreeMap<EntryIndex, Vec<u8>>,
     /// By page: files that the user skips.
@@ -226,6 +229,7 @@ impl<F: super::fs::File> Journal<F> {
                 | Record::Renamed { .. }
                 | Record::Made { .. }
                 | Record::Unmade { .. }
+                | Record::MadeAs { .. }
                 | Record::Respelled { .. }
                 | Record::Unpublished { .. } => false,
             })
@@ -390,8 +394,10 @@ impl<F: super::fs::File> Journal<F> {
         for (&entry, name) in &claims.respelled {
             journal.append(&Record::Respelled { entry, name: name.clone() })?;
         }
-        let made = pairs(&claims.made);
+        let made = pairs(claims.made.entries());
         journal.append_batches(&made, |entries| Record::Made { entries })?;
+        let known = claims.made.known();
+        journal.append_batches(known, |directories| Record::MadeAs { directories })?;
         for bucket in claims.complete.buckets() {
             let mut published = self.published(bucket)?;
             published.retain(|entry, _| claims.complete.get(*entry).is_some());
@@ -446,6 +452,7 @@ impl Claims {
             | Record::Renamed { .. }
             | Record::Made { .. }
             | Record::Unmade { .. }
+            | Record::MadeAs { .. }
             | Record::Respelled { .. }
             | Record::Unpublished { .. } => {}
         }

@@ -180,7 +180,10 @@ impl<F: File> Log<F> {
         log.synced.0 = log.end;
         log.replay(bytes, 2 * CHECK_BYTES, &mut visit)?;
         let torn = bytes - log.end;
-        if torn > 0 {
+        if log.file.metadata()?.links > 1 {
+            // Somebody keeps it as it is.
+            log = log.renew(directory, name, point)?;
+        } else if torn > 0 {
             log.file.set_bytes(log.end)?;
         }
         if log.file.sync_data(point).is_err() {

@@ -591,6 +591,7 @@ impl State {
             device: self.device(inode),
             inode,
             is_ours: true,
+            links: 1,
         }))
     }
 }

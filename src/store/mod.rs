@@ -16,6 +16,7 @@ pub mod journal;
 mod known;
 mod lock;
 mod log;
+mod made;
 #[doc(hidden)]
 pub mod memory;
 #[cfg(unix)]
@@ -30,6 +31,7 @@ pub mod source;
 pub mod state;
 pub mod statistics;
 pub mod target;
+mod unshare;
 mod values;
 
 pub use error::{disk_error, escape};

@@ -467,6 +467,7 @@ fn metadata(stat: &Stat) -> Metadata {
         device: stat.st_dev as u64,
         inode: stat.st_ino as u64,
         is_ours: stat.st_uid == user(),
+        links: (stat.st_nlink as u64).max(1),
     }
 }
 

@@ -13,6 +13,7 @@
 mod compare;
 mod gone;
 mod kept;
+mod made;
 mod metadata;
 mod opened;
 mod places;
@@ -26,15 +27,17 @@ mod warnings;
 mod write;
 
 use super::directories::Directories;
-use super::error::disk_error;
+use super::error::{disk_error, is_of_entry, is_of_file_system};
 use super::fs::{Access, Directory, FileKind, SyncPoint};
 use super::journal::{self, Claims, Journal, Record};
 use super::lock::{self, Lock};
 use super::log::{ASIDE_MARK, Opened, RENEWED};
+use super::made::MadeDirectories;
 use super::own::Own;
 use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
 use super::privacy::{MARK, Refused, own_directory, unmark};
+use super::unshare::unshare;
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::merge::Value;
@@ -124,7 +127,8 @@ pub struct TargetStore<D: Directory> {
     read: compare::Read,
     space: space::Space,
     given: spelling::Given,
-    made: gone::Made,
+    made: MadeDirectories,
+    names: gone::LastNames,
     respelled: respelled::Respelled,
 }
 
@@ -216,7 +220,8 @@ impl<D: Directory> TargetStore<D> {
             read: compare::Read::default(),
             space: space::Space::default(),
             given: spelling::Given::default(),
-            made: gone::Made::new(claims.made.clone()),
+            made: claims.made.clone(),
+            names: gone::LastNames::default(),
             respelled: respelled::Respelled::default(),
         };
         store.find_respelled(claims.respelled.clone().into_iter().collect());
@@ -379,7 +384,14 @@ impl<D: Directory> TargetStore<D> {
                 && metadata.kind == FileKind::File
                 && name.ends_with(PARTIAL)
             {
-                present.insert(entry);
+                match unshare(&self.partials, name, &metadata) {
+                    Ok(()) => drop(present.insert(entry)),
+                    // No room for it, or not to be read: it is received again.
+                    Err(error) if is_of_file_system(&error) || is_of_entry(&error) => {
+                        self.partials.remove_file(name)?;
+                    }
+                    Err(error) => return Err(error),
+                }
             } else if metadata.kind != FileKind::Directory {
                 self.partials.remove_file(name)?;
             }

@@ -2,7 +2,9 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -54,6 +56,56 @@ fn a_killed_receiver_continues_by_the_same_command() {
     let recovered = events.iter().find(|event| event["event"] == "recovered").unwrap();
     assert!((MIB..LARGE).contains(&figure(recovered, "kept_bytes")), "{recovered}");
     assert_continued(&pair, sender, &again);
+}
+
+/// Every file below a directory under a second name in another one, as `cp -al` makes them, but for the lock.
+fn link_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for found in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(found.file_name());
+        if found.file_type().unwrap().is_dir() {
+            link_all(&found.path(), &to);
+        } else if found.file_name() != "in-use" {
+            fs::hard_link(found.path(), to).unwrap();
+        }
+    }
+}
+
+/// Content, mode and time of every file below a directory.
+fn all_of(directory: &Path) -> Vec<(PathBuf, blake3::Hash, u32, i64, i64)> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(directory).unwrap().map(|found| found.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(all_of(&path));
+        } else {
+            let of = fs::metadata(&path).unwrap();
+            let content = blake3::hash(&fs::read(&path).unwrap());
+            found.push((path, content, of.mode(), of.mtime(), of.mtime_nsec()));
+        }
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found
+}
+
+/// B-3: what a snapshot by hard links holds stays as it is; the run that goes on writes into files of its own.
+#[test]
+fn what_has_other_names_is_not_written_in_place() {
+    let pair = Pair::new();
+    fs::set_permissions(pair.noise("large", LARGE), fs::Permissions::from_mode(0o640)).unwrap();
+    let sender = pair.sending("large");
+    let receiver = pair.receiving().spawn();
+    wait_for_half(&receiver);
+    receiver.signal(Signal::KILL);
+    receiver.wait();
+    let snapshot = pair.path("snapshot");
+    link_all(&pair.path("target"), &snapshot);
+    let before = all_of(&snapshot);
+    for name in [".part", "journal", "pages"] {
+        assert!(before.iter().any(|file| file.0.to_str().unwrap().ends_with(name)), "{before:?}");
+    }
+    let again = pair.receiving().run().expect_code(0);
+    assert_eq!(all_of(&snapshot), before);
+    assert_continued(&pair, sender.wait(), &again);
 }
 
 #[test]

@@ -225,3 +225,80 @@ fn what_a_planted_journal_calls_published_is_the_users() {
     assert_eq!(fs::read_link(victim.out().join("l")).unwrap(), Path::new("f"));
     assert!(victim.out().join("d").is_dir());
 }
+
+/// What came of a directory that a first run made and that its user did something to before the second one ended.
+fn touched_between_runs(touch: impl FnOnce(&Path)) -> (u32, i64) {
+    let mut victim = Victim::accepting();
+    victim.recover();
+    victim.page(0, 0, vec![directory(b"d"), file(b"f", 4)]);
+    victim.tick();
+    let path = victim.out().join("d");
+    assert!(path.is_dir());
+    let mut victim = victim.killed_at(|_| touch(&path));
+    victim.say(Message::RecoveryAnswer { pages: 1 });
+    victim.say(Victim::pack(0, &[(1, b"mine")]));
+    victim.body(b"mine");
+    victim.end(1);
+    victim.tick();
+    victim.tick();
+    assert!(victim.is_finished());
+    mode_and_time(&path)
+}
+
+fn own_in_its_place(path: &Path, mode: u32) {
+    // Both are there at once: the new one has another inode.
+    let aside = path.with_file_name("own");
+    fs::create_dir(&aside).unwrap();
+    fs::remove_dir(path).unwrap();
+    fs::rename(&aside, path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set_time(path, THEN);
+}
+
+/// B-2: a directory is ours as the one that we made, and as long as nobody changed its mode.
+#[test]
+fn a_directory_that_the_user_touched_between_two_runs_is_theirs() {
+    assert_eq!(touched_between_runs(|_| ()), (0o755, 1_000_000_000));
+    for mode in [0o711, 0o755] {
+        let found = touched_between_runs(|path| own_in_its_place(path, mode));
+        assert_eq!(found, (mode, THEN));
+    }
+    let found = touched_between_runs(|path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+        set_time(path, THEN);
+    });
+    assert_eq!(found, (0o711, THEN));
+}
+
+/// B-2: one that somebody put in the place of ours makes no room, empty as it is; ours does.
+#[test]
+fn a_directory_of_the_users_makes_no_room() {
+    for is_replaced in [true, false] {
+        let mut victim = Victim::accepting();
+        victim.recover();
+        victim.page(0, 0, vec![directory(b"d"), directory(b"e"), file(b"f", 4)]);
+        victim.tick();
+        if is_replaced {
+            own_in_its_place(&victim.out().join("d"), 0o755);
+            own_in_its_place(&victim.out().join("e"), 0o755);
+        }
+        victim.page(
+            1,
+            3,
+            vec![
+                superseding(entry(b"d", EntryKind::Gone), 0),
+                superseding(entry(b"e", EntryKind::Gone), 1),
+                superseding(link(b"e", b"f"), 4),
+            ],
+        );
+        victim.say(Victim::pack(0, &[(2, b"mine")]));
+        victim.body(b"mine");
+        victim.end(2);
+        victim.tick();
+        victim.tick();
+        assert_eq!(victim.failure(), None);
+        for name in ["d", "e"] {
+            assert_eq!(victim.out().join(name).is_dir(), is_replaced, "{name}");
+        }
+    }
+}

@@ -71,7 +71,7 @@ impl Replay {
             Record::Renamed { entries } => self.claims.renamed.extend(entries),
             Record::Made { entries } => {
                 for (start, end) in entries {
-                    self.claims.made.insert_range(start..end.min(self.end_entry));
+                    self.claims.made.begin(start..end.min(self.end_entry));
                 }
             }
             Record::Respelled { entry, name } => {
@@ -81,8 +81,11 @@ impl Replay {
             }
             Record::Unmade { entries } => {
                 for (start, end) in entries {
-                    self.claims.made.remove_range(start..end);
+                    self.claims.made.remove(start..end);
                 }
+            }
+            Record::MadeAs { directories } => {
+                directories.into_iter().for_each(|made| self.claims.made.identify(made));
             }
             Record::Unpublished { entry } => {
                 self.claims.publishing.remove(&entry);

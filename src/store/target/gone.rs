@@ -1,7 +1,6 @@
 //! Directories that are gone at the source (Q): what this session made and published there makes room, what is the user's stays.
 //!
-//! **Whose a directory is, the journal says**: it is recorded once it was seen not to be there and before it is made, and again when it is removed. What is in
-//! it is this session's where the journal has it as published and its content, read again, is that. A single name that is
+//! **Whose a directory is, the journal says** ([`super::made`]). What is in it is this session's where the journal has it as published and its content, read again, is that. A single name that is
 //! neither keeps the whole directory.
 
 use super::TargetStore;
@@ -9,7 +8,7 @@ use super::compare::Stamp;
 use super::survey::VERSIONS_MAX;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata};
-use crate::store::journal::{Record, pairs};
+use crate::store::journal::Record;
 use crate::transfer::disk::DiskError;
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use crate::transfer::ranges::Ranges;
@@ -20,21 +19,13 @@ use std::io;
 /// Levels of directories that are looked through.
 const DEPTH_MAX: usize = crate::transfer::name::DEPTH_MAX;
 
-/// What is recorded of directories, and the last entry of each name of the manifest once that was asked for.
+/// The last entry of each name of the manifest, once that was asked for.
 #[derive(Debug, Default)]
-pub(super) struct Made {
-    /// Directories that this session made, and did not remove since.
-    entries: Ranges,
+pub(super) struct LastNames {
     /// By a hash over directory and name, 64 bits: what it finds is compared.
     last: HashMap<u64, EntryIndex>,
     /// Pages looked through for that.
     pages: u64,
-}
-
-impl Made {
-    pub(super) fn new(entries: Ranges) -> Self {
-        Self { entries, ..Self::default() }
-    }
 }
 
 /// What is to be removed: names in the order in which they can be.
@@ -52,39 +43,6 @@ fn key(parent: Option<EntryIndex>, name: &[u8]) -> u64 {
 }
 
 impl<D: Directory> TargetStore<D> {
-    /// A directory was just seen not to be there, and is about to be made: it is ours from here on, whenever this is killed.
-    pub(super) fn record_made(&mut self, entry: EntryIndex) -> io::Result<()> {
-        if !self.made.entries.contains(entry) {
-            self.journal
-                .append(&Record::Made { entries: vec![(entry, entry.saturating_add(1))] })?;
-            self.made.entries.insert(entry);
-        }
-        Ok(())
-    }
-
-    /// Directories are not ours: they were there before, or are no more.
-    pub(super) fn record_unmade(&mut self, entries: &Ranges) -> Result<(), DiskError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.journal(&Record::Unmade { entries: pairs(entries) })?;
-        entries.as_slice().iter().for_each(|range| self.made.entries.remove_range(range.clone()));
-        Ok(())
-    }
-
-    /// The entry by which the directory of `entry`, or of what it replaces, is ours.
-    pub(super) fn made_by(&self, entry: EntryIndex) -> Option<EntryIndex> {
-        let mut at = Some(entry);
-        for _ in 0..VERSIONS_MAX {
-            let Some(index) = at else { break };
-            if self.made.entries.contains(index) {
-                return Some(index);
-            }
-            at = self.pages.older(index);
-        }
-        None
-    }
-
     /// Removes those that are ours and hold nothing.
     pub(super) fn remove_directories(
         &mut self,
@@ -114,10 +72,8 @@ impl<D: Directory> TargetStore<D> {
         let parent = self.directories.open(&above)?;
         let name = self.directories.name_of(path, name).to_vec();
         let name = name.as_slice();
-        if parent.metadata(name)?.kind != FileKind::Directory {
-            return Ok(None);
-        }
-        let Some(made) = self.made_by(entry) else { return Ok(None) };
+        let found = parent.metadata(name)?;
+        let Some(made) = self.made_there(entry, &found)? else { return Ok(None) };
         self.remove_directory(path, &above, &parent, name)?;
         Ok(Some(made))
     }
@@ -148,7 +104,7 @@ impl<D: Directory> TargetStore<D> {
         path: &RelativePath,
         metadata: &Metadata,
     ) -> io::Result<Option<Option<RelativePath>>> {
-        if metadata.kind != FileKind::Directory || self.made_by(old).is_none() {
+        if self.made_there(old, metadata)?.is_none() {
             return Ok(None);
         }
         let mut removals = Vec::new();
@@ -163,7 +119,7 @@ impl<D: Directory> TargetStore<D> {
         path: &RelativePath,
         metadata: &Metadata,
     ) -> io::Result<bool> {
-        if metadata.kind != FileKind::Directory || self.made_by(old).is_none() {
+        if self.made_there(old, metadata)?.is_none() {
             return Ok(false);
         }
         let mut removals = Vec::new();
@@ -225,7 +181,7 @@ impl<D: Directory> TargetStore<D> {
             let metadata = directory.metadata(&name)?;
             let is_foreign = match metadata.kind {
                 FileKind::Directory => {
-                    if self.made_by(last).is_none() {
+                    if self.made_there(last, &metadata)?.is_none() {
                         true
                     } else if let Some(found) =
                         self.find_foreign(last, &below, removals, depth + 1)?
@@ -274,17 +230,17 @@ impl<D: Directory> TargetStore<D> {
         parents: &[EntryIndex],
         name: &[u8],
     ) -> io::Result<Option<EntryIndex>> {
-        while self.made.pages < self.pages.len() {
-            let page = self.pages.page(self.made.pages)?;
+        while self.names.pages < self.pages.len() {
+            let page = self.pages.page(self.names.pages)?;
             for (index, content) in page.iter() {
                 if !matches!(content.kind, EntryKind::Metadata { .. }) {
-                    self.made.last.insert(key(content.parent, &content.name), index);
+                    self.names.last.insert(key(content.parent, &content.name), index);
                 }
             }
-            self.made.pages += 1;
+            self.names.pages += 1;
         }
         let found =
-            parents.iter().filter_map(|parent| self.made.last.get(&key(Some(*parent), name)));
+            parents.iter().filter_map(|parent| self.names.last.get(&key(Some(*parent), name)));
         let Some(&last) = found.max() else { return Ok(None) };
         let is_it = self.pages.entry(last)?.is_some_and(|entry| {
             entry.name == name && entry.parent.is_some_and(|parent| parents.contains(&parent))

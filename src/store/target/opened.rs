@@ -49,6 +49,12 @@ impl<D: Directory> Opened<D> {
         self.modes.remove(path);
     }
 
+    /// The own mode of a directory that is found with another one, if that is because it is opened.
+    pub(super) fn mode(&self, path: &RelativePath, found: u32) -> u32 {
+        let own = self.modes.get(path).copied();
+        own.filter(|own| own | WRITABLE == found & 0o7777).unwrap_or(found)
+    }
+
     /// Gives all of them their own modes again; those that are deepest first, as a closed one may hide those in it.
     pub(super) fn close(&mut self) {
         let mut modes: Vec<_> = std::mem::take(&mut self.modes).into_iter().collect();

@@ -6,17 +6,13 @@
 
 use super::{TargetStore, remove_place};
 use crate::store::error::{disk_error, is_of_file_system, of_mount};
-use crate::store::fs::{Access, Directory, File, SyncPoint, read_exact_at, remove_if_present};
+use crate::store::fs::{Access, Directory, File, SyncPoint, remove_if_present};
 use crate::store::journal::Record;
-use crate::store::payload::extents;
 use crate::store::privacy::{Refused, own_directory};
 use crate::transfer::disk::{DiskError, Publish, PublishKind};
 use crate::transfer::manifest::{ModifiedTime, RelativePath};
 use crate::transfer::name::RESERVED_NAME;
 use std::io;
-
-/// Bytes copied at once.
-const SLICE_BYTES: u64 = 1 << 20;
 
 /// Where what is complete waits for its final name on a file system below the target.
 pub(super) struct Place<D> {
@@ -151,19 +147,7 @@ impl<D: Directory> TargetStore<D> {
         let from = self.partials.open_file(own_name, Access::Read)?;
         let file = to.create_file(own_name, 0o600)?;
         file.set_bytes(bytes)?;
-        let mut offset = 0;
-        let mut buffer = vec![0; usize::try_from(SLICE_BYTES.min(bytes)).unwrap_or(0)];
-        while offset < bytes {
-            let slice =
-                &mut buffer[..usize::try_from((bytes - offset).min(SLICE_BYTES)).unwrap_or(0)];
-            read_exact_at(&from, slice, offset)?;
-            for (range, is_data) in extents(slice) {
-                if is_data {
-                    file.write_at(&[&slice[range.clone()]], offset + range.start as u64)?;
-                }
-            }
-            offset += slice.len() as u64;
-        }
+        crate::store::unshare::copy(&from, &file, bytes)?;
         let device = file.metadata()?.device;
         let outcome = file.set_modified(publish.modified);
         self.taken(super::warnings::Kind::Times, device, path, outcome)?;

@@ -113,11 +113,10 @@ impl<D: Directory> TargetStore<D> {
         self.make_durable(&[])?;
         directories.sort_by_cached_key(|(_, directory)| std::cmp::Reverse(directory.path.depth()));
         for (entry, directory) in directories {
-            // What was there before is as the user made it.
             if self.made_by(entry).is_none() {
                 continue;
             }
-            let outcome = self.set_directory_metadata(&directory);
+            let outcome = self.set_directory_metadata(entry, &directory);
             if let Err(error) = outcome {
                 let error = disk_error("set metadata of", directory.path.as_bytes(), &error);
                 tracing::warn!(target: "rejoin::store", %error, "a directory keeps its own");
@@ -134,14 +133,26 @@ impl<D: Directory> TargetStore<D> {
         Ok(TargetReply::Finished)
     }
 
-    fn set_directory_metadata(&mut self, metadata: &DirectoryMetadata) -> io::Result<()> {
+    /// What was there before, and what other hands changed, is as they made it.
+    fn set_directory_metadata(
+        &mut self,
+        entry: EntryIndex,
+        metadata: &DirectoryMetadata,
+    ) -> io::Result<()> {
         let directory = self.directories.open(&metadata.path)?;
-        let (path, device) = (metadata.path.as_bytes(), directory.own_metadata()?.device);
+        let found = directory.own_metadata()?;
+        let Some(made) = self.made_there(entry, &found)? else { return Ok(()) };
+        let own_mode = self.opened.mode(&self.directories.real(&metadata.path), found.mode);
+        if self.made.get(made).is_some_and(|of| !of.has_mode(own_mode)) {
+            return Ok(());
+        }
+        let (path, device) = (metadata.path.as_bytes(), found.device);
         self.taken(Kind::Times, device, path, directory.set_modified(metadata.modified))?;
         // Of a directory below a setgid one the disk itself made it one; the sender says nothing of these bits.
         let special = directory.own_metadata()?.mode & SPECIAL;
         let mode = self.final_mode(metadata.mode) | special;
         self.taken(Kind::Modes, device, path, directory.set_mode(mode))?;
+        self.record_is(made, &directory.own_metadata()?)?;
         self.opened.forget(&self.directories.real(&metadata.path));
         self.touched.insert(metadata.path.clone());
         Ok(())

@@ -302,7 +302,7 @@ impl<D: Directory> TargetStore<D> {
         let directory = self.directories.open(&parent)?;
         let name = self.directories.name_of(path, name).to_vec();
         let name = name.as_slice();
-        let mode = self.final_mode(mode) | 0o700;
+        let mode = self.first_mode(mode);
         let made = self.in_directory(&parent, |store| {
             match (directory.metadata(name), entry) {
                 // It was there before, and is none of ours whatever comes now.
@@ -312,7 +312,11 @@ impl<D: Directory> TargetStore<D> {
                 }
                 (Err(_), _) => {}
             }
-            directory.create_directory(name, mode)
+            directory.create_directory(name, mode)?;
+            match entry {
+                Some(entry) => store.record_is(entry, &directory.metadata(name)?),
+                None => Ok(()),
+            }
         });
         match made.map_err(|error| self.about_name(error, &parent, &directory)) {
             Ok(()) => {

@@ -196,12 +196,27 @@ impl Victim {
 
     /// The process is killed; another one reads the journal, and its request is out.
     pub(crate) fn restart(self) -> Self {
-        self.again(config(true), seal())
+        self.killed_at(|_| ())
+    }
+
+    /// The same, and something is done to what is there while none of them runs.
+    pub(crate) fn killed_at(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        self.after(meanwhile, config(true), seal())
     }
 
     fn again(self, config: ReceiverConfig, secret: [u8; 32]) -> Self {
+        self.after(|_| (), config, secret)
+    }
+
+    fn after(
+        self,
+        meanwhile: impl FnOnce(&Path),
+        config: ReceiverConfig,
+        secret: [u8; 32],
+    ) -> Self {
         let Self { receiver, store, out, chain, totals, sent, .. } = self;
         drop((receiver, store));
+        meanwhile(out.path());
         let mut victim = Self::sealed(out, config, secret);
         (victim.chain, victim.totals, victim.sent) = (chain, totals, sent);
         victim
