@@ -116,7 +116,13 @@ fn kind(error: &io::Error) -> DiskErrorKind {
 
 fn message(error: &io::Error) -> String {
     let text = crate::visible::cause(error);
-    if is_of_process(error) { format!("{text}; raise the limit (ulimit -n)") } else { text }
+    if is_of_process(error) {
+        format!("{text}; raise the limit (ulimit -n)")
+    } else if error.kind() == ErrorKind::FileTooLarge {
+        format!("{text}: longer than the file system or a limit (ulimit -f) allows")
+    } else {
+        text
+    }
 }
 
 /// Bytes of a path as text that is safe on a terminal: what is no UTF-8 as `\xNN`, what hides or reorders text as `\u{…}`

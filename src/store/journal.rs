@@ -10,7 +10,7 @@ mod replay;
 
 use super::fs::{Directory, SyncPoint};
 use super::log::{self, Identity, Log, Opened, Place};
-use super::made::{MadeDirectories, MadeDirectory};
+use super::made::{Known, MadeDirectories, MadeDirectory};
 use super::target::TargetOptions;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::buckets::Buckets;
@@ -68,8 +68,8 @@ pub(super) enum Record {
     Finished,
     /// On the file system at this path below the target there may be a directory of ours.
     Place { path: Vec<u8> },
-    /// The directory at this path is about to be opened; its own mode.
-    Opened { path: Vec<u8>, mode: u32 },
+    /// This directory, at this path, is about to be opened; with its own mode.
+    Opened { path: Vec<u8>, known: Known },
     /// These get final names that are not the ones they were to have; their completion follows.
     Renamed { entries: Vec<EntryIndex> },
     /// These directories were seen not to be there, and are about to be made.
@@ -120,7 +120,7 @@ pub(super) struct Claims {
     /// Directories of other file systems that may hold one of ours.
     pub(super) places: BTreeSet<Vec<u8>>,
     /// Directories that were opened, with their own modes.
-    pub(super) opened: BTreeMap<Vec<u8>, u32>,
+    pub(super) opened: BTreeMap<Vec<u8>, Known>,
     /// Entries with claims that are trusted only because this is the boot that made them.
     pub(super) unsynced: BTreeSet<EntryIndex>,
     /// Directories that this session made.
@@ -138,7 +138,7 @@ pub(super) struct Left {
     /// Directories of other file systems that may hold one of ours.
     pub(super) places: BTreeSet<Vec<u8>>,
     /// Directories that were opened, with their own modes.
-    pub(super) opened: BTreeMap<Vec<u8>, u32>,
+    pub(super) opened: BTreeMap<Vec<u8>, Known>,
 }
 
 /// The open journal.
@@ -256,8 +256,8 @@ impl<F: super::fs::File> Journal<F> {
                 left.places.insert(path);
                 true
             }
-            Ok(Record::Opened { path, mode }) => {
-                left.opened.entry(path).or_insert(mode);
+            Ok(Record::Opened { path, known }) => {
+                left.opened.entry(path).or_insert(known);
                 true
             }
             outcome => outcome.is_ok(),
@@ -382,8 +382,8 @@ impl<F: super::fs::File> Journal<F> {
         for path in &claims.places {
             journal.append(&Record::Place { path: path.clone() })?;
         }
-        for (path, &mode) in &claims.opened {
-            journal.append(&Record::Opened { path: path.clone(), mode })?;
+        for (path, &known) in &claims.opened {
+            journal.append(&Record::Opened { path: path.clone(), known })?;
         }
         let units = pairs(&claims.units);
         journal.append_batches(&units, |units| Record::Units { units, end_entry })?;

@@ -8,7 +8,7 @@
 //! as far as the state directory vouches for it. A log with other seals is kept aside, and nothing of it counts but what
 //! [`adopt`] takes over.
 
-use super::fs::{Access, Directory, File, SyncPoint, read_exact_at};
+use super::fs::{Access, Directory, File, FileKind, SyncPoint, read_exact_at};
 use super::lock::try_lock_where_offered;
 use crate::wire::SessionId;
 use std::io;
@@ -138,12 +138,17 @@ impl<F: File> Log<F> {
     ) -> io::Result<(Self, Opened)> {
         let keys = identity.keys();
         let header = identity.header(&keys);
-        let file = match directory.open_file(name, Access::ReadWrite) {
+        match directory.metadata(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok((Self::begin(directory, name, keys, &header)?, Opened::Fresh));
             }
-            outcome => outcome?,
-        };
+            Ok(found) if found.kind != FileKind::File => {
+                keep_aside(directory, name)?;
+                return Ok((Self::begin(directory, name, keys, &header)?, Opened::Damaged));
+            }
+            outcome => drop(outcome?),
+        }
+        let file = directory.open_file(name, Access::ReadWrite)?;
         if !try_lock_where_offered(&file)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "in use by another process"));
         }
@@ -378,10 +383,13 @@ pub(super) fn adopt<D: Directory>(
     point: SyncPoint,
     mut take: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<bool> {
-    let file = match directory.open_file(name, Access::ReadWrite) {
+    match directory.metadata(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        outcome => outcome?,
-    };
+        // Opening it keeps it aside.
+        Ok(found) if found.kind != FileKind::File => return Ok(false),
+        outcome => drop(outcome?),
+    }
+    let file = directory.open_file(name, Access::ReadWrite)?;
     let bytes = file.metadata()?.bytes;
     let keys = identity.keys();
     let header = identity.header(&keys);

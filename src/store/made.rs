@@ -1,4 +1,4 @@
-//! Which directories a session made: recorded, not inferred.
+//! Which directories a session made, or opened for the time: recorded, not inferred.
 
 use super::fs::Metadata;
 use crate::transfer::manifest::EntryIndex;
@@ -6,33 +6,46 @@ use crate::transfer::ranges::Ranges;
 use bincode::{Decode, Encode};
 use std::ops::Range;
 
-/// Which directory was made for an entry, and the mode that it has from us.
+/// A directory as what it is, and a mode of it.
 ///
 /// Its device is left out: many file systems have another number after the next start. Where inodes have others, too, no
 /// directory of an earlier run is known any more, and each keeps the metadata that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(super) struct MadeDirectory {
-    entry: u32,
+pub(super) struct Known {
     /// Both halves of its number, one over the other: enough to tell two directories of one name apart.
     inode: u32,
     mode: u16,
 }
 
-impl MadeDirectory {
-    #[expect(clippy::cast_possible_truncation, reason = "ENTRIES_MAX is below 2^32; inodes fold")]
-    pub(super) const fn of(entry: EntryIndex, found: &Metadata) -> Self {
+impl Known {
+    #[expect(clippy::cast_possible_truncation, reason = "halves fold; a mode has 12 bits")]
+    pub(super) const fn of(found: &Metadata) -> Self {
         let inode = found.inode as u32 ^ (found.inode >> 32) as u32;
-        Self { entry: entry as u32, inode, mode: (found.mode & 0o7777) as u16 }
+        Self { inode, mode: (found.mode & 0o7777) as u16 }
     }
 
     /// Whether it is this one.
-    pub(super) fn is(self, found: &Metadata) -> bool {
-        self.inode == Self::of(0, found).inode
+    pub(super) const fn is(self, found: &Metadata) -> bool {
+        self.inode == Self::of(found).inode
     }
 
-    /// Whether it still has the mode that we gave it.
-    pub(super) fn has_mode(self, mode: u32) -> bool {
-        u32::from(self.mode) == mode & 0o7777
+    /// Its mode then.
+    pub(super) fn mode(self) -> u32 {
+        self.mode.into()
+    }
+}
+
+/// Which directory was made for an entry, and the mode that it has from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct MadeDirectory {
+    entry: u32,
+    pub(super) known: Known,
+}
+
+impl MadeDirectory {
+    #[expect(clippy::cast_possible_truncation, reason = "ENTRIES_MAX is below 2^32")]
+    pub(super) const fn of(entry: EntryIndex, found: &Metadata) -> Self {
+        Self { entry: entry as u32, known: Known::of(found) }
     }
 
     /// Its entry.
@@ -83,8 +96,8 @@ impl MadeDirectories {
     }
 
     /// What is known of one.
-    pub(super) fn get(&self, entry: EntryIndex) -> Option<MadeDirectory> {
-        self.find(entry).ok().map(|at| self.known[at])
+    pub(super) fn get(&self, entry: EntryIndex) -> Option<Known> {
+        self.find(entry).ok().map(|at| self.known[at].known)
     }
 
     /// All of them.
@@ -130,7 +143,7 @@ mod tests {
         assert!(
             of.is(&found(104, 0)) && !of.is(&found(105, 0)) && !of.is(&found(104 << 32 | 1, 0))
         );
-        assert!(of.has_mode(0o040_755) && !of.has_mode(0o711));
+        assert_eq!(of.mode(), 0o755);
         made.remove(4..8);
         assert_eq!((made.get(4), made.contains(4), made.contains(3)), (None, false, true));
         assert_eq!(made.known().len(), 2);

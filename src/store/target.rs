@@ -547,7 +547,16 @@ fn remove_home<D: Directory>(root: &D, home: &D) -> io::Result<()> {
 /// Why a directory of ours cannot be used.
 fn own_error(name: &[u8], refused: Refused) -> DiskError {
     match refused {
-        Refused::Disk(error) => disk_error("use", name, &error),
+        Refused::Disk(error) => {
+            let mut told = disk_error("use", name, &error);
+            if told.kind == DiskErrorKind::Path {
+                told.message.push_str(
+                    "; something else has the name of the directory for unfinished transfers: \
+                     move it away, or name another directory with --out",
+                );
+            }
+            told
+        }
         Refused::Foreign => DiskError {
             kind: DiskErrorKind::Permission,
             operation: "use",

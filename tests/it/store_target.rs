@@ -466,6 +466,55 @@ fn a_planted_home_is_refused() {
     assert_eq!(fs::read_dir(elsewhere.path()).expect("there").count(), 0);
 }
 
+/// Something that is no directory has the name of ours: said, with what to do, and left alone.
+#[test]
+fn what_has_the_name_of_the_home_is_left_alone() {
+    for make in [
+        |path: &Path| fs::write(path, "mine").expect("made"),
+        |path: &Path| make_pipe(path),
+        |path: &Path| symlink("nowhere", path).expect("made"),
+    ] {
+        let out = tempfile::tempdir().expect("temporary");
+        let home = out.path().join(".rejoin");
+        make(&home);
+        let before = fs::symlink_metadata(&home).expect("there").ino();
+        let root = OsDirectory::open(out.path()).expect("there");
+        let opened = TargetStore::open(root, target_options(SESSION)).map(|_| ());
+        let error = opened.expect_err("no directory");
+        assert!(error.message.contains("move it away"), "{error}");
+        assert_eq!(fs::symlink_metadata(&home).expect("there").ino(), before);
+    }
+}
+
+fn make_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+}
+
+/// What has the name of a log and is no file is kept aside, and that progress is lost is said.
+#[test]
+fn a_log_that_is_no_file_is_damage() {
+    for name in ["journal", "pages"] {
+        for make in [
+            |path: &Path| fs::create_dir(path).expect("made"),
+            |path: &Path| make_pipe(path),
+            |path: &Path| symlink("nowhere", path).expect("made"),
+        ] {
+            let out = tempfile::tempdir().expect("temporary");
+            drop(open(out.path()));
+            let log = out.path().join(format!(".rejoin/{SESSION}")).join(name);
+            fs::remove_file(&log).expect("there");
+            make(&log);
+            let before = fs::symlink_metadata(&log).expect("there").ino();
+            let (store, state) = open(out.path());
+            assert!(store.has_damage(), "{name}");
+            assert_eq!((state.pages, state.kept_bytes), (0, 0));
+            let aside = log.with_file_name(format!("{name}.damaged-0"));
+            assert_eq!(fs::symlink_metadata(aside).expect("kept aside").ino(), before);
+        }
+    }
+}
+
 #[test]
 fn one_process_has_a_target_session() {
     let out = tempfile::tempdir().expect("temporary");

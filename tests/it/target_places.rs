@@ -433,6 +433,12 @@ fn a_state_directory_is_no_target() {
         assert!(!state.join(name).exists(), "{name}: {receiver:?}");
     }
     assert!(pair.path("target/tree/beside").exists());
+    // Each once, however deep: none of them was tried.
+    let below = receiver
+        .events()
+        .into_iter()
+        .filter(|event| event["error"].as_str() == Some("its directory could not be made"));
+    assert_eq!(below.count(), 9, "{receiver:?}");
     let of_state = receiver.events().into_iter().find(|event| event["path"] == "tree/state");
     let told = of_state.unwrap()["error"].as_str().unwrap().to_owned();
     assert!(told.contains("rejoin's own") && told.contains("--out"), "{told}");

@@ -93,8 +93,8 @@ impl Replay {
             Record::Place { path } => {
                 self.claims.places.insert(path);
             }
-            Record::Opened { path, mode } => {
-                self.claims.opened.entry(path).or_insert(mode);
+            Record::Opened { path, known } => {
+                self.claims.opened.entry(path).or_insert(known);
             }
         }
     }

@@ -6,6 +6,7 @@
 use super::TargetStore;
 use crate::store::fs::{Directory, SyncPoint};
 use crate::store::journal::Record;
+use crate::store::made::Known;
 use crate::store::own::IsOwn;
 use crate::transfer::manifest::RelativePath;
 use std::collections::BTreeMap;
@@ -17,25 +18,24 @@ const WRITABLE: u32 = 0o300;
 /// Opened directories, closed when this is dropped.
 pub(super) struct Opened<D: Directory> {
     root: D,
-    /// Each with its own mode, with setgid and sticky.
-    modes: BTreeMap<RelativePath, u32>,
+    /// Each as what it is, with its own mode, with setgid and sticky.
+    known: BTreeMap<RelativePath, Known>,
 }
 
 impl<D: Directory> Opened<D> {
     pub(super) const fn new(root: D) -> Self {
-        Self { root, modes: BTreeMap::new() }
+        Self { root, known: BTreeMap::new() }
     }
 
     /// Those that a killed run left open.
-    pub(super) fn find(&mut self, opened: Vec<(Vec<u8>, u32)>) {
-        for (path, mode) in opened {
+    pub(super) fn find(&mut self, opened: Vec<(Vec<u8>, Known)>) {
+        for (path, known) in opened {
             let path = path
                 .split(|byte| *byte == b'/')
                 .filter(|name| !name.is_empty())
                 .fold(RelativePath::root(), |path, name| path.join(name));
-            let is_open = self.directory(&path).and_then(|directory| directory.own_metadata());
-            if is_open.is_ok_and(|metadata| metadata.mode & 0o7777 == mode | WRITABLE) {
-                self.modes.entry(path).or_insert(mode);
+            if self.opened(&path, known).is_ok_and(|found| found.is_some()) {
+                self.known.entry(path).or_insert(known);
             }
         }
     }
@@ -44,24 +44,33 @@ impl<D: Directory> Opened<D> {
         path.components().try_fold(self.root.clone(), |at, name| at.open_directory(name))
     }
 
+    /// The directory at `path`, if it is the one that was opened, as it was left.
+    fn opened(&self, path: &RelativePath, known: Known) -> io::Result<Option<D>> {
+        let directory = self.directory(path)?;
+        let found = directory.own_metadata()?;
+        let is_it = known.is(&found) && found.mode & 0o7777 == known.mode() | WRITABLE;
+        Ok(is_it.then_some(directory))
+    }
+
     /// Whether a directory got another mode by now: it is not closed again.
     pub(super) fn forget(&mut self, path: &RelativePath) {
-        self.modes.remove(path);
+        self.known.remove(path);
     }
 
     /// The own mode of a directory that is found with another one, if that is because it is opened.
     pub(super) fn mode(&self, path: &RelativePath, found: u32) -> u32 {
-        let own = self.modes.get(path).copied();
+        let own = self.known.get(path).map(|known| known.mode());
         own.filter(|own| own | WRITABLE == found & 0o7777).unwrap_or(found)
     }
 
     /// Gives all of them their own modes again; those that are deepest first, as a closed one may hide those in it.
     pub(super) fn close(&mut self) {
-        let mut modes: Vec<_> = std::mem::take(&mut self.modes).into_iter().collect();
-        modes.sort_by_key(|(path, _)| std::cmp::Reverse(path.components().count()));
-        for (path, mode) in modes {
-            let closed = self.directory(&path).and_then(|directory| {
-                directory.set_mode(mode)?;
+        let mut known: Vec<_> = std::mem::take(&mut self.known).into_iter().collect();
+        known.sort_by_key(|(path, _)| std::cmp::Reverse(path.components().count()));
+        for (path, known) in known {
+            let closed = self.opened(&path, known).and_then(|directory| {
+                let Some(directory) = directory else { return Ok(()) };
+                directory.set_mode(known.mode())?;
                 directory.sync(SyncPoint::DirectoryMetadata).map(drop)
             });
             if let Err(error) = closed {
@@ -87,14 +96,15 @@ impl<D: Directory> TargetStore<D> {
         let path = &self.directories.real(path);
         let metadata = directory.own_metadata()?;
         let mode = metadata.mode & 0o7777;
-        if !metadata.is_ours || mode & WRITABLE == WRITABLE || self.opened.modes.contains_key(path)
+        if !metadata.is_ours || mode & WRITABLE == WRITABLE || self.opened.known.contains_key(path)
         {
             return Ok(false);
         }
-        let record = Record::Opened { path: path.as_bytes().to_vec(), mode };
+        let known = Known::of(&metadata);
+        let record = Record::Opened { path: path.as_bytes().to_vec(), known };
         self.journal.append(&record).map_err(io::Error::other)?;
         self.journal.sync(SyncPoint::Barrier).map_err(io::Error::other)?;
-        self.opened.modes.insert(path.clone(), mode);
+        self.opened.known.insert(path.clone(), known);
         if directory.set_mode(mode | WRITABLE).is_err() {
             return Ok(false);
         }
@@ -122,5 +132,32 @@ impl<D: Directory> TargetStore<D> {
             }
             outcome => outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fs::Metadata;
+    use crate::store::memory::MemoryDisk;
+
+    /// B-2: a directory that the user put in the place of one that a killed run opened keeps its mode.
+    #[test]
+    fn only_what_was_opened_is_closed() {
+        let disk = MemoryDisk::new();
+        let root = disk.root();
+        root.create_directory(b"d", 0o755).unwrap();
+        let found = root.metadata(b"d").unwrap();
+        let mode = || root.metadata(b"d").unwrap().mode;
+        let closed = |inode| {
+            let known = Known::of(&Metadata { mode: 0o555, inode, ..found });
+            let mut opened = Opened::new(root.clone());
+            opened.find(vec![(b"d".to_vec(), known)]);
+            drop(opened);
+            mode()
+        };
+        assert_eq!(closed(found.inode + 1), 0o755, "another one");
+        assert_eq!(closed(found.inode), 0o555);
+        assert_eq!(closed(found.inode), 0o555, "closed before");
     }
 }

@@ -143,7 +143,7 @@ impl<D: Directory> TargetStore<D> {
         let found = directory.own_metadata()?;
         let Some(made) = self.made_there(entry, &found)? else { return Ok(()) };
         let own_mode = self.opened.mode(&self.directories.real(&metadata.path), found.mode);
-        if self.made.get(made).is_some_and(|of| !of.has_mode(own_mode)) {
+        if self.made.get(made).is_some_and(|of| of.mode() != own_mode & 0o7777) {
             return Ok(());
         }
         let (path, device) = (metadata.path.as_bytes(), found.device);

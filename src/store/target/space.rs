@@ -79,11 +79,12 @@ impl<D: Directory> TargetStore<D> {
     }
 
     /// An error while a file was written: about the file that the user knows.
-    pub(super) fn write_error(&self, entry: EntryIndex, error: &io::Error) -> DiskError {
+    pub(super) fn write_error(&self, entry: EntryIndex, cause: &io::Error) -> DiskError {
         let path = self.path_of(entry);
         let path = path.map_or_else(|| partial_name(entry), |path| path.as_bytes().to_vec());
-        let mut error = disk_error("write", &path, error);
+        let mut error = disk_error("write", &path, cause);
         if error.kind == DiskErrorKind::Full
+            && cause.kind() != io::ErrorKind::FileTooLarge
             && let Ok(free) = self.partials.available_bytes()
         {
             let missing = self.missing_bytes(entry).saturating_sub(free);
