@@ -11,6 +11,8 @@ use rejoin::signal::protocol::ClientMessage;
 use rejoin::wire::MemberId;
 use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::host_member::{connect, hear, join, say, session, source, tcp};
 use super::member::runtime;
@@ -35,6 +37,7 @@ pub(crate) fn run(kind: &str, addresses: usize, time: Duration, host: SocketAddr
                         "half" => half(from, host, &done).await,
                         "huge" => huge(from, host, &done).await,
                         "deaf" => deaf(index, from, host, &done, end).await,
+                        "frames" => frames(index, from, host, &done).await,
                         _ => sockets(from, host, &done).await,
                     }
                 }
@@ -109,6 +112,21 @@ async fn deaf(index: usize, from: From, host: SocketAddr, done: &AtomicU64, end:
     while Instant::now() < end && say(&mut talker, &relay).await {
         done.fetch_add(1, Ordering::Relaxed);
         due.tick().await;
+    }
+}
+
+/// Frames that are no messages: pongs, or pieces of a message with nothing in them.
+async fn frames(index: usize, from: From, host: SocketAddr, done: &AtomicU64) {
+    let Some(mut socket) = connect(from, host).await else {
+        return tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    say(&mut socket, &join(session(4_000_000 + index), 1)).await;
+    let piece = |code| Frame::message(Vec::new(), OpCode::Data(code), false);
+    let is_pong = index.is_multiple_of(2);
+    let mut frame = if is_pong { Frame::pong(Vec::new()) } else { piece(Data::Binary) };
+    while socket.feed(Message::Frame(frame)).await.is_ok() {
+        done.fetch_add(1, Ordering::Relaxed);
+        frame = if is_pong { Frame::pong(Vec::new()) } else { piece(Data::Continue) };
     }
 }
 

@@ -125,7 +125,7 @@ fn members(host: &str, rooms: usize) {
 fn floods(host: &str) {
     let serving = Serving::start(host, &[]);
     println!("no flood: {}", relays(serving.address, 10));
-    for kind in ["joins", "half", "huge", "deaf", "sockets"] {
+    for kind in ["joins", "half", "huge", "deaf", "frames", "sockets"] {
         for addresses in [1, 64] {
             let before = serving.memory_kib();
             let cpu = serving.cpu_seconds();

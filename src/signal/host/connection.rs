@@ -128,7 +128,7 @@ pub(super) async fn serve(
     let (sink, mut stream) = socket.split();
     tokio::select! {
         () = read(&mut stream, place, connection, &inputs) => {}
-        () = write(sink, messages, &unwritten) => linger(&mut stream, place).await,
+        () = write(sink, messages, &unwritten) => linger(&mut stream).await,
     }
     // Fails only when the host has stopped.
     let _ = inputs.send(Input::Disconnected { connection }).await;
@@ -156,10 +156,11 @@ async fn read(
 
 /// Reads on, to no purpose but this: a socket closed with something unread is reset, and a reset takes the goodbye
 /// from the other side's buffer before it was read.
-async fn linger(stream: &mut SplitStream<WebSocket>, place: &Place) {
+///
+/// Nothing of it is heard, so its place bounds it: whoever floods is not listening.
+async fn linger(stream: &mut SplitStream<WebSocket>) {
     let deadline = Instant::now() + LINGER_TIME;
     while let Ok(Some(Ok(_))) = timeout_at(deadline, stream.next()).await {
-        place.hear();
         // What comes of one read is no reason to wait, and so none to let others go on.
         consume_budget().await;
     }
