@@ -12,6 +12,7 @@
 
 mod addresses;
 #[cfg(target_os = "linux")]
+#[cfg(feature = "fault-injection")]
 mod allocation;
 mod architecture;
 mod at_once;
