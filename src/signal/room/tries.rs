@@ -109,8 +109,9 @@ impl Tries {
         }
         let mut bits = None;
         for account in who.accounts() {
-            let Some(missed) = self.missed.get(&account) else { continue };
-            let misses = missed.misses.at(now) / account.share(1, SHARES) as f64;
+            // Where none is free, the first one of an account costs work, too.
+            let missed = self.missed.get(&account).map_or(0.0, |missed| missed.misses.at(now));
+            let misses = missed / account.share(1, SHARES) as f64;
             if misses >= f64::from(limits.misses_max) {
                 return Price::TooMany;
             }

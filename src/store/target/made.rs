@@ -64,8 +64,12 @@ impl<D: Directory> TargetStore<D> {
         let is_it = match self.made.get(made) {
             Some(of) => of.is(found),
             None => {
-                let promised = self.pages.entry(made)?.map(|entry| self.first_mode(entry.mode));
-                found.is_ours && promised == Some(found.mode & 0o777)
+                let promised = self.pages.entry(made)?.map(|entry| entry.mode);
+                let found_mode = found.mode & 0o777;
+                found.is_ours
+                    && promised.is_some_and(|mode| {
+                        [self.first_mode(mode), self.final_mode(mode)].contains(&found_mode)
+                    })
             }
         };
         Ok(is_it.then_some(made))

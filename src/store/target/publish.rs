@@ -143,7 +143,10 @@ impl<D: Directory> TargetStore<D> {
         let found = directory.own_metadata()?;
         let Some(made) = self.made_there(entry, &found)? else { return Ok(()) };
         let own_mode = self.opened.mode(&self.directories.real(&metadata.path), found.mode);
-        if self.made.get(made).is_some_and(|of| of.mode() != own_mode & 0o7777) {
+        // One that has its final mode already may have got it from us, just before a power loss.
+        let is_as_we_left_it = self.made.get(made).is_none_or(|of| of.mode() == own_mode & 0o7777)
+            || self.final_mode(metadata.mode) == own_mode & 0o777;
+        if !is_as_we_left_it {
             return Ok(());
         }
         let (path, device) = (metadata.path.as_bytes(), found.device);
