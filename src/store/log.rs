@@ -8,7 +8,7 @@
 //! as far as the state directory vouches for it. A log with other seals is kept aside, and nothing of it counts but what
 //! [`adopt`] takes over.
 
-use super::fs::{Access, Directory, File, FileKind, SyncPoint, read_exact_at};
+use super::fs::{Access, Directory, File, FileKind, Metadata, SyncPoint, read_exact_at};
 use super::lock::try_lock_where_offered;
 use crate::wire::SessionId;
 use std::io;
@@ -152,7 +152,7 @@ impl<F: File> Log<F> {
         if !try_lock_where_offered(&file)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "in use by another process"));
         }
-        let bytes = file.metadata()?.bytes;
+        let Metadata { bytes, links, .. } = file.metadata()?;
         let mut found = vec![0; HEADER_BYTES.min(usize::try_from(bytes).unwrap_or(HEADER_BYTES))];
         read_exact_at(&file, &mut found, 0)?;
         if found != header {
@@ -185,7 +185,7 @@ impl<F: File> Log<F> {
         log.synced.0 = log.end;
         log.replay(bytes, 2 * CHECK_BYTES, &mut visit)?;
         let torn = bytes - log.end;
-        if log.file.metadata()?.links > 1 {
+        if links > 1 {
             // Somebody keeps it as it is.
             log = log.renew(directory, name, point)?;
         } else if torn > 0 {

@@ -13,6 +13,9 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use std::io;
 
+/// Versions of a path that are looked through for the one that was published, or made.
+const VERSIONS_MAX: usize = 256;
+
 /// Name of the log, in the target's session directory and in the sender's.
 pub(super) const NAME: &[u8] = b"pages";
 
@@ -134,6 +137,11 @@ impl<F: File> TargetPages<F> {
         let entry = u32::try_from(entry).ok()?;
         let at = self.older.binary_search_by_key(&entry, |(entry, _)| *entry).ok()?;
         self.older.get(at).map(|(_, older)| u64::from(*older))
+    }
+
+    /// An entry and those of its path before it, from the last on back, as many as are looked through for what is ours.
+    pub(super) fn versions(&self, entry: EntryIndex) -> impl Iterator<Item = EntryIndex> + '_ {
+        std::iter::successors(Some(entry), |entry| self.older(*entry)).take(VERSIONS_MAX)
     }
 
     /// A page again.

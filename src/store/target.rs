@@ -568,6 +568,18 @@ fn own_error(name: &[u8], refused: Refused) -> DiskError {
     }
 }
 
+/// A path as the journal holds it.
+fn recorded_path(path: &[u8]) -> RelativePath {
+    path.split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty())
+        .fold(RelativePath::root(), |path, name| path.join(name))
+}
+
+/// The directory at a path that the journal holds, through no symlink.
+fn recorded_directory<D: Directory>(root: &D, path: &RelativePath) -> io::Result<D> {
+    path.components().try_fold(root.clone(), |at, name| at.open_directory(name))
+}
+
 /// How the names of partial files end.
 const PARTIAL: &[u8] = b".part";
 /// How the names of symlinks end that have no final name yet.

@@ -89,6 +89,24 @@ fn assert_no_wrong_name(disk: &MemoryDisk, all: &Tree, at: &str) {
     }
 }
 
+/// The next run has every unit that a run acknowledged, unless that came to its end (`is_over`) or all is published, which it
+/// returns.
+fn assert_acknowledged(
+    disk: &MemoryDisk,
+    limits: TargetLimits,
+    all: &Tree,
+    (run, is_over): (&Run, bool),
+    at: &str,
+) -> bool {
+    let (_store, state) = open(disk.root(), limits).expect(at);
+    let is_published = all.keys().all(|path| disk.tree().contains_key(path));
+    for unit in &run.acknowledged {
+        let is_kept = state.units.contains(*unit) || is_over || is_published;
+        assert!(is_kept, "{at}: unit {unit} was acknowledged");
+    }
+    is_published
+}
+
 #[test]
 fn a_target_that_fails_at_any_operation_ends_well_when_it_is_well_again() {
     let (source, roots) = source();
@@ -121,13 +139,13 @@ fn a_target_that_fails_at_any_operation_ends_well_when_it_is_well_again() {
             assert_no_wrong_name(&after_loss, &all, &at);
             for (disk, what) in [(disk, "the process"), (after_loss, "the power")] {
                 disk.restart();
-                let (store, state) = open(disk.root(), limits).expect(&at);
-                let is_published = all.keys().all(|path| disk.tree().contains_key(path));
-                for unit in &first.acknowledged {
-                    let is_kept = state.units.contains(*unit) || is_over || is_published;
-                    assert!(is_kept, "{at}, then {what} ends: unit {unit} was acknowledged");
-                }
-                drop(store);
+                let is_published = assert_acknowledged(
+                    &disk,
+                    limits,
+                    &all,
+                    (&first, is_over),
+                    &format!("{at}, then {what} ends"),
+                );
                 let mut second = Run::default();
                 attempt(disk.root(), limits, &promise, &mut second).expect(&at);
                 assert_eq!(disk.tree(), all, "{at}, then {what} ended");
@@ -173,13 +191,7 @@ fn a_rename_that_is_not_atomic_ends_well() {
         assert_no_wrong_name(&disk, &all, &at);
         let is_over = matches!(outcome, Ok(Ok(())));
         disk.restart();
-        let (store, state) = open(disk.root(), limits).expect(&at);
-        let is_published = all.keys().all(|path| disk.tree().contains_key(path));
-        for unit in &first.acknowledged {
-            let is_kept = state.units.contains(*unit) || is_over || is_published;
-            assert!(is_kept, "{at}: unit {unit} was acknowledged");
-        }
-        drop(store);
+        assert_acknowledged(&disk, limits, &all, (&first, is_over), &at);
         attempt(disk.root(), limits, &promise, &mut Run::default()).expect(&at);
         assert_eq!(disk.tree(), all, "{at}");
     }

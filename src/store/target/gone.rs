@@ -5,7 +5,6 @@
 
 use super::TargetStore;
 use super::compare::Stamp;
-use super::survey::VERSIONS_MAX;
 use crate::store::error::{disk_error, is_of_entry};
 use crate::store::fs::{Directory, FileKind, Metadata};
 use crate::store::journal::Record;
@@ -172,7 +171,8 @@ impl<D: Directory> TargetStore<D> {
         if depth > DEPTH_MAX {
             return Ok(Some(path.clone()));
         }
-        let parents = self.namesakes(entry);
+        // Every entry that the directory had: children name any of them.
+        let parents: Vec<EntryIndex> = self.pages.versions(entry).collect();
         let directory = self.directories.open(path)?;
         for name in directory.names()? {
             let below = self.path_by_name(path, &name);
@@ -210,18 +210,6 @@ impl<D: Directory> TargetStore<D> {
         }
         removals.push(Removal { path: path.clone(), entry, stamp: None });
         Ok(None)
-    }
-
-    /// Every entry that the directory of `entry` had: children name any of them.
-    fn namesakes(&self, entry: EntryIndex) -> Vec<EntryIndex> {
-        let (mut found, mut at) = (Vec::new(), Some(entry));
-        while let Some(index) = at
-            && found.len() < VERSIONS_MAX
-        {
-            found.push(index);
-            at = self.pages.older(index);
-        }
-        found
     }
 
     /// The last entry of a name in a directory.

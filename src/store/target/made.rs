@@ -4,7 +4,6 @@
 //! came in between of, its mode tells. **Ours it is while its mode is the one that we gave it**: who changed that keeps mode and time.
 
 use super::TargetStore;
-use super::survey::VERSIONS_MAX;
 use crate::store::fs::{Directory, FileKind, Metadata};
 use crate::store::journal::{Record, pairs};
 use crate::store::made::MadeDirectory;
@@ -44,9 +43,7 @@ impl<D: Directory> TargetStore<D> {
 
     /// The entry by which a directory of `entry`, or of what it replaces, was made.
     pub(super) fn made_by(&self, entry: EntryIndex) -> Option<EntryIndex> {
-        std::iter::successors(Some(entry), |entry| self.pages.older(*entry))
-            .take(VERSIONS_MAX)
-            .find(|entry| self.made.contains(*entry))
+        self.pages.versions(entry).find(|entry| self.made.contains(*entry))
     }
 
     /// The same, where what is there is that directory.

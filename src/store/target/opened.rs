@@ -3,7 +3,7 @@
 //! What is to be opened is journalled first, so that a run that is killed leaves it to the next one; it is closed when the
 //! store ends, however it ends.
 
-use super::TargetStore;
+use super::{TargetStore, recorded_directory, recorded_path};
 use crate::store::fs::{Directory, SyncPoint};
 use crate::store::journal::Record;
 use crate::store::made::Known;
@@ -30,23 +30,16 @@ impl<D: Directory> Opened<D> {
     /// Those that a killed run left open.
     pub(super) fn find(&mut self, opened: Vec<(Vec<u8>, Known)>) {
         for (path, known) in opened {
-            let path = path
-                .split(|byte| *byte == b'/')
-                .filter(|name| !name.is_empty())
-                .fold(RelativePath::root(), |path, name| path.join(name));
+            let path = recorded_path(&path);
             if self.opened(&path, known).is_ok_and(|found| found.is_some()) {
                 self.known.entry(path).or_insert(known);
             }
         }
     }
 
-    fn directory(&self, path: &RelativePath) -> io::Result<D> {
-        path.components().try_fold(self.root.clone(), |at, name| at.open_directory(name))
-    }
-
     /// The directory at `path`, if it is the one that was opened, as it was left.
     fn opened(&self, path: &RelativePath, known: Known) -> io::Result<Option<D>> {
-        let directory = self.directory(path)?;
+        let directory = recorded_directory(&self.root, path)?;
         let found = directory.own_metadata()?;
         let is_it = known.is(&found) && found.mode & 0o7777 == known.mode() | WRITABLE;
         Ok(is_it.then_some(directory))

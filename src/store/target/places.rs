@@ -4,7 +4,7 @@
 //! What is complete is copied, once, into a place of its own there, and renamed from it, so that a final name still only
 //! ever stands for the whole. The place is journalled before it is made: a later run finds and removes it.
 
-use super::{TargetStore, remove_place};
+use super::{TargetStore, recorded_directory, recorded_path, remove_place};
 use crate::store::error::{disk_error, is_of_file_system, of_mount};
 use crate::store::fs::{Access, Directory, File, SyncPoint, remove_if_present};
 use crate::store::journal::Record;
@@ -161,11 +161,7 @@ impl<D: Directory> TargetStore<D> {
     /// Finds what an earlier run left on other file systems; what is gone is none of ours any more.
     pub(super) fn find_places(&mut self, paths: Vec<Vec<u8>>) {
         for path in paths {
-            let path = path
-                .split(|byte| *byte == b'/')
-                .filter(|name| !name.is_empty())
-                .fold(RelativePath::root(), |path, name| path.join(name));
-            match self.open_place(path) {
+            match self.open_place(recorded_path(&path)) {
                 Ok(place) => {
                     let names = place.partials.names().unwrap_or_default();
                     for name in names.iter().filter(|name| super::entry_of(name).is_some()) {
@@ -204,15 +200,11 @@ impl<D: Directory> TargetStore<D> {
 /// # Errors
 /// As the system says.
 pub(super) fn discard<D: Directory>(root: &D, path: &[u8], id: &[u8]) -> io::Result<()> {
-    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
-    let opened = names
-        .map(<[u8]>::to_vec)
-        .try_fold(root.clone(), |at, name| at.open_directory(&name))
-        .and_then(|directory| {
-            let home = directory.open_directory(RESERVED_NAME)?;
-            let partials = home.open_directory(id)?;
-            Ok((directory, home, partials))
-        });
+    let opened = recorded_directory(root, &recorded_path(path)).and_then(|directory| {
+        let home = directory.open_directory(RESERVED_NAME)?;
+        let partials = home.open_directory(id)?;
+        Ok((directory, home, partials))
+    });
     match opened {
         Ok((directory, home, partials)) => remove_place(&directory, &home, &partials, id),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

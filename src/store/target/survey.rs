@@ -14,9 +14,6 @@ use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use crate::transfer::ranges::Ranges;
 use std::io;
 
-/// Versions of a path that are looked through for the one that was published, or made.
-pub(super) const VERSIONS_MAX: usize = 256;
-
 impl<D: Directory> TargetStore<D> {
     pub(super) fn survey(
         &mut self,
@@ -189,9 +186,7 @@ impl<D: Directory> TargetStore<D> {
 
     /// The last version of a path that was published, from `entry` on back: nothing else that has its name is ours.
     pub(super) fn last_published(&self, entry: EntryIndex) -> Option<EntryIndex> {
-        std::iter::successors(Some(entry), |entry| self.pages.older(*entry))
-            .take(VERSIONS_MAX)
-            .find(|entry| self.kept.complete.contains(*entry))
+        self.pages.versions(entry).find(|entry| self.kept.complete.contains(*entry))
     }
 
     /// Whether what is there is what this session published for this path, which entry it is of. Its time tells, unless
