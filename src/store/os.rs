@@ -22,6 +22,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Buffers of one vectored call, at most: `IOV_MAX` of every common system.
@@ -44,7 +45,10 @@ pub struct OsDirectory(Arc<OwnedFd>);
 
 /// An open file.
 #[derive(Debug)]
-pub struct OsFile(OwnedFd);
+pub struct OsFile {
+    descriptor: OwnedFd,
+    has_lock: AtomicBool,
+}
 
 /// Flags of every open: not inherited, never a symlink, never a terminal that becomes ours, never waiting for a FIFO.
 const OPEN: OFlags =
@@ -211,12 +215,12 @@ impl Directory for OsDirectory {
             Access::Read => OFlags::RDONLY,
             Access::ReadWrite => OFlags::RDWR,
         };
-        Ok(OsFile(self.open_at(name, flags, 0)?))
+        Ok(OsFile::new(self.open_at(name, flags, 0)?))
     }
 
     fn create_file(&self, name: &[u8], mode: u32) -> io::Result<OsFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Ok(OsFile(self.open_at(name, flags, mode)?))
+        Ok(OsFile::new(self.open_at(name, flags, mode)?))
     }
 
     fn create_symlink(&self, name: &[u8], target: &[u8]) -> io::Result<()> {
@@ -328,9 +332,13 @@ impl Directory for OsDirectory {
 }
 
 impl OsFile {
+    const fn new(descriptor: OwnedFd) -> Self {
+        Self { descriptor, has_lock: AtomicBool::new(false) }
+    }
+
     /// `false` if that would have to wait.
     fn flock(&self, operation: FlockOperation) -> io::Result<bool> {
-        match rustix::fs::flock(&self.0, operation) {
+        match rustix::fs::flock(&self.descriptor, operation) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
@@ -338,15 +346,26 @@ impl OsFile {
     }
 }
 
+impl Drop for OsFile {
+    /// A child that is being started has our descriptors until it runs its program: closing ours would leave it the lock.
+    fn drop(&mut self) {
+        if *self.has_lock.get_mut()
+            && let Err(error) = self.flock(FlockOperation::Unlock)
+        {
+            tracing::debug!(target: "rejoin::store", %error, "a lock ends with its file");
+        }
+    }
+}
+
 impl File for OsFile {
     fn metadata(&self) -> io::Result<Metadata> {
-        Ok(metadata(&rustix::fs::fstat(&self.0)?))
+        Ok(metadata(&rustix::fs::fstat(&self.descriptor)?))
     }
 
     fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         let most = buffers.len().min(SLICES_MAX);
         loop {
-            match rustix::io::preadv(&self.0, &mut buffers[..most], offset) {
+            match rustix::io::preadv(&self.descriptor, &mut buffers[..most], offset) {
                 Err(Errno::INTR) => {}
                 outcome => return Ok(outcome?),
             }
@@ -360,7 +379,7 @@ impl File for OsFile {
             let mut rest = &mut slices[..];
             IoSlice::advance_slices(&mut rest, 0);
             while !rest.is_empty() {
-                match rustix::io::pwritev(&self.0, rest, offset) {
+                match rustix::io::pwritev(&self.descriptor, rest, offset) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(written) => {
                         offset += written as u64;
@@ -375,12 +394,12 @@ impl File for OsFile {
     }
 
     fn set_bytes(&self, bytes: u64) -> io::Result<()> {
-        Ok(rustix::fs::ftruncate(&self.0, bytes)?)
+        Ok(rustix::fs::ftruncate(&self.descriptor, bytes)?)
     }
 
     fn is_hole(&self, range: Range<u64>) -> bool {
         #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))]
-        match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(range.start)) {
+        match rustix::fs::seek(&self.descriptor, rustix::fs::SeekFrom::Data(range.start)) {
             Ok(data) => data >= range.end,
             Err(error) => error == Errno::NXIO,
         }
@@ -392,32 +411,33 @@ impl File for OsFile {
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode & 0o777))?)
+        Ok(rustix::fs::fchmod(&self.descriptor, Mode::from_raw_mode(mode & 0o777))?)
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
-        Ok(rustix::fs::futimens(&self.0, &timestamps(modified))?)
+        Ok(rustix::fs::futimens(&self.descriptor, &timestamps(modified))?)
     }
 
     fn sync_data(&self, _point: SyncPoint) -> io::Result<bool> {
         #[cfg(target_vendor = "apple")]
         return self.sync_all(_point);
         #[cfg(not(target_vendor = "apple"))]
-        synced(rustix::fs::fdatasync(&self.0).map_err(io::Error::from))
+        synced(rustix::fs::fdatasync(&self.descriptor).map_err(io::Error::from))
     }
 
     fn sync_all(&self, _point: SyncPoint) -> io::Result<bool> {
         // Plain fsync does not reach the platter on Apple systems.
         #[cfg(target_vendor = "apple")]
-        let outcome = rustix::fs::fcntl_fullfsync(&self.0);
+        let outcome = rustix::fs::fcntl_fullfsync(&self.descriptor);
         #[cfg(not(target_vendor = "apple"))]
-        let outcome = rustix::fs::fsync(&self.0);
+        let outcome = rustix::fs::fsync(&self.descriptor);
         synced(outcome.map_err(io::Error::from))
     }
 
     fn try_lock(&self) -> io::Result<bool> {
         for _ in 0..LOCK_TRIES {
             if self.flock(FlockOperation::NonBlockingLockExclusive)? {
+                self.has_lock.store(true, Ordering::Relaxed);
                 return Ok(true);
             }
             // Whoever looks holds a shared lock for a moment; an owner's lock is exclusive.
@@ -440,7 +460,7 @@ impl File for OsFile {
     fn advise_sequential(&self) {
         #[cfg(target_os = "linux")]
         // Advice: a file system that does not take it reads all the same.
-        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::Sequential);
+        let _ = rustix::fs::fadvise(&self.descriptor, 0, None, rustix::fs::Advice::Sequential);
     }
 }
 
@@ -493,4 +513,22 @@ fn timestamps(modified: ModifiedTime) -> Timestamps {
 #[must_use]
 pub fn path_bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P-08: a child that is being started while the lock is given back has the file open, too, for that moment.
+    #[test]
+    fn a_lock_ends_with_its_owner_whoever_else_has_the_file_open() {
+        let place = tempfile::tempdir().unwrap();
+        let place = OsDirectory::open(place.path()).unwrap();
+        let owner = place.create_file(b"lock", 0o600).unwrap();
+        assert!(owner.try_lock().unwrap());
+        let _inherited = rustix::io::dup(&owner.descriptor).unwrap();
+        drop(owner);
+        let next = place.open_file(b"lock", Access::ReadWrite).unwrap();
+        assert!(next.try_lock().unwrap());
+    }
 }

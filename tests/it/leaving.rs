@@ -10,9 +10,9 @@ use crate::support::pair::{CODE, Pair, wait_for_half};
 
 const LARGE: usize = 24 << 20;
 
-/// Within this a side that ends is heard of; one that is killed, half a second later.
-const SOON: Duration = Duration::from_secs(1);
-const KILLED: Duration = Duration::from_millis(1_500);
+/// Within this a side that ends is heard of, and one that is killed: less than any silence takes (L-01), and room for a machine
+/// that has much else to do.
+const SOON: Duration = Duration::from_secs(3);
 
 /// A transfer under way, by a standing host if there is one.
 struct Way {
@@ -111,10 +111,7 @@ fn a_side_that_is_killed_is_missed_at_once() {
             killed.signal(Signal::KILL);
             let left = left(other);
             let after = before.elapsed();
-            assert!(
-                after < KILLED,
-                "standing {is_standing}, sender {is_sender}: {after:?}: {left}"
-            );
+            assert!(after < SOON, "standing {is_standing}, sender {is_sender}: {after:?}: {left}");
             assert_eq!(text(&left, "reason"), "gone", "{left}");
             assert!(left["waiting"] == true, "{left}");
         }
