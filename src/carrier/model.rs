@@ -55,10 +55,15 @@ const WINDOW_START: u64 = 32 * 1_200;
 const DATAGRAMS_LEAST: u64 = 4;
 /// Pace before anything is known.
 const RATE_START: f64 = 1e9;
+/// Pace however slow the path seems, bytes a second: about a datagram. What is far below any path fills no queue.
+const RATE_LEAST: f64 = 1_000.0;
 /// Of data on its way to a process that is not running at the moment, and of acknowledgements that come in heaps.
 const SLACK: Duration = Duration::from_millis(2);
 /// Fewer datagrams on their way than this tell nothing about loss.
 const ROUND_DATAGRAMS_MIN: u64 = 14;
+
+/// A round trip so many times what the few datagrams take that we have on their way is not of our making.
+const FOREIGN_QUEUE: f64 = 8.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -94,6 +99,8 @@ pub(super) struct Model {
     busy_rounds: u64,
     /// (busy round, bytes a second), largest first.
     rates: VecDeque<(u64, f64)>,
+    /// Largest rate ever seen on this path, bytes a second.
+    peak_rate: f64,
     minimal_rtt: Option<Duration>,
     minimal_rtt_at: Instant,
     round: u64,
@@ -101,6 +108,7 @@ pub(super) struct Model {
     round_arrived: u64,
     round_lost: u64,
     round_rtt: Option<Duration>,
+    foreign_rounds: u32,
     /// Whether all of the round was short of content.
     is_round_limited: bool,
     usual_loss: f64,
@@ -125,6 +133,7 @@ impl Model {
             phase: Phase::Startup,
             busy_rounds: 0,
             rates: VecDeque::new(),
+            peak_rate: 0.0,
             minimal_rtt: None,
             minimal_rtt_at: now,
             round: 0,
@@ -132,6 +141,7 @@ impl Model {
             round_arrived: 0,
             round_lost: 0,
             round_rtt: None,
+            foreign_rounds: 0,
             is_round_limited: true,
             usual_loss: 0.0,
             full_rate: 0.0,
@@ -175,6 +185,7 @@ impl Model {
         let is_round_over = sample.delivered_when_sent >= self.round_end;
         if is_round_over {
             self.on_round(sample.in_flight);
+            self.note_foreign_queue(sample.in_flight, now);
             self.round += 1;
             self.busy_rounds += u64::from(!self.is_round_limited);
             self.round_end = sample.total_delivered;
@@ -203,6 +214,7 @@ impl Model {
         // More in less than a round trip is a heap of acknowledgements.
         let interval = sample.interval.max(self.minimal_rtt.unwrap_or_default());
         let rate = sample.delivered as f64 / interval.as_secs_f64();
+        self.peak_rate = self.peak_rate.max(rate);
         while self.rates.front().is_some_and(|(round, _)| round + RATE_ROUNDS <= self.busy_rounds)
             && self.rates.len() > 1
         {
@@ -216,6 +228,22 @@ impl Model {
             self.rates.pop_back();
         }
         self.rates.push_back((self.busy_rounds, rate));
+    }
+
+    /// A queue that stands although next to nothing of it is ours is others': the path is not to be had without it.
+    fn note_foreign_queue(&mut self, in_flight: u64, now: Instant) {
+        let (Some(least), Some(round)) = (self.minimal_rtt, self.round_rtt) else { return };
+        // What ours takes where nobody else is: on a thin path that is long.
+        let own = least.as_secs_f64() + in_flight as f64 / self.peak_rate.max(1.0);
+        let is_foreign = self.phase == Phase::Cruise
+            && in_flight <= self.window_least()
+            && round > SLACK
+            && round.as_secs_f64() > own * FOREIGN_QUEUE;
+        self.foreign_rounds = if is_foreign { self.foreign_rounds + 1 } else { 0 };
+        if self.foreign_rounds >= FULL_ROUNDS {
+            self.foreign_rounds = 0;
+            (self.minimal_rtt, self.minimal_rtt_at) = (Some(round), now);
+        }
     }
 
     fn on_round(&mut self, in_flight: u64) {
@@ -361,7 +389,7 @@ impl Model {
             Phase::Up => self.up_gain,
             Phase::Down => DOWN_GAIN,
         };
-        let mut rate = (rate * gain).max(10_000.0);
+        let mut rate = (rate * gain).max(RATE_LEAST);
         // What was measured so far may be that little was asked for (draft-ietf-ccwg-bbr §5.6.2).
         if let (Phase::Startup, Some(rtt)) = (self.phase, self.minimal_rtt) {
             rate = rate.max(gain * WINDOW_START as f64 / rtt.as_secs_f64().max(1e-6));

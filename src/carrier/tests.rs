@@ -123,6 +123,56 @@ fn two_carriers_share() {
     }
 }
 
+/// G-09: rates of so many carriers that begin one after the other within two seconds on a path of 40 Mbit/s whose queue is all of
+/// its round trip, over the eight seconds from the third on, as shares of an even division, least first.
+fn shares_of_many(many: u32, seed: u64) -> Vec<f64> {
+    let path = Path { one_way: Duration::from_micros(20), ..path(40.0, 0, 500.0) };
+    let even = path.rate / f64::from(many);
+    let mut random = simulator::Random(seed);
+    let mut network = Network::new(path, seed);
+    for _ in 0..many {
+        network.add_carrier(None, 1_452);
+        network.run((SECOND * 2 / many).mul_f64(2.0 * random.unit()));
+    }
+    network.run(SECOND);
+    let before: Vec<u64> = network.flows.iter().map(|flow| flow.delivered).collect();
+    network.run(SECOND * 8);
+    let rates = network.flows.iter().zip(&before).map(|(flow, before)| flow.delivered - before);
+    let mut shares: Vec<f64> = rates.map(|bytes| bytes as f64 / 8.0 / even).collect();
+    shares.sort_by(f64::total_cmp);
+    println!("{many}: {shares:.2?}");
+    shares
+}
+
+#[test]
+fn many_carriers_share() {
+    for (many, least) in [(6, 0.15), (16, 0.15), (64, 0.5)] {
+        let shares = shares_of_many(many, 21);
+        let middle = shares[shares.len() / 2];
+        assert!(shares[0] >= least && (0.5..1.5).contains(&middle), "{many}");
+        assert!(shares.iter().sum::<f64>() / f64::from(many) >= 0.93, "{many}");
+    }
+}
+
+/// G-09: what the round trip was before others came is no measure of how much may be on its way beside them.
+#[test]
+fn who_was_alone_first_is_not_starved_by_who_comes() {
+    let path = Path { one_way: Duration::from_micros(20), ..path(40.0, 0, 500.0) };
+    let even = path.rate / 6.0;
+    let mut network = Network::new(path, 22);
+    let first = network.add_carrier(None, 1_452);
+    network.run(SECOND);
+    for _ in 0..5 {
+        network.add_tcp(Control::Cubic);
+    }
+    network.run(SECOND * 2);
+    let before = network.flows[first].delivered;
+    network.run(SECOND * 2);
+    let share = (network.flows[first].delivered - before) as f64 / 2.0 / even;
+    println!("{share:.2} {:?}", network.figures(first));
+    assert!(share >= 0.25);
+}
+
 #[test]
 fn beside_tcp_neither_starves() {
     for control in [Control::Cubic, Control::Reno] {
@@ -359,6 +409,23 @@ fn a_reader_that_stops_for_long_gets_everything() {
     network.wake(flow);
     let taken = network.run_to_end(SECOND * 60);
     assert!(taken.is_some(), "{:?}", network.figures(flow));
+}
+
+/// Where four datagrams take most of a second, their queue is ours: no more is asked for.
+#[test]
+fn a_thin_path_has_no_more_in_its_queue_than_it_must() {
+    let mut network = Network::new(path(0.064, 30, 64.0), 19);
+    let flow = network.add_carrier(None, 1_452);
+    network.flows[flow].left = Some(0);
+    network.run(SECOND);
+    network.flows[flow].left = None;
+    network.wake(flow);
+    network.run(SECOND * 60);
+    network.mean_queue();
+    network.run(SECOND * 60);
+    let queue = network.mean_queue();
+    println!("{queue} {:?}", network.figures(flow));
+    assert!(queue < 20_000.0);
 }
 
 /// Bytes that could come from anybody (another token) or from a peer that lies (the right one).
