@@ -202,6 +202,7 @@ impl Model {
     /// Something that was to be remembered may be forgotten, or was one too many in a second.
     fn has_met_a_limit(&self) -> bool {
         self.asked_ever > REQUESTS_MAX
+            || self.checked.len() > CHECKS_MAX
             || self.servers.len() > SERVERS_MAX
             || self.channels.len() > CHANNELS_MAX
             || self.attempts > CHECKS_PER_SECOND
