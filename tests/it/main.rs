@@ -24,6 +24,7 @@ mod completed;
 #[cfg(target_os = "linux")]
 mod confinement;
 mod conflict;
+mod consent;
 mod continuing;
 mod crash_power;
 #[cfg(all(unix, feature = "fault-injection"))]

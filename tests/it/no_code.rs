@@ -1,13 +1,10 @@
 //! `receive` without a code (cli.md): the one unfinished session of the directory, else whoever sits at the terminal, else a word.
 #![cfg(target_os = "linux")]
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-
 use rustix::process::Signal;
 
 use crate::support::pair::{CODE, Pair, wait_for_half};
+use crate::support::terminal::Terminal;
 use crate::support::tree::assert_same;
 
 const LARGE: usize = 24 << 20;
@@ -77,67 +74,23 @@ fn of_several_unfinished_sessions_none_is_guessed() {
     assert_same(&pair.path("one"), &pair.path("target/one"));
 }
 
-/// A terminal, and what a person sees and types there.
-struct Terminal {
-    own: File,
-    theirs: File,
-}
-
-impl Terminal {
-    fn new() -> Self {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&own).unwrap();
-        unlockpt(&own).unwrap();
-        let name = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
-        let theirs = File::options().read(true).write(true).open(name).unwrap();
-        Self { own: own.into(), theirs }
-    }
-
-    /// Reads until `text` was shown.
-    fn expect(&mut self, text: &str) {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut shown = Vec::new();
-        while !String::from_utf8_lossy(&shown).contains(text) {
-            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
-            let mut waited = [PollFd::new(&self.own, PollFlags::IN)];
-            let count = poll(&mut waited, Some(&patience)).unwrap();
-            assert!(count > 0, "no {text:?}: {}", String::from_utf8_lossy(&shown));
-            let mut buffer = [0; 1024];
-            let count = self.own.read(&mut buffer).unwrap();
-            shown.extend_from_slice(&buffer[..count]);
-        }
-    }
-}
-
 #[test]
 fn at_a_terminal_the_code_is_asked_for() {
     let pair = Pair::new();
     pair.noise("f", 1000);
     let sender = pair.sending("f");
     let mut terminal = Terminal::new();
-    let mut receiver = pair.receive(["-y", "-o", "target"]).into_command();
-    let mut receiver = receiver
-        .stdin(Stdio::from(terminal.theirs.try_clone().unwrap()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::from(terminal.theirs.try_clone().unwrap()))
-        .spawn()
-        .unwrap();
+    let mut receiver = terminal.spawn(pair.receive(["-y", "-o", "target"]));
     terminal.expect("Code: ");
-    terminal.own.write_all(format!("{CODE}\n").as_bytes()).unwrap();
+    terminal.say(CODE);
     terminal.expect("verified");
     assert_eq!(receiver.wait().unwrap().code(), Some(0));
     sender.wait().expect_code(0);
     assert_same(&pair.path("f"), &pair.path("target/f"));
     // An empty line is no code.
-    let mut receiver = pair.receive(["-y", "-o", "elsewhere"]).into_command();
-    let mut receiver = receiver
-        .stdin(Stdio::from(terminal.theirs.try_clone().unwrap()))
-        .stderr(Stdio::from(terminal.theirs.try_clone().unwrap()))
-        .spawn()
-        .unwrap();
+    let mut receiver = terminal.spawn(pair.receive(["-y", "-o", "elsewhere"]));
     terminal.expect("Code: ");
-    terminal.own.write_all(b"\n").unwrap();
+    terminal.say("");
     terminal.expect("no code was given");
     assert_eq!(receiver.wait().unwrap().code(), Some(2));
     assert!(!pair.path("elsewhere").exists());

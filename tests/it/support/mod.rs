@@ -22,6 +22,8 @@ pub(crate) mod sim;
 #[cfg(all(target_os = "linux", feature = "fault-injection"))]
 pub(crate) mod strangers;
 pub(crate) mod target_options;
+#[cfg(target_os = "linux")]
+pub(crate) mod terminal;
 pub(crate) mod tree;
 pub(crate) mod two_sessions;
 pub(crate) mod victim;
