@@ -121,18 +121,20 @@ impl Quality {
         self.rates.iter().flatten().max().copied()
     }
 
-    /// A deadline of [`Self::poll_timeout`] passed, or may have. `verified`: bytes that are settled in all; `is_due`:
-    /// whether more should be.
+    /// A deadline of [`Self::poll_timeout`] passed, or may have. `verified`: bytes that are settled in all; `due_since`:
+    /// since when the link owes more. Who waits for a person or a disk, at either end, is owed nothing by the link.
     pub fn handle_timeout(
         &mut self,
         rtt: Option<Duration>,
         verified: u64,
-        is_due: bool,
+        due_since: Option<Instant>,
         now: Instant,
     ) -> Option<Verdict> {
-        if verified != self.verified || !is_due {
+        if verified != self.verified {
             (self.verified, self.verified_at) = (verified, now);
         }
+        self.verified_at = self.verified_at.max(due_since.unwrap_or(now));
+        let is_due = due_since.is_some();
         if now < self.next_reading {
             return None;
         }
@@ -202,8 +204,12 @@ mod tests {
         let mut verdicts = Vec::new();
         for second in 1..=200_u32 {
             let rtt = if second < 100 { SECOND } else { SECOND / 50 };
-            let verdict =
-                quality.handle_timeout(Some(rtt), second.into(), true, start + SECOND * second);
+            let verdict = quality.handle_timeout(
+                Some(rtt),
+                second.into(),
+                Some(start),
+                start + SECOND * second,
+            );
             verdicts.extend(verdict.map(|verdict| (second, verdict)));
         }
         assert_eq!(verdicts, [(30, Verdict::Poor(0.5)), (120, Verdict::Good(1.0))]);
@@ -214,12 +220,13 @@ mod tests {
         let start = Instant::now();
         let mut quality = Quality::new(5, start);
         for second in 1..=600 {
-            assert_eq!(quality.handle_timeout(None, 5, false, start + SECOND * second), None);
+            assert_eq!(quality.handle_timeout(None, 5, None, start + SECOND * second), None);
         }
         // One that stalls is.
         let mut verdict = None;
         for second in 601..=660 {
-            verdict = verdict.or(quality.handle_timeout(None, 5, true, start + SECOND * second));
+            verdict =
+                verdict.or(quality.handle_timeout(None, 5, Some(start), start + SECOND * second));
         }
         assert_eq!(verdict, Some(Verdict::Poor(0.5)));
     }

@@ -476,6 +476,40 @@ fn a_disk_that_stands_still_costs_no_link_as_long_as_its_side_says_so() {
     }
 }
 
+/// Codes of what both sides warned of.
+fn warnings(pair: &Pair) -> Vec<&str> {
+    let events = pair.sides.iter().flat_map(|side| &side.events);
+    events
+        .filter_map(|event| match event {
+            Event::Warning { code, .. } => Some(code.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// V-15, K-21: who waits for a person or for a disk at the other end has a good link.
+#[test]
+fn what_a_person_or_a_disk_takes_is_not_the_links() {
+    let mut tree = Tree::new();
+    tree.insert(b"large".to_vec(), Node::File(Random::new(1).bytes(1_000_000)));
+    let mut pair = Pair::asking(1, ModelSource::new(tree, SESSION, 4));
+    pair.run_until(PLAIN, |pair| pair.asked > 0);
+    pair.run_for(SECOND * 100);
+    assert_eq!(warnings(&pair), Vec::<&str>::new());
+    pair.accept();
+    finish_fast(&mut pair);
+    for side in [SENDER, RECEIVER] {
+        let mut pair = under_way_with(1, 4 * BYTES);
+        pair.stick_disk(side, true);
+        // The thin path itself has round trips that make a poor link.
+        pair.paths.rate = None;
+        pair.run_for(SECOND * 100);
+        assert_eq!(warnings(&pair), Vec::<&str>::new(), "the disk of {side}");
+        pair.free_disk(side);
+        finish_fast(&mut pair);
+    }
+}
+
 /// `--stall-timeout` of a sender: the receiver answers pings, and takes nothing.
 #[test]
 fn a_sender_replaces_a_link_on_which_nothing_is_acknowledged() {

@@ -289,8 +289,7 @@ impl Session {
         let verified = self.progress().bytes;
         let Some(up) = &mut self.up else { return };
         let rtt = up.health.rtt();
-        let is_due = up.due_since.is_some() || matches!(self.transfer, Transfer::Sender(_));
-        match up.quality.handle_timeout(rtt, verified, is_due, now) {
+        match up.quality.handle_timeout(rtt, verified, up.due_since, now) {
             Some(Verdict::Poor(score)) => {
                 tracing::info!(target: "rejoin::activity", score, "the link is poor");
                 self.outputs.push_back(SessionOutput::Prepare);

@@ -25,7 +25,7 @@ use rejoin::signal::protocol::{ClientMessage, HostMessage};
 use rejoin::signal::room::{Command, ConnectionId, Limits, Rooms};
 use rejoin::signal::subscriber::Subscriber;
 use rejoin::transfer::disk::{OnConflict, ScanReport, SourceReply, TargetReply};
-use rejoin::transfer::receiver::{Agreement, ReceiverConfig};
+use rejoin::transfer::receiver::{Accepted, Agreement, Answer, ReceiverConfig};
 use rejoin::wire::{CarrierTokens, Channel, MemberId, SessionSecret};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -148,6 +148,10 @@ pub(crate) struct Pair {
     pub(crate) is_network_up: bool,
     /// Whether new connections fail as soon as they are tried, instead of never opening.
     pub(crate) fails_fast: bool,
+    /// What its person told the receiver beforehand.
+    receiver: ReceiverConfig,
+    /// Questions that wait for their answer.
+    pub(crate) asked: usize,
     pub(crate) is_host_up: bool,
     host: Rooms,
     connections: u64,
@@ -189,11 +193,22 @@ pub(crate) fn accept_all() -> ReceiverConfig {
 }
 
 impl Pair {
-    /// A sender of `source` and a receiver that has its code.
+    /// A sender of `source` and a receiver that has its code and takes whatever comes.
     pub(crate) fn new(seed: u64, source: ModelSource) -> Self {
+        Self::with(seed, source, accept_all())
+    }
+
+    /// The same, and the receiver asks its person, who does not answer by itself.
+    pub(crate) fn asking(seed: u64, source: ModelSource) -> Self {
+        Self::with(seed, source, ReceiverConfig { accepted: None, ..accept_all() })
+    }
+
+    fn with(seed: u64, source: ModelSource, receiver: ReceiverConfig) -> Self {
         let now = Instant::now();
         let mut pair = Self {
             seed,
+            receiver,
+            asked: 0,
             random: Random::new(seed ^ 0x9a12),
             now,
             start: now,
@@ -307,7 +322,7 @@ impl Pair {
             retry_for: RETRY_FOR,
         };
         let joining = Joining::new(config, entropy, self.now);
-        Session::receiver(joining, accept_all(), kept, RETRY_FOR, self.now)
+        Session::receiver(joining, self.receiver.clone(), kept, RETRY_FOR, self.now)
     }
 
     fn begin(&mut self, side: usize, delay: Duration) {
@@ -321,6 +336,14 @@ impl Pair {
         }
         let wait = delay + self.delay(50_000);
         self.plan(wait, Happening::HostConnect(side, run));
+        self.drain();
+    }
+
+    /// The receiver's person answers.
+    pub(crate) fn accept(&mut self) {
+        self.asked = 0;
+        let answer = Answer::Accept(Accepted::Everything);
+        self.sides[RECEIVER].session.handle_answer(answer, self.now);
         self.drain();
     }
 
@@ -924,6 +947,7 @@ impl Pair {
                 }
                 self.sides[side].events.push(event);
             }
+            SessionOutput::Ask(_) if self.receiver.accepted.is_none() => self.asked += 1,
             SessionOutput::Ask(ask) => self.fail(&format!("nobody answers {ask:?}")),
             SessionOutput::CodeOffered => self.fail("no side names a code beside its session"),
             SessionOutput::Consented(_) | SessionOutput::Finished => {}
