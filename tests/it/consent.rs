@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::env::{From, Running};
+use crate::support::env::Running;
 use crate::support::pair::{CODE, Pair, wait_for_half};
 use crate::support::terminal::Terminal;
 use crate::support::tree::assert_same;
