@@ -50,7 +50,7 @@ pub(crate) fn layer(command: Command, typed: &ArgMatches) -> Result<Layered, Err
             applied.map_err(|message| invalid(path, &message))
         }
         (Found::Unusable(error), _) => Err(error),
-        (Found::Unknown(error), _) => {
+        (Found::Foreign(error), _) => {
             // Another user's, most likely: it is not for us.
             let (command, turn) = without(command)?;
             return Ok(settled(command, typed, turn, Some(error)));

@@ -188,10 +188,10 @@ fn a_configuration_of_others_is_not_used() {
     std::fs::write(&path, "turn-credentials-command = 'evil'").unwrap();
     assert!(matches!(file::read(&path), Found::Table(_)));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(file::read(&path), Found::Unknown(_)));
+    assert!(matches!(file::read(&path), Found::Foreign(_)));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
-        assert!(matches!(file::read(&path), Found::Unknown(_)));
+        assert!(matches!(file::read(&path), Found::Foreign(_)));
     }
 }

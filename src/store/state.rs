@@ -286,33 +286,6 @@ impl<D: Directory> StateDirectory<D> {
             .find(|record| !record.is_complete && is_wanted(record)))
     }
 
-    /// The unfinished session that a `receive` of this code into this target continues.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub fn find_by_code(
-        &self,
-        code: &str,
-        target: &[u8],
-    ) -> Result<Option<SessionRecord>, StateError> {
-        self.find(|record| {
-            record.target() == Some(target) && record.code.is_some_and(|hash| hash.matches(code))
-        })
-    }
-
-    /// The unfinished session that a `receive` without a code into this target continues: one of those that have a
-    /// directory there (see [`super::target::sessions_in`]) and that this machine knows for this target.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub fn find_by_target(
-        &self,
-        target: &[u8],
-        present: &[SessionId],
-    ) -> Result<Option<SessionRecord>, StateError> {
-        self.find(|record| record.target() == Some(target) && present.contains(&record.session))
-    }
-
     /// Leaves an invitation for whoever runs the session, now or next.
     ///
     /// # Errors

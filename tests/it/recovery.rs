@@ -487,6 +487,36 @@ fn warnings(pair: &Pair) -> Vec<&str> {
         .collect()
 }
 
+/// F-03: a code has three runs. Who dies in each of them before it is known hears that the code is used up, whoever is told of its
+/// death, and if the host is away when the last run ends. Before, both sides waited for ever.
+#[test]
+fn a_receiver_that_dies_in_every_run_of_a_code_hears_that_it_is_used_up() {
+    for (is_told, is_host_away) in [(true, false), (false, false), (true, true)] {
+        let mut tree = Tree::new();
+        tree.insert(b"small".to_vec(), Node::File(vec![7; 1_000]));
+        let mut pair = Pair::new(1, ModelSource::new(tree, SESSION, 4));
+        for run in 1..=3 {
+            let proofs = |pair: &Pair| {
+                let events = pair.sides[SENDER].events.iter();
+                events.filter(|event| matches!(event, Event::Peer { .. })).count()
+            };
+            pair.run_until(PLAIN, |pair| proofs(pair) == run);
+            assert!(pair.sides[RECEIVER].stored.is_none());
+            if is_host_away && run == 3 {
+                pair.lose_host(SENDER, SECOND * 90);
+            }
+            pair.crash(RECEIVER, is_told, SECOND);
+        }
+        pair.run_until(BUDGET, |pair| pair.sides[RECEIVER].end.is_some());
+        let Some(Ending::Failed(error)) = &pair.sides[RECEIVER].end else {
+            panic!("{:?}", pair.sides[RECEIVER].end)
+        };
+        assert_eq!(error.kind, ErrorKind::Authentication, "{error:?}");
+        assert_eq!(warnings(&pair), ["code_used_up"]);
+        assert!(pair.sides[SENDER].end.is_none(), "a receiver that knows the session may come");
+    }
+}
+
 /// V-15, K-21: who waits for a person or for a disk at the other end has a good link.
 #[test]
 fn what_a_person_or_a_disk_takes_is_not_the_links() {

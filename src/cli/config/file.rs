@@ -26,7 +26,7 @@ pub(super) enum Found {
     /// Something that cannot be used.
     Unusable(Error),
     /// What is there is not for us: its directory is closed, or others can write it.
-    Unknown(Error),
+    Foreign(Error),
 }
 
 /// Where it is on this machine, for this user.
@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path) -> Found {
         Err(error) if is_absent(&error) => return Found::Nothing,
         Err(reason) if reason.kind() == io::ErrorKind::PermissionDenied => {
             let message = format!("{}; it is not used", cause(&reason));
-            return Found::Unknown(error(ErrorKind::Disk, path, &message).with_hint(
+            return Found::Foreign(error(ErrorKind::Disk, path, &message).with_hint(
                 "HOME and XDG_CONFIG_HOME say where configurations are; is it another user's?",
             ));
         }
@@ -61,7 +61,7 @@ pub(super) fn read(path: &Path) -> Found {
     {
         // It may name a command that would run as us.
         let message = format!("{who} can write it; it is not used");
-        return Found::Unknown(error(ErrorKind::Disk, path, &message).with_hint(
+        return Found::Foreign(error(ErrorKind::Disk, path, &message).with_hint(
             "make it your own (chown, chmod go-w), or name another directory for configurations with XDG_CONFIG_HOME",
         ));
     }

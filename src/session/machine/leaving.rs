@@ -237,7 +237,7 @@ impl Session {
 
     pub(super) fn on_dead(&mut self, reason: &str, now: Instant) {
         match &mut self.meeting {
-            Meeting::Opening(opening) => opening.handle_dead(reason),
+            Meeting::Opening(opening) => opening.handle_dead(reason, now),
             Meeting::Joining(joining) => joining.handle_dead(reason, now),
         }
     }

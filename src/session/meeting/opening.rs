@@ -8,6 +8,7 @@
 
 mod burnt;
 mod doors;
+mod ended;
 mod invitation;
 mod refused;
 mod signals;
@@ -25,6 +26,7 @@ use crate::signal::protocol::{ClientMessage, HostMessage};
 use crate::signal::{MemberToken, RoomName};
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use doors::{CodeDoor, SessionDoor, code_door, join_error, session_door, unusable};
+use ended::RoomEnd;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,8 @@ pub struct Opening {
     config: OpeningConfig,
     entropy: Entropy,
     code: Option<CodeDoor>,
+    /// Codes of before whose rooms the host still has to end.
+    ended: Vec<(CodeDoor, RoomEnd)>,
     door: Option<SessionDoor>,
     phase: Phase,
     candidates: VecDeque<SignalMessage>,
@@ -129,6 +133,7 @@ impl Opening {
             config,
             entropy,
             code,
+            ended: Vec::new(),
             door,
             phase: Phase::Idle,
             candidates: VecDeque::new(),
@@ -161,7 +166,9 @@ impl Opening {
             HostMessage::Relayed { room, from, payload } => {
                 self.on_relayed(room, from, &payload, now)
             }
-            HostMessage::PeerLeft { room: RoomName::Code(_), member } => self.on_departure(member),
+            HostMessage::PeerLeft { room: RoomName::Code(_), member } => {
+                self.on_departure(member, now);
+            }
             HostMessage::Refused { room, reason } => self.on_refused(room, reason, now),
             HostMessage::WorkNeeded { number, challenge, bits } => {
                 self.on_work_needed(number, challenge, bits);
@@ -199,7 +206,7 @@ impl Opening {
                 }
             }
             LinkEvent::Open => self.on_open(),
-            LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string()),
+            LinkEvent::Closed { reason } => self.on_link_lost(&reason.to_string(), now),
             LinkEvent::Ice(_)
             | LinkEvent::Secured
             | LinkEvent::Path(_)
@@ -208,8 +215,8 @@ impl Opening {
     }
 
     /// The link is known to be dead by other means (no pongs, no progress).
-    pub fn handle_dead(&mut self, reason: &str) {
-        self.on_link_lost(reason);
+    pub fn handle_dead(&mut self, reason: &str, now: Instant) {
+        self.on_link_lost(reason, now);
     }
 
     /// What [`MeetingOutput::Pair`] asked for is durable.
@@ -244,7 +251,7 @@ impl Opening {
             Phase::Idle | Phase::Connected { .. } => None,
         };
         if deadline.is_some_and(|deadline| now >= deadline) {
-            self.on_link_lost("the connection did not open in time");
+            self.on_link_lost("the connection did not open in time", now);
         }
     }
 
@@ -279,6 +286,7 @@ impl Opening {
         }
         self.open_code();
         self.enter_session();
+        self.enter_ended();
         if self.code.as_ref().is_some_and(|door| !door.is_open) {
             self.enter_at = Some(now + ENTER_RETRY);
         }
@@ -305,11 +313,13 @@ impl Opening {
     }
 
     fn code_message(&self) -> Option<ClientMessage> {
-        let door = self.code.as_ref()?;
+        Some(self.open_message(self.code.as_ref()?, self.config.is_code_fixed))
+    }
+
+    fn open_message(&self, door: &CodeDoor, again: bool) -> ClientMessage {
         let token = MemberToken::for_room(&self.config.token_key, door.token_room);
         let (member, deposit) = (self.config.member, door.opener.deposit().to_vec());
-        let (number, again) = (door.code.number(), self.config.is_code_fixed);
-        Some(ClientMessage::Open { number, member, token, deposit, again })
+        ClientMessage::Open { number: door.code.number(), member, token, deposit, again }
     }
 
     fn session_message(&self) -> Option<ClientMessage> {
@@ -322,6 +332,9 @@ impl Opening {
 
     fn on_opened(&mut self, number: u32) {
         self.works_in_a_row = 0;
+        if self.end_opened(number) {
+            return;
+        }
         let is_ours = |door: &&mut CodeDoor| {
             !door.is_open && door.code.number().is_none_or(|ours| ours == number)
         };
@@ -339,7 +352,7 @@ impl Opening {
         self.was_paired || self.code.as_ref().is_some_and(|door| door.was_used)
     }
 
-    fn on_departure(&mut self, member: MemberId) {
+    fn on_departure(&mut self, member: MemberId, now: Instant) {
         let Some(door) = &mut self.code else { return };
         let room = RoomName::Code(door.code.room());
         match door.opener.handle_departure(member, self.entropy.next_seed()) {
@@ -348,8 +361,7 @@ impl Opening {
                 self.host(ClientMessage::Deposit { room, deposit });
             }
             Ok(false) => {}
-            // The session's own room still takes a receiver that stored the secret.
-            Err(_) if self.has_peer() => self.code = None,
+            Err(_) if self.has_peer() => self.on_runs_used_up(now),
             Err(error) => self.fail(join_error(&error)),
         }
     }
@@ -470,15 +482,14 @@ impl Opening {
                     self.trickle(message);
                 }
             }
-            Err(error) => self.on_link_lost(&error.to_string()),
+            Err(error) => self.on_link_lost(&error.to_string(), now),
         }
     }
 
     fn spend_code(&mut self, keep: MemberId) {
         self.was_paired = true;
         if let Some(door) = self.code.take() {
-            let number = door.code.room();
-            self.host(ClientMessage::Lock { number, keep });
+            self.end_room(door, RoomEnd::Lock(keep));
             self.outputs.push_back(MeetingOutput::CodeSpent);
         }
     }
@@ -501,7 +512,7 @@ impl Opening {
         }
     }
 
-    fn on_link_lost(&mut self, reason: &str) {
+    fn on_link_lost(&mut self, reason: &str, now: Instant) {
         let was_connected = matches!(self.phase, Phase::Connected { .. });
         let joined = match &self.phase {
             Phase::Answering(answering) => {
@@ -519,7 +530,7 @@ impl Opening {
         self.phase = Phase::Idle;
         // A receiver that never stored the secret has only the code to come back with.
         if let Some((RoomName::Code(_), member)) = joined {
-            self.on_departure(member);
+            self.on_departure(member, now);
         }
         if was_connected {
             self.outputs.push_back(MeetingOutput::LinkDown { reason: reason.to_owned() });

@@ -141,10 +141,7 @@ impl Sender {
                     tracing::debug!(target: "rejoin::transfer", files = changed.len(), "complete files changed at the source");
                 }
             }
-            (comparison, reply) => {
-                let text = format!("the source store answered {comparison:?} with {reply:?}");
-                self.fail(crate::error::Error::new(crate::error::ErrorKind::Failure, text));
-            }
+            _ => self.fail_unasked(),
         }
     }
 

@@ -7,6 +7,7 @@ use super::link_run::{
 use super::plan::Plan;
 use super::steady::Steady;
 use super::{Sender, SenderOutput};
+use crate::error::{Error, ErrorKind};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, StoredPage,
@@ -334,11 +335,15 @@ impl Sender {
             (InFlight::Look { page, entry }, SourceReply::Looked { stamp, .. }) => {
                 self.on_looked(&page, entry, stamp);
             }
-            (read, reply) => {
-                let text = format!("the source store answered {read:?} with {reply:?}");
-                self.fail(crate::error::Error::new(crate::error::ErrorKind::Failure, text));
-            }
+            _ => self.fail_unasked(),
         }
+    }
+
+    /// The store answers in the order of its requests: another answer is a fault of ours. What it holds is content, and stays out
+    /// of the message.
+    pub(super) fn fail_unasked(&mut self) {
+        let text = "the source store gave an answer that nothing asked for";
+        self.fail(Error::new(ErrorKind::Failure, text));
     }
 
     pub(super) fn parse_page(

@@ -543,8 +543,9 @@ impl Pair {
 
     /// As [`Self::plan`], never before what was planned for the same stream.
     fn plan_in_order(&mut self, stream: (u8, u64, u8), delay: Duration, happening: Happening) {
-        let last = self.last.get(&stream).copied().unwrap_or(self.now);
-        let at = (self.now + delay).max(last);
+        // Never at the same time: what is held back at its time and freed at once comes before the next all the same.
+        let next = self.last.get(&stream).map_or(self.now, |last| *last + Duration::from_nanos(1));
+        let at = (self.now + delay).max(next);
         self.last.insert(stream, at);
         self.plan(at - self.now, happening);
     }

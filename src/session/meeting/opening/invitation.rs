@@ -2,9 +2,9 @@
 
 use super::Opening;
 use super::doors::{code_door, unusable};
+use super::ended::RoomEnd;
 use crate::error::Error;
 use crate::signal::code::Code;
-use crate::signal::protocol::ClientMessage;
 use std::time::Instant;
 
 impl Opening {
@@ -18,8 +18,7 @@ impl Opening {
             return Ok(());
         }
         if let Some(door) = self.code.take() {
-            let number = door.code.room();
-            self.host(ClientMessage::Burn { number });
+            self.end_room(door, RoomEnd::Burn);
         }
         let mut door = code_door(code, &self.config, &mut self.entropy).map_err(unusable)?;
         door.is_invitation = true;

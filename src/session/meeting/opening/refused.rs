@@ -20,6 +20,11 @@ impl Opening {
             self.enter_at = Some(now + ENTER_RETRY);
             return;
         }
+        if let Some(RoomName::Code(number)) = room
+            && self.take_ended(number).is_some()
+        {
+            return;
+        }
         let Some(door) = self.code.as_mut() else { return };
         if room.is_some_and(|room| room != RoomName::Code(door.code.room())) {
             return;
