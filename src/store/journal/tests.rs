@@ -80,3 +80,15 @@ fn roots_are_those_of_the_last_time() {
     let complete: Vec<EntryIndex> = compacted.complete.iter().map(|(entry, _)| entry).collect();
     assert_eq!(complete, [5, 7, BUCKET - 1, BUCKET, 5 * BUCKET]);
 }
+
+/// S-16: sizes of any kind, of records that are ours by their seal, are added up without a panic.
+#[test]
+fn absurd_sizes_add_up_to_the_largest_number() {
+    let disk = MemoryDisk::new();
+    let (mut journal, _) = open(&disk, NEVER);
+    let entries = (5..9).map(|entry| Complete { bytes: u64::MAX, ..complete(entry, None) });
+    journal.append(&Record::Published { entries: entries.collect() }).expect("no faults");
+    drop(journal);
+    let (_, claims) = open(&disk, NEVER);
+    assert_eq!(claims.state(100, Completed::default()).kept_bytes, u64::MAX);
+}
