@@ -1,6 +1,6 @@
 //! Questions: answered by flags, else by the person at the terminal, else refused with the flag's name (exit code 7).
 
-use std::io::IsTerminal as _;
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use rejoin::error::{Error, ErrorKind};
 use rejoin::options::OnConflict;
@@ -9,6 +9,9 @@ use tokio::sync::oneshot;
 
 use super::output::escape::name_for_person;
 use super::output::{PrinterHandle, units};
+
+/// Most of a line that is read: answers are words.
+const LINE_BYTES_MAX: u64 = 4_096;
 
 /// What the flags say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,19 +86,53 @@ async fn ask_conflict(
     }
 }
 
-/// One line from the person. The end of the input is nobody.
+/// One line from the person, typed after the question: what was typed before it is no answer to it.
 async fn ask(text: String, printer: &PrinterHandle, flag: &str) -> Result<String, Error> {
+    terminal::forget_typed();
     printer.prompt(text).await;
     let (reply, line) = oneshot::channel();
     // Not a blocking task of the runtime: reading a terminal cannot be cancelled, and must not hold up the exit.
     std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
+        let mut line = Vec::new();
+        let read = std::io::stdin().lock().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
         let _ = reply.send(read.ok().filter(|bytes| *bytes > 0).map(|_| line));
     });
     let line = line.await.ok().flatten();
     printer.prompt_done().await;
-    line.ok_or_else(|| nobody("answer", flag))
+    match line {
+        Some(line) => Ok(String::from_utf8_lossy(&line).into_owned()),
+        // As the signal says that comes with it, whichever is first.
+        None if terminal::is_gone() => {
+            Err(Error::new(ErrorKind::SignalTerminate, "the terminal is gone"))
+        }
+        None => Err(nobody("answer", flag)),
+    }
+}
+
+/// The terminal on standard input.
+mod terminal {
+    #[cfg(unix)]
+    pub(super) fn forget_typed() {
+        // Where it is none there is nothing to forget.
+        let _ = rustix::termios::tcflush(
+            rustix::stdio::stdin(),
+            rustix::termios::QueueSelector::IFlush,
+        );
+    }
+
+    /// Whether there was one, and nobody holds its other end any more.
+    #[cfg(unix)]
+    pub(super) fn is_gone() -> bool {
+        rustix::termios::tcgetattr(rustix::stdio::stdin()).err() == Some(rustix::io::Errno::IO)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) const fn forget_typed() {}
+
+    #[cfg(not(unix))]
+    pub(super) const fn is_gone() -> bool {
+        false
+    }
 }
 
 fn nobody(what: &str, flag: &str) -> Error {

@@ -480,8 +480,14 @@ impl RoleActions for ReceiverRole {
             record.code =
                 Some(CodeHash::new(&surroundings::canonical(code), surroundings::random()?));
         }
-        // Of this record alone: what lies in the target already, from whomever, is none of ours.
-        record.seal = surroundings::random()?;
+        // Of this record alone: what lies in the target already, from whomever, is none of ours. But what an earlier pairing of the
+        // same session in the same target made, by a record that is here, is.
+        let (state, target, session) = (self.state.clone(), self.target.clone(), pairing.session);
+        let known = surroundings::blocking(move || state.seal_of(session, &target)).await?;
+        record.seal = match known.map_err(surroundings::state_error)? {
+            Some(seal) => seal,
+            None => surroundings::random()?,
+        };
         // The target first: a record without it would be found by its code and have nothing to continue.
         let sealed = (pairing.session, record.seal);
         let (worker, state) =

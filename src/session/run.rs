@@ -107,6 +107,8 @@ struct Runner<R> {
     /// Whether both sides know that all is settled.
     is_acknowledged: bool,
     was_met: bool,
+    /// Connections to hosts in a row that ended without an answer.
+    unanswered: usize,
     interfaces: InterfaceWatch,
     restarts: Restarts,
     wake: WakeWatch,
@@ -163,6 +165,7 @@ pub(super) async fn run<R: RoleActions>(
         next_progress: now + PROGRESS_INTERVAL,
         last_progress: 0,
         was_met: false,
+        unanswered: 0,
         interfaces: InterfaceWatch::start(),
         wake: WakeWatch::new(now, SystemTime::now()),
         timeline: Timeline::new(now),
@@ -270,9 +273,12 @@ impl<R: RoleActions> Runner<R> {
             Happening::Scan(None) => self.around.scan = None,
             Happening::Answer(Some(Ok(answer))) => self.session.handle_answer(answer, now),
             Happening::Answer(Some(Err(error))) => {
-                self.session.handle_answer(Answer::Accept(Accepted::No), now);
-                // The other side is told before we go.
-                self.drain().await?;
+                // Where nobody is there to be asked, that is a no; who went away meanwhile said nothing.
+                if error.kind == ErrorKind::Refused {
+                    self.session.handle_answer(Answer::Accept(Accepted::No), now);
+                    // The other side is told before we go.
+                    self.drain().await?;
+                }
                 return Err(error);
             }
             Happening::Answer(None) => {}
@@ -330,6 +336,7 @@ impl<R: RoleActions> Runner<R> {
             }
             Some(ClientEvent::Message(message)) => {
                 self.timeline.reach(Step::HostAnswered, now);
+                self.unanswered = 0;
                 self.session.handle_host(message, now);
             }
             Some(ClientEvent::Lost { reason, retry_in }) => {
@@ -343,6 +350,7 @@ impl<R: RoleActions> Runner<R> {
                 if !matches!(reason, LossReason::Absent) {
                     self.session.handle_host_retry(retry_in, now);
                 }
+                self.on_unanswered(&reason, now)?;
             }
             Some(ClientEvent::Unreachable { errors, retry_in }) => {
                 self.on_unreachable(&errors, retry_in, now)?;

@@ -286,6 +286,21 @@ impl<D: Directory> StateDirectory<D> {
             .find(|record| !record.is_complete && is_wanted(record)))
     }
 
+    /// What the record of this session in this target vouches with, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn seal_of(
+        &self,
+        session: SessionId,
+        target: &[u8],
+    ) -> Result<Option<[u8; 32]>, StateError> {
+        let records = self.list()?.into_iter().filter_map(|listed| listed.record.ok());
+        let mut of_it =
+            records.filter(|record| record.session == session && record.target() == Some(target));
+        Ok(of_it.next().map(|record| record.seal))
+    }
+
     /// Leaves an invitation for whoever runs the session, now or next.
     ///
     /// # Errors

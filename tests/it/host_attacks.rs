@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rejoin::signal::code::PORT_DEFAULT;
@@ -116,4 +116,31 @@ fn a_sender_that_is_its_own_host_is_joined_beside_a_flood() {
     sender.wait().expect_code(0);
     assert_same(&pair.path("file"), &pair.path("target/file"));
     drop(sockets);
+}
+
+/// A host that takes connections and says nothing of its own is told, with its address: whoever has nothing to continue ends, and
+/// whoever waits on is told so.
+#[test]
+fn a_host_that_only_takes_connections_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Closed as soon as it is a WebSocket.
+            let _ = tokio_tungstenite::tungstenite::accept(stream);
+        }
+    });
+    let pair = Pair::new();
+    pair.noise("f", 1_000);
+    let receiver = pair.receive(["--json", "-y", "7-crane-velvet-orbit", "--host", &url]);
+    let sender = pair.send(["--json", "f", "--host", &url]).spawn();
+    for run in [receiver.spawn(), sender] {
+        let error = run.wait().expect_code(4).outcome();
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("no host answers") && message.contains(&url), "{error}");
+    }
+    let waiting = ["--json", "-y", "7-crane-velvet-orbit", "--host", &url, "--wait", "1m"];
+    let waiting = pair.receive(waiting).spawn();
+    let warning = waiting.event_where("warning", |event| event["event"] == "warning");
+    assert!(warning["message"].as_str().unwrap().contains("no host answers"), "{warning}");
 }

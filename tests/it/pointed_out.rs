@@ -243,3 +243,17 @@ fn a_conflict_is_settled_as_the_resumed_run_says() {
         assert_eq!(found.as_deref(), Some(&b"the user's own"[..]), "{policy:?}");
     }
 }
+
+/// A later version of a top-level name is the same name: the question has it once.
+#[test]
+fn a_later_version_is_named_once() {
+    let mut victim = Victim::asking();
+    victim.recover();
+    victim.page(0, 0, vec![file(b"a", 1), file(b"b", 1)]);
+    victim.page(1, 2, vec![Entry { supersedes: Some(0), ..file(b"a", 2) }]);
+    victim.end(2);
+    victim.tick();
+    let [Ask::Accept { names, .. }] = &victim.asked[..] else { panic!("{:?}", victim.asked) };
+    let names: Vec<&str> = names.iter().map(|name| name.path.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+}

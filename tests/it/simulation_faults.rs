@@ -12,6 +12,7 @@ use crate::support::random::Random;
 use crate::support::sim::{Ending, SESSION};
 use crate::support::two_sessions::{Cut, Pair, RECEIVER, SENDER};
 use rejoin::error::ErrorKind;
+use rejoin::event::Event;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -190,10 +191,19 @@ struct Outcome {
 }
 
 /// Whether the pairing was cut so often that the code is of no more use. Nobody has anything of the session then.
-fn is_code_used_up(pair: &Pair) -> bool {
-    pair.sides.iter().any(|side| {
+fn is_code_used_up(pair: &Pair, faults: &[Fault]) -> bool {
+    let has_heard = pair.sides.iter().any(|side| {
         matches!(&side.end, Some(Ending::Failed(error)) if error.kind == ErrorKind::Authentication)
-    }) && pair.sides.iter().any(|side| side.stored.is_none())
+    });
+    // A host that restarts forgets that it is: then whoever was told to wait for the code waits.
+    let was_told = pair.sides[SENDER]
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Warning { code, .. } if code == "code_used_up"));
+    let may_forget =
+        faults.iter().any(|of| matches!(of, Fault::TheHostRestarts | Fault::TheHostForgets));
+    (has_heard || was_told && may_forget)
+        && pair.sides.iter().any(|side| side.stored.is_none())
         && pair.sides[RECEIVER].target.tree.is_empty()
 }
 
@@ -260,8 +270,8 @@ fn run(seed: u64) -> Outcome {
         }
     }
     let stopped = pair.now;
-    pair.run_until(BUDGET, |pair| pair.is_done() || is_code_used_up(pair));
-    if is_code_used_up(&pair) {
+    pair.run_until(BUDGET, |pair| pair.is_done() || is_code_used_up(pair, &faults));
+    if is_code_used_up(&pair, &faults) {
         return Outcome { faults, kept, took: None };
     }
     finish(&mut pair, BUDGET);

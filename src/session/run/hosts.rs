@@ -2,14 +2,17 @@
 
 use super::edges::unreachable;
 use super::{RoleActions, Runner};
-use crate::error::Error;
-use crate::signal::client::ConnectError;
+use crate::error::{Error, ErrorKind};
+use crate::signal::client::{ConnectError, LossReason};
 use crate::signal::code::HostAddress;
 use std::time::{Duration, Instant};
 
 /// How long a receiver that has everything looks for its sender in a run that has met nobody, where no host answers: the
 /// sender's own is gone with it.
 const FAREWELL_ALONE: Duration = Duration::from_secs(5);
+
+/// Connections to each host that may end without an answer before that is told.
+const UNANSWERED_MAX: usize = 3;
 
 impl<R: RoleActions> Runner<R> {
     /// A process of this machine says where the other side is. A link that is up needs no host.
@@ -24,6 +27,32 @@ impl<R: RoleActions> Runner<R> {
         self.around.client.set_addresses(self.around.hosts.clone());
     }
 
+    /// A connection to a host ended. One that takes connections and never answers is no better than none.
+    pub(super) fn on_unanswered(&mut self, reason: &LossReason, now: Instant) -> Result<(), Error> {
+        // A host that says why it closes has answered.
+        if matches!(reason, LossReason::Moved | LossReason::Absent | LossReason::Goodbye(_)) {
+            return Ok(());
+        }
+        self.unanswered += 1;
+        if !self.unanswered.is_multiple_of(UNANSWERED_MAX * self.around.hosts.len().max(1)) {
+            return Ok(());
+        }
+        let hosts: Vec<String> = self.around.hosts.iter().map(HostAddress::url).collect();
+        let text = format!("no host answers ({}): {reason}", hosts.join("; "));
+        if !self.is_patient(now) {
+            let hint = "check that the address is that of a sender or of `rejoin host`, and no other service";
+            return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
+        }
+        self.session.handle_host_unreachable(text);
+        Ok(())
+    }
+
+    /// Who has something to continue, or was told to wait, tries on.
+    fn is_patient(&self, now: Instant) -> bool {
+        let waits = self.around.wait_until.is_some_and(|until| now < until);
+        self.was_met || self.session.is_paired() || waits
+    }
+
     /// Every address was tried, and nobody is at any of them: who has something to continue, or was told to wait, tries on.
     pub(super) fn on_unreachable(
         &mut self,
@@ -35,9 +64,7 @@ impl<R: RoleActions> Runner<R> {
         if !is_absent {
             self.session.handle_host_retry(retry_in, now);
         }
-        let is_patient =
-            self.session.is_paired() || self.around.wait_until.is_some_and(|until| now < until);
-        if !is_patient && !self.was_met {
+        if !self.is_patient(now) {
             return Err(unreachable(errors));
         }
         if !is_absent {

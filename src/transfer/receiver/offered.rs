@@ -192,9 +192,13 @@ impl Offered {
             let judged = page.entries.iter().zip(verdicts);
             judged.filter(|(of, verdict)| verdict.is_ok() && !is_remark(of)).map(|(entry, _)| entry)
         };
-        let room = NAMES_MAX.saturating_sub(self.names.len());
-        let top = entries().filter(|entry| entry.parent.is_none());
-        self.names.extend(top.take(room).map(|entry| PathText::new(&entry.name)));
+        for entry in entries().filter(|entry| entry.parent.is_none()) {
+            let name = PathText::new(&entry.name);
+            // A later version is no other name.
+            if self.names.len() < NAMES_MAX && !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
         let acting = entries().filter(|entry| acts(&entry.name));
         for path in acting.filter_map(|entry| directories.path(entry)) {
             self.add_acting(&path);

@@ -15,6 +15,8 @@ const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 pub(crate) struct Terminal {
     own: File,
     theirs: File,
+    /// Shown, and not looked at yet.
+    shown: Vec<u8>,
 }
 
 impl Terminal {
@@ -24,7 +26,7 @@ impl Terminal {
         unlockpt(&own).unwrap();
         let name = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
         let theirs = File::options().read(true).write(true).open(name).unwrap();
-        Self { own: own.into(), theirs }
+        Self { own: own.into(), theirs, shown: Vec::new() }
     }
 
     /// Runs a command here; its results go nowhere.
@@ -34,19 +36,20 @@ impl Terminal {
         command.stdin(here()).stdout(Stdio::null()).stderr(here()).spawn().unwrap()
     }
 
-    /// Reads until `text` was shown; all that was.
+    /// Reads until `text` was shown; all up to there.
     pub(crate) fn expect(&mut self, text: &str) -> String {
-        let mut shown = Vec::new();
         loop {
-            let so_far = String::from_utf8_lossy(&shown).into_owned();
-            if so_far.contains(text) {
-                return so_far;
+            let found = self.shown.windows(text.len()).position(|part| part == text.as_bytes());
+            if let Some(at) = found {
+                let seen: Vec<u8> = self.shown.drain(..at + text.len()).collect();
+                return String::from_utf8_lossy(&seen).into_owned();
             }
             let mut waited = [PollFd::new(&self.own, PollFlags::IN)];
-            assert!(poll(&mut waited, Some(&PATIENCE)).unwrap() > 0, "no {text:?}: {so_far}");
+            let count = poll(&mut waited, Some(&PATIENCE)).unwrap();
+            assert!(count > 0, "no {text:?}: {}", String::from_utf8_lossy(&self.shown));
             let mut buffer = [0; 1024];
             let count = self.own.read(&mut buffer).unwrap();
-            shown.extend_from_slice(&buffer[..count]);
+            self.shown.extend_from_slice(&buffer[..count]);
         }
     }
 
