@@ -35,7 +35,7 @@ use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
 use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
-use crate::signal::client::{ClientEvent, HostConnection, LossReason, Pace as HostPace};
+use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
 use crate::ui::{Restarts, Stop};
@@ -325,53 +325,6 @@ impl<R: RoleActions> Runner<R> {
             };
             self.session.handle_frame(Channel::Data, &frame, now);
         }
-    }
-
-    fn on_client(&mut self, event: Option<ClientEvent>, now: Instant) -> Result<(), Error> {
-        match event {
-            Some(ClientEvent::Connected(connection)) => {
-                self.timeline.reach(Step::HostConnected, now);
-                self.host = Some(connection);
-                self.session.handle_host_up(now);
-            }
-            Some(ClientEvent::Message(message)) => {
-                self.timeline.reach(Step::HostAnswered, now);
-                self.unanswered = 0;
-                self.session.handle_host(message, now);
-            }
-            Some(ClientEvent::Lost { reason, retry_in }) => {
-                tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
-                self.host = None;
-                self.session.handle_host_down(now);
-                if reason.is_closed() {
-                    self.session.handle_host_closed(now);
-                }
-                // Another address is asked at once.
-                if !matches!(reason, LossReason::Absent) {
-                    self.session.handle_host_retry(retry_in, now);
-                }
-                self.on_unanswered(&reason, now)?;
-            }
-            Some(ClientEvent::Unreachable { errors, retry_in }) => {
-                self.on_unreachable(&errors, retry_in, now)?;
-            }
-            // The link goes on without a host; without both there is no way back.
-            Some(ClientEvent::Stopped(_)) | None if self.session.is_up() => {
-                self.host = None;
-                self.is_host_gone = true;
-                self.session.handle_host_down(now);
-            }
-            Some(ClientEvent::Stopped(reason)) => {
-                return Err(Error::new(
-                    ErrorKind::Unreachable,
-                    format!("the host turned us away: {reason}"),
-                ));
-            }
-            None => {
-                return Err(Error::new(ErrorKind::Unreachable, "the host does not take us back"));
-            }
-        }
-        Ok(())
     }
 
     fn on_link(&mut self, event: LinkEvent, now: Instant) {

@@ -1,9 +1,10 @@
-//! Where the other side is to be met, as it becomes known during a run.
+//! Hosts during a run: what they say, when they are gone, and where the other side is to be met, as it becomes known.
 
 use super::edges::unreachable;
+use super::timeline::Step;
 use super::{RoleActions, Runner};
 use crate::error::{Error, ErrorKind};
-use crate::signal::client::{ConnectError, LossReason};
+use crate::signal::client::{ClientEvent, ConnectError, LossReason};
 use crate::signal::code::HostAddress;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,57 @@ const FAREWELL_ALONE: Duration = Duration::from_secs(5);
 const UNANSWERED_MAX: usize = 3;
 
 impl<R: RoleActions> Runner<R> {
+    pub(super) fn on_client(
+        &mut self,
+        event: Option<ClientEvent>,
+        now: Instant,
+    ) -> Result<(), Error> {
+        match event {
+            Some(ClientEvent::Connected(connection)) => {
+                self.timeline.reach(Step::HostConnected, now);
+                self.host = Some(connection);
+                self.session.handle_host_up(now);
+            }
+            Some(ClientEvent::Message(message)) => {
+                self.timeline.reach(Step::HostAnswered, now);
+                self.unanswered = 0;
+                self.session.handle_host(message, now);
+            }
+            Some(ClientEvent::Lost { reason, retry_in }) => {
+                tracing::info!(target: "rejoin::signal", %reason, "the host is lost");
+                self.host = None;
+                self.session.handle_host_down(now);
+                if reason.is_closed() {
+                    self.session.handle_host_closed(now);
+                }
+                // Another address is asked at once.
+                if !matches!(reason, LossReason::Absent) {
+                    self.session.handle_host_retry(retry_in, now);
+                }
+                self.on_unanswered(&reason, now)?;
+            }
+            Some(ClientEvent::Unreachable { errors, retry_in }) => {
+                self.on_unreachable(&errors, retry_in, now)?;
+            }
+            // The link goes on without a host; without both there is no way back.
+            Some(ClientEvent::Stopped(_)) | None if self.session.is_up() => {
+                self.host = None;
+                self.is_host_gone = true;
+                self.session.handle_host_down(now);
+            }
+            Some(ClientEvent::Stopped(reason)) => {
+                return Err(Error::new(
+                    ErrorKind::Unreachable,
+                    format!("the host turned us away: {reason}"),
+                ));
+            }
+            None => {
+                return Err(Error::new(ErrorKind::Unreachable, "the host does not take us back"));
+            }
+        }
+        Ok(())
+    }
+
     /// A process of this machine says where the other side is. A link that is up needs no host.
     pub(super) fn on_host_found(&mut self, address: HostAddress) {
         let is_there = self.host.as_ref().is_some_and(|host| *host.address() == address);
@@ -28,7 +80,7 @@ impl<R: RoleActions> Runner<R> {
     }
 
     /// A connection to a host ended. One that takes connections and never answers is no better than none.
-    pub(super) fn on_unanswered(&mut self, reason: &LossReason, now: Instant) -> Result<(), Error> {
+    fn on_unanswered(&mut self, reason: &LossReason, now: Instant) -> Result<(), Error> {
         // A host that says why it closes has answered.
         if matches!(reason, LossReason::Moved | LossReason::Absent | LossReason::Goodbye(_)) {
             return Ok(());
@@ -54,7 +106,7 @@ impl<R: RoleActions> Runner<R> {
     }
 
     /// Every address was tried, and nobody is at any of them: who has something to continue, or was told to wait, tries on.
-    pub(super) fn on_unreachable(
+    fn on_unreachable(
         &mut self,
         errors: &[(HostAddress, ConnectError)],
         retry_in: Duration,
