@@ -38,6 +38,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Nothing read for this long: lost.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The first word of a host to what it was told: whoever pings and has no word is no host, or one that stands still.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// One message must leave within this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is left to say must leave within this time when the caller goes.
@@ -396,6 +398,9 @@ impl Worker {
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
+        // Until the first answer.
+        let mut answer_by = taken.is_some().then(|| heard + ANSWER_MAX);
+        let mut is_answered = false;
         let mut has_handles = true;
         let mut seeking = Seeking::default();
         if let Some(taken) = &taken {
@@ -425,7 +430,7 @@ impl Worker {
             let message = tokio::select! {
                 () = moved => return Ok(LossReason::Moved),
                 () = absent => return Ok(LossReason::Absent),
-                incoming = timeout_at(heard + SILENCE_MAX, socket.next()) => {
+                incoming = timeout_at(listen_until(heard, answer_by), socket.next()) => {
                     heard = Instant::now();
                     let message = match hear(incoming) {
                         Heard::Message(message) => message,
@@ -436,6 +441,8 @@ impl Worker {
                         }
                         Heard::End(reason) => return Ok(reason),
                     };
+                    is_answered = true;
+                    answer_by = None;
                     if self.has_others() {
                         let grace = seeking.handle_heard(&message);
                         leave_at = grace.map(|grace| Instant::now() + grace);
@@ -456,6 +463,9 @@ impl Worker {
                         continue;
                     }
                     seeking.handle_said(&message);
+                    if !is_answered {
+                        answer_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);
+                    }
                     match message.encode() {
                         Ok(bytes) => Message::binary(bytes),
                         Err(error) => {
@@ -487,6 +497,12 @@ impl Worker {
     async fn emit(&self, event: ClientEvent) -> Result<(), Stop> {
         self.events.send(event).await.map_err(|_| Stop)
     }
+}
+
+/// When a host that was heard at `heard`, and whose first answer is due at `answer_by`, counts as silent.
+fn listen_until(heard: Instant, answer_by: Option<Instant>) -> Instant {
+    let silent_at = heard + SILENCE_MAX;
+    answer_by.map_or(silent_at, |due| due.min(silent_at))
 }
 
 /// What came in.

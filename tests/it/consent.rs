@@ -23,14 +23,13 @@ fn agreed_and_killed() -> (Pair, Running) {
     pair.noise("tree/.bashrc", 100);
     let sender = sender(&pair);
     let mut terminal = Terminal::new();
-    let mut receiver = terminal.spawn(pair.receive(["-o", "target", CODE]));
+    let receiver = terminal.spawn(pair.receive(["-o", "target", CODE]));
     let asked = terminal.expect("(y/N) ");
     assert!(asked.contains("Mind tree/.bashrc: "), "{asked}");
     assert!(!pair.path("target/tree").exists(), "before the answer");
     terminal.say("y");
     wait_for_half(&sender);
-    receiver.kill().unwrap();
-    receiver.wait().unwrap();
+    receiver.kill();
     (pair, sender)
 }
 
@@ -58,11 +57,11 @@ fn a_name_that_acts_and_came_after_the_agreement_is_asked_about() {
     // Whoever sits there sees it, and may agree.
     let agreed = again();
     let mut terminal = Terminal::new();
-    let mut receiver = terminal.spawn(pair.receive(["-o", "target"]));
+    let receiver = terminal.spawn(pair.receive(["-o", "target"]));
     let asked = terminal.expect("(y/N) ");
     assert!(asked.contains("Mind tree/.profile: ") && asked.contains("more than you accepted"));
     terminal.say("y");
-    assert_eq!(receiver.wait().unwrap().code(), Some(0));
+    assert_eq!(terminal.wait(receiver), Some(0));
     agreed.wait().expect_code(0);
     assert_same(&pair.path("tree"), &pair.path("target/tree"));
 }
@@ -74,7 +73,7 @@ fn what_was_typed_before_the_question_is_no_consent() {
     pair.noise("f", 1_000);
     let sender = pair.sending("f");
     let mut terminal = Terminal::new();
-    let mut receiver = terminal.spawn(pair.receive(["-o", "target", CODE]));
+    let receiver = terminal.spawn(pair.receive(["-o", "target", CODE]));
     for _ in 0..5 {
         terminal.say("y");
     }
@@ -87,7 +86,7 @@ fn what_was_typed_before_the_question_is_no_consent() {
     terminal.say("\u{fffd}\u{e9}");
     terminal.expect("Please answer y or n.");
     terminal.say("n");
-    assert_eq!(receiver.wait().unwrap().code(), Some(7));
+    assert_eq!(terminal.wait(receiver), Some(7));
     assert!(!pair.path("target/f").exists());
     sender.wait().expect_code(7);
 }
@@ -99,10 +98,10 @@ fn a_terminal_that_is_closed_at_the_question_declines_nothing() {
     pair.noise("f", 1_000);
     let sender = pair.sending("f");
     let mut terminal = Terminal::new();
-    let mut receiver = terminal.spawn(pair.receive(["-o", "target", CODE]));
+    let receiver = terminal.spawn(pair.receive(["-o", "target", CODE]));
     terminal.expect("(Y/n) ");
-    drop(terminal);
-    assert_eq!(receiver.wait().unwrap().code(), Some(143));
+    terminal.close();
+    assert_eq!(terminal.wait(receiver), Some(143));
     let left = sender.event_where("of the other's end", |event| event["event"] == "left");
     assert!(left["reason"] == "terminated" && left["waiting"] == true, "{left}");
     pair.receive(["--json", "-y", "-o", "target"]).run().expect_code(0);

@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use crate::support::env::Home;
 use crate::support::host_member::{address, source};
 use crate::support::lab::{open_files, or_skip};
-use crate::support::pair::Pair;
+use crate::support::pair::{CODE, Pair};
 use crate::support::process::kib;
 use crate::support::tree::assert_same;
 
@@ -118,29 +118,49 @@ fn a_sender_that_is_its_own_host_is_joined_beside_a_flood() {
     drop(sockets);
 }
 
-/// A host that takes connections and says nothing of its own is told, with its address: whoever has nothing to continue ends, and
+/// A host that takes connections and has no word of its own is told, with its address: whoever has nothing to continue ends, and
 /// whoever waits on is told so.
 #[test]
 fn a_host_that_only_takes_connections_is_told() {
+    // Closed as soon as it is a WebSocket.
+    let closing = mute_host(drop);
+    // Reading answers pings.
+    let ponging = mute_host(|mut socket| while socket.read().is_ok() {});
+    let pair = Pair::new();
+    pair.noise("f", 1_000);
+    let runs = [&closing, &ponging].map(|url| {
+        let receiver = pair.receive(["--json", "-y", CODE, "--host", url]).spawn();
+        let sender = pair.send(["--json", "f", "--host", url]).spawn();
+        (url, [receiver, sender])
+    });
+    let waiting = ["--json", "-y", CODE, "--host", &ponging, "--wait", "1m"];
+    let waiting = pair.receive(waiting).spawn();
+    for (url, sides) in runs {
+        for run in sides {
+            let error = run.wait().expect_code(4).outcome();
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("no host answers") && message.contains(url), "{error}");
+        }
+    }
+    let warning = waiting.event_where("warning", |event| event["event"] == "warning");
+    assert!(warning["message"].as_str().unwrap().contains("no host answers"), "{warning}");
+}
+
+/// The URL of a host that does `work` with every WebSocket.
+fn mute_host(
+    work: impl Fn(tokio_tungstenite::tungstenite::WebSocket<TcpStream>) + Clone + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Closed as soon as it is a WebSocket.
-            let _ = tokio_tungstenite::tungstenite::accept(stream);
+            let work = work.clone();
+            std::thread::spawn(move || {
+                if let Ok(socket) = tokio_tungstenite::tungstenite::accept(stream) {
+                    work(socket);
+                }
+            });
         }
     });
-    let pair = Pair::new();
-    pair.noise("f", 1_000);
-    let receiver = pair.receive(["--json", "-y", "7-crane-velvet-orbit", "--host", &url]);
-    let sender = pair.send(["--json", "f", "--host", &url]).spawn();
-    for run in [receiver.spawn(), sender] {
-        let error = run.wait().expect_code(4).outcome();
-        let message = error["message"].as_str().unwrap();
-        assert!(message.contains("no host answers") && message.contains(&url), "{error}");
-    }
-    let waiting = ["--json", "-y", "7-crane-velvet-orbit", "--host", &url, "--wait", "1m"];
-    let waiting = pair.receive(waiting).spawn();
-    let warning = waiting.event_where("warning", |event| event["event"] == "warning");
-    assert!(warning["message"].as_str().unwrap().contains("no host answers"), "{warning}");
+    url
 }

@@ -80,18 +80,18 @@ fn at_a_terminal_the_code_is_asked_for() {
     pair.noise("f", 1000);
     let sender = pair.sending("f");
     let mut terminal = Terminal::new();
-    let mut receiver = terminal.spawn(pair.receive(["-y", "-o", "target"]));
+    let receiver = terminal.spawn(pair.receive(["-y", "-o", "target"]));
     terminal.expect("Code: ");
     terminal.say(CODE);
     terminal.expect("verified");
-    assert_eq!(receiver.wait().unwrap().code(), Some(0));
+    assert_eq!(terminal.wait(receiver), Some(0));
     sender.wait().expect_code(0);
     assert_same(&pair.path("f"), &pair.path("target/f"));
     // An empty line is no code.
-    let mut receiver = terminal.spawn(pair.receive(["-y", "-o", "elsewhere"]));
+    let receiver = terminal.spawn(pair.receive(["-y", "-o", "elsewhere"]));
     terminal.expect("Code: ");
     terminal.say("");
     terminal.expect("no code was given");
-    assert_eq!(receiver.wait().unwrap().code(), Some(2));
+    assert_eq!(terminal.wait(receiver), Some(2));
     assert!(!pair.path("elsewhere").exists());
 }

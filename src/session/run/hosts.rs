@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const FAREWELL_ALONE: Duration = Duration::from_secs(5);
 
 /// Connections to each host that may end without an answer before that is told.
-const UNANSWERED_MAX: usize = 3;
+const UNANSWERED_MAX: usize = 2;
 
 impl<R: RoleActions> Runner<R> {
     pub(super) fn on_client(
