@@ -15,7 +15,5 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::Cli::command(), "rejoin", &mut script);
-    // A closed pipe is no reason to fail.
-    let _ = std::io::stdout().write_all(&script);
-    ExitCode::SUCCESS
+    super::output::stdout::exit(std::io::stdout().write_all(&script))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use rejoin::options::{HOST_LISTEN, HostOptions};
 
 use super::Setting;
@@ -21,11 +21,11 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "URL", env = "REJOIN_PUBLIC_URL", value_parser = value::host_url)]
     public_url: Option<String>,
     /// Rooms open at once
-    #[arg(long, value_name = "N", env = "REJOIN_MAX_ROOMS")]
-    max_rooms: Option<usize>,
+    #[arg(long, value_name = "N", env = "REJOIN_MAX_ROOMS", value_parser = value_parser!(u32).range(1..))]
+    max_rooms: Option<u32>,
     /// Members in a room
-    #[arg(long, value_name = "N", env = "REJOIN_MAX_MEMBERS")]
-    max_members: Option<usize>,
+    #[arg(long, value_name = "N", env = "REJOIN_MAX_MEMBERS", value_parser = value_parser!(u32).range(2..))]
+    max_members: Option<u32>,
     /// How long a room lives without its owner
     #[arg(long, value_name = "DUR", env = "REJOIN_ROOM_LEASE", value_parser = value::duration)]
     room_lease: Option<Duration>,
@@ -52,8 +52,8 @@ pub(crate) fn run(args: HostArgs, setting: &Setting) -> ExitCode {
     let options = HostOptions {
         listen: args.listen,
         public_url: args.public_url,
-        max_rooms: args.max_rooms,
-        max_members: args.max_members,
+        max_rooms: args.max_rooms.map(|rooms| rooms as usize),
+        max_members: args.max_members.map(|members| members as usize),
         room_lease: args.room_lease,
     };
     run::serve(printer, |ready, ui| rejoin::session::host(options, ready, ui))

@@ -189,9 +189,11 @@ fn reject(error: clap::Error) -> ExitCode {
         let message = first_line.strip_prefix("error: ").unwrap_or(first_line);
         output::json_error(&usage(message));
     }
-    // A closed pipe is no reason to fail.
-    let _ = error.print();
-    ExitCode::from(if is_help { 0 } else { ErrorKind::Usage.exit_code() })
+    let printed = error.print();
+    if is_help {
+        return output::stdout::exit(printed);
+    }
+    ExitCode::from(ErrorKind::Usage.exit_code())
 }
 
 /// Whether NDJSON was asked for, where arguments could not be parsed.

@@ -85,8 +85,7 @@ pub(crate) fn run(args: &SessionsArgs, setting: &Setting) -> ExitCode {
             if matches!(args.action, Action::Show(_)) && !list.json {
                 lines.extend(sessions.iter().flat_map(details));
             }
-            listing(&lines);
-            ExitCode::SUCCESS
+            listing(&lines)
         }
         Err(error) => fail_early(error, list.json),
     }
@@ -121,7 +120,7 @@ fn invite(one: &OneArgs) -> ExitCode {
     });
     match invited {
         Ok(invited) if one.list.json => {
-            listing(&[serde_json::to_string(&invited).unwrap_or_default()]);
+            listing(&[serde_json::to_string(&invited).unwrap_or_default()])
         }
         Ok(invited) => {
             let mut lines = vec![
@@ -137,11 +136,10 @@ fn invite(one: &OneArgs) -> ExitCode {
                 let id = invited.id.chars().take(SHORT_ID).collect::<String>();
                 lines.push(format!("On this machine, run: rejoin resume {id}"));
             }
-            listing(&lines);
+            listing(&lines)
         }
-        Err(error) => return fail_early(error, one.list.json),
+        Err(error) => fail_early(error, one.list.json),
     }
-    ExitCode::SUCCESS
 }
 
 /// Continues a stored session in its stored role.

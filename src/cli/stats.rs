@@ -30,11 +30,10 @@ pub(crate) fn run(args: &StatsArgs, setting: &Setting) -> ExitCode {
         Ok(statistics) => {
             let now =
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-            listing(&table(&statistics, now));
+            listing(&table(&statistics, now))
         }
-        Err(error) => return fail_early(error, args.json),
+        Err(error) => fail_early(error, args.json),
     }
-    ExitCode::SUCCESS
 }
 
 /// The layers in the order in which they are tried, with the names that `reconnecting` has.

@@ -214,6 +214,52 @@ fn nobody_reading_stdout_disturbs_nothing() {
     }
 }
 
+/// What is asked for on stdout is part of what is asked for (P-14): a disk that is full, and a reader that does not read, are told.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_no_success() {
+    let pair = Pair::new();
+    for index in 0..100 {
+        pair.noise(&format!("tree/{index}"), 100);
+    }
+    let sender = pair.send(["--json", "--code", CODE, "tree"]).spawn();
+    sender.event_where("code", |event| event["event"] == "code");
+    let receive = format!("rejoin receive --json -y -o target {CODE}");
+    let full = pair.shell("receive", &format!("{receive} > /dev/full")).run().expect_code(8);
+    assert!(full.stderr.contains("stdout is cut off: No space left"), "{}", full.stderr);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
+    for line in ["rejoin sessions list --json", "rejoin --help", "rejoin completions bash"] {
+        // What keeps something to list.
+        pair.noise("tree/more", 100);
+        let sender = pair.send(["--json", "tree"]).spawn();
+        sender.event_where("session", |event| event["event"] == "session");
+        sender.signal(rustix::process::Signal::INT);
+        sender.wait().expect_code(130);
+        let run = pair.shell("send", &format!("{line} > /dev/full")).run().expect_code(8);
+        assert!(run.stderr.contains("No space left"), "{line}: {}", run.stderr);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_does_not_read_is_told() {
+    let pair = Pair::new();
+    for index in 0..100 {
+        pair.noise(&format!("tree/{index}"), 100);
+    }
+    let pipe = pair.path("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&reader, 4_096).unwrap();
+    let sender = pair.sending("tree");
+    let line = format!("rejoin receive --json -y -o target {CODE} > pipe");
+    let run = pair.shell("receive", &line).run().expect_code(1);
+    assert!(run.stderr.contains("nobody reads"), "{}", run.stderr);
+    sender.wait().expect_code(0);
+    assert_same(&pair.path("tree"), &pair.path("target/tree"));
+}
+
 #[test]
 fn two_sends_at_once_do_not_meet() {
     let pair = Pair::new();

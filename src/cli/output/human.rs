@@ -402,7 +402,8 @@ impl Human {
         let mut lines = Vec::new();
         if summary.exit == EXIT_REFUSED {
             lines.push(
-                "Existing files that differ were left alone; --on-conflict skip, overwrite or rename settles them."
+                "Existing files that differ were left alone; --on-conflict skip, overwrite or rename settles them. \
+                 For what else is in the way, see above."
                     .to_owned(),
             );
         }

@@ -8,6 +8,8 @@ use rejoin::error::Error;
 use rejoin::event::{Event, Summary};
 use serde::Serialize;
 
+use super::stdout::Results;
+
 /// Version of the lines; names are added within it, never changed.
 const VERSION: u8 = 1;
 /// At most five `progress` a second.
@@ -15,11 +17,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) struct Json<W = std::io::Stdout> {
     start: Instant,
-    sink: W,
+    results: Results<W>,
     /// Lines that are not written yet.
     pending: Vec<u8>,
-    /// Nobody reads any more.
-    is_closed: bool,
     progress_at: Option<Duration>,
 }
 
@@ -39,7 +39,7 @@ impl Json {
 
 impl<W: Write> Json<W> {
     fn to(sink: W, start: Instant) -> Self {
-        Self { start, sink, pending: Vec::new(), is_closed: false, progress_at: None }
+        Self { start, results: Results::to(sink), pending: Vec::new(), progress_at: None }
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -67,9 +67,13 @@ impl<W: Write> Json<W> {
         if self.pending.is_empty() {
             return;
         }
-        let written = self.sink.write_all(&self.pending).and_then(|()| self.sink.flush());
-        self.is_closed = written.is_err();
+        self.results.write(&self.pending);
         self.pending.clear();
+    }
+
+    /// Why lines are missing.
+    pub(super) const fn failure(&self) -> Option<&std::io::Error> {
+        self.results.failure()
     }
 
     fn event_at(&mut self, event: &Event, elapsed: Duration) {
@@ -80,7 +84,7 @@ impl<W: Write> Json<W> {
             }
             self.progress_at = Some(elapsed);
         }
-        if self.is_closed {
+        if self.results.is_over() {
             return;
         }
         let line =
@@ -109,7 +113,7 @@ mod tests {
             json.event_at(event, Duration::from_millis(*milliseconds));
         }
         json.flush();
-        let text = String::from_utf8(json.sink).unwrap();
+        let text = String::from_utf8(json.results.into_sink()).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -164,7 +168,7 @@ mod tests {
             ..Error::new(ErrorKind::Timeout, "over").with_hint("wait")
         }));
         json.outcome(&Ok(Summary { exit: 6, ..Summary::default() }));
-        let text = String::from_utf8(json.sink).unwrap();
+        let text = String::from_utf8(json.results.into_sink()).unwrap();
         let values: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(values[0]["event"], "error");
@@ -174,26 +178,6 @@ mod tests {
         assert_eq!(values[0]["resume_command"], "rejoin receive");
         assert_eq!(values[1]["event"], "done");
         assert_eq!(values[1]["exit"], 6);
-    }
-
-    #[test]
-    fn a_reader_that_left_ends_the_writing_only() {
-        struct Broken(u32);
-        impl Write for Broken {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                self.0 += 1;
-                Err(std::io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut json = Json::to(Broken(0), Instant::now());
-        json.event(&file(b"a"));
-        json.flush();
-        json.event(&file(b"b"));
-        json.flush();
-        assert_eq!(json.sink.0, 1);
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod json;
 mod log;
 mod screen;
 mod shell;
+pub(crate) mod stdout;
 mod style;
 pub(crate) mod units;
 
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use std::time::{Duration, Instant};
 
-use rejoin::error::Error;
+use rejoin::error::{Error, ErrorKind};
 use rejoin::event::{Event, Summary};
 use tokio::sync::{mpsc, oneshot};
 
@@ -98,11 +99,14 @@ impl From<Event> for Item {
 
 type Outcome = Result<Summary, Error>;
 
+/// What is told of results that could not be written, and the exit code for it.
+type Printed = Result<(), (String, u8)>;
+
 /// Owner of the printing thread.
 pub(crate) struct Printer {
     items: mpsc::Sender<Item>,
     outcome: oneshot::Sender<Outcome>,
-    is_over: blocking::Receiver<()>,
+    is_over: blocking::Receiver<Printed>,
     /// What the thread would have had; there where it cannot be started.
     unstarted: Arc<Mutex<Option<Work>>>,
 }
@@ -132,11 +136,10 @@ impl Printer {
         let unstarted = Arc::new(Mutex::new(Some(work)));
         let taken = Arc::clone(&unstarted);
         let thread = std::thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            if let Some(work) = take(&taken) {
-                work.sinks.serve(work.items, work.outcome);
-            }
+            let printed =
+                take(&taken).map_or(Ok(()), |work| work.sinks.serve(work.items, work.outcome));
             // Whoever waited has left.
-            let _ = over.send(());
+            let _ = over.send(printed);
         });
         match thread {
             Ok(_) => Self { items, outcome, is_over, unstarted: Arc::default() },
@@ -168,19 +171,38 @@ impl Printer {
 
     /// Prints the outcome as the last thing, and returns the exit code.
     pub(crate) fn finish(self, outcome: Outcome, at_once: bool) -> ExitCode {
-        let exit = match &outcome {
+        let exit_of_run = match &outcome {
             Ok(summary) => summary.exit,
             Err(error) => error.kind.exit_code(),
         };
-        if let Some(mut work) = take(&self.unstarted) {
-            work.sinks.outcome(outcome);
-            return ExitCode::from(exit);
+        let printed = match take(&self.unstarted) {
+            Some(work) => work.sinks.end(outcome),
+            None => {
+                self.print_last(outcome, if at_once { FINISH_AT_ONCE } else { FINISH_PATIENCE })
+            }
+        };
+        match printed {
+            // What was asked for includes what was to be said.
+            Err((text, exit)) if exit_of_run == 0 => {
+                say_unless_stuck(&text);
+                ExitCode::from(exit)
+            }
+            _ => ExitCode::from(exit_of_run),
         }
-        let patience = if at_once { FINISH_AT_ONCE } else { FINISH_PATIENCE };
-        // Where the thread is gone, or stuck in a pipe, the exit code still tells.
+    }
+
+    fn print_last(self, outcome: Outcome, patience: Duration) -> Printed {
+        // Where the thread is gone, the exit code still tells.
         let _ = self.outcome.send(outcome);
-        let _ = self.is_over.recv_timeout(patience);
-        ExitCode::from(exit)
+        match self.is_over.recv_timeout(patience) {
+            Ok(printed) => printed,
+            Err(blocking::RecvTimeoutError::Disconnected) => Ok(()),
+            Err(blocking::RecvTimeoutError::Timeout) => {
+                let text =
+                    format!("error: nobody reads what is written, for {} s", patience.as_secs());
+                Err((text, ErrorKind::Failure.exit_code()))
+            }
+        }
     }
 }
 
@@ -264,20 +286,33 @@ pub(crate) fn prompt_early(text: &str) {
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
+/// Tells something on stderr, unless that could take for ever.
+fn say_unless_stuck(message: &str) {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stderr = rustix::stdio::stderr();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A pipe that is writable takes a whole line.
+        if !matches!(poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&at_once)), Ok(1)) {
+            return;
+        }
+    }
+    say_early(message);
+}
+
 /// The NDJSON line of an error that clap has told the person already.
 pub(crate) fn json_error(error: &Error) {
     Json::new(Instant::now()).outcome(&Err(error.clone()));
 }
 
-/// What a listing command lists, on stdout. A closed pipe is no reason to fail.
-pub(crate) fn listing(lines: &[String]) {
+/// What a listing command lists, on stdout, and its exit code.
+pub(crate) fn listing(lines: &[String]) -> ExitCode {
     use std::io::Write as _;
     let mut stdout = std::io::stdout().lock();
-    for line in lines {
-        if writeln!(stdout, "{line}").is_err() {
-            return;
-        }
-    }
+    let mut written = lines.iter().try_for_each(|line| writeln!(stdout, "{line}"));
+    written = written.and_then(|()| stdout.flush());
+    stdout::exit(written)
 }
 
 async fn until(at: Option<tokio::time::Instant>) {
@@ -304,18 +339,22 @@ impl Sinks {
         }
     }
 
-    fn serve(mut self, mut items: mpsc::Receiver<Item>, mut outcome: oneshot::Receiver<Outcome>) {
+    fn serve(
+        mut self,
+        mut items: mpsc::Receiver<Item>,
+        mut outcome: oneshot::Receiver<Outcome>,
+    ) -> Printed {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let Ok(runtime) = runtime else {
             // How it ends is told at least.
-            return outcome.blocking_recv().into_iter().for_each(|outcome| self.outcome(outcome));
+            return outcome.blocking_recv().map_or(Ok(()), |outcome| self.end(outcome));
         };
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             let mut release_at = None;
             let mut plain = tokio::time::interval(PLAIN_EVERY);
             plain.reset();
             let mut batch = Vec::with_capacity(ITEMS_MAX);
-            let outcome = loop {
+            loop {
                 tokio::select! {
                     biased;
                     1.. = items.recv_many(&mut batch, ITEMS_MAX) => {
@@ -332,12 +371,17 @@ impl Sinks {
                     outcome = &mut outcome => break outcome,
                     _ = plain.tick() => self.screen.plain_progress(&mut self.human),
                 }
-            };
-            // A printer that was dropped has nothing left to say.
-            if let Ok(outcome) = outcome {
-                self.outcome(outcome);
             }
         });
+        // A printer that was dropped has nothing left to say.
+        outcome.map_or(Ok(()), |outcome| self.end(outcome))
+    }
+
+    /// Prints the outcome, and says whether all results were written.
+    fn end(mut self, outcome: Outcome) -> Printed {
+        self.outcome(outcome);
+        let json = self.json.as_ref().and_then(Json::failure);
+        json.or_else(|| self.screen.failure()).map(stdout::told).map_or(Ok(()), Err)
     }
 
     fn item(&mut self, item: Item) {

@@ -1,12 +1,13 @@
 //! The terminal: stderr for the person, the bar at its foot, and the few lines that go to stdout.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use rejoin::environment;
 
 use super::human::{Human, Lines};
+use super::stdout::Results;
 use super::style::Style;
 use super::{BAR_DELAY, ColorWhen, OutputOptions, ProgressStyle};
 
@@ -34,7 +35,9 @@ pub(super) struct Screen {
     progress: Progress,
     traits: Traits,
     bar: Option<ProgressBar>,
-    is_prompting: bool,
+    /// The question that waits for its answer.
+    prompt: Option<String>,
+    results: Results,
 }
 
 impl Screen {
@@ -62,7 +65,8 @@ impl Screen {
                 is_stdout_terminal: std::io::stdout().is_terminal(),
             },
             bar: None,
-            is_prompting: false,
+            prompt: None,
+            results: Results::new(),
         }
     }
 
@@ -70,7 +74,7 @@ impl Screen {
         self.traits
     }
 
-    pub(super) fn show(&self, lines: Lines) {
+    pub(super) fn show(&mut self, lines: Lines) {
         if let Some(line) = lines.stdout {
             self.result_line(&line);
         }
@@ -79,30 +83,39 @@ impl Screen {
         }
     }
 
-    /// A line on stderr, above the bar. Written whole, so that two processes on one terminal do not mix.
+    /// A line on stderr, above the bar or the question. Written whole, so that two processes on one terminal do not mix.
     pub(super) fn line(&self, text: &str) {
-        self.above_bar(|| write_all(std::io::stderr(), &format!("{text}\n")));
+        let text = match &self.prompt {
+            Some(prompt) => format!("\n{text}\n{prompt}"),
+            None => format!("{text}\n"),
+        };
+        above(self.bar.as_ref(), || write_stderr(&text));
     }
 
     /// A line on stdout.
-    pub(super) fn result_line(&self, text: &str) {
-        self.above_bar(|| write_all(std::io::stdout(), &format!("{text}\n")));
+    pub(super) fn result_line(&mut self, text: &str) {
+        above(self.bar.as_ref(), || self.results.write(format!("{text}\n").as_bytes()));
+    }
+
+    /// Why results are missing.
+    pub(super) const fn failure(&self) -> Option<&std::io::Error> {
+        self.results.failure()
     }
 
     pub(super) fn prompt(&mut self, text: &str) {
         self.clear();
-        self.is_prompting = true;
-        write_all(std::io::stderr(), text);
+        self.prompt = Some(text.to_owned());
+        write_stderr(text);
     }
 
-    pub(super) const fn prompt_done(&mut self) {
-        self.is_prompting = false;
+    pub(super) fn prompt_done(&mut self) {
+        self.prompt = None;
     }
 
     /// Draws the bar as `human` has it.
     pub(super) fn bar(&mut self, human: &Human) {
         let is_due = self.bar.is_some() || self.start.elapsed() >= BAR_DELAY;
-        if self.progress != Progress::Bar || self.is_prompting || !is_due {
+        if self.progress != Progress::Bar || self.prompt.is_some() || !is_due {
             return;
         }
         let columns = console::Term::stderr()
@@ -118,7 +131,7 @@ impl Screen {
     /// The line that stands for a bar where there is none.
     pub(super) fn plain_progress(&self, human: &mut Human) {
         if self.progress == Progress::Plain
-            && !self.is_prompting
+            && self.prompt.is_none()
             && let Some(text) = human.plain_progress()
         {
             self.line(&text);
@@ -131,12 +144,12 @@ impl Screen {
             bar.finish_and_clear();
         }
     }
+}
 
-    fn above_bar(&self, write: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+fn above(bar: Option<&ProgressBar>, write: impl FnOnce()) {
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
     }
 }
 
@@ -150,7 +163,8 @@ fn new_bar() -> ProgressBar {
     bar
 }
 
-/// A stream that nobody reads is no failure of the transfer (P-14).
-fn write_all(mut stream: impl Write, text: &str) {
-    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+/// A person who reads nothing is no failure of the transfer (P-14).
+fn write_stderr(text: &str) {
+    let mut stderr = std::io::stderr();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }

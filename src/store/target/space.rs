@@ -87,25 +87,25 @@ impl<D: Directory> TargetStore<D> {
             && cause.kind() != io::ErrorKind::FileTooLarge
             && let Ok(free) = self.partials.available_bytes()
         {
-            let missing = self.missing_bytes(entry).saturating_sub(free);
+            let whole = self.whole_bytes(entry);
             error.message = match free {
-                FREE_BYTES.. if missing == 0 => format!(
+                FREE_BYTES.. if whole <= free => format!(
                     "{}: {} are free, but no more files or blocks are (inodes, or a quota)",
                     error.message,
                     mebibytes(free)
                 ),
                 _ => format!(
-                    "{}; {} are free, and this file alone needs {} more",
+                    "{}; {} are free, and this file takes {} in all",
                     error.message,
                     mebibytes(free),
-                    mebibytes(missing)
+                    mebibytes(whole)
                 ),
             };
         }
         error
     }
 
-    fn missing_bytes(&self, entry: EntryIndex) -> u64 {
+    fn whole_bytes(&self, entry: EntryIndex) -> u64 {
         match self.pages.entry(entry).ok().flatten().map(|entry| entry.kind) {
             Some(crate::transfer::manifest::EntryKind::File { bytes }) => bytes,
             _ => 0,

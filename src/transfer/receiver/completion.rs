@@ -3,7 +3,7 @@
 //! A contradicted file stays complete in the journal until it is published again: a crash in between changes nothing,
 //! and the next link finds the difference again.
 
-use super::pages::{PageState, content_bytes};
+use super::pages::{NO_FILE_IN_THE_WAY, PageState, content_bytes};
 use super::{Consent, LinkPhase, Receiver};
 use crate::event::Event;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
@@ -380,7 +380,7 @@ impl Receiver {
                     self.fail_entry(number, entry, MissingKind::Refused, &why);
                 }
                 (Existing::OtherKind | Existing::Linked, _) => {
-                    let why = "something that is not a file has its name";
+                    let why = NO_FILE_IN_THE_WAY;
                     self.fail_entry(number, entry, MissingKind::Refused, why);
                 }
             }

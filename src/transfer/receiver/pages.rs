@@ -21,6 +21,10 @@ use crate::transfer::ranges::Ranges;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
+/// No policy replaces it.
+pub(super) const NO_FILE_IN_THE_WAY: &str = "something that is not a file has its name, left untouched \
+    (move it away, and run the same command again)";
+
 /// Where a page is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -316,7 +320,9 @@ impl Receiver {
                 | Existing::OtherKind
                 | Existing::Inhabited { .. }
                 | Existing::Twin { .. } => {
-                    let why = "something else has its name".to_owned();
+                    let why = "something that is no directory has its name, left untouched \
+                         (move it away, and run the same command again)"
+                        .to_owned();
                     blocked.push((*entry, MissingKind::Refused, why));
                 }
             }
@@ -405,7 +411,7 @@ impl Receiver {
                     self.questions.push_back((number, entry, bytes));
                 }
                 (Existing::OtherKind | Existing::Linked, _) => {
-                    let why = "something that is not a file has its name";
+                    let why = NO_FILE_IN_THE_WAY;
                     self.fail_entry(number, entry, MissingKind::Refused, why);
                 }
             }

@@ -77,11 +77,7 @@ impl Terminal {
             if let Some(status) = run.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(
-                Instant::now() < deadline,
-                "no end: {}",
-                String::from_utf8_lossy(&self.shown)
-            );
+            assert!(Instant::now() < deadline, "no end: {}", String::from_utf8_lossy(&self.shown));
             if self.own.is_some() {
                 self.look(LOOK_INTERVAL);
             } else {
