@@ -85,6 +85,7 @@ fn what_was_typed_before_the_question_is_no_consent() {
     terminal.expect("(Y/n) ");
     terminal.say("\u{fffd}\u{e9}");
     terminal.expect("Please answer y or n.");
+    terminal.expect("(Y/n) ");
     terminal.say("n");
     assert_eq!(terminal.wait(receiver), Some(7));
     assert!(!pair.path("target/f").exists());
