@@ -65,12 +65,11 @@ impl End {
 
 /// What a person is told of it, and the exit code of a run that did all else.
 pub(super) fn told(error: &io::Error) -> (String, u8) {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            ErrorKind::Disk
-        }
-        _ => ErrorKind::Failure,
-    };
+    let is_space = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
+    let kind = if is_space { ErrorKind::Disk } else { ErrorKind::Failure };
     (format!("error: what was written to stdout is cut off: {}", cause(error)), kind.exit_code())
 }
 
