@@ -109,6 +109,7 @@ pub(crate) struct Printer {
     is_over: blocking::Receiver<Printed>,
     /// What the thread would have had; there where it cannot be started.
     unstarted: Arc<Mutex<Option<Work>>>,
+    is_json: bool,
 }
 
 /// All that the thread works with.
@@ -142,9 +143,11 @@ impl Printer {
             let _ = over.send(printed);
         });
         match thread {
-            Ok(_) => Self { items, outcome, is_over, unstarted: Arc::default() },
+            Ok(_) => {
+                Self { items, outcome, is_over, unstarted: Arc::default(), is_json: options.json }
+            }
             // The system has no more threads: all that will be told is how the run ended.
-            Err(_) => Self { items, outcome, is_over, unstarted },
+            Err(_) => Self { items, outcome, is_over, unstarted, is_json: options.json },
         }
     }
 
@@ -197,6 +200,7 @@ impl Printer {
         match self.is_over.recv_timeout(patience) {
             Ok(printed) => printed,
             Err(blocking::RecvTimeoutError::Disconnected) => Ok(()),
+            Err(blocking::RecvTimeoutError::Timeout) if !self.is_json => Ok(()),
             Err(blocking::RecvTimeoutError::Timeout) => {
                 let text =
                     format!("error: nobody reads what is written, for {} s", patience.as_secs());
@@ -377,11 +381,10 @@ impl Sinks {
         outcome.map_or(Ok(()), |outcome| self.end(outcome))
     }
 
-    /// Prints the outcome, and says whether all results were written.
+    /// Prints the outcome, and says whether a program that reads NDJSON has all of it.
     fn end(mut self, outcome: Outcome) -> Printed {
         self.outcome(outcome);
-        let json = self.json.as_ref().and_then(Json::failure);
-        json.or_else(|| self.screen.failure()).map(stdout::told).map_or(Ok(()), Err)
+        self.json.as_ref().and_then(Json::failure).map(stdout::told).map_or(Ok(()), Err)
     }
 
     fn item(&mut self, item: Item) {

@@ -97,11 +97,6 @@ impl Screen {
         above(self.bar.as_ref(), || self.results.write(format!("{text}\n").as_bytes()));
     }
 
-    /// Why results are missing.
-    pub(super) const fn failure(&self) -> Option<&std::io::Error> {
-        self.results.failure()
-    }
-
     pub(super) fn prompt(&mut self, text: &str) {
         self.clear();
         self.prompt = Some(text.to_owned());
