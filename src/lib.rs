@@ -45,19 +45,24 @@
 //! nothing of files; the library never prints and never ends the process.
 
 pub mod carrier;
+#[cfg(not(target_family = "wasm"))]
 pub mod confinement;
+#[cfg(not(target_family = "wasm"))]
 pub mod environment;
 pub mod error;
 pub mod event;
+#[cfg(not(target_family = "wasm"))]
 pub mod helper;
 pub mod link;
 pub mod options;
+#[cfg(not(target_family = "wasm"))]
 pub mod question;
 pub mod session;
 pub mod signal;
 pub mod store;
 pub mod time;
 pub mod transfer;
+#[cfg(not(target_family = "wasm"))]
 pub mod ui;
 pub mod visible;
 pub mod wire;

@@ -2,9 +2,16 @@
 
 mod breaker;
 mod bucket;
+#[cfg(any(test, target_family = "wasm"))]
+mod instant;
 
 pub use breaker::CircuitBreaker;
 pub use bucket::Bucket;
+#[cfg(target_family = "wasm")]
+pub use instant::Instant;
+/// A moment of the clock that the edges read.
+#[cfg(not(target_family = "wasm"))]
+pub use std::time::Instant;
 
 use std::time::Duration;
 

@@ -22,7 +22,9 @@ mod sender;
 mod tests;
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 use receiver::Receiver;
 use sender::Sender;

@@ -8,7 +8,9 @@
 //! far above what is lost when nothing is asked for, is overflow; then the amount that was on its way bounds what will be.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Gain that doubles the rate each round: 4 ln 2 (draft-ietf-ccwg-bbr §2.4).
 const STARTUP_GAIN: f64 = 2.77;

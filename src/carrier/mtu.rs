@@ -4,7 +4,9 @@
 //! any size takes it. Whatever is larger, and every probe, has to arrive whole. Where nothing larger passes, one more probe
 //! tells whether what is in use is cut.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Sizes of UDP payload worth trying: behind tunnels and PPPoE, of Ethernet, of jumbo frames, of loopback.
 const SIZES: [usize; 5] = [1_400, 1_452, 1_472, 8_900, 65_000];

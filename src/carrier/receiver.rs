@@ -1,7 +1,8 @@
 //! What came in: the stream put in order, and what is to be acknowledged.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::time::Instant;
 use super::ranges::RangeSet;
 use super::ring::ByteRing;
 use super::wire::{self, RANGES_MAX, expand};

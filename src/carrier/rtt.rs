@@ -1,6 +1,8 @@
 //! How long answers take, how much later than that is lost, and when to ask again (RFC 9002 §5 and §6).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// RFC 9002 §6.1.2: later ones arrived, and this share of a round trip more passed.
 const REORDERING_EIGHTHS: u32 = 1;

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::time::Instant;
 use super::model::{Model, Sample};
 use super::mtu::PathMtu;
 use super::ranges::RangeSet;

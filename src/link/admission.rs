@@ -24,7 +24,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use super::candidates::may_be_a_peer;
 use super::demultiplexing::Protocol;
@@ -35,7 +34,7 @@ use super::stun::{
 };
 use super::turn_framing::{Framing, Toward};
 use crate::carrier::Carrier;
-use crate::time::Bucket;
+use crate::time::{Bucket, Instant};
 use crate::wire::address::is_link_local;
 use bounded::{Recent, Transactions};
 use unanswered::Unanswered;

@@ -1,8 +1,8 @@
 //! The private parts of a link that are fuzzed by themselves. Only with the feature `fault-injection`.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
+use crate::time::Instant;
 use super::admission::{Admission, Verdict};
 use super::train;
 

@@ -3,7 +3,9 @@
 //! Activity is authenticated bytes that came in on this link; a ping is only counted as missed when nothing at all came
 //! since it was due, so that a thin link is never declared dead for being slow.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// The health of one link. With a ping every 5 s and three misses a silent link is known to be dead within 20 s (N-03).
 #[derive(Debug, Clone)]

@@ -14,16 +14,20 @@ use std::time::Duration;
 
 mod admission;
 pub mod allocation;
+#[cfg(not(target_family = "wasm"))]
 pub mod cable;
 pub mod candidates;
 pub mod config;
 pub mod credit;
 mod demultiplexing;
 mod description;
+#[cfg(not(target_family = "wasm"))]
 pub mod driver;
 pub mod health;
+#[cfg(not(target_family = "wasm"))]
 pub mod interfaces;
 pub mod quality;
+#[cfg(not(target_family = "wasm"))]
 pub mod socket;
 mod stun;
 mod train;
@@ -38,6 +42,7 @@ pub use crate::wire::frame::FRAME_BYTES_MAX;
 pub use crate::wire::{CarrierTokens, Channel};
 pub use allocation::Allocation;
 pub use config::{LinkConfig, PathPolicy, TurnServer};
+#[cfg(not(target_family = "wasm"))]
 pub use driver::{EventReceiver, FrameReceiver, Link, LinkDriver, LinkHandle, Progress};
 
 /// Largest session description taken from a peer. Ours are about 2 KiB; a browser's data-only one stays below 8 KiB.

@@ -7,7 +7,9 @@
 //! - `i = (time without verified content - 2 s) / 8 s`, 0 while none is due
 //! - `d = 1 - 2 · rate / best rate`, 0 while none is due or known
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Between two readings (V-15).
 const READING_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,11 +1,11 @@
 //! How a run ends: its summary and exit code.
 
 use super::machine::Session;
+use crate::time::Instant;
 use crate::error::ErrorKind;
 use crate::event::Summary;
 use crate::transfer::missing::Outcome;
 use crate::transfer::progress::Progress;
-use std::time::Instant;
 
 /// The summary of a run that got through.
 pub(super) fn summary(session: &Session, now: Instant) -> Summary {

@@ -16,6 +16,7 @@ use leaving::Doubt;
 
 use super::meeting::{Joining, MeetingOutput, Opening};
 use super::recovery::{IceRestart, Presence};
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer, LinkState, Path};
 use crate::link::health::{Health, HealthAction};
@@ -32,7 +33,7 @@ use crate::wire::{Channel, SessionId};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Debug)]
 enum Meeting {

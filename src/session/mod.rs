@@ -2,25 +2,40 @@
 //!
 //! Pure: [`machine`], [`meeting`], [`recovery`], [`entropy`]. Everything else is an edge.
 
+#[cfg(not(target_family = "wasm"))]
 mod ending;
 pub mod entropy;
+#[cfg(not(target_family = "wasm"))]
 mod host;
 pub mod machine;
 pub mod meeting;
+#[cfg(not(target_family = "wasm"))]
 mod news;
+#[cfg(not(target_family = "wasm"))]
 mod pace;
 pub mod places;
+#[cfg(not(target_family = "wasm"))]
 mod receive;
 pub mod recovery;
+#[cfg(not(target_family = "wasm"))]
 pub mod relay;
+#[cfg(not(target_family = "wasm"))]
 mod run;
+#[cfg(not(target_family = "wasm"))]
 mod send;
+#[cfg(not(target_family = "wasm"))]
 mod shell;
+#[cfg(not(target_family = "wasm"))]
 pub mod stored;
+#[cfg(not(target_family = "wasm"))]
 mod surroundings;
 pub mod tally;
+#[cfg(not(target_family = "wasm"))]
 mod worker;
 
+#[cfg(not(target_family = "wasm"))]
 pub use host::host;
+#[cfg(not(target_family = "wasm"))]
 pub use receive::receive;
+#[cfg(not(target_family = "wasm"))]
 pub use send::send;

@@ -1,6 +1,8 @@
 //! The rate of a transfer as a person wants to see it: smooth, but not stale.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Weight of a second's worth of new samples.
 const MEMORY: Duration = Duration::from_secs(3);

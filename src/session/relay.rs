@@ -15,10 +15,10 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::link::{Allocation, TurnServer};
 use crate::options::{CommonOptions, PathPolicy, TurnSource};
-use crate::time::CircuitBreaker;
+use crate::time::{CircuitBreaker, Instant};
 use grant::Grant;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Servers given to one connection: each one costs a request per local address, and two rarely fail at once.
 const SERVERS_PER_LINK: usize = 2;

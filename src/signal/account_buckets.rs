@@ -1,10 +1,9 @@
 //! Rates of accounts. Pure.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use super::subscriber::{Account, Subscriber};
-use crate::time::Bucket;
+use crate::time::{Bucket, Instant};
 
 /// A bucket for each account, for so many of them.
 ///

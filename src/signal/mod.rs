@@ -9,14 +9,18 @@
 mod account_buckets;
 pub mod address;
 pub mod capabilities;
+#[cfg(not(target_family = "wasm"))]
 pub mod client;
 pub mod code;
 mod codec;
 mod first_message;
+#[cfg(not(target_family = "wasm"))]
 pub mod host;
+#[cfg(not(target_family = "wasm"))]
 pub mod interfaces;
 pub mod join;
 mod keys;
+#[cfg(not(target_family = "wasm"))]
 pub mod local;
 pub mod message;
 mod pake;

@@ -8,7 +8,8 @@
 //!     └──────────────────────────────────────── 3 successes in a row ───────────┘
 //! ```
 
-use std::time::{Duration, Instant};
+use super::Instant;
+use std::time::Duration;
 
 /// Failures in a row that open it (K-12).
 const FAILURES_MAX: u32 = 5;

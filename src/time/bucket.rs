@@ -1,6 +1,7 @@
 //! Rates: so much at once, and so much a second.
 
-use std::time::{Duration, Instant};
+use super::Instant;
+use std::time::Duration;
 
 /// A token bucket. It begins full; time is told, so it may be shared by whoever agrees on it.
 #[derive(Clone, Copy, Debug)]

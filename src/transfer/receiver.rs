@@ -37,6 +37,7 @@ use super::manifest::{Chain, DirectoryTable, EntryIndex, PageCheck, Succession, 
 use super::message::{ByeReason, Message, bounded_text};
 use super::progress::Progress;
 use super::ranges::Ranges;
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::transfer::missing::MissingKind;
@@ -48,7 +49,7 @@ use offered::Offered;
 use pages::PageState;
 use settled::Settled;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use units::{FileState, Incoming};
 
 /// Bytes written after which a barrier makes them durable.

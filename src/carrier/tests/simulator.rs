@@ -2,8 +2,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::time::Instant;
 use super::super::{Carrier, CarrierConfig, Figures};
 use super::tcp::{Control, Tcp};
 use super::tcp_bbr::TcpBbr;

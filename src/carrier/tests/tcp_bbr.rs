@@ -2,7 +2,9 @@
 //! two bandwidth-delay products may be on their way. What is lost is not sent again; only how much is on its way matters here.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 const TIMEOUT: Duration = Duration::from_millis(1_000);
 const HIGH_GAIN: f64 = 2.885;

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::time::Instant;
 
+use crate::time::Instant;
 use crate::link::stun::Transaction;
 
 /// Transactions with something about each, at most so many: the oldest makes room.

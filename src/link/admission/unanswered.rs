@@ -11,10 +11,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Source;
-use crate::time::Bucket;
+use crate::time::{Bucket, Instant};
 
 /// Pairs that are followed, and so used.
 pub(super) const PAIRS_MAX: usize = 512;

@@ -1,8 +1,9 @@
 //! Candidates that arrive before the description they belong to (V-23).
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::time::Instant;
 use crate::link::Candidate;
 
 /// Most candidates kept for one link; a peer with ten interfaces and two servers has about 40.

@@ -1,6 +1,7 @@
 //! How a session gets its link back: what reaches the layers of [`crate::session::recovery`], and what comes of them.
 
 use super::{DiskLoad, Meeting, Session, SessionOutput, Transfer, Up};
+use crate::time::Instant;
 use crate::event::{Event, FRAGMENTED, Layer, LinkState};
 use crate::link::LinkEvent;
 use crate::link::health::Health;
@@ -11,7 +12,7 @@ use crate::signal::message::SignalMessage;
 use crate::transfer::message::Message;
 use crate::wire::Channel;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Tries to reach a host that the schedule of layer B counts before it only repeats itself (S-06).
 const HOST_TRIES: u32 = 5;

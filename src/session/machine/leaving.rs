@@ -6,6 +6,7 @@
 //! nothing any more is asked as soon as there is evidence: its place at the host is empty, or its host is gone.
 
 use super::{Meeting, Session, SessionOutput, Transfer};
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, LeaveReason};
 use crate::signal::RoomName;
@@ -15,7 +16,7 @@ use crate::transfer::message::{ByeReason, Message, bounded_text};
 use crate::wire::Channel;
 use crate::wire::frame::{Assembler, Frame};
 use bytes::Bytes;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long one who may be gone has to answer, at least; a ping that waits for a few round trips is none that is lost.
 const DOUBT: Duration = Duration::from_secs(1);

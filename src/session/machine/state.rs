@@ -1,10 +1,11 @@
 //! What can be asked of a session.
 
 use super::{Meeting, Session, SessionOutput, Transfer};
+use crate::time::Instant;
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::progress::Progress;
 use crate::wire::SessionId;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Work for the disk that may wait, at most; beyond, nothing is read that may make more. Twice what a receiver's backlog of
 /// content is, so that the pages of an honest tree never wait for it.

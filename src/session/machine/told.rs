@@ -1,12 +1,12 @@
 //! What the user says, and what the role stored for the machine.
 
 use super::{Meeting, Session, Transfer};
+use crate::time::Instant;
 use crate::session::meeting::Work;
 use crate::signal::code::Code;
 use crate::transfer::disk::TargetState;
 use crate::transfer::receiver::{Answer, Receiver};
 use crate::wire::{SessionId, SessionSecret};
-use std::time::Instant;
 
 impl Session {
     /// The user answered.

@@ -17,6 +17,7 @@ use config::refusal;
 pub use config::{Entrance, JoiningConfig, no_such_code};
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, Work};
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::link::{LinkCommand, LinkEvent};
 use crate::options::Timing;
@@ -29,7 +30,6 @@ use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
 use crate::signal::{MemberToken, RoomName};
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use std::collections::VecDeque;
-use std::time::Instant;
 
 /// What a receiver is told whose code leads nowhere.
 pub const NO_SUCH_CODE: &str = "no sender has this code: it is wrong, used or expired";

@@ -15,6 +15,7 @@ mod signals;
 mod work;
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, Work};
+use crate::time::Instant;
 use crate::error::Error;
 use crate::link::{LinkCommand, LinkEvent};
 use crate::session::entropy::Entropy;
@@ -28,7 +29,7 @@ use crate::wire::{MemberId, SessionId, SessionSecret};
 use doors::{CodeDoor, SessionDoor, code_door, join_error, session_door, unusable};
 use ended::RoomEnd;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Candidates of ours that wait for the welcome they follow.
 const CANDIDATES_MAX: usize = 100;

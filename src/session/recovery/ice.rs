@@ -19,9 +19,9 @@ use super::{DELAY_MAX, STABLE_AFTER};
 use crate::link::{IceState, LinkCommand};
 use crate::options::Timing;
 use crate::signal::message::SignalMessage;
-use crate::time::CircuitBreaker;
+use crate::time::{CircuitBreaker, Instant};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long an offer waits for its answer (X8, K-10).
 const OFFERER_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,8 +1,9 @@
 //! When the next new connection is tried (layer C).
 
 use super::{DELAY_MAX, STABLE_AFTER};
+use crate::time::Instant;
 use crate::options::Timing;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two tries that evidence brings forward, in the long run: a host that makes up events gains no more than this.
 const EVIDENCE_INTERVAL: Duration = Duration::from_secs(15);

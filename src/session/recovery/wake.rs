@@ -1,6 +1,8 @@
 //! Whether the machine slept, or this process was stopped: seen as a jump on the next tick.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use crate::time::Instant;
 
 /// Jump from which it counts. Ticks come every 200 ms; a loaded machine is late by less than this.
 const JUMP_MIN: Duration = Duration::from_secs(3);

@@ -1,9 +1,10 @@
 //! One room: who is in it, who is briefly away, and who may talk to whom.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{ConnectionId, Limits};
+use crate::time::Instant;
 use crate::signal::keys::{MemberToken, derive};
 use crate::signal::protocol::RefusalReason;
 use crate::signal::subscriber::Subscriber;

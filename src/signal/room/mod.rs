@@ -21,7 +21,7 @@ mod tombstones;
 mod tries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use limits::Limits;
 use members::Room;
@@ -36,7 +36,7 @@ use crate::signal::protocol::{
     ClientMessage, CloseReason, HostMessage, MESSAGE_BYTES_MAX, RefusalReason,
 };
 use crate::signal::subscriber::{Places, Subscriber};
-use crate::time::Bucket;
+use crate::time::{Bucket, Instant};
 use crate::wire::{MemberId, PROTOCOL_VERSION};
 
 /// How exactly deadlines are kept; one second of slack saves a timer for every member.

@@ -1,10 +1,10 @@
 //! What members ask of the host.
 
-use std::time::Instant;
 
 use super::members::{Room, Sender};
 use super::toll::Try;
 use super::{ConnectionId, Refused, Rooms, SWEEP_INTERVAL, Waiter};
+use crate::time::Instant;
 use crate::signal::keys::{MemberToken, RoomName};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
 use crate::wire::MemberId;

@@ -1,9 +1,9 @@
 //! What a connection pays for a try at a number.
 
-use std::time::Instant;
 
 use super::tries::Price;
 use super::{ConnectionId, Refused, Rooms};
+use crate::time::Instant;
 use crate::signal::keys::derive;
 use crate::signal::protocol::{HostMessage, RefusalReason};
 use crate::signal::subscriber::Subscriber;

@@ -2,8 +2,9 @@
 //! into a stranger's room.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::time::Instant;
 use crate::signal::protocol::RefusalReason;
 
 #[derive(Debug, Default)]

@@ -7,13 +7,13 @@
 //! account is refused.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::limits::Limits;
 use crate::signal::account_buckets::AccountBuckets;
 use crate::signal::subscriber::{Account, Subscriber};
 use crate::signal::work::BITS_MAX;
-use crate::time::Bucket;
+use crate::time::{Bucket, Instant};
 
 /// Accounts whose tries are counted, and whose misses; beyond it new ones are counted for the whole host only.
 pub(super) const ACCOUNTS_MAX: usize = 65_536;

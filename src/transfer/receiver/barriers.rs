@@ -1,6 +1,7 @@
 //! From what is written to what is durable, acknowledged and published.
 
 use super::{BARRIER_BYTES, BARRIER_FILES, BARRIER_INTERVAL, Receiver};
+use crate::time::Instant;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{OnConflict, Publish, Published, TargetRequest};
 use crate::transfer::layout::Segment;
@@ -8,7 +9,6 @@ use crate::transfer::manifest::EntryIndex;
 use crate::transfer::message::{Message, WireRanges};
 use crate::transfer::missing::MissingKind;
 use crate::transfer::ranges::Ranges;
-use std::time::Instant;
 
 impl Receiver {
     /// Starts a barrier when one is due.

@@ -5,6 +5,7 @@
 
 use super::pages::{NO_FILE_IN_THE_WAY, PageState, content_bytes};
 use super::{Consent, LinkPhase, Receiver};
+use crate::time::Instant;
 use crate::event::Event;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{Existing, OnConflict, TargetRequest};
@@ -17,7 +18,6 @@ use crate::transfer::ranges::Ranges;
 use crate::wire::SessionId;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 /// Pages of contradicted files that are open at once, at most.
 const CONTRADICTED_PAGES_MAX: usize = 8;

@@ -6,11 +6,12 @@
 //! and what was agreed to holds for them, too.
 
 use super::{Agreement, Ask, Receiver, ReceiverOutput};
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::transfer::manifest::Totals;
 use crate::transfer::message::{ByeReason, Message, bounded_text};
 use crate::transfer::receiver::Accepted;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a question waits for the scan to end, so that it can name the whole.
 pub(super) const ASK_DELAY: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 mod repeat;
 
 use super::{LinkPhase, Receiver};
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
@@ -17,7 +18,6 @@ use crate::transfer::ranges::Ranges;
 use crate::transfer::unit_values::UnitValues;
 use bytes::Bytes;
 use std::ops::Range;
-use std::time::Instant;
 
 /// How often a unit may fail to verify before its sender is given up.
 const CORRUPT_MAX: u32 = 3;

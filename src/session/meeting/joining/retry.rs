@@ -1,6 +1,7 @@
 //! When the receiver tries again, and what makes it hurry.
 
 use super::{Entrance, Joiner, Joining, OPEN_TIMEOUT, Phase};
+use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer};
 use crate::link::LinkCommand;
@@ -8,7 +9,6 @@ use crate::options::Timing;
 use crate::session::meeting::MeetingOutput;
 use crate::session::recovery::Schedule;
 use crate::wire::MemberId;
-use std::time::Instant;
 
 impl Joining {
     /// Other delays and tries than the usual ones.

@@ -3,6 +3,7 @@
 use super::Opening;
 use super::doors::{CodeDoor, burnt_too_often, code_door, join_error, unusable};
 use super::ended::RoomEnd;
+use crate::time::Instant;
 use crate::event::Event;
 use crate::session::meeting::MeetingOutput;
 use crate::signal::RoomName;
@@ -10,7 +11,6 @@ use crate::signal::code::Code;
 use crate::signal::join::{JoinError, Opener, Rejection};
 use crate::signal::protocol::ClientMessage;
 use crate::wire::MemberId;
-use std::time::Instant;
 
 /// Fresh codes in one run for those that somebody burnt: each is one guess more.
 pub(super) const FRESH_CODES_MAX: u32 = 3;
