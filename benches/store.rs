@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 use bytes::Bytes;
-use rejoin::store::{OsDirectory, SourceRoots, TargetLimits, TargetOptions, TargetStore, source};
+use rejoin::platform::OsDirectory;
+use rejoin::store::{SourceRoots, TargetLimits, TargetOptions, TargetStore, source};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
     FileMetadata, OnConflict, Publish, PublishKind, ScanReport, SourceFile, SourceReply,

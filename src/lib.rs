@@ -44,6 +44,9 @@
 //! `wire` knows no message; `transfer` knows no connection, no path of the machine and no clock; `signal` and `link` know
 //! nothing of files; the library never prints and never ends the process.
 
+// What only the edges use has nobody there.
+#![cfg_attr(target_family = "wasm", allow(dead_code, unreachable_pub, unused_imports))]
+
 pub mod carrier;
 #[cfg(not(target_family = "wasm"))]
 pub mod confinement;
@@ -51,10 +54,12 @@ pub mod confinement;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod fs;
 #[cfg(not(target_family = "wasm"))]
 pub mod helper;
 pub mod link;
 pub mod options;
+pub mod platform;
 #[cfg(not(target_family = "wasm"))]
 pub mod question;
 pub mod session;

@@ -6,6 +6,7 @@ mod timing;
 
 pub use timing::{Profile, Timing};
 
+#[cfg(not(target_family = "wasm"))]
 use crate::helper::Helper;
 use crate::wire::SessionId;
 use std::path::PathBuf;
@@ -110,6 +111,7 @@ pub struct CommonOptions {
     /// Where their credentials come from.
     pub turn_source: TurnSource,
     /// Who runs the command that it may be.
+    #[cfg(not(target_family = "wasm"))]
     pub helper: Option<Helper>,
     /// Which paths a link may use.
     pub path_policy: PathPolicy,

@@ -3,7 +3,7 @@
 mod breaker;
 mod bucket;
 #[cfg(any(test, target_family = "wasm"))]
-mod instant;
+pub mod instant;
 
 pub use breaker::CircuitBreaker;
 pub use bucket::Bucket;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::time::Instant;
 use super::ranges::RangeSet;
 use super::ring::ByteRing;
 use super::wire::{self, RANGES_MAX, expand};
 use super::{CarrierConfig, RECORD_BYTES_MAX, STREAM_BYTES_MAX};
+use crate::time::Instant;
 
 /// Datagrams after which an acknowledgement goes out at once, and bytes: a socket holds but a few large ones.
 const ACKNOWLEDGED_AT_ONCE: u32 = 8;

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::time::Instant;
 use super::model::{Model, Sample};
 use super::mtu::PathMtu;
 use super::ranges::RangeSet;
@@ -13,6 +12,7 @@ use super::ring::ByteRing;
 use super::rtt::{GRANULARITY, PEER_DELAY, Reordering, Rtt};
 use super::wire::{self, Acknowledgement, DATA_HEADER_BYTES, PROBE_BYTES_MIN};
 use super::{CarrierConfig, Figures, RECORD_BYTES_MAX, STREAM_BYTES_MAX, Train};
+use crate::time::Instant;
 
 /// Most bytes in one call to the system, below the 65,507 of a UDP payload.
 const TRAIN_BYTES_MAX: usize = 65_000;

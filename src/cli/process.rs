@@ -41,7 +41,7 @@ pub(super) fn own_what_is_made() {
     #[cfg(unix)]
     {
         const OURS: u32 = 0o700;
-        let mask = rejoin::store::os::umask();
+        let mask = rejoin::platform::umask();
         if mask & OURS != 0 {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & !OURS));
         }

@@ -11,6 +11,7 @@ mod serve;
 
 pub use serve::serve;
 
+use crate::platform::Group;
 use protocol::Reply;
 use std::fmt;
 use std::io;
@@ -83,9 +84,7 @@ impl Helper {
             command.env_remove(name);
         }
         // A Ctrl-C is this process's business: it ends the helper with itself.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn()?;
+        let (mut child, _) = Group::start(&mut command)?;
         let (Some(mut orders), Some(replies)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };

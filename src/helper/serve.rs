@@ -6,9 +6,8 @@
 
 use super::OUTPUT_BYTES_MAX;
 use super::protocol::{self, Reply};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use crate::platform::Group;
 use std::io::{self, Read as _};
-use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -92,16 +91,12 @@ impl Runs {
     fn run(&mut self, limit: Duration) -> Option<Reply> {
         self.run += 1;
         let failed = |error: &io::Error| Some(Reply::Start(cause(error)));
-        let mut child = match self.start() {
-            Ok(child) => child,
+        let (mut child, group) = match self.start() {
+            Ok(started) => started,
             Err(error) => return failed(&error),
         };
         // Killed whether it ends by itself or not: what it leaves behind is of no use to anybody.
-        let group = Pid::from_child(&child);
-        let kill = || {
-            // Mostly there is nobody left.
-            let _ = kill_process_group(group, Signal::KILL);
-        };
+        let kill = || group.kill();
         if let Err(error) = self.watch(&mut child, group) {
             kill();
             // Without a thread that waits for it this one does.
@@ -126,20 +121,19 @@ impl Runs {
         })
     }
 
-    fn start(&self) -> io::Result<Child> {
+    fn start(&self) -> io::Result<(Child, Group)> {
         let (program, arguments) = self.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.process_group(0).spawn()
+        Group::start(&mut command)
     }
 
     /// Waits for its output and its end, each on a thread. The end is only looked at.
-    fn watch(&self, child: &mut Child, leader: Pid) -> io::Result<()> {
+    fn watch(&self, child: &mut Child, group: Group) -> io::Result<()> {
         let run = self.run;
         let tell = self.tell.clone();
         std::thread::Builder::new().name("end".to_owned()).spawn(move || {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            while matches!(waitid(WaitId::Pid(leader), options), Err(rustix::io::Errno::INTR)) {}
+            group.wait_for_leader();
             // Whoever waited may have lost patience.
             let _ = tell.send(News::Ended(run));
         })?;

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::time::Instant;
 use super::admission::{Admission, Verdict};
 use super::train;
+use crate::time::Instant;
 
 /// Who gets a datagram that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ mod stun;
 mod train;
 mod turn_framing;
 
+#[cfg(not(target_family = "wasm"))]
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 #[cfg(feature = "fault-injection")]

@@ -1,9 +1,9 @@
 //! How a run ends: its summary and exit code.
 
 use super::machine::Session;
-use crate::time::Instant;
 use crate::error::ErrorKind;
 use crate::event::Summary;
+use crate::time::Instant;
 use crate::transfer::missing::Outcome;
 use crate::transfer::progress::Progress;
 

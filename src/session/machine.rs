@@ -16,7 +16,6 @@ use leaving::Doubt;
 
 use super::meeting::{Joining, MeetingOutput, Opening};
 use super::recovery::{IceRestart, Presence};
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer, LinkState, Path};
 use crate::link::health::{Health, HealthAction};
@@ -24,6 +23,7 @@ use crate::link::quality::Quality;
 use crate::link::{LinkEvent, PathKind};
 use crate::options::Timing;
 use crate::signal::protocol::HostMessage;
+use crate::time::Instant;
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply, TargetState};
 use crate::transfer::message::Message;
 use crate::transfer::receiver::{Receiver, ReceiverConfig, ReceiverOutput};

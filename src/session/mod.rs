@@ -2,7 +2,6 @@
 //!
 //! Pure: [`machine`], [`meeting`], [`recovery`], [`entropy`]. Everything else is an edge.
 
-#[cfg(not(target_family = "wasm"))]
 mod ending;
 pub mod entropy;
 #[cfg(not(target_family = "wasm"))]
@@ -11,13 +10,12 @@ pub mod machine;
 pub mod meeting;
 #[cfg(not(target_family = "wasm"))]
 mod news;
-#[cfg(not(target_family = "wasm"))]
 mod pace;
+#[cfg(not(target_family = "wasm"))]
 pub mod places;
 #[cfg(not(target_family = "wasm"))]
 mod receive;
 pub mod recovery;
-#[cfg(not(target_family = "wasm"))]
 pub mod relay;
 #[cfg(not(target_family = "wasm"))]
 mod run;

@@ -1,9 +1,10 @@
 //! What others leave on this machine for a run that waits: where its sender listens now, and invitations.
 
 use super::surroundings;
+use crate::platform::OsDirectory;
 use crate::signal::RoomName;
 use crate::signal::code::{Code, HostAddress};
-use crate::store::{OsDirectory, invitation};
+use crate::store::invitation;
 use std::time::Duration;
 use tokio::sync::mpsc;
 

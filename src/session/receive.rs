@@ -12,13 +12,13 @@ use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Role, Summary};
 use crate::options::{DirectoryNames, ReceiveOptions};
+use crate::platform::{self, OsDirectory};
 use crate::signal::client::{Client, Targets};
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::{RoomName, interfaces};
 use crate::store::record::{CodeHash, Paths, SessionRecord, Side};
 use crate::store::state::StateDirectory;
 use crate::store::target::{self, TargetLimits, TargetOptions, TargetStore};
-use crate::store::{OsDirectory, os};
 use crate::transfer::disk::{DiskError, OnConflict, TargetReply, TargetState};
 use crate::transfer::receiver::ReceiverConfig;
 use crate::ui::Ui;
@@ -315,9 +315,9 @@ fn target_options(
     Ok(TargetOptions {
         session,
         secret,
-        key: state.mark_key().map_err(surroundings::state_error)?,
-        boot: os::boot_id(),
-        umask: os::umask(),
+        key: state.mark_key(surroundings::random()?).map_err(surroundings::state_error)?,
+        boot: platform::boot_id(),
+        umask: platform::umask(),
         limits: TargetLimits::default(),
     })
 }
@@ -532,7 +532,7 @@ impl RoleActions for ReceiverRole {
 
     fn resume_command(&self) -> Option<String> {
         let id = self.stored.as_ref()?.record.session;
-        let target = surroundings::path_of(&self.target);
+        let target = crate::platform::path_of(&self.target);
         let unfinished = tokio::task::block_in_place(|| stored::unfinished(&self.state, &target));
         let [only, one] = &self.resume;
         let has_others = unfinished.is_ok_and(|unfinished| unfinished.len() > 1);

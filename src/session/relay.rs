@@ -6,6 +6,7 @@
 //! breaker for a while, and the others come first (F-38, K-12).
 
 pub mod grant;
+#[cfg(not(target_family = "wasm"))]
 pub(super) mod source;
 mod stored;
 

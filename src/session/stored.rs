@@ -4,8 +4,8 @@ use super::surroundings;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Layer, PathText, Role};
 use crate::options::{CommonOptions, ReceiveLimits, ReceiveOptions, SendOptions};
+use crate::platform::OsDirectory;
 use crate::signal::code::Code;
-use crate::store::OsDirectory;
 use crate::store::invitation::Invitation;
 use crate::store::record::{Attempt, AttemptOutcome, SessionRecord, Side};
 use crate::store::state::{Listed, StateDirectory, StateError};
@@ -216,7 +216,7 @@ pub fn discard(state_directory: Option<&Path>, session: &StoredSession) -> Resul
     let target = record.and_then(|record| record.target().map(<[u8]>::to_vec));
     state.remove(id).map_err(surroundings::state_error)?;
     let Some(target) = target else { return Ok(()) };
-    let Ok(root) = OsDirectory::open(&surroundings::path_of(&target)) else {
+    let Ok(root) = OsDirectory::open(&crate::platform::path_of(&target)) else {
         // The target is gone, and the partial files with it.
         return Ok(());
     };
@@ -337,7 +337,10 @@ pub fn continuation(
     Ok(match record.side {
         Side::Sender { paths, .. } => Continuation::Send(SendOptions {
             common,
-            sources: paths.iter().map(|path| surroundings::path_of(path)).collect::<Vec<PathBuf>>(),
+            sources: paths
+                .iter()
+                .map(|path| crate::platform::path_of(path))
+                .collect::<Vec<PathBuf>>(),
             code: None,
             code_words: crate::options::CODE_WORDS,
             is_new: false,
@@ -346,7 +349,7 @@ pub fn continuation(
             common,
             code: None,
             session: Some(record.session),
-            target: surroundings::path_of(&target),
+            target: crate::platform::path_of(&target),
             limits: ReceiveLimits::default(),
             wait: None,
             checksum: false,

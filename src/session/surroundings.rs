@@ -7,13 +7,13 @@ use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
 use crate::link::config::{CarrierSettings, SERVERS_MAX};
 use crate::options::{CommonOptions, PathPolicy};
+use crate::platform::{self, OsDirectory};
 use crate::signal::capabilities::{CARRIER, Capabilities, EARLY_ANSWER};
 use crate::signal::client::Targets;
 use crate::signal::code::{Code, HostAddress};
 use crate::signal::interfaces;
 use crate::signal::local::{LocalRooms, PublishedRoom, runtime_directory};
 use crate::signal::{RoomName, address};
-use crate::store::OsDirectory;
 use crate::store::state::{StateDirectory, StateError, default_path};
 use crate::wire::MemberId;
 use crate::wire::frame::FRAME_BYTES_MAX;
@@ -29,9 +29,8 @@ const RUNTIME_VARIABLE: &str = "REJOIN_RUNTIME_DIR";
 /// 32 bytes of the operating system's randomness.
 pub(super) fn random() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Error::new(ErrorKind::Failure, format!("the system gives no randomness: {error}"))
-    })?;
+    platform::random(&mut bytes)
+        .map_err(|error| Error::new(ErrorKind::Failure, error.to_string()))?;
     Ok(bytes)
 }
 
@@ -86,8 +85,7 @@ pub(super) const fn capabilities(member: MemberId, options: &CommonOptions) -> C
 
 /// The name this machine gives itself.
 pub(super) fn own_name() -> String {
-    let name = rustix::system::uname();
-    let name = name.nodename().to_string_lossy();
+    let name = platform::host_name();
     name[..name.floor_char_boundary(crate::signal::message::NAME_BYTES_MAX)].to_owned()
 }
 
@@ -250,11 +248,4 @@ pub(super) fn publish(room: RoomName, address: &HostAddress) -> Option<Published
 /// The host of a room that a process of this machine published.
 pub(super) fn find_published(room: RoomName) -> Option<HostAddress> {
     rooms()?.find(room)
-}
-
-/// A path from its bytes.
-#[cfg(unix)]
-pub(super) fn path_of(bytes: &[u8]) -> std::path::PathBuf {
-    use std::os::unix::ffi::OsStrExt as _;
-    std::ffi::OsStr::from_bytes(bytes).into()
 }

@@ -2,10 +2,10 @@
 //!
 //! Pure. It is fed at one place, where the loop tells an event, and gives out what was counted since it was last asked.
 
-use crate::time::Instant;
 use crate::event::{Event, Layer, LinkState, Summary};
 use crate::store::record::{Attempt, AttemptOutcome};
 use crate::store::statistics::Statistics;
+use crate::time::Instant;
 use std::time::Duration;
 
 /// What is counted of one run.

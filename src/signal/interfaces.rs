@@ -15,6 +15,7 @@ const ADDRESSES_MAX: usize = 6;
 const OF_INTERFACE_MAX: usize = 3;
 
 /// What an interface is, as far as it can be told.
+#[cfg_attr(not(unix), expect(dead_code, reason = "nothing is told apart there"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     /// A network card, or what stands for one in a container or a virtual machine.

@@ -6,13 +6,16 @@
 //! lives; a file without one is stale, whatever its process number says. Small local files: call it from a blocking
 //! thread, or accept a few microseconds.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::RoomName;
 use super::code::HostAddress;
+use crate::platform::{
+    create_private_directory, identity, is_not_offered, is_private, open_private, user,
+};
 
 /// Longest registry file: a URL and a number.
 const FILE_BYTES_MAX: u64 = 1024;
@@ -79,7 +82,7 @@ impl LocalRooms {
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
-        match create_private(directory) {
+        match create_private_directory(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(failed(error));
             }
@@ -116,7 +119,7 @@ impl LocalRooms {
                 }
                 Err(TryLockError::WouldBlock) => return Err(LocalError::Taken(room)),
                 // A file system without locks: the file alone has to do.
-                Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
+                Err(TryLockError::Error(error)) if is_not_offered(&error) => {}
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
             // Between opening and locking, whoever found it stale may have removed it.
@@ -166,69 +169,10 @@ impl Drop for PublishedRoom {
     }
 }
 
-#[cfg(unix)]
-fn user() -> String {
-    rustix::process::geteuid().as_raw().to_string()
-}
-
-#[cfg(not(unix))]
-fn user() -> String {
-    // Directories for temporary files are each user's own.
-    "user".to_owned()
-}
-
-#[cfg(unix)]
-fn create_private(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().mode(0o700).create(directory)
-}
-
-#[cfg(not(unix))]
-fn create_private(directory: &Path) -> io::Result<()> {
-    fs::create_dir(directory)
-}
-
-#[cfg(unix)]
-fn is_private(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    metadata.is_dir()
-        && metadata.uid() == rustix::process::geteuid().as_raw()
-        && metadata.mode() & 0o077 == 0
-}
-
-#[cfg(not(unix))]
-fn is_private(metadata: &fs::Metadata) -> bool {
-    metadata.is_dir()
-}
-
-fn open_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Whether an error says that the file system has no locks at all.
-fn has_no_locks(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
-        || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
-}
-
-#[cfg(unix)]
+/// An open file keeps its name where the system does not say what tells one from another.
 fn is_still_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(opened), Ok(named)) => identity(opened) == identity(named),
-        (Ok(_) | Err(_), _) => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn is_still_at(_file: &File, path: &Path) -> bool {
-    // An open file keeps its name here.
-    path.exists()
+    let Ok(named) = fs::symlink_metadata(path) else { return false };
+    file.metadata().is_ok_and(|opened| identity(&opened) == identity(&named))
 }
 
 #[cfg(test)]

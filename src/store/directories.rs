@@ -1,8 +1,8 @@
 //! Open handles of the directories below a root, the most recently used of them.
 
 use super::followed::Followed;
-use super::fs::{Directory, FileKind};
 use super::own::Own;
+use crate::fs::{Directory, FileKind};
 use crate::transfer::manifest::RelativePath;
 use std::collections::HashMap;
 use std::io;

@@ -8,8 +8,8 @@
 //! | the process | no descriptors, no memory | the store stops, and the same command goes on ([`is_of_process`]) |
 //! | the target | full, gone, a failing device | the store stops |
 
+use crate::platform::{self, Code};
 use crate::transfer::disk::{DiskError, DiskErrorKind};
-use rustix::io::Errno;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 
@@ -33,7 +33,7 @@ fn is_of_target(error: &io::Error) -> bool {
     matches!(kind(error), DiskErrorKind::Full | DiskErrorKind::Device)
         || is_of_process(error)
         || error.kind() == ErrorKind::StaleNetworkFileHandle
-        || is_errno(error, &[Errno::NXIO, Errno::NODEV, Errno::NOTCONN, Errno::BADF])
+        || platform::code(error) == Some(Code::Gone)
 }
 
 /// An error of one entry, where `error` is that of the file system that the entry lies on, and another one than the target's.
@@ -49,7 +49,7 @@ pub(super) fn is_of_file_system(error: &io::Error) -> bool {
 
 /// Whether the file system does not take a name, as it is spelled or for its length.
 pub(super) fn is_name_refused(error: &io::Error) -> bool {
-    is_errno(error, &[Errno::INVAL, Errno::ILSEQ, Errno::NAMETOOLONG])
+    matches!(platform::code(error), Some(Code::Invalid | Code::Name))
 }
 
 /// Whether the process lacks something (descriptors, memory): no property of what it was about.
@@ -64,35 +64,13 @@ pub(super) fn is_not_taken(error: &io::Error) -> bool {
     !hurts_content && error.raw_os_error().is_some()
 }
 
-/// Whether the file system offers no such call at all: a sync or a lock that it does not know promises nothing, and
-/// there is nothing that a retry or the user could do.
-pub(super) fn is_not_offered(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput)
-        || is_errno(error, &[Errno::NOLCK, Errno::NOTTY])
-}
-
-/// Whether a sync made anything durable: `false` where the file system has nothing to promise.
-///
-/// # Errors
-/// Every other error of `outcome`.
-pub(super) fn synced(outcome: io::Result<()>) -> io::Result<bool> {
-    match outcome {
-        Ok(()) => Ok(true),
-        Err(error) if is_not_offered(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_errno(error: &io::Error, errnos: &[Errno]) -> bool {
-    error.raw_os_error().is_some_and(|raw| errnos.iter().any(|errno| errno.raw_os_error() == raw))
-}
-
 #[expect(clippy::wildcard_enum_match_arm, reason = "ErrorKind is non-exhaustive")]
 fn kind(error: &io::Error) -> DiskErrorKind {
-    if is_errno(error, &[Errno::IO]) {
+    let code = platform::code(error);
+    if code == Some(Code::Device) {
         return DiskErrorKind::Device;
     }
-    if error.kind() == ErrorKind::OutOfMemory || is_errno(error, &[Errno::MFILE, Errno::NFILE]) {
+    if error.kind() == ErrorKind::OutOfMemory || code == Some(Code::Descriptors) {
         return DiskErrorKind::Process;
     }
     match error.kind() {
@@ -109,7 +87,7 @@ fn kind(error: &io::Error) -> DiskErrorKind {
         | ErrorKind::CrossesDevices
         | ErrorKind::TooManyLinks => DiskErrorKind::Path,
         // It has no stable kind of its own.
-        _ if is_errno(error, &[Errno::LOOP]) => DiskErrorKind::Path,
+        _ if code == Some(Code::Loop) => DiskErrorKind::Path,
         _ => DiskErrorKind::Other,
     }
 }
@@ -146,6 +124,8 @@ pub fn escape(path: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::is_not_offered;
+    use rustix::io::Errno;
 
     #[test]
     fn names_are_harmless_on_a_terminal() {

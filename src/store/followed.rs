@@ -5,8 +5,8 @@
 //! has to lie in the root, and in no directory of this program. Its own path is remembered, so that two entries that
 //! meet in one directory are known, and what is journalled needs no link.
 
-use super::fs::{Directory, FileKind};
 use super::own::{IsOwn, Own};
+use crate::fs::{Directory, FileKind};
 use crate::transfer::manifest::RelativePath;
 use crate::transfer::name::is_reserved;
 use std::io;

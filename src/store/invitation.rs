@@ -1,7 +1,7 @@
 //! A one-time code that lets a member back into a stored session: left in the session's directory by one process, picked
 //! up by the one that runs the session (F-27, F-53).
 
-use super::fs::{Directory, read_file, remove_if_present, replace_file};
+use crate::fs::{Directory, read_file, remove_if_present, replace_file};
 use std::io;
 
 /// Its file, beside the session's record.

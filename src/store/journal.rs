@@ -8,10 +8,10 @@
 
 mod replay;
 
-use super::fs::{Directory, SyncPoint};
 use super::log::{self, Identity, Log, Opened, Place};
 use super::made::{Known, MadeDirectories, MadeDirectory};
 use super::target::TargetOptions;
+use crate::fs::{Directory, SyncPoint};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::buckets::Buckets;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
@@ -164,7 +164,7 @@ impl PublishedPlaces {
     }
 }
 
-impl<F: super::fs::File> Journal<F> {
+impl<F: crate::fs::File> Journal<F> {
     /// Opens or begins the journal of `session` in `directory`, and compacts it where that pays. Claims about entries
     /// from `end_entry` on, or pages from `pages` on, are left out: their pages are not known.
     ///
@@ -177,7 +177,7 @@ impl<F: super::fs::File> Journal<F> {
         end_entry: EntryIndex,
     ) -> io::Result<(Self, Claims, Opened)> {
         let &TargetOptions { boot, limits, .. } = options;
-        super::fs::remove_if_present(directory, NEW_NAME)?;
+        crate::fs::remove_if_present(directory, NEW_NAME)?;
         let mut replay =
             Replay { claims: Claims::default(), unsure: Vec::new(), boot: None, pages, end_entry };
         let mut published = PublishedPlaces::default();

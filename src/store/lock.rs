@@ -4,9 +4,9 @@
 //! and FUSE ones) gets a file instead that is made exclusively and names its maker: one whose maker runs no more, or ran
 //! before the last start of this machine, is taken over. What another machine made stays: nothing is known of it here.
 
-use super::error::is_not_offered;
-use super::fs::{Access, Directory, File, read_file, remove_if_present};
-use super::os::Process;
+use crate::fs::{Access, Directory, File, read_file, remove_if_present};
+use crate::platform::Process;
+use crate::platform::is_not_offered;
 use std::io;
 
 /// Ends the name of the file that names its maker.

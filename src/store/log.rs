@@ -8,8 +8,8 @@
 //! as far as the state directory vouches for it. A log with other seals is kept aside, and nothing of it counts but what
 //! [`adopt`] takes over.
 
-use super::fs::{Access, Directory, File, FileKind, Metadata, SyncPoint, read_exact_at};
 use super::lock::try_lock_where_offered;
+use crate::fs::{Access, Directory, File, FileKind, Metadata, SyncPoint, read_exact_at};
 use crate::wire::SessionId;
 use std::io;
 
@@ -213,7 +213,7 @@ impl<F: File> Log<F> {
     ) -> io::Result<Self> {
         let mut new_name = name.to_vec();
         new_name.extend_from_slice(RENEWED);
-        super::fs::remove_if_present(directory, &new_name)?;
+        crate::fs::remove_if_present(directory, &new_name)?;
         let file = directory.create_file(&new_name, 0o600)?;
         if !try_lock_where_offered(&file)? {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -255,7 +255,7 @@ impl<F: File> Log<F> {
         name: &[u8],
         identity: &Identity,
     ) -> io::Result<Self> {
-        super::fs::remove_if_present(directory, name)?;
+        crate::fs::remove_if_present(directory, name)?;
         let keys = identity.keys();
         Self::begin(directory, name, keys, &identity.header(&keys))
     }

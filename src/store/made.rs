@@ -1,6 +1,6 @@
 //! Which directories a session made, or opened for the time: recorded, not inferred.
 
-use super::fs::Metadata;
+use crate::fs::Metadata;
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::ranges::Ranges;
 use bincode::{Decode, Encode};
@@ -122,7 +122,7 @@ impl MadeDirectories {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fs::{Directory as _, Metadata};
+    use crate::fs::{Directory as _, Metadata};
     use crate::store::memory::MemoryDisk;
 
     fn found(inode: u64, mode: u32) -> Metadata {

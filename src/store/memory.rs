@@ -15,7 +15,7 @@ pub use content::FileContent;
 pub use failure::{Fault, Kept};
 pub use nature::Nature;
 
-use super::fs::{FileKind, Metadata, SyncPoint, check_component};
+use crate::fs::{FileKind, Metadata, SyncPoint, check_component};
 use crate::transfer::manifest::ModifiedTime;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -447,7 +447,7 @@ impl MemoryDisk {
         of: Option<Inode>,
         covers: impl Fn(&Change) -> bool,
     ) -> io::Result<bool> {
-        super::error::synced(self.try_sync(point, of, covers))
+        crate::platform::synced(self.try_sync(point, of, covers))
     }
 
     fn try_sync(

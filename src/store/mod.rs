@@ -10,7 +10,6 @@
 mod directories;
 mod error;
 mod followed;
-pub mod fs;
 pub mod invitation;
 pub mod journal;
 mod known;
@@ -19,8 +18,6 @@ mod log;
 mod made;
 #[doc(hidden)]
 pub mod memory;
-#[cfg(unix)]
-pub mod os;
 mod own;
 mod pages;
 mod payload;
@@ -35,9 +32,6 @@ mod unshare;
 mod values;
 
 pub use error::{disk_error, escape};
-#[cfg(unix)]
-pub use os::OsDirectory;
-#[cfg(unix)]
 pub(crate) use own::is_within_own;
 pub use record::{CodeHash, RecordError, SessionRecord};
 pub use scan::Scan;

@@ -3,8 +3,9 @@
 //! No entry of a tree is ever in one, however a path leads there: under another name, through a link, as a mount, or because
 //! the target lies above it. What is in them says whom we trust and what is ours, so that whoever writes there is let in.
 
-use super::fs::Directory;
 use super::state::MARK;
+use crate::fs::Directory;
+use crate::platform::{path_bytes, path_of};
 use crate::transfer::name::is_reserved;
 use std::io;
 use thiserror::Error;
@@ -72,7 +73,6 @@ pub(super) fn is_state<D: Directory>(directory: &D) -> io::Result<bool> {
 }
 
 /// Whether a path leads to one of our own directories, or into one; also if the end of it is not there yet.
-#[cfg(unix)]
 pub(crate) fn is_within_own(path: &std::path::Path) -> bool {
     let above = |path: &std::path::Path| match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above.to_owned(),
@@ -92,11 +92,10 @@ pub(crate) fn is_within_own(path: &std::path::Path) -> bool {
 }
 
 /// Whether a path is one of our own directories.
-#[cfg(unix)]
 pub(super) fn is_own_path(path: &std::path::Path) -> bool {
-    use std::os::unix::ffi::OsStrExt as _;
-    path.file_name().is_some_and(|name| is_reserved(name.as_bytes()))
-        || path.join(std::ffi::OsStr::from_bytes(MARK)).symlink_metadata().is_ok()
+    let name = path.file_name().map(std::path::Path::new);
+    name.is_some_and(|name| is_reserved(path_bytes(name)))
+        || path.join(path_of(MARK)).symlink_metadata().is_ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Manifest pages on disk: the receiver's as they came, the sender's with the stamps of their files.
 
-use super::fs::{Directory, File, SyncPoint};
 use super::log::{self, Identity, Log, Opened, Place, RECORD_BYTES_MAX};
+use crate::fs::{Directory, File, SyncPoint};
 use crate::transfer::disk::{Stamp, StoredPage};
 use crate::transfer::manifest::{
     Chain, ENTRIES_MAX, Entry, EntryIndex, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, PageCheck,

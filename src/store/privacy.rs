@@ -8,9 +8,9 @@
 //! | was there, open or another's | refused: who prepared it may change what is in it | used if it is empty or has our mark |
 //!
 //! Whether modes are kept is tried with a new file, by its handle: nobody can put another one in its place. Our mark is a
-//! file with a random number, sealed with a key of the state directory, so that no one else can make it.
+//! file with a number, sealed with a key of the state directory, so that no one else can make it.
 
-use super::fs::{
+use crate::fs::{
     Directory, File, FileKind, Metadata, create_once, ensure_directory, read_file,
     remove_if_present,
 };
@@ -58,7 +58,7 @@ pub(super) fn own_directory<D: Directory>(
     key: &[u8; 32],
 ) -> Result<Own<D>, Refused> {
     let (directory, is_made) = ensure_directory(parent, name, 0o700)?;
-    let outcome = claim(&directory, is_made, key);
+    let outcome = claim(&directory, name, is_made, key);
     if is_made && outcome.is_err() {
         // What is in it by now is somebody else's.
         let _ = parent.remove_directory(name);
@@ -67,7 +67,12 @@ pub(super) fn own_directory<D: Directory>(
 }
 
 /// Whether a directory that shall be ours is open to others all the same.
-fn claim<D: Directory>(directory: &D, is_made: bool, key: &[u8; 32]) -> Result<bool, Refused> {
+fn claim<D: Directory>(
+    directory: &D,
+    name: &[u8],
+    is_made: bool,
+    key: &[u8; 32],
+) -> Result<bool, Refused> {
     if is_closed(&directory.own_metadata()?) {
         return Ok(false);
     }
@@ -82,7 +87,7 @@ fn claim<D: Directory>(directory: &D, is_made: bool, key: &[u8; 32]) -> Result<b
         return Err(Refused::Foreign);
     }
     if !is_marked {
-        mark(directory, key)?;
+        mark(directory, name, key)?;
     }
     Ok(true)
 }
@@ -131,9 +136,9 @@ fn is_marked<D: Directory>(directory: &D, key: &[u8; 32]) -> io::Result<bool> {
     Ok(<[u8; 32]>::try_from(seal).is_ok_and(|seal| blake3::keyed_hash(key, number) == seal))
 }
 
-fn mark<D: Directory>(directory: &D, key: &[u8; 32]) -> io::Result<()> {
+fn mark<D: Directory>(directory: &D, name: &[u8], key: &[u8; 32]) -> io::Result<()> {
     let mut number = [0; NUMBER_BYTES];
-    getrandom::fill(&mut number).map_err(|_| io::Error::other("the system has no randomness"))?;
+    number.copy_from_slice(&blake3::keyed_hash(key, name).as_bytes()[..NUMBER_BYTES]);
     remove_if_present(directory, MARK)?;
     let file = directory.create_file(MARK, 0o600)?;
     file.write_at(&[&number, blake3::keyed_hash(key, &number).as_bytes()], 0)
@@ -148,13 +153,15 @@ pub(super) fn unmark<D: Directory>(directory: &D) -> io::Result<()> {
     remove_if_present(directory, MARK)
 }
 
-/// The key that marks are sealed with: the one stored in `directory`, or a fresh one, which is stored.
+/// The key that marks are sealed with: the one stored in `directory`, or `fresh`, which is stored then.
 ///
 /// # Errors
 /// As the system says.
-pub(super) fn key<D: Directory>(directory: &D, name: &[u8]) -> io::Result<[u8; 32]> {
-    let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh).map_err(|_| io::Error::other("the system has no randomness"))?;
+pub(super) fn key<D: Directory>(
+    directory: &D,
+    name: &[u8],
+    fresh: [u8; 32],
+) -> io::Result<[u8; 32]> {
     create_once(directory, name, fresh)
 }
 

@@ -13,10 +13,10 @@ mod tests;
 pub(super) use content::KnownContent;
 
 use super::error::{disk_error, escape, is_of_process};
-use super::fs::{Access, Directory, File, FileKind, Metadata};
 use super::known::{Known, Look};
 use super::pages::SourcePages;
 use super::source::SourceTree;
+use crate::fs::{Access, Directory, File, FileKind, Metadata};
 use crate::transfer::disk::{DiskError, DiskErrorKind, ScanReport, Stamp, StoredPage};
 use crate::transfer::manifest::{
     Chain, DirectoryTable, ENTRIES_MAX, Entry, EntryIndex, EntryKind, FILE_BYTES_MAX,

@@ -23,10 +23,10 @@ pub use named::{SourceError, SourceRoots};
 pub(super) use tree::SourceTree;
 
 use super::error::disk_error;
-use super::fs::{Access, Directory, File, FileKind, Metadata};
 use super::pages::SourcePages;
 use super::scan::{KnownContent, Scan};
 use super::values::Values;
+use crate::fs::{Access, Directory, File, FileKind, Metadata};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     DiskError, PackedFile, ReadError, SourceFile, SourceReply, SourceRequest, Stamp,

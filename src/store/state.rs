@@ -9,15 +9,15 @@
 //! ```
 
 use super::error::{disk_error, escape};
-use super::fs::{
-    Directory, File, FileKind, Metadata, SyncPoint, create_once, ensure_directory, read_file,
-    remove_if_present, replace_file,
-};
 use super::invitation::{self, Invitation};
 use super::lock::{self, Lock};
 use super::privacy;
 use super::record::{RECORD_BYTES_MAX, RecordError, SessionRecord};
 use crate::event::Role;
+use crate::fs::{
+    Directory, File, FileKind, Metadata, SyncPoint, create_once, ensure_directory, read_file,
+    remove_if_present, replace_file,
+};
 use crate::transfer::disk::DiskError;
 use crate::wire::{MemberId, SessionId};
 use std::io;
@@ -113,8 +113,8 @@ pub struct Session<D: Directory> {
     _lock: Lock<D>,
 }
 
-#[cfg(unix)]
-impl StateDirectory<super::OsDirectory> {
+#[cfg(not(target_family = "wasm"))]
+impl StateDirectory<crate::platform::OsDirectory> {
     /// Opens the state directory: `path`, or the platform's own. Makes it, private, if it is absent.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl StateDirectory<super::OsDirectory> {
             Some(path) => path.to_path_buf(),
             None => default_path().ok_or(StateError::NoPlace)?,
         };
-        let text = super::os::path_bytes(&path).to_vec();
+        let text = crate::platform::path_bytes(&path).to_vec();
         let opening = |error: io::Error| disk_error("open state directory", &text, &error);
         let present = std::fs::symlink_metadata(&path).ok();
         if present.as_ref().is_some_and(std::fs::Metadata::is_symlink) {
@@ -133,7 +133,7 @@ impl StateDirectory<super::OsDirectory> {
         if present.as_ref().is_some_and(|metadata| !metadata.is_dir()) {
             return Err(not_private(&text, "is not a directory"));
         }
-        let root = super::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
+        let root = crate::platform::OsDirectory::create_all(&path, 0o700).map_err(opening)?;
         if let Err(error) = check_private(&text, &root) {
             if present.is_none() {
                 // Made a moment ago, empty, and of no use.
@@ -163,6 +163,7 @@ impl StateDirectory<super::OsDirectory> {
 }
 
 /// Where state lives unless the user says otherwise.
+#[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn default_path() -> Option<std::path::PathBuf> {
     let directories = directories::ProjectDirs::from("", "", "rejoin")?;
@@ -201,8 +202,8 @@ impl<D: Directory> StateDirectory<D> {
     ///
     /// # Errors
     /// As the system says.
-    pub fn mark_key(&self) -> Result<[u8; 32], StateError> {
-        privacy::key(&self.root, MARK_KEY)
+    pub fn mark_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StateError> {
+        privacy::key(&self.root, MARK_KEY, fresh)
             .map_err(|error| disk_error("use key", MARK_KEY, &error).into())
     }
 

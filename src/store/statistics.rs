@@ -5,10 +5,10 @@
 //! does not grow with use, and names no file, no peer and no address.
 
 use super::error::disk_error;
-use super::fs::{Directory, read_file, replace_file};
 use super::lock::lock;
 use super::state::{StateDirectory, StateError};
 use crate::event::Layer;
+use crate::fs::{Directory, read_file, replace_file};
 use crate::wire::codec;
 use bincode::{Decode, Encode};
 use std::collections::BTreeMap;

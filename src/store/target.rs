@@ -28,7 +28,6 @@ mod write;
 
 use super::directories::Directories;
 use super::error::{disk_error, is_of_entry, is_of_file_system};
-use super::fs::{Access, Directory, FileKind, SyncPoint};
 use super::journal::{self, Claims, Journal, Record};
 use super::lock::{self, Lock};
 use super::log::{ASIDE_MARK, Opened, RENEWED};
@@ -38,6 +37,7 @@ use super::pages::{self, TargetPages};
 use super::payload::UnitBuffer;
 use super::privacy::{MARK, Refused, own_directory, unmark};
 use super::unshare::unshare;
+use crate::fs::{Access, Directory, FileKind, SyncPoint};
 use crate::transfer::disk::{DiskError, DiskErrorKind, TargetReply, TargetRequest, TargetState};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use crate::transfer::merge::Value;
@@ -60,9 +60,9 @@ const OPEN_FILES_MAX: usize = 8;
 pub struct TargetOptions {
     /// The session.
     pub session: SessionId,
-    /// The boot of this machine ([`super::os::boot_id`]).
+    /// The boot of this machine ([`crate::platform::boot_id`]).
     pub boot: [u8; 16],
-    /// Permission bits not to be given ([`super::os::umask`]).
+    /// Permission bits not to be given ([`crate::platform::umask`]).
     pub umask: u32,
     /// What the mark of a directory that we made is sealed with ([`super::StateDirectory::mark_key`]).
     pub key: [u8; 32],
@@ -513,10 +513,10 @@ fn remove_session<D: Directory>(
         }
     }
     // The journal last: until it is gone the session can be opened and removed again.
-    super::fs::remove_if_present(partials, pages::NAME)?;
-    super::fs::remove_if_present(partials, journal::NAME)?;
+    crate::fs::remove_if_present(partials, pages::NAME)?;
+    crate::fs::remove_if_present(partials, journal::NAME)?;
     drop(in_use);
-    super::fs::remove_if_present(partials, IN_USE)?;
+    crate::fs::remove_if_present(partials, IN_USE)?;
     home.remove_directory(id)?;
     remove_home(root, home)
 }

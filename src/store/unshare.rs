@@ -1,8 +1,8 @@
 //! Files of ours that have other names, too: a snapshot by hard links was made of them (`cp -al`), and stays as it is.
 
-use super::fs::{Access, Directory, File, Metadata, SyncPoint, read_exact_at, remove_if_present};
 use super::log::RENEWED;
 use super::payload::extents;
+use crate::fs::{Access, Directory, File, Metadata, SyncPoint, read_exact_at, remove_if_present};
 use std::io;
 
 /// Bytes copied at once.

@@ -1,6 +1,6 @@
 //! Values that the sender has computed, in sparse files of fixed slots: a cache, never synced.
 
-use super::fs::{Access, Directory, File};
+use crate::fs::{Access, Directory, File};
 use crate::transfer::merge::Value;
 use crate::wire::SessionId;
 use std::io::{self, IoSliceMut};

@@ -37,9 +37,9 @@ use super::manifest::{Chain, DirectoryTable, EntryIndex, PageCheck, Succession, 
 use super::message::{ByeReason, Message, bounded_text};
 use super::progress::Progress;
 use super::ranges::Ranges;
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::time::Instant;
 use crate::transfer::missing::MissingKind;
 use crate::wire::{Channel, SessionId};
 use bytes::Bytes;

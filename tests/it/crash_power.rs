@@ -9,7 +9,7 @@ use crate::support::crash::{AT_ONCE, Note, Notes, ONE_BY_ONE, Scenario};
 use crate::support::promise::SESSION;
 use crate::support::random::Random;
 use rejoin::event::Role;
-use rejoin::store::fs::{Directory, SyncPoint};
+use rejoin::fs::{Directory, SyncPoint};
 use rejoin::store::memory::{Kept, MemoryDisk, Moment, Seen};
 use rejoin::store::record::{SessionRecord, Side};
 use rejoin::store::{SourceRoots, StateDirectory, StateError, source};

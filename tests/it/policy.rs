@@ -214,3 +214,47 @@ fn what_is_shipped_cannot_be_cut_by_tests() {
         }
     }
 }
+
+/// The core has nothing of an operating system below it: no runtime, no socket, no file, no terminal, no source of randomness.
+#[test]
+fn the_core_stands_on_no_operating_system() {
+    const NEVER: &[&str] = &[
+        "async-trait",
+        "axum",
+        "clap",
+        "console",
+        "directories",
+        "futures-util",
+        "getrandom",
+        "hyper",
+        "indicatif",
+        "landlock",
+        "libc",
+        "mio",
+        "nix",
+        "quinn-udp",
+        "ring",
+        "rtc",
+        "rustix",
+        "socket2",
+        "tokio",
+        "tokio-tungstenite",
+        "toml",
+        "tracing-subscriber",
+        "webrtc",
+        "wasm-bindgen",
+    ];
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none"])
+        .arg("--target=wasm32-unknown-unknown")
+        .current_dir(crate::root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    // It was the tree of this crate.
+    assert!(found.contains("rejoin") && found.contains("blake3"), "{found:?}");
+    let wrong: Vec<_> = NEVER.iter().filter(|name| found.contains(**name)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

@@ -7,9 +7,10 @@
 
 use crate::support::random::Random;
 use crate::support::target_options::target_options;
-use rejoin::store::fs::{Access, Directory, File as _, FileKind, read_exact_at};
+use rejoin::fs::{Access, Directory, File as _, FileKind, read_exact_at};
+use rejoin::platform::OsDirectory;
+use rejoin::store::TargetStore;
 use rejoin::store::memory::{Fault, MemoryDirectory, MemoryDisk};
-use rejoin::store::{OsDirectory, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{OnConflict, PackedFile};
 use rejoin::transfer::layout::{Layout, Segment};
@@ -111,7 +112,7 @@ struct Metadata {
 }
 
 impl Metadata {
-    const fn of(found: &rejoin::store::fs::Metadata) -> Self {
+    const fn of(found: &rejoin::fs::Metadata) -> Self {
         Self { kind: found.kind, mode: found.mode & 0o7777, modified: found.modified }
     }
 }

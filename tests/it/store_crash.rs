@@ -3,7 +3,7 @@
 
 use crate::support::promise::{Promise, Run, SESSION, Unit, ask, promise, receive, receive_files};
 use crate::support::target_options::target_options;
-use rejoin::store::fs::{Directory, File};
+use rejoin::fs::{Directory, File};
 use rejoin::store::memory::{Fault, Kept, MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::{SourceRoots, TargetLimits, TargetOptions, TargetStore};
 use rejoin::transfer::disk::{
@@ -440,9 +440,8 @@ fn a_torn_journal_is_believed_up_to_its_last_good_record() {
                 .fold(disk.root(), |directory, name| {
                     directory.open_directory(name).expect("there")
                 });
-            let file = directory
-                .open_file(b"journal", rejoin::store::fs::Access::ReadWrite)
-                .expect("there");
+            let file =
+                directory.open_file(b"journal", rejoin::fs::Access::ReadWrite).expect("there");
             if flip {
                 file.write_at(&[&[journal[cut] ^ 0x40]], cut as u64).expect("written");
             } else {
@@ -547,7 +546,7 @@ fn rot_between_runs_is_found_and_only_that_unit_fetched_again() {
         .iter()
         .fold(disk.root(), |directory, name| directory.open_directory(name).expect("there"));
     let partial = directory
-        .open_file(format!("{entry}.part").as_bytes(), rejoin::store::fs::Access::ReadWrite)
+        .open_file(format!("{entry}.part").as_bytes(), rejoin::fs::Access::ReadWrite)
         .expect("there");
     partial.write_at(&[&[0xa5]], offset).expect("written");
     drop(partial);

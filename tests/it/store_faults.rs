@@ -5,7 +5,7 @@ use crate::support::faulty::{BrokenRename, Fault, Faults, FaultyDirectory, Kind}
 use crate::support::promise::{Promise, Run, SESSION, promise, receive, receive_files};
 use crate::support::target_options::target_options;
 use rejoin::event::Role;
-use rejoin::store::fs::{Directory, File};
+use rejoin::fs::{Directory, File};
 use rejoin::store::memory::{Fault as DiskFault, Kept, MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::record::{SessionRecord, Side};
 use rejoin::store::{

@@ -2,7 +2,8 @@
 
 use crate::support::promise::SESSION;
 use crate::support::random::Random;
-use rejoin::store::{OsDirectory, Scan, SourceError, SourceRoots, SourceStore, source};
+use rejoin::platform::OsDirectory;
+use rejoin::store::{Scan, SourceError, SourceRoots, SourceStore, source};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
     Doubted, ReadError, ScanReport, SourceFile, SourceReply, SourceRequest, StoredPage,

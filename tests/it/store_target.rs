@@ -3,7 +3,8 @@
 use crate::support::promise::{Promise, Run, SESSION, ask, promise, receive, receive_files};
 use crate::support::target_options::target_options;
 use bytes::Bytes;
-use rejoin::store::{OsDirectory, SourceRoots, TargetStore};
+use rejoin::platform::OsDirectory;
+use rejoin::store::{SourceRoots, TargetStore};
 use rejoin::transfer::disk::{
     DiskErrorKind, Existing, FileMetadata, OnConflict, Published, TargetReply, TargetRequest,
     TargetState, UnitContent, Wanted, WantedKind,

@@ -6,7 +6,7 @@
 use crate::support::promise::{Promise, Run, SESSION, promise, receive};
 use crate::support::target_options::target_options;
 use rejoin::event::Role;
-use rejoin::store::fs::{Access, Directory, File};
+use rejoin::fs::{Access, Directory, File};
 use rejoin::store::memory::{MemoryDirectory, MemoryDisk, Tree};
 use rejoin::store::record::{RecordError, SessionRecord, Side};
 use rejoin::store::{SourceRoots, StateDirectory, StateError, TargetStore, source};
@@ -104,7 +104,7 @@ fn content(directory: &MemoryDirectory, name: &[u8]) -> Vec<u8> {
     let file = directory.open_file(name, Access::Read).expect("there");
     let bytes = file.metadata().expect("there").bytes;
     let mut content = vec![0; usize::try_from(bytes).expect("small")];
-    rejoin::store::fs::read_exact_at(&file, &mut content, 0).expect("whole");
+    rejoin::fs::read_exact_at(&file, &mut content, 0).expect("whole");
     content
 }
 

@@ -4,8 +4,8 @@
 use crate::support::target_options::target_options;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use rejoin::fs::{Directory, read_file, replace_file};
 use rejoin::store::TargetStore;
-use rejoin::store::fs::{Directory, read_file, replace_file};
 use rejoin::store::memory::MemoryDisk;
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{TargetRequest, UnitContent};

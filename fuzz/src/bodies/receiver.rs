@@ -6,8 +6,8 @@
 use crate::support::target_options::target_options;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use rejoin::fs::{Directory, File, FileKind};
 use rejoin::store::TargetStore;
-use rejoin::store::fs::{Directory, File, FileKind};
 use rejoin::store::memory::{Kept, MemoryDirectory, MemoryDisk, Seen};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{OnConflict, PackedFile};
@@ -89,8 +89,7 @@ impl World {
         own_file(&below, b"kept", b"kept");
         root.create_symlink(b"link", b"own").expect("new");
         below.set_modified(TIMES[1]).expect("set");
-        root.sync_file_system(rejoin::store::fs::SyncPoint::NewDirectories)
-            .expect("a disk in memory");
+        root.sync_file_system(rejoin::fs::SyncPoint::NewDirectories).expect("a disk in memory");
         let policy = *input.choose(&[
             Some(OnConflict::Fail),
             Some(OnConflict::Skip),

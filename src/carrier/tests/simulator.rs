@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::time::Instant;
 use super::super::{Carrier, CarrierConfig, Figures};
 use super::tcp::{Control, Tcp};
 use super::tcp_bbr::TcpBbr;
+use crate::time::Instant;
 
 /// What the network adds to a datagram: IPv4 and UDP.
 const OVERHEAD: usize = 28;

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-use crate::time::Instant;
 use crate::link::stun::Transaction;
+use crate::time::Instant;
 
 /// Transactions with something about each, at most so many: the oldest makes room.
 #[derive(Debug)]

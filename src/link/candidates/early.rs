@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::time::Instant;
 use crate::link::Candidate;
+use crate::time::Instant;
 
 /// Most candidates kept for one link; a peer with ten interfaces and two servers has about 40.
 pub const EARLY_CANDIDATES_MAX: usize = 100;

@@ -5,8 +5,8 @@
 //! a path of any size takes ICE's checks, DTLS's handshake, SCTP's packets, and the carrier's datagrams up to the size it
 //! starts with. IPv6 needs none of it: each of its paths takes 1,280 bytes, which is more than any of these with headers.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use rustix::fd::AsFd;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(target_os = "linux")]
@@ -21,6 +21,7 @@ const NEVER_CUT_BYTES: usize = 548;
 /// How one socket's datagrams leave.
 #[derive(Debug)]
 pub(super) struct Cutting {
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is marked there"))]
     is_v4: bool,
     /// Whether they are marked now.
     is_forbidden: AtomicBool,
@@ -131,7 +132,7 @@ impl LinkRuntime {
 /// limit, or what a router said.
 #[cfg(target_os = "linux")]
 pub(super) fn path_bytes(local: IpAddr, remote: SocketAddr) -> Option<u32> {
-    let socket = UdpSocket::bind((local, 0)).ok()?;
+    let socket = std::net::UdpSocket::bind((local, 0)).ok()?;
     socket.connect(remote).ok()?;
     match remote {
         SocketAddr::V4(_) => sockopt::ip_mtu(&socket).ok(),

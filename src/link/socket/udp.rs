@@ -16,6 +16,7 @@ use super::cutting::{self, Cutting};
 use super::shared::{READ_BURST_BYTES, Shared};
 use crate::link::admission::Verdict;
 use crate::link::{cable, train};
+use crate::platform::{Code, code};
 
 /// What a GRO train holds at most. Reported even where the kernel has no GRO, or the stack's buffer is 2,000 bytes.
 pub(super) const GRO_SEGMENTS: usize = 64;
@@ -292,8 +293,7 @@ impl AsyncUdpSocket for UdpSocket {
 
 /// What systems say to a train whose datagrams would have to be cut.
 fn is_train_refused(error: &io::Error) -> bool {
-    let refusals = [rustix::io::Errno::MSGSIZE, rustix::io::Errno::INVAL, rustix::io::Errno::IO];
-    refusals.iter().any(|refusal| error.raw_os_error() == Some(refusal.raw_os_error()))
+    matches!(code(error), Some(Code::MessageTooLarge | Code::Invalid | Code::Device))
 }
 
 /// Errors of a receive that report an earlier send (ICMP); the stack would drop the socket for some.

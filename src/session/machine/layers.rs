@@ -1,7 +1,6 @@
 //! How a session gets its link back: what reaches the layers of [`crate::session::recovery`], and what comes of them.
 
 use super::{DiskLoad, Meeting, Session, SessionOutput, Transfer, Up};
-use crate::time::Instant;
 use crate::event::{Event, FRAGMENTED, Layer, LinkState};
 use crate::link::LinkEvent;
 use crate::link::health::Health;
@@ -9,6 +8,7 @@ use crate::link::quality::{Quality, Verdict};
 use crate::options::Timing;
 use crate::session::recovery::{IceOutput, IceRestart};
 use crate::signal::message::SignalMessage;
+use crate::time::Instant;
 use crate::transfer::message::Message;
 use crate::wire::Channel;
 use std::net::IpAddr;

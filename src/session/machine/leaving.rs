@@ -6,12 +6,12 @@
 //! nothing any more is asked as soon as there is evidence: its place at the host is empty, or its host is gone.
 
 use super::{Meeting, Session, SessionOutput, Transfer};
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, LeaveReason};
 use crate::signal::RoomName;
 use crate::signal::message::SignalMessage;
 use crate::signal::protocol::HostMessage;
+use crate::time::Instant;
 use crate::transfer::message::{ByeReason, Message, bounded_text};
 use crate::wire::Channel;
 use crate::wire::frame::{Assembler, Frame};

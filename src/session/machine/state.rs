@@ -1,8 +1,8 @@
 //! What can be asked of a session.
 
 use super::{Meeting, Session, SessionOutput, Transfer};
-use crate::time::Instant;
 use crate::signal::protocol::ClientMessage;
+use crate::time::Instant;
 use crate::transfer::progress::Progress;
 use crate::wire::SessionId;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! What the user says, and what the role stored for the machine.
 
 use super::{Meeting, Session, Transfer};
-use crate::time::Instant;
 use crate::session::meeting::Work;
 use crate::signal::code::Code;
+use crate::time::Instant;
 use crate::transfer::disk::TargetState;
 use crate::transfer::receiver::{Answer, Receiver};
 use crate::wire::{SessionId, SessionSecret};

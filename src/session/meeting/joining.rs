@@ -17,7 +17,6 @@ use config::refusal;
 pub use config::{Entrance, JoiningConfig, no_such_code};
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, Work};
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::link::{LinkCommand, LinkEvent};
 use crate::options::Timing;
@@ -28,6 +27,7 @@ use crate::signal::join::{Admitted, JoinError, JoinPayload, Joiner, Rejection};
 use crate::signal::message::{Attempt, Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
 use crate::signal::{MemberToken, RoomName};
+use crate::time::Instant;
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use std::collections::VecDeque;
 

@@ -15,7 +15,6 @@ mod signals;
 mod work;
 
 use super::{ANSWER_TIMEOUT, Channel, MeetingOutput, OPEN_TIMEOUT, Pairing, Way, Work};
-use crate::time::Instant;
 use crate::error::Error;
 use crate::link::{LinkCommand, LinkEvent};
 use crate::session::entropy::Entropy;
@@ -25,6 +24,7 @@ use crate::signal::join::{Hello, JoinError, JoinPayload, Proved};
 use crate::signal::message::{Introduction, SignalMessage};
 use crate::signal::protocol::{ClientMessage, HostMessage};
 use crate::signal::{MemberToken, RoomName};
+use crate::time::Instant;
 use crate::wire::{MemberId, SessionId, SessionSecret};
 use doors::{CodeDoor, SessionDoor, code_door, join_error, session_door, unusable};
 use ended::RoomEnd;

@@ -1,8 +1,8 @@
 //! When the next new connection is tried (layer C).
 
 use super::{DELAY_MAX, STABLE_AFTER};
-use crate::time::Instant;
 use crate::options::Timing;
+use crate::time::Instant;
 use std::time::Duration;
 
 /// Between two tries that evidence brings forward, in the long run: a host that makes up events gains no more than this.

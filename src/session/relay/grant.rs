@@ -19,7 +19,7 @@ const DERIVED_SECONDS: u64 = 3600;
 const DERIVED_NAME: &str = "rejoin";
 
 /// Most bytes of an answer: two lines, or an object with a few fields.
-const ANSWER_BYTES_MAX: usize = crate::helper::OUTPUT_BYTES_MAX;
+pub(super) const ANSWER_BYTES_MAX: usize = 16 << 10;
 
 /// Longest user name and password: STUN allows 513 bytes of a user name (RFC 8489 §14.3).
 const FIELD_BYTES_MAX: usize = 512;

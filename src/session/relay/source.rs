@@ -40,6 +40,9 @@ pub(in crate::session) enum SourceError {
     Answer(#[from] GrantError),
 }
 
+/// The helper gives what is taken of an answer, and no more.
+const _: () = assert!(super::grant::ANSWER_BYTES_MAX == crate::helper::OUTPUT_BYTES_MAX);
+
 /// Asks `source`, within 15 s; `helper` runs the command, if it is one.
 pub(in crate::session) async fn ask(
     source: &TurnSource,

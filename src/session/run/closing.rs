@@ -3,8 +3,8 @@
 use super::{Ended, FAREWELL, RoleActions, Runner, STOP_CLOSE};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::platform::OsDirectory;
 use crate::session::ending;
-use crate::store::OsDirectory;
 use crate::store::target::TargetStore;
 use crate::transfer::message::ByeReason;
 use crate::ui::Stop;

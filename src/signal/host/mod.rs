@@ -189,8 +189,9 @@ fn router(shared: Shared) -> Router {
 
 /// Files that the system lets this process have open.
 fn open_files_max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+    crate::platform::open_files_max()
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(usize::MAX)
 }
 
 async fn websocket(

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{ConnectionId, Limits};
-use crate::time::Instant;
 use crate::signal::keys::{MemberToken, derive};
 use crate::signal::protocol::RefusalReason;
 use crate::signal::subscriber::Subscriber;
+use crate::time::Instant;
 use crate::wire::MemberId;
 
 /// A session is a pair.

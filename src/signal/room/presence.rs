@@ -1,11 +1,10 @@
 //! Coming, going and running out of time: every change of who is where passes here.
 
-
 use super::members::{Room, Sender};
 use super::{Command, ConnectionId, InHand, Refused, Rooms};
-use crate::time::Instant;
 use crate::signal::keys::RoomName;
 use crate::signal::protocol::{CloseReason, HostMessage, RefusalReason};
+use crate::time::Instant;
 use crate::wire::MemberId;
 
 impl Rooms {

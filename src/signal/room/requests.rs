@@ -1,12 +1,11 @@
 //! What members ask of the host.
 
-
 use super::members::{Room, Sender};
 use super::toll::Try;
 use super::{ConnectionId, Refused, Rooms, SWEEP_INTERVAL, Waiter};
-use crate::time::Instant;
 use crate::signal::keys::{MemberToken, RoomName};
 use crate::signal::protocol::{ClientMessage, HostMessage, RefusalReason};
+use crate::time::Instant;
 use crate::wire::MemberId;
 
 /// Numbers for each code that waits: a try at one that is made up hits a code with this chance at most.

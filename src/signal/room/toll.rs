@@ -1,13 +1,12 @@
 //! What a connection pays for a try at a number.
 
-
 use super::tries::Price;
 use super::{ConnectionId, Refused, Rooms};
-use crate::time::Instant;
 use crate::signal::keys::derive;
 use crate::signal::protocol::{HostMessage, RefusalReason};
 use crate::signal::subscriber::Subscriber;
 use crate::signal::work::{Challenge, LIFETIME};
+use crate::time::Instant;
 
 /// Makes challenges that nobody foresees.
 pub(super) struct Toll {

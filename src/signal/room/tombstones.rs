@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::time::Instant;
 use crate::signal::protocol::RefusalReason;
+use crate::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {

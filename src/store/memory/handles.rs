@@ -1,7 +1,7 @@
 //! The file-system traits over the memory disk.
 
 use super::*;
-use crate::store::fs::{Access, Directory, File, Metadata, SyncPoint};
+use crate::fs::{Access, Directory, File, Metadata, SyncPoint};
 use crate::transfer::manifest::ModifiedTime;
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};

@@ -1,7 +1,7 @@
 //! What kind of file system a disk in memory is: what it refuses, and what it makes of what it is given.
 
 use super::{Change, Inode, MemoryDirectory, MemoryDisk, Node, State};
-use crate::store::fs::{Metadata, check_component, clamp_modified};
+use crate::fs::{Metadata, check_component, clamp_modified};
 use crate::transfer::manifest::ModifiedTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,6 +1,6 @@
 //! Whether a file still has the content that an earlier run read: by the values that were remembered of it.
 
-use crate::store::fs::{File, read_exact_at};
+use crate::fs::{File, read_exact_at};
 use crate::store::values::Values;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::layout::{Layout, Segment};

@@ -1,7 +1,7 @@
 //! A tree that comes and goes between the runs of a sender, some of which are killed between two pages.
 
 use super::*;
-use crate::store::fs::{ensure_directory, remove_if_present};
+use crate::fs::{ensure_directory, remove_if_present};
 use crate::store::memory::{MemoryDirectory, MemoryDisk};
 use crate::store::source::{self, SourceRoots, SourceStore};
 use proptest::prelude::*;

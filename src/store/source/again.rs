@@ -2,8 +2,8 @@
 //! at its end, so that there is one that appends at any time.
 
 use super::{SourceStore, read_error};
+use crate::fs::{Directory, FileKind};
 use crate::store::error::{disk_error, is_of_process};
-use crate::store::fs::{Directory, FileKind};
 use crate::store::pages;
 use crate::store::scan::stamp;
 use crate::transfer::disk::{DiskError, Doubted, ReadError, SourceReply, Stamp, StoredPage};

@@ -8,9 +8,9 @@
 //! - How a path is spelled makes no difference: it is known by the real directory that it is in and its name there.
 
 use super::tree::{Parent, SourceTree};
+use crate::fs::Directory;
 use crate::store::directories::Handles;
 use crate::store::error::escape;
-use crate::store::fs::Directory;
 use crate::transfer::disk::DiskError;
 use crate::transfer::name::NameError;
 use std::collections::BTreeMap;
@@ -152,21 +152,17 @@ impl<D: Directory> SourceRoots<D> {
     }
 }
 
-#[cfg(unix)]
-mod on_unix {
+#[cfg(not(target_family = "wasm"))]
+mod by_path {
     use super::{Root, SourceError, SourceRoots, escape};
-    use crate::store::OsDirectory;
-    use crate::store::fs::Directory;
-    use crate::store::os::path_bytes;
+    use crate::fs::Directory;
+    use crate::platform::OsDirectory;
+    use crate::platform::{self, path_bytes, path_of};
     use crate::store::own;
     use crate::store::source::tree::Parent;
     use crate::transfer::name;
     use std::collections::BTreeMap;
-    use std::ffi::OsStr;
-    use std::fs::{File, Metadata};
     use std::io::{self, Read};
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
     use std::path::{Path, PathBuf};
 
     impl SourceRoots<OsDirectory> {
@@ -221,17 +217,12 @@ mod on_unix {
         /// # Errors
         /// [`SourceError::Own`], if nothing else was named.
         pub fn without(mut self, own: &[PathBuf]) -> Result<Self, SourceError> {
-            let identity = |path: &Path| {
-                let metadata = std::fs::metadata(path).ok()?;
-                Some((metadata.dev(), metadata.ino()))
-            };
+            let identity = |path: &Path| platform::identity(&std::fs::metadata(path).ok()?);
             self.own = own.iter().filter_map(|path| identity(path)).collect();
             let mut seen: BTreeMap<PathBuf, bool> = BTreeMap::new();
-            for (known_as, path) in
-                self.paths.iter().map(|path| (path, Path::new(OsStr::from_bytes(path))))
-            {
+            for (known_as, path) in self.paths.iter().map(|path| (path, path_of(path))) {
                 // A link is known by its own place; what it leads to is what would be sent.
-                let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+                let real = path.canonicalize().unwrap_or(path);
                 let is_own = real.ancestors().any(|above| {
                     *seen.entry(above.to_path_buf()).or_insert_with(|| {
                         own::is_own_path(above)
@@ -291,7 +282,7 @@ mod on_unix {
             }
             outcome => outcome.map_err(opening)?,
         };
-        if let Some(what) = no_file(&metadata) {
+        if let Some(what) = platform::special_kind(metadata.file_type()) {
             return Err(SourceError::NoFile { path: text.to_owned(), what });
         }
         if metadata.is_dir() {
@@ -299,10 +290,7 @@ mod on_unix {
             return Ok(());
         }
         // What has its place since then is not waited for.
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-        let flags = i32::try_from(flags.bits()).unwrap_or(0);
-        let mut file =
-            File::options().read(true).custom_flags(flags).open(path).map_err(opening)?;
+        let mut file = platform::open_without_waiting(path).map_err(opening)?;
         if metadata.len() == 0 {
             let read = file.read(&mut [0]).map_err(opening)?;
             if read > 0 && file.metadata().map_err(opening)?.len() == 0 {
@@ -310,18 +298,5 @@ mod on_unix {
             }
         }
         Ok(())
-    }
-
-    fn no_file(metadata: &Metadata) -> Option<&'static str> {
-        let kind = metadata.file_type();
-        if kind.is_file() || kind.is_dir() {
-            None
-        } else if kind.is_fifo() {
-            Some("pipe")
-        } else if kind.is_socket() {
-            Some("socket")
-        } else {
-            Some("device")
-        }
     }
 }

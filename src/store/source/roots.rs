@@ -1,7 +1,7 @@
 //! Roots of whole files: what the sender compares the receiver's complete files with.
 
 use super::{SourceStore, is_stamped};
-use crate::store::fs::Directory;
+use crate::fs::Directory;
 use crate::transfer::disk::SourceFile;
 use crate::transfer::manifest::EntryIndex;
 use crate::transfer::merge::Value;

@@ -1,9 +1,9 @@
 //! From paths of the manifest to open directories: one bounded set of handles for the scan and the store together.
 
 use super::SourceRoots;
+use crate::fs::Directory;
 use crate::store::directories::Handles;
 use crate::store::error::is_of_process;
-use crate::store::fs::Directory;
 use crate::transfer::manifest::RelativePath;
 use std::borrow::Cow;
 use std::io;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::event::Role;
-use crate::store::fs::{Access, File};
+use crate::fs::{Access, File};
 use crate::store::memory::MemoryDisk;
 
 fn share() -> Statistics {

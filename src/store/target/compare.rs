@@ -2,8 +2,8 @@
 //! same get the promised time, and nothing else.
 
 use super::TargetStore;
+use crate::fs::{Access, Directory, File, FileKind, Metadata};
 use crate::store::error::is_of_entry;
-use crate::store::fs::{Access, Directory, File, FileKind, Metadata};
 use crate::store::scan::stamp;
 use crate::transfer::disk::{self, PublishKind, TargetReply};
 use crate::transfer::manifest::{EntryIndex, ModifiedTime, RelativePath};

@@ -5,8 +5,8 @@
 
 use super::TargetStore;
 use super::compare::Stamp;
+use crate::fs::{Directory, FileKind, Metadata};
 use crate::store::error::{disk_error, is_of_entry};
-use crate::store::fs::{Directory, FileKind, Metadata};
 use crate::store::journal::Record;
 use crate::transfer::disk::DiskError;
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};

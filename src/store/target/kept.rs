@@ -6,7 +6,7 @@
 
 use super::TargetStore;
 use super::compare::Stamp;
-use crate::store::fs::{Access, Directory, File, FileKind, Metadata, remove_if_present};
+use crate::fs::{Access, Directory, File, FileKind, Metadata, remove_if_present};
 use crate::store::journal::Complete;
 use crate::transfer::completed::BUCKET_ENTRIES;
 use crate::transfer::manifest::{EntryIndex, ModifiedTime};

@@ -4,7 +4,7 @@
 //! came in between of, its mode tells. **Ours it is while its mode is the one that we gave it**: who changed that keeps mode and time.
 
 use super::TargetStore;
-use crate::store::fs::{Directory, FileKind, Metadata};
+use crate::fs::{Directory, FileKind, Metadata};
 use crate::store::journal::{Record, pairs};
 use crate::store::made::MadeDirectory;
 use crate::transfer::disk::DiskError;

@@ -2,8 +2,8 @@
 
 use super::TargetStore;
 use super::warnings::Kind;
+use crate::fs::{Access, Directory, File, SyncPoint, clamp_modified};
 use crate::store::error::disk_error;
-use crate::store::fs::{Access, Directory, File, SyncPoint, clamp_modified};
 use crate::store::journal::{Complete, Record};
 use crate::transfer::disk::{DiskError, FileMetadata};
 use crate::transfer::manifest::{EntryIndex, RelativePath};

@@ -4,7 +4,7 @@
 //! store ends, however it ends.
 
 use super::{TargetStore, recorded_directory, recorded_path};
-use crate::store::fs::{Directory, SyncPoint};
+use crate::fs::{Directory, SyncPoint};
 use crate::store::journal::Record;
 use crate::store::made::Known;
 use crate::store::own::IsOwn;
@@ -131,7 +131,7 @@ impl<D: Directory> TargetStore<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fs::Metadata;
+    use crate::fs::Metadata;
     use crate::store::memory::MemoryDisk;
 
     /// B-2: a directory that the user put in the place of one that a killed run opened keeps its mode.

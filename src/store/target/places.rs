@@ -5,8 +5,8 @@
 //! ever stands for the whole. The place is journalled before it is made: a later run finds and removes it.
 
 use super::{TargetStore, recorded_directory, recorded_path, remove_place};
+use crate::fs::{Access, Directory, File, SyncPoint, remove_if_present};
 use crate::store::error::{disk_error, is_of_file_system, of_mount};
-use crate::store::fs::{Access, Directory, File, SyncPoint, remove_if_present};
 use crate::store::journal::Record;
 use crate::store::privacy::{Refused, own_directory};
 use crate::transfer::disk::{DiskError, Publish, PublishKind};

@@ -5,10 +5,8 @@ use super::spelling::{name_error, numbered_spelling, spellings};
 use super::warnings::Kind;
 use super::write::part_bytes;
 use super::{TargetStore, link_name, partial_name};
+use crate::fs::{Access, Directory, File, FileKind, SyncPoint, clamp_modified, read_exact_at};
 use crate::store::error::{disk_error, is_name_refused, is_of_entry};
-use crate::store::fs::{
-    Access, Directory, File, FileKind, SyncPoint, clamp_modified, read_exact_at,
-};
 use crate::store::journal::{Complete, Record};
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
@@ -273,7 +271,7 @@ impl<D: Directory> TargetStore<D> {
         match &publish.kind {
             PublishKind::Symlink { target } => {
                 let name = link_name(publish.entry);
-                crate::store::fs::remove_if_present(&self.partials, &name)?;
+                crate::fs::remove_if_present(&self.partials, &name)?;
                 self.partials.create_symlink(&name, target)?;
                 self.has_new_partials = true;
                 let outcome = self.partials.set_symlink_modified(&name, publish.modified);
@@ -529,7 +527,7 @@ impl<D: Directory> TargetStore<D> {
     }
 
     fn drop_own(&self, own_name: &[u8]) -> io::Result<()> {
-        crate::store::fs::remove_if_present(&self.partials, own_name)
+        crate::fs::remove_if_present(&self.partials, own_name)
     }
 }
 

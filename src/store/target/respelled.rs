@@ -9,8 +9,8 @@
 use super::TargetStore;
 use super::spelling::{numbered_spelling, spellings};
 use super::twins::fold;
+use crate::fs::{Directory, FileKind};
 use crate::store::error::{disk_error, is_name_refused};
-use crate::store::fs::{Directory, FileKind};
 use crate::store::journal::Record;
 use crate::store::own::is_state;
 use crate::transfer::disk::DiskError;

@@ -1,8 +1,8 @@
 //! Room: what is to come is compared with it, holes take none, and what is whole is published when there is none left.
 
 use super::{Claims, TargetStore, partial_name};
+use crate::fs::{Directory, File, remove_if_present};
 use crate::store::error::disk_error;
-use crate::store::fs::{Directory, File, remove_if_present};
 use crate::transfer::disk::{DiskError, DiskErrorKind, Existing, Wanted, WantedKind};
 use crate::transfer::manifest::{EntryIndex, RelativePath};
 use std::io;

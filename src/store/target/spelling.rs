@@ -7,8 +7,8 @@
 //! takes is never changed.
 
 use super::TargetStore;
+use crate::fs::Directory;
 use crate::store::error::{disk_error, is_name_refused};
-use crate::store::fs::Directory;
 use crate::transfer::disk::{DiskError, OnConflict, Publish};
 use crate::transfer::manifest::RelativePath;
 use crate::transfer::name::NAME_BYTES_MAX;
@@ -142,7 +142,7 @@ impl<D: Directory> TargetStore<D> {
         let above = self.directories.real(above);
         let there = above.components().try_fold(root, |at, name| at.open_directory(name));
         let is_there = there.is_ok_and(|there| identity(&there) == identity(parent));
-        if is_there { rustix::io::Errno::INVAL.into() } else { error }
+        if is_there { crate::platform::name_refused() } else { error }
     }
 
     /// Whether what has another spelling of a name stands for another entry of the session.

@@ -10,8 +10,8 @@
 //! lists names in its own way, the one of that size, else the earlier one. Nothing of the other one is fetched, unless it gets another name.
 
 use super::TargetStore;
+use crate::fs::{Directory, FileKind, Metadata, remove_if_present};
 use crate::store::error::disk_error;
-use crate::store::fs::{Directory, FileKind, Metadata, remove_if_present};
 use crate::transfer::disk::{DiskError, Publish};
 use crate::transfer::manifest::{EntryIndex, EntryKind, RelativePath};
 use std::collections::{BTreeSet, HashMap};

@@ -1,8 +1,8 @@
 //! What a disk does not do for us and that costs no content: said once a kind and a file system.
 
 use super::TargetStore;
+use crate::fs::Directory;
 use crate::store::error::{disk_error, is_not_taken};
-use crate::store::fs::Directory;
 use crate::transfer::disk::TargetReply;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

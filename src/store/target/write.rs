@@ -1,7 +1,7 @@
 //! Units into partial files: verified first, then written, then journalled.
 
 use super::{OPEN_FILES_MAX, TargetStore, partial_name};
-use crate::store::fs::{Access, Directory, File};
+use crate::fs::{Access, Directory, File};
 use crate::store::journal::Record;
 use crate::store::payload::extents;
 use crate::transfer::UNIT_BYTES;
@@ -163,7 +163,7 @@ impl<D: Directory> TargetStore<D> {
     pub(super) fn drop_partial(&mut self, entry: EntryIndex) -> io::Result<()> {
         self.open_files.retain(|(of, _)| *of != entry);
         self.dirty.remove(&entry);
-        crate::store::fs::remove_if_present(&self.partials, &partial_name(entry))
+        crate::fs::remove_if_present(&self.partials, &partial_name(entry))
     }
 }
 

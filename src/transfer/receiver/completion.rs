@@ -5,8 +5,8 @@
 
 use super::pages::{NO_FILE_IN_THE_WAY, PageState, content_bytes};
 use super::{Consent, LinkPhase, Receiver};
-use crate::time::Instant;
 use crate::event::Event;
+use crate::time::Instant;
 use crate::transfer::completed::{BUCKET_ENTRIES, Completed};
 use crate::transfer::disk::{Existing, OnConflict, TargetRequest};
 use crate::transfer::layout::{Layout, Segment};

@@ -6,8 +6,8 @@
 //! and what was agreed to holds for them, too.
 
 use super::{Agreement, Ask, Receiver, ReceiverOutput};
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
+use crate::time::Instant;
 use crate::transfer::manifest::Totals;
 use crate::transfer::message::{ByeReason, Message, bounded_text};
 use crate::transfer::receiver::Accepted;

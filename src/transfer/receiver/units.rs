@@ -3,8 +3,8 @@
 mod repeat;
 
 use super::{LinkPhase, Receiver};
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
+use crate::time::Instant;
 use crate::transfer::UNIT_BYTES;
 use crate::transfer::disk::{
     FileMetadata, PackedFile, Publish, PublishKind, TargetRequest, UnitContent,

@@ -3,7 +3,7 @@
 use super::promise::{Promise, Run, SESSION, Unit, promise, receive, receive_files};
 use super::target_options::target_options;
 use rejoin::event::Role;
-use rejoin::store::fs::{Directory, File, FileKind, SyncPoint};
+use rejoin::fs::{Directory, File, FileKind, SyncPoint};
 use rejoin::store::memory::{MemoryDirectory, MemoryDisk, Seen};
 use rejoin::store::record::{SessionRecord, Side};
 use rejoin::store::state::Session;

@@ -1,7 +1,7 @@
 //! A disk that fails: the n-th operation of a kind, once or from then on, over any other disk. Or one that others use, too:
 //! something happens while a file of a name is read.
 
-use rejoin::store::fs::{
+use rejoin::fs::{
     Access, Directory, File, FileKind, Metadata, SyncPoint, read_exact_at, remove_if_present,
 };
 use rejoin::transfer::manifest::ModifiedTime;

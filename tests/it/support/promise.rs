@@ -1,7 +1,7 @@
 //! A tree as a sender promises it, and a receiver that asks the target's store for all of it, as the machines would.
 
 use bytes::Bytes;
-use rejoin::store::fs::Directory;
+use rejoin::fs::Directory;
 use rejoin::store::memory::MemoryDisk;
 use rejoin::store::{SourceRoots, SourceStore, TargetStore, source};
 use rejoin::transfer::UNIT_BYTES;

@@ -7,7 +7,8 @@ use super::target_options::target_options;
 use bytes::Bytes;
 use rejoin::error::{Error, ErrorKind};
 use rejoin::event::Event;
-use rejoin::store::{OsDirectory, TargetOptions, TargetStore};
+use rejoin::platform::OsDirectory;
+use rejoin::store::{TargetOptions, TargetStore};
 use rejoin::transfer::UNIT_BYTES;
 use rejoin::transfer::disk::{
     Existing, OnConflict, PackedFile, ScanReport, TargetReply, TargetRequest, TargetState,

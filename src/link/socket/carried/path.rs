@@ -10,6 +10,7 @@ use webrtc::runtime::{AsyncUdpSocket as _, Transmit};
 use super::port::Port;
 use crate::carrier::Carrier;
 use crate::link::turn_framing::{Framing, Toward};
+use crate::platform::{Code, code};
 
 /// Most that a datagram is probed for between two processes of one machine: a UDP payload holds 65,507 bytes.
 const DATAGRAM_BYTES_LOOPBACK: usize = 65_000;
@@ -27,7 +28,7 @@ pub(super) const fn datagram_bytes_max(remote: SocketAddr) -> usize {
 
 /// Whether the system says that a datagram is longer than the interface takes.
 pub(super) fn is_too_large(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
+    code(error) == Some(Code::MessageTooLarge)
 }
 
 /// A way to the peer: our socket, the address the datagrams go to, and what TURN wants around them.

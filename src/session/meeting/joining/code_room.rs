@@ -1,10 +1,10 @@
 //! A code that is named beside a stored session may be offered again, by a sender that knows nothing of the session.
 
 use super::Joining;
-use crate::time::Instant;
 use crate::session::meeting::MeetingOutput;
 use crate::signal::protocol::ClientMessage;
 use crate::signal::{MemberToken, RoomName};
+use crate::time::Instant;
 use std::time::Duration;
 
 /// How long the session's room is preferred to the code's, where the sender is in the one and not in the other.

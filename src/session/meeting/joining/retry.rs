@@ -1,13 +1,13 @@
 //! When the receiver tries again, and what makes it hurry.
 
 use super::{Entrance, Joiner, Joining, OPEN_TIMEOUT, Phase};
-use crate::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Layer};
 use crate::link::LinkCommand;
 use crate::options::Timing;
 use crate::session::meeting::MeetingOutput;
 use crate::session::recovery::Schedule;
+use crate::time::Instant;
 use crate::wire::MemberId;
 
 impl Joining {

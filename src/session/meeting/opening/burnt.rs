@@ -3,13 +3,13 @@
 use super::Opening;
 use super::doors::{CodeDoor, burnt_too_often, code_door, join_error, unusable};
 use super::ended::RoomEnd;
-use crate::time::Instant;
 use crate::event::Event;
 use crate::session::meeting::MeetingOutput;
 use crate::signal::RoomName;
 use crate::signal::code::Code;
 use crate::signal::join::{JoinError, Opener, Rejection};
 use crate::signal::protocol::ClientMessage;
+use crate::time::Instant;
 use crate::wire::MemberId;
 
 /// Fresh codes in one run for those that somebody burnt: each is one guess more.

@@ -3,9 +3,9 @@
 use super::Opening;
 use super::doors::{code_door, unusable};
 use super::ended::RoomEnd;
-use crate::time::Instant;
 use crate::error::Error;
 use crate::signal::code::Code;
+use crate::time::Instant;
 
 impl Opening {
     /// The user invites a member that lost its record: it comes by this code. Whatever code there was is replaced.

@@ -2,10 +2,10 @@
 
 use super::doors::{code_door, refusal, unusable};
 use super::{ENTER_RETRY, Opening};
-use crate::time::Instant;
 use crate::signal::RoomName;
 use crate::signal::code::UNNUMBERED;
 use crate::signal::protocol::RefusalReason;
+use crate::time::Instant;
 
 impl Opening {
     pub(super) fn on_refused(

@@ -1,13 +1,9 @@
-//! The real file system, through `*at` calls on directory handles: the one file that knows the platform.
+//! The real file system, through `*at` calls on directory handles.
 
-mod process;
-
-pub use process::Process;
-
-use super::error::synced;
-use super::fs::{
+use crate::fs::{
     Access, Directory, File, FileKind, Metadata, SyncPoint, check_component, clamp_modified,
 };
+use crate::platform::synced;
 use crate::transfer::manifest::ModifiedTime;
 #[cfg(target_os = "linux")]
 use crate::transfer::manifest::RelativePath;
@@ -19,7 +15,6 @@ use std::fs::DirBuilder;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,7 +84,7 @@ impl OsDirectory {
 
     fn open_at(&self, name: &[u8], flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         check_component(name)?;
-        Ok(rustix::fs::openat(&self.0, name, flags | OPEN, Mode::from_raw_mode(mode))?)
+        Ok(rustix::fs::openat(&self.0, name, flags | OPEN, mode_of(mode))?)
     }
 }
 
@@ -100,39 +95,6 @@ fn open_directory(open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>) -> io::R
         Err(Errno::ACCESS) => Ok(open(OFlags::DIRECTORY | OFlags::PATH)?),
         outcome => Ok(outcome?),
     }
-}
-
-/// The boot that this process runs in; what was written in the same boot and not synced is still there after a mere
-/// kill. Random where the system does not say, so that nothing unsynced is trusted then.
-#[must_use]
-pub fn boot_id() -> [u8; 16] {
-    if let Ok(text) = std::fs::read("/proc/sys/kernel/random/boot_id") {
-        let hash = blake3::hash(&text);
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash.as_bytes()[..16]);
-        return id;
-    }
-    let mut id = [0; 16];
-    // Zeros would be equal to those of the next boot; without randomness the process cannot start anyway.
-    if getrandom::fill(&mut id).is_err() {
-        id[..4].copy_from_slice(&std::process::id().to_le_bytes());
-    }
-    id
-}
-
-/// The permission bits that this process does not give.
-#[must_use]
-pub fn umask() -> u32 {
-    let from_proc = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
-        let line = status.lines().find(|line| line.starts_with("Umask:"))?;
-        u32::from_str_radix(line.trim_start_matches("Umask:").trim(), 8).ok()
-    });
-    from_proc.unwrap_or_else(|| {
-        // Can only be read by setting it; for that moment new files are more private, never less.
-        let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(mask);
-        mask.as_raw_mode()
-    }) & 0o777
 }
 
 impl Directory for OsDirectory {
@@ -207,7 +169,7 @@ impl Directory for OsDirectory {
 
     fn create_directory(&self, name: &[u8], mode: u32) -> io::Result<()> {
         check_component(name)?;
-        Ok(rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode))?)
+        Ok(rustix::fs::mkdirat(&self.0, name, mode_of(mode))?)
     }
 
     fn open_file(&self, name: &[u8], access: Access) -> io::Result<OsFile> {
@@ -240,7 +202,7 @@ impl Directory for OsDirectory {
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(mode & 0o7777);
+        let mode = mode_of(mode & 0o7777);
         match rustix::fs::fchmod(&self.0, mode) {
             // A handle that is only for searching.
             Err(Errno::BADF) => Ok(rustix::fs::chmodat(&self.0, c".", mode, AtFlags::empty())?),
@@ -411,7 +373,7 @@ impl File for OsFile {
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::fchmod(&self.descriptor, Mode::from_raw_mode(mode & 0o777))?)
+        Ok(rustix::fs::fchmod(&self.descriptor, mode_of(mode & 0o777))?)
     }
 
     fn set_modified(&self, modified: ModifiedTime) -> io::Result<()> {
@@ -509,10 +471,11 @@ fn timestamps(modified: ModifiedTime) -> Timestamps {
     }
 }
 
-/// The bytes of a path as this platform has them.
-#[must_use]
-pub fn path_bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_bytes()
+/// Permission bits as the system has them: 16 bits wide on Apple systems and FreeBSD.
+// Not `expect`: as above.
+#[allow(clippy::unnecessary_cast)]
+const fn mode_of(mode: u32) -> Mode {
+    Mode::from_raw_mode((mode & 0o7777) as rustix::fs::RawMode)
 }
 
 #[cfg(test)]

@@ -496,7 +496,7 @@ pub fn read_file<D: Directory>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::OsDirectory;
+    use crate::platform::OsDirectory;
 
     /// Runs that start together, in a state directory that nobody used before.
     #[test]
