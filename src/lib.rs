@@ -11,13 +11,14 @@
 //!    ├── signal: code, key exchange, joins, rooms (pure) · host, client, local: I/O
 //!    ├── link: commands, events, health, quality, credit (pure) · driver, socket, interfaces: I/O, the only importers of webrtc
 //!    │     └── carrier (pure): DTLS records over datagrams of path size, reliable and in order, between two of us
-//!    ├── store (I/O): confined file system, journal, session records, source, target
+//!    ├── store: journal, session records, source, target, over `fs`: the file system as it sees it
+//!    │     └── platform (I/O): what each system has of its own: files, processes, users; one module a system
 //!    │
 //!   wire: identifiers, frames, codec, channels        error, event: values that every layer may make · visible: text for eyes
 //! ```
 //!
 //! A module imports only what is below it; `tests/it/architecture.rs` holds the table and who may touch sockets, files
-//! and clocks.
+//! and clocks. What does no I/O is built for WebAssembly, too, where there is no operating system to ask (`tests/run`).
 //!
 //! # How it works
 //!
