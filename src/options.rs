@@ -129,6 +129,27 @@ pub struct CommonOptions {
     pub datagram_bytes_max: Option<u16>,
 }
 
+/// As the program has them without any option.
+impl Default for CommonOptions {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            stun: Vec::new(),
+            turn: Vec::new(),
+            turn_source: TurnSource::default(),
+            #[cfg(not(target_family = "wasm"))]
+            helper: None,
+            path_policy: PathPolicy::default(),
+            state_directory: None,
+            retry_for: RETRY_FOR,
+            timing: Timing::default(),
+            rate_limit: None,
+            is_carried: true,
+            datagram_bytes_max: None,
+        }
+    }
+}
+
 /// What to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendOptions {
@@ -142,6 +163,15 @@ pub struct SendOptions {
     pub code_words: u8,
     /// Start afresh, whatever unfinished session there is.
     pub is_new: bool,
+}
+
+impl SendOptions {
+    /// These files and directories, with a code that is made for them.
+    #[must_use]
+    pub fn new(sources: Vec<PathBuf>) -> Self {
+        let common = CommonOptions::default();
+        Self { common, sources, code: None, code_words: CODE_WORDS, is_new: false }
+    }
 }
 
 /// What happens to an existing file that differs.
@@ -199,6 +229,22 @@ pub(crate) struct DirectoryNames {
 }
 
 impl ReceiveOptions {
+    /// Into `target`: what the only unfinished session there was about, unless a code is set.
+    #[must_use]
+    pub fn new(target: PathBuf) -> Self {
+        Self {
+            common: CommonOptions::default(),
+            code: None,
+            session: None,
+            target,
+            limits: ReceiveLimits::default(),
+            wait: None,
+            checksum: false,
+            on_conflict: None,
+            follow_target: false,
+        }
+    }
+
     pub(crate) fn directory_names(&self) -> DirectoryNames {
         DirectoryNames {
             is_following: self.follow_target,

@@ -116,6 +116,22 @@ fn label(paths: &[PathBuf]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
+    use rejoin::options::CommonOptions;
+
+    #[derive(Debug, clap::Parser)]
+    struct Alone {
+        #[command(flatten)]
+        args: SendArgs,
+    }
+
+    #[test]
+    fn without_options_it_is_what_the_library_begins_with() {
+        let args = Alone::try_parse_from(["send", "x"]).unwrap().args;
+        assert_eq!(args.words, SendOptions::new(args.paths.clone()).code_words);
+        let common = args.connect.into_options(TurnSource::default(), None);
+        assert_eq!(common, CommonOptions::default());
+    }
 
     #[test]
     fn the_label_is_what_a_person_calls_it() {

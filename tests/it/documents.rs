@@ -129,3 +129,30 @@ fn every_option_of_the_readme_is_there_or_said_not_to_be() {
         .collect();
     assert!(unknown.is_empty(), "named as if they were there: {unknown:?}");
 }
+
+/// The walks lead somewhere: each `src/….rs`, and each function named behind one, exists.
+#[test]
+fn every_file_that_a_guide_names_exists() {
+    let mut named = 0;
+    for guide in ["docs/architecture.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(crate::root().join(guide)).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let (path, function) = quoted.split_once("::").unwrap_or((quoted, ""));
+            let is_path = ["src/", "tests/", "docs/"].iter().any(|root| path.starts_with(root));
+            if !is_path || path.contains(' ') {
+                continue;
+            }
+            named += 1;
+            let at = crate::root().join(path);
+            assert!(at.exists(), "{guide}: {path}");
+            if !function.is_empty() {
+                let source = std::fs::read_to_string(&at).unwrap();
+                let is_there = [format!("fn {function}("), format!("fn {function}<")]
+                    .iter()
+                    .any(|start| source.contains(start));
+                assert!(is_there, "{guide}: {quoted}");
+            }
+        }
+    }
+    assert!(named > 50, "{named}");
+}

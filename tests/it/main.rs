@@ -32,6 +32,8 @@ mod cut;
 mod demo_run;
 mod documents;
 mod end_to_end;
+#[cfg(unix)]
+mod examples;
 mod found_again;
 #[cfg(feature = "fault-injection")]
 mod fuzz_corpora;

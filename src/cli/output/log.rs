@@ -3,8 +3,11 @@
 use std::io;
 
 use tokio::sync::mpsc;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Item, OutputOptions, Subject};
 
@@ -26,18 +29,18 @@ pub(super) fn start(options: &OutputOptions, subject: &Subject, items: mpsc::Sen
         (false, _, _) => "rejoin=trace,webrtc=debug,rtc=debug",
     };
     let wanted = options.log.as_deref().unwrap_or(level);
-    let filter = EnvFilter::new(format!("{wanted},{NEVER}"));
-    let lines = Lines { items };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines);
-    // A second printer in one process (tests) leaves the first one's log alone.
-    let _ = match subject {
-        Subject::Hosting(LogFormat::Json) => builder.json().try_init(),
+    // What was typed is checked, and what is not is ours.
+    let Ok(filter) = format!("{wanted},{NEVER}").parse::<Targets>() else { return };
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Lines { items });
+    let layer = match subject {
+        Subject::Hosting(LogFormat::Json) => layer.json().with_filter(filter).boxed(),
         Subject::Hosting(LogFormat::Text)
         | Subject::Sending(_)
         | Subject::Receiving
-        | Subject::Demo => builder.try_init(),
+        | Subject::Demo => layer.with_filter(filter).boxed(),
     };
+    // A second printer in one process (tests) leaves the first one's log alone.
+    let _ = tracing_subscriber::registry().with(layer).try_init();
 }
 
 /// Checks a filter as it was typed: `LEVEL`, or `TARGET=LEVEL`, several with commas (K-26).
@@ -54,7 +57,12 @@ pub(crate) fn check_filter(text: &str) -> Result<String, String> {
     };
     match text.split(',').find(|directive| !is_directive(directive)) {
         None => {
-            EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+            let directives = text.split(',').map(|directive| {
+                let parts: Vec<&str> = directive.split('=').map(str::trim).collect();
+                parts.join("=")
+            });
+            let text = directives.collect::<Vec<_>>().join(",");
+            text.parse::<Targets>().map(|_| text).map_err(|error| error.to_string())
         }
         Some(wrong) => Err(format!(
             "`{wrong}` is not LEVEL (off, error, warn, info, debug, trace) or TARGET=LEVEL, where TARGET begins with {}",
@@ -122,6 +130,10 @@ mod tests {
         {
             assert_eq!(check_filter(good).as_deref(), Ok(good));
         }
+        assert_eq!(
+            check_filter(" rejoin::ice = debug , off").as_deref(),
+            Ok("rejoin::ice=debug,off")
+        );
         for bad in [
             "",
             "loud",

@@ -40,6 +40,8 @@ pub(crate) fn boot_id() -> [u8; 16] {
 }
 
 /// The permission bits that this process does not give.
+// Not `expect`: the width differs between systems.
+#[allow(clippy::useless_conversion)]
 #[must_use]
 pub fn umask() -> u32 {
     let from_proc = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
