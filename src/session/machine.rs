@@ -8,11 +8,13 @@ mod leaving;
 mod output;
 mod state;
 mod told;
+mod waiting;
 
 pub use output::SessionOutput;
 pub use state::DiskLoad;
 
 use leaving::Doubt;
+use waiting::Waiting;
 
 use super::meeting::{Joining, MeetingOutput, Opening};
 use super::recovery::{IceRestart, Presence};
@@ -113,6 +115,7 @@ pub struct Session {
     unreachable: Option<String>,
     is_over: bool,
     outputs: VecDeque<SessionOutput>,
+    waiting: Waiting,
     /// Since when the machines inside wait until there is room for what they want.
     held_at: Option<Instant>,
 }
@@ -177,6 +180,7 @@ impl Session {
             unreachable: None,
             is_over: false,
             outputs: VecDeque::new(),
+            waiting: Waiting::default(),
             held_at: None,
         };
         session.drain(now);
@@ -205,6 +209,7 @@ impl Session {
 
     /// The host said something.
     pub fn handle_host(&mut self, message: HostMessage, now: Instant) {
+        self.waiting.hear();
         self.presence.handle_host(&message);
         self.watch_presence(&message, now);
         match &mut self.meeting {
@@ -319,6 +324,7 @@ impl Session {
             let error = self.with_reason(Error::new(ErrorKind::Interrupted, text));
             self.fail(error);
         }
+        self.handle_waiting(now);
         self.drain(now);
     }
 
@@ -341,7 +347,8 @@ impl Session {
             self.up.as_ref().and_then(|up| up.doubt.as_ref()).map(|doubt| (doubt.at, "doubt"));
         let busy = self.up.as_ref().and_then(|up| up.busy_at).map(|at| (at, "busy"));
         let lost = self.alone_since.map(|at| (at + self.retry_for, "retry budget"));
-        let times = [meeting, transfer, health, stall, ice, quality, doubt, busy, lost];
+        let waiting = self.waiting.poll_timeout();
+        let times = [meeting, transfer, health, stall, ice, quality, doubt, busy, lost, waiting];
         times.into_iter().flatten().min()
     }
 
@@ -432,7 +439,7 @@ impl Session {
                     sender.poll_output().map(|output| self.apply_sender(output))
                 }
                 Transfer::Receiver(receiver) => {
-                    receiver.poll_output().map(|output| self.apply_receiver(output))
+                    receiver.poll_output().map(|output| self.apply_receiver(output, now))
                 }
                 Transfer::Unpaired(_) => None,
             };
@@ -449,7 +456,7 @@ impl Session {
             MeetingOutput::Work(work) => self.outputs.push_back(SessionOutput::Work(work)),
             MeetingOutput::StartLink { is_carried } => {
                 self.link_started_at = Some(now);
-                self.set_state(LinkState::Connecting, "");
+                self.set_state(LinkState::Connecting, "", now);
                 self.outputs.push_back(SessionOutput::StartLink { is_carried });
             }
             MeetingOutput::Link(command) => self.outputs.push_back(SessionOutput::Link(command)),
@@ -458,7 +465,10 @@ impl Session {
                 self.outputs.push_back(SessionOutput::CodeReady(code))
             }
             MeetingOutput::CodeSpent => self.outputs.push_back(SessionOutput::CodeSpent),
-            MeetingOutput::Pair(pairing) => self.outputs.push_back(SessionOutput::Pair(pairing)),
+            MeetingOutput::Pair(pairing) => {
+                self.waiting.meet();
+                self.outputs.push_back(SessionOutput::Pair(pairing));
+            }
             MeetingOutput::Peer { member, name, epoch } => {
                 self.event(Event::Peer {
                     id: member.to_string(),
@@ -466,6 +476,7 @@ impl Session {
                     verified: false,
                 });
                 self.peer_name.clone_from(&name);
+                self.waiting.meet();
                 self.outputs.push_back(SessionOutput::Peer { member, name, epoch });
             }
             MeetingOutput::LinkUp { epoch, takes_early } => {
@@ -488,7 +499,7 @@ impl Session {
         self.up = Some(Up::new(&self.timing, self.progress().bytes, now));
         self.ice.handle_link_change(now);
         self.ice.set_reachable(self.presence.is_reachable(), now);
-        self.set_state(LinkState::Connected, "");
+        self.set_state(LinkState::Connected, "", now);
         // The round trip is known before it is needed.
         self.ping(now);
         let lost_at = self.lost_at.take();
@@ -513,6 +524,7 @@ impl Session {
         if let Some((after_ms, resent_bytes)) = self.back.take() {
             let layer = Layer::Connection;
             self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes });
+            self.outputs.push_back(SessionOutput::KeepAttempts);
         }
     }
 
@@ -525,7 +537,7 @@ impl Session {
         self.at_stake = self.bytes_at_stake();
         self.lost_at = Some(now);
         self.alone_since = matches!(self.meeting, Meeting::Opening(_)).then_some(now);
-        self.set_state(LinkState::Disconnected, reason);
+        self.set_state(LinkState::Disconnected, reason, now);
         match &mut self.transfer {
             Transfer::Sender(sender) => sender.handle_link_down(),
             Transfer::Receiver(receiver) => receiver.handle_link_down(),
@@ -544,14 +556,16 @@ impl Session {
         }
     }
 
-    fn apply_receiver(&mut self, output: ReceiverOutput) {
+    fn apply_receiver(&mut self, output: ReceiverOutput, now: Instant) {
         match output {
             ReceiverOutput::Disk(request) => self.outputs.push_back(SessionOutput::Target(request)),
             ReceiverOutput::Send(channel, message) => self.send(channel, &message),
             ReceiverOutput::Event(event) => self.event(event),
             ReceiverOutput::Ask(ask) => self.outputs.push_back(SessionOutput::Ask(ask)),
             ReceiverOutput::Consented(of) => self.outputs.push_back(SessionOutput::Consented(of)),
-            ReceiverOutput::Finished => self.outputs.push_back(SessionOutput::Finished),
+            // The link may have gone while the disk was at its last work.
+            ReceiverOutput::Finished if self.up.is_none() => self.begin_farewell(now),
+            ReceiverOutput::Finished => {}
             ReceiverOutput::Done => self.end(),
             ReceiverOutput::Failed(error) => self.fail(error),
         }
@@ -576,13 +590,6 @@ impl Session {
                 self.outputs.extend(frames.map(|frame| SessionOutput::Send(channel, frame)));
             }
             Err(error) => self.fail(Error::new(ErrorKind::Failure, error.to_string())),
-        }
-    }
-
-    fn set_state(&mut self, state: LinkState, reason: &str) {
-        let previous = std::mem::replace(&mut self.state, state);
-        if previous != state {
-            self.event(Event::Link { state, previous, reason: reason.to_owned() });
         }
     }
 

@@ -34,8 +34,10 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Summary};
 use crate::link::driver::{EventReceiver, FrameReceiver};
 use crate::link::interfaces::InterfaceWatch;
-use crate::link::{Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer};
-use crate::signal::client::{ClientEvent, HostConnection, Pace as HostPace};
+use crate::link::{
+    CloseReason, Link, LinkConfig, LinkDriver, LinkError, LinkEvent, LinkHandle, TurnServer,
+};
+use crate::signal::client::{ClientEvent, HostConnection};
 use crate::transfer::disk::{ScanReport, SourceReply, TargetReply};
 use crate::transfer::receiver::{Accepted, Answer};
 use crate::ui::{Restarts, Stop};
@@ -58,9 +60,8 @@ const WAITING_MAX: usize = 4_096;
 /// The same in bytes: ten times what one request and all buckets that are expanded at once take.
 const WAITING_BYTES_MAX: usize = 24 << 20;
 
-/// How long a receiver that has everything looks for a sender that does not know yet.
-/// A sender that was killed at the end is started again in that time, or by a person who sees that all is there.
-const FAREWELL: Duration = Duration::from_secs(20);
+/// How long the reason may take when frames end: what follows an end does not wait for ever.
+const REASON_MAX: Duration = Duration::from_secs(1);
 
 /// How long the goodbye of a run that was stopped may take, of the 1.5 s that a stopped run has in all.
 const STOP_CLOSE: Duration = Duration::from_millis(700);
@@ -85,6 +86,8 @@ struct Connection {
     data: FrameReceiver,
     /// Whether it takes no frames any more: its end is about to be told, and nothing waits for room until then.
     is_shut: bool,
+    /// When its frames ended: the event that says why follows.
+    ended_at: Option<Instant>,
 }
 
 struct Runner<R> {
@@ -103,12 +106,8 @@ struct Runner<R> {
     pace: Pace,
     next_progress: Instant,
     last_progress: u64,
-    farewell: Option<Instant>,
     /// Whether both sides know that all is settled.
     is_acknowledged: bool,
-    was_met: bool,
-    /// Connections to hosts in a row that ended without an answer.
-    unanswered: usize,
     interfaces: InterfaceWatch,
     restarts: Restarts,
     wake: WakeWatch,
@@ -142,14 +141,12 @@ enum Happening {
 /// # Errors
 /// Why it did not get through; what is kept continues by the command in the error.
 pub(super) async fn run<R: RoleActions>(
-    session: Session,
+    mut session: Session,
     around: Surroundings<R>,
 ) -> Result<Ended, Error> {
     let now = Instant::now();
+    session.handle_begin(around.wait_until, now);
     let mut runner = Runner {
-        // What an earlier run finished, and its sender did not acknowledge, is told it for a while, or for as long as the user
-        // said.
-        farewell: session.has_everything().then(|| around.wait_until.unwrap_or(now + FAREWELL)),
         is_acknowledged: false,
         session,
         restarts: around.ui.restarts(),
@@ -164,8 +161,6 @@ pub(super) async fn run<R: RoleActions>(
         pace: Pace::new(now),
         next_progress: now + PROGRESS_INTERVAL,
         last_progress: 0,
-        was_met: false,
-        unanswered: 0,
         interfaces: InterfaceWatch::start(),
         wake: WakeWatch::new(now, SystemTime::now()),
         timeline: Timeline::new(now),
@@ -194,13 +189,16 @@ impl<R: RoleActions> Runner<R> {
         let timers = [
             self.session.poll_timeout().map(|(at, _)| at),
             Some(self.next_progress),
-            self.farewell,
-            self.around.wait_until.filter(|_| !self.was_met),
             self.around.relaying.poll_timeout(),
+            self.connection
+                .as_ref()
+                .and_then(|connection| connection.ended_at)
+                .map(|at| at + REASON_MAX),
         ];
         let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
         // Frames that come before the link counts as up wait in their channels.
-        let is_up = self.session.is_up();
+        let has_frames = |connection: &Connection| connection.ended_at.is_none();
+        let is_up = self.session.is_up() && self.connection.as_ref().is_none_or(has_frames);
         let is_host_gone = self.is_host_gone;
         let takes_data = is_up && self.session.takes_data();
         let blocked = self
@@ -256,9 +254,10 @@ impl<R: RoleActions> Runner<R> {
                     self.read_burst(now);
                 }
             }
-            // The event of its link says why; that it ended is known.
             Happening::Frame(_, None) => {
-                self.on_link(LinkEvent::Closed { reason: crate::link::CloseReason::Peer }, now)
+                if let Some(connection) = &mut self.connection {
+                    connection.ended_at.get_or_insert(now);
+                }
             }
             Happening::Writable => {}
             Happening::Source(Some(reply)) => self.session.handle_source(reply, now),
@@ -350,19 +349,16 @@ impl<R: RoleActions> Runner<R> {
         if let Some(away) = self.wake.handle_tick(now, SystemTime::now()) {
             self.session.handle_wake(away, now);
         }
+        let ended_at = self.connection.as_ref().and_then(|connection| connection.ended_at);
+        if ended_at.is_some_and(|at| now >= at + REASON_MAX) {
+            self.on_link(LinkEvent::Closed { reason: CloseReason::Peer }, now);
+        }
         self.session.handle_timeout(now);
         self.around.relaying.handle_timeout(now);
         self.record(now).await;
         if now >= self.next_progress {
             self.next_progress = now + PROGRESS_INTERVAL;
             self.tell_progress(now).await;
-        }
-        if self.farewell.is_some_and(|at| now >= at) {
-            self.ending = Some(self.end_alone());
-        }
-        if !self.was_met && self.around.wait_until.is_some_and(|at| now >= at) {
-            let text = "the sender did not come in the time of --wait";
-            return Err(self.session.with_reason(Error::new(ErrorKind::Unreachable, text)));
         }
         Ok(())
     }
@@ -443,7 +439,6 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Pair(pairing) => self.pair(&pairing).await?,
             SessionOutput::Peer { member, name, epoch } => {
                 self.timeline.reach(Step::PeerMet, Instant::now());
-                self.was_met = true;
                 self.around.peer_name.clone_from(&name);
                 let host = self.host.as_ref().map(HostConnection::address);
                 self.around.role.on_peer(member, &name, epoch, host);
@@ -458,19 +453,9 @@ impl<R: RoleActions> Runner<R> {
                     target.ask(request);
                 }
             }
-            SessionOutput::Event(event) => {
-                // The sender is there: what it is told now, it can answer.
-                if matches!(event, Event::Link { state: crate::event::LinkState::Connected, .. }) {
-                    self.farewell = None;
-                    self.around.client_pace(HostPace::Relaxed);
-                }
-                if matches!(event, Event::Link { state: crate::event::LinkState::Disconnected, .. })
-                {
-                    self.around.client_pace(HostPace::Urgent);
-                    self.begin_farewell().await;
-                }
-                self.tell(event).await;
-            }
+            SessionOutput::Event(event) => self.tell(event).await,
+            SessionOutput::HostPace(pace) => self.around.client.set_pace(pace),
+            SessionOutput::KeepAttempts => self.keep_attempts(),
             SessionOutput::RetryHost => self.around.client.retry_now(),
             SessionOutput::SendLimit(bytes) => {
                 if let Some(connection) = &self.connection {
@@ -487,12 +472,7 @@ impl<R: RoleActions> Runner<R> {
             SessionOutput::Consented(agreement) => {
                 self.around.role.note(|record| record.consent = Some(agreement));
             }
-            // The link may have gone while the disk was at its last work.
-            SessionOutput::Finished => {
-                if !self.session.is_up() {
-                    self.begin_farewell().await;
-                }
-            }
+            SessionOutput::EndAlone => self.ending = Some(self.end_alone()),
             SessionOutput::CodeOffered => {
                 self.is_replaced = true;
                 self.ending = Some(Ok(()));
@@ -519,7 +499,7 @@ impl<R: RoleActions> Runner<R> {
             return self.waiting.push_back((channel, frame));
         }
         self.stop_link();
-        let reason = crate::link::CloseReason::Violation("it does not read what it asks for");
+        let reason = CloseReason::Violation("it does not read what it asks for");
         self.session.handle_link(LinkEvent::Closed { reason }, Instant::now());
     }
 
@@ -535,12 +515,19 @@ impl<R: RoleActions> Runner<R> {
                 Error::new(ErrorKind::Failure, format!("no connection can be started: {error}"))
             })?;
         self.timeline.reach(Step::LinkStarted, Instant::now());
-        self.connection = Some(Connection { handle, events, control, pulse, data, is_shut: false });
+        self.connection = Some(Connection {
+            handle,
+            events,
+            control,
+            pulse,
+            data,
+            is_shut: false,
+            ended_at: None,
+        });
         Ok(())
     }
 
     async fn pair(&mut self, pairing: &Pairing) -> Result<(), Error> {
-        self.was_met = true;
         let paired = self.around.role.on_pair(pairing).await?;
         self.keep_relays();
         let now = Instant::now();

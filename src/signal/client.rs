@@ -29,7 +29,7 @@ use self::seeking::Seeking;
 use super::code::HostAddress;
 use super::codec::CodecError;
 use super::protocol::{ClientMessage, CloseReason, HostMessage};
-pub use super::retry::Pace;
+use super::retry::Pace;
 use super::retry::Retry;
 
 /// Longest a host may ask us to stay away.

@@ -34,3 +34,4 @@ pub mod work;
 pub use codec::CodecError;
 pub use keys::{JoinId, MemberToken, RoomName, Seed, ShortAuthentication};
 pub use pake::PakeError;
+pub use retry::Pace;

@@ -394,3 +394,46 @@ fn a_host_hears_nothing() {
         }
     }
 }
+
+/// A receiver that has everything, and whose sender is gone for good before it heard that, looks for it for 20 s and ends (D3).
+#[test]
+fn a_receiver_that_has_everything_waits_20_s_for_its_sender() {
+    let mut shown = 0;
+    for seed in 0..seeds(30) {
+        let mut pair = small(seed);
+        pair.ends_alone = true;
+        pair.run_until(PLAIN, |pair| pair.sides[RECEIVER].target.is_finished() || is_over(pair));
+        if pair.sides.iter().any(|side| side.end.is_some()) {
+            // Both knew at once.
+            continue;
+        }
+        pair.crash(SENDER, true, SECOND * 3_600);
+        let gone = pair.elapsed();
+        pair.run_until(SECOND * 120, |pair| pair.sides[RECEIVER].end.is_some());
+        assert_eq!(pair.sides[RECEIVER].end, Some(Ending::Alone), "seed {seed}");
+        let waited = pair.elapsed().saturating_sub(gone);
+        assert!((SECOND * 19..SECOND * 25).contains(&waited), "seed {seed}: {waited:?}");
+        shown += 1;
+    }
+    assert!(shown > 5, "{shown} of them");
+}
+
+/// The same where the sender comes back within that time: it hears it, and both are done.
+#[test]
+fn a_sender_that_comes_back_in_time_hears_that_all_is_there() {
+    let mut shown = 0;
+    for seed in 0..seeds(30) {
+        let mut pair = small(seed);
+        pair.ends_alone = true;
+        pair.run_until(PLAIN, |pair| pair.sides[RECEIVER].target.is_finished() || is_over(pair));
+        if pair.sides.iter().any(|side| side.end.is_some()) {
+            continue;
+        }
+        pair.crash(SENDER, true, SECOND * 10);
+        finish(&mut pair, BUDGET);
+        pair.run_until(SECOND * 10, |pair| pair.sides[RECEIVER].end.is_some());
+        assert_eq!(pair.sides[RECEIVER].end, Some(Ending::Done), "seed {seed}");
+        shown += 1;
+    }
+    assert!(shown > 5, "{shown} of them");
+}

@@ -146,6 +146,11 @@ fn a_panic_of_the_stack_is_a_lost_link_and_no_more() {
         assert!(panicked.stderr.contains("as asked for"), "{}", panicked.stderr);
         assert_eq!(reconnections(&received), 1, "{}", received.stdout);
         assert_same(&pair.path("large"), &pair.path("target/large"));
+        // D2: the statistics have the reason, not a guess.
+        let role = ["send", "receive"][side];
+        let stats = pair.shell(role, "rejoin stats --json").run().expect_code(0).stdout;
+        assert!(stats.contains("transport failed"), "{stats}");
+        assert!(!stats.contains("closed by the peer"), "{stats}");
         let took = back["t"].as_u64().unwrap() - lost["t"].as_u64().unwrap();
         assert!(took < 10_000, "{took} ms: {}", received.stdout);
     }

@@ -404,6 +404,11 @@ impl Actor {
 
     async fn close(self, reason: CloseReason) {
         self.pumps.shared.shut();
+        // Whoever did not ask for it goes on at once, with the reason: what is left of the connection ends by itself.
+        let is_asked_for = matches!(reason, CloseReason::Local | CloseReason::LocalNow);
+        if !is_asked_for {
+            self.emit(LinkEvent::Closed { reason: reason.clone() });
+        }
         if reason == CloseReason::Local && self.is_open() && self.ice == IceState::Connected {
             let drain = async {
                 for channel in [Channel::Pulse, Channel::Control] {
@@ -436,7 +441,9 @@ impl Actor {
             task.abort();
         }
         tracing::debug!(target: "rejoin::lifecycle", %reason, "link closed");
-        self.emit(LinkEvent::Closed { reason });
+        if is_asked_for {
+            self.emit(LinkEvent::Closed { reason });
+        }
         self.pumps.done.send_replace(true);
     }
 }

@@ -155,6 +155,9 @@ impl LinkHandle {
         if !fits {
             return Err(LinkError::SignalTooLong);
         }
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(LinkError::Closed);
+        }
         self.commands.try_send(command).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => LinkError::Full,
             mpsc::error::TrySendError::Closed(_) => LinkError::Closed,

@@ -182,6 +182,7 @@ impl Session {
             let kept_bytes = self.progress().bytes;
             let (layer, after_ms) = (Layer::Host, millis(after));
             self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes: 0 });
+            self.outputs.push_back(SessionOutput::KeepAttempts);
         }
         if let Meeting::Joining(joining) = &mut self.meeting {
             joining.handle_evidence(now);
@@ -266,20 +267,21 @@ impl Session {
             IceOutput::Ping => self.ping(now),
             IceOutput::Lost(reason) => {
                 tracing::info!(target: "rejoin::ice", reason, "the path is lost");
-                self.set_state(LinkState::Disconnected, reason);
+                self.set_state(LinkState::Disconnected, reason, now);
             }
             IceOutput::Restarting { attempt, of } => {
                 tracing::info!(target: "rejoin::ice_restart", attempt, of, "restarting ICE");
                 self.event(Event::Reconnecting { layer: Layer::Ice, attempt, of, delay_ms: 0 });
             }
             IceOutput::Recovered { after } => {
-                self.set_state(LinkState::Connected, "");
+                self.set_state(LinkState::Connected, "", now);
                 self.event(Event::Recovered {
                     layer: Layer::Ice,
                     after_ms: millis(after),
                     kept_bytes: self.progress().bytes,
                     resent_bytes: 0,
                 });
+                self.outputs.push_back(SessionOutput::KeepAttempts);
             }
             IceOutput::GiveUp(reason) => self.on_dead(reason, now),
         }

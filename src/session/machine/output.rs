@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::link::LinkCommand;
 use crate::session::meeting::{Pairing, Work};
+use crate::signal::Pace;
 use crate::signal::code::Code;
 use crate::signal::protocol::ClientMessage;
 use crate::transfer::disk::{SourceRequest, TargetRequest};
@@ -64,8 +65,12 @@ pub enum SessionOutput {
     Prepare,
     /// The planned tries are used up: tell how to continue by hand.
     Manual,
-    /// Receiver: everything is verified and durable here, whether or not the sender knows.
-    Finished,
+    /// How eagerly a host is to be reached from now on.
+    HostPace(Pace),
+    /// What was counted of attempts to reconnect is to be stored now: another one may not come.
+    KeepAttempts,
+    /// Receiver: everything is here, and the sender does not come to hear it: the run ends.
+    EndAlone,
     /// Both sides know that all is settled.
     Done,
     /// The run cannot go on.

@@ -246,9 +246,7 @@ impl IceRestart {
             Phase::Waiting(_) if self.tries >= self.tries_max => {
                 self.give_up("ICE restarts are used up", now);
             }
-            Phase::Waiting(_) | Phase::Offering(_) | Phase::Checking(_)
-                if self.is_offerer && is_too_long =>
-            {
+            Phase::Waiting(_) if self.is_offerer && is_too_long => {
                 self.give_up("the path was lost for too long", now);
             }
             Phase::Waiting(_) if !self.breaker.try_pass(now) => {
@@ -256,7 +254,7 @@ impl IceRestart {
             }
             Phase::Waiting(_) => self.restart(now),
             Phase::Offering(_) => self.give_up("the restart of ICE was not answered", now),
-            Phase::Checking(_) if self.is_offerer => self.try_later(now),
+            Phase::Checking(_) if self.is_offerer && !is_too_long => self.try_later(now),
             Phase::Checking(_) => self.give_up("ICE did not come back after its restart", now),
             Phase::Proving(_) => self.give_up("ICE is back, but nothing comes through", now),
         }

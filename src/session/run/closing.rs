@@ -1,8 +1,7 @@
 //! The end of a run: last words, stores, and what is left to be found again.
 
-use super::{Ended, FAREWELL, RoleActions, Runner, STOP_CLOSE};
+use super::{Ended, RoleActions, Runner, STOP_CLOSE};
 use crate::error::{Error, ErrorKind};
-use crate::event::Event;
 use crate::platform::OsDirectory;
 use crate::session::ending;
 use crate::store::target::TargetStore;
@@ -19,24 +18,6 @@ impl<R: RoleActions> Runner<R> {
         if let Some(connection) = self.connection.take() {
             tokio::spawn(async move { connection.handle.close_now().await });
         }
-    }
-
-    /// The sender is gone: where everything is here, it is before it knew.
-    pub(super) async fn begin_farewell(&mut self) {
-        if !self.session.has_everything() || self.farewell.is_some() {
-            return;
-        }
-        self.farewell = Some(Instant::now() + FAREWELL);
-        let seconds = FAREWELL.as_secs();
-        let message = if self.session.is_finished() {
-            format!("everything is here and verified; waiting up to {seconds} s to tell the sender")
-        } else {
-            format!(
-                "everything that was sent before is here and verified; waiting up to {seconds} s for the sender, which may \
-                 have more"
-            )
-        };
-        self.around.ui.emit(Event::Warning { code: "farewell".to_owned(), message }).await;
     }
 
     /// The sender did not come back to hear that everything is here. What it said on the last link of this run is the truth of

@@ -9,7 +9,7 @@ use crate::platform::OsDirectory;
 use crate::session::meeting::{Pairing, no_such_code};
 use crate::session::news::News;
 use crate::session::worker::Worker;
-use crate::signal::client::{Client, ConnectError, Pace as HostPace};
+use crate::signal::client::{Client, ConnectError};
 use crate::signal::code::{Code, HostAddress};
 use crate::store::record::SessionRecord;
 use crate::store::source::SourceStore;
@@ -87,12 +87,6 @@ pub(in crate::session) struct Surroundings<R> {
     pub(in crate::session) peer_name: String,
     /// Until when host and sender may be missing; `None`: they may, as long as the machine's own budget lasts.
     pub(in crate::session) wait_until: Option<Instant>,
-}
-
-impl<R> Surroundings<R> {
-    pub(super) fn client_pace(&self, pace: HostPace) {
-        self.client.set_pace(pace);
-    }
 }
 
 pub(super) async fn receive(frames: Option<&mut FrameReceiver>) -> Option<Bytes> {

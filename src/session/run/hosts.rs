@@ -8,13 +8,6 @@ use crate::signal::client::{ClientEvent, ConnectError, LossReason};
 use crate::signal::code::HostAddress;
 use std::time::{Duration, Instant};
 
-/// How long a receiver that has everything looks for its sender in a run that has met nobody, where no host answers: the
-/// sender's own is gone with it.
-const FAREWELL_ALONE: Duration = Duration::from_secs(5);
-
-/// Connections to each host that may end without an answer before that is told.
-const UNANSWERED_MAX: usize = 2;
-
 impl<R: RoleActions> Runner<R> {
     pub(super) fn on_client(
         &mut self,
@@ -29,7 +22,6 @@ impl<R: RoleActions> Runner<R> {
             }
             Some(ClientEvent::Message(message)) => {
                 self.timeline.reach(Step::HostAnswered, now);
-                self.unanswered = 0;
                 self.session.handle_host(message, now);
             }
             Some(ClientEvent::Lost { reason, retry_in }) => {
@@ -43,10 +35,10 @@ impl<R: RoleActions> Runner<R> {
                 if !matches!(reason, LossReason::Absent) {
                     self.session.handle_host_retry(retry_in, now);
                 }
-                self.on_unanswered(&reason, now)?;
+                self.on_unanswered(&reason, now);
             }
             Some(ClientEvent::Unreachable { errors, retry_in }) => {
-                self.on_unreachable(&errors, retry_in, now)?;
+                self.on_unreachable(&errors, retry_in, now);
             }
             // The link goes on without a host; without both there is no way back.
             Some(ClientEvent::Stopped(_)) | None if self.session.is_up() => {
@@ -79,52 +71,30 @@ impl<R: RoleActions> Runner<R> {
         self.around.client.set_addresses(self.around.hosts.clone());
     }
 
-    /// A connection to a host ended. One that takes connections and never answers is no better than none.
-    fn on_unanswered(&mut self, reason: &LossReason, now: Instant) -> Result<(), Error> {
-        // A host that says why it closes has answered.
+    /// A connection to a host ended; a host that says why has answered.
+    fn on_unanswered(&mut self, reason: &LossReason, now: Instant) {
         if matches!(reason, LossReason::Moved | LossReason::Absent | LossReason::Goodbye(_)) {
-            return Ok(());
-        }
-        self.unanswered += 1;
-        if !self.unanswered.is_multiple_of(UNANSWERED_MAX * self.around.hosts.len().max(1)) {
-            return Ok(());
+            return;
         }
         let hosts: Vec<String> = self.around.hosts.iter().map(HostAddress::url).collect();
         let text = format!("no host answers ({}): {reason}", hosts.join("; "));
-        if !self.is_patient(now) {
-            let hint = "check that the address is that of a sender or of `rejoin host`, and no other service";
-            return Err(Error::new(ErrorKind::Unreachable, text).with_hint(hint));
-        }
-        self.session.handle_host_unreachable(text);
-        Ok(())
+        let hint =
+            "check that the address is that of a sender or of `rejoin host`, and no other service";
+        let error = Error::new(ErrorKind::Unreachable, text).with_hint(hint);
+        self.session.handle_unanswered(hosts.len(), error, now);
     }
 
-    /// Who has something to continue, or was told to wait, tries on.
-    fn is_patient(&self, now: Instant) -> bool {
-        let waits = self.around.wait_until.is_some_and(|until| now < until);
-        self.was_met || self.session.is_paired() || waits
-    }
-
-    /// Every address was tried, and nobody is at any of them: who has something to continue, or was told to wait, tries on.
+    /// Every address was tried, and nobody is at any of them.
     fn on_unreachable(
         &mut self,
         errors: &[(HostAddress, ConnectError)],
         retry_in: Duration,
         now: Instant,
-    ) -> Result<(), Error> {
+    ) {
         let is_absent = errors.iter().any(|(_, error)| matches!(error, ConnectError::Absent));
         if !is_absent {
             self.session.handle_host_retry(retry_in, now);
         }
-        if !self.is_patient(now) {
-            return Err(unreachable(errors));
-        }
-        if !is_absent {
-            self.session.handle_host_unreachable(unreachable(errors).message);
-        }
-        if !self.was_met && self.around.wait_until.is_none() {
-            self.farewell = self.farewell.map(|at| at.min(now + FAREWELL_ALONE));
-        }
-        Ok(())
+        self.session.handle_nobody_there(unreachable(errors), is_absent, now);
     }
 }

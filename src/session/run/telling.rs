@@ -2,7 +2,7 @@
 
 use super::{RoleActions, Runner};
 use crate::error::Error;
-use crate::event::{Event, LinkState, Summary};
+use crate::event::{Event, Summary};
 use crate::session::surroundings::{State, unix_millis, unix_time};
 use crate::session::tally::Tally;
 use crate::store::state::StateError;
@@ -75,13 +75,6 @@ impl<R: RoleActions> Runner<R> {
     pub(super) async fn tell(&mut self, event: Event) {
         let recorder = &mut self.around.recorder;
         recorder.tally.handle_event(&event, Instant::now(), unix_millis());
-        let is_back = matches!(
-            event,
-            Event::Recovered { .. } | Event::Link { state: LinkState::Connected, .. }
-        );
-        if is_back {
-            self.keep_attempts();
-        }
         self.around.ui.emit(event).await;
     }
 
@@ -99,7 +92,7 @@ impl<R: RoleActions> Runner<R> {
         }
     }
 
-    fn keep_attempts(&mut self) {
+    pub(super) fn keep_attempts(&mut self) {
         let attempts = self.around.recorder.tally.take_attempts();
         if !attempts.is_empty() {
             self.around.role.note(|record| {

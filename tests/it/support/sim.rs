@@ -35,6 +35,8 @@ enum Happening {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ending {
     Done,
+    /// A receiver that has everything, whose sender did not come to hear it.
+    Alone,
     Failed(Error),
 }
 

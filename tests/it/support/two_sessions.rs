@@ -148,6 +148,8 @@ pub(crate) struct Pair {
     pub(crate) is_network_up: bool,
     /// Whether new connections fail as soon as they are tried, instead of never opening.
     pub(crate) fails_fast: bool,
+    /// A receiver that has everything ends when its sender does not come.
+    pub(crate) ends_alone: bool,
     /// What its person told the receiver beforehand.
     receiver: ReceiverConfig,
     /// Questions that wait for their answer.
@@ -223,6 +225,7 @@ impl Pair {
             stuck: [None, None],
             is_network_up: true,
             fails_fast: false,
+            ends_alone: false,
             is_host_up: true,
             host: Rooms::new(Limits::default(), secret_bytes(seed, 3), now),
             connections: 0,
@@ -951,7 +954,12 @@ impl Pair {
             SessionOutput::Ask(_) if self.receiver.accepted.is_none() => self.asked += 1,
             SessionOutput::Ask(ask) => self.fail(&format!("nobody answers {ask:?}")),
             SessionOutput::CodeOffered => self.fail("no side names a code beside its session"),
-            SessionOutput::Consented(_) | SessionOutput::Finished => {}
+            SessionOutput::Consented(_)
+            | SessionOutput::HostPace(_)
+            | SessionOutput::KeepAttempts => {}
+            // A test that says so looks at what comes of it; to others a receiver that waits on is the harder case.
+            SessionOutput::EndAlone if self.ends_alone => self.finish(side, Ending::Alone),
+            SessionOutput::EndAlone => {}
             SessionOutput::Manual => self.sides[side].manuals.push(self.now),
             SessionOutput::RetryHost => {
                 let run = self.sides[side].run;

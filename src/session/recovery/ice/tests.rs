@@ -138,7 +138,7 @@ fn without_host_or_peer_nothing_is_given_up_and_their_return_is_used_at_once() {
 }
 
 #[test]
-fn an_outage_of_10_s_goes_to_a_new_connection_whatever_is_under_way() {
+fn an_outage_of_10_s_goes_to_a_new_connection_and_says_what_was_under_way() {
     // Waiting for the answer, checking, and between two tries.
     for stage in 0..3 {
         let mut world = World::new(true);
@@ -154,7 +154,15 @@ fn an_outage_of_10_s_goes_to_a_new_connection_whatever_is_under_way() {
         if stage == 2 {
             world.ice(IceState::Failed);
         }
-        assert_eq!(is_gone(&world.run_to(60.0)), Some(10.0), "stage {stage}");
+        let said = world.run_to(60.0);
+        assert_eq!(is_gone(&said), Some(10.0), "stage {stage}");
+        // The reason names the stage.
+        let reason = [
+            "the restart of ICE was not answered",
+            "ICE did not come back after its restart",
+            "the path was lost for too long",
+        ][stage];
+        assert!(said.contains(&(10.0, IceOutput::GiveUp(reason))), "stage {stage}: {said:?}");
         assert_eq!(world.run_to(600.0), [], "and that is the end of it");
     }
 }
