@@ -15,12 +15,12 @@ use absent as system;
 #[cfg(unix)]
 use unix as system;
 
-pub use system::umask;
 pub(crate) use system::{
-    Group, boot_id, code, create_private_directory, host_name, identity, is_private, name_refused,
+    Group, code, create_private_directory, host_name, identity, is_private, name_refused,
     open_files_max, open_private, open_without_waiting, path_bytes, path_of, special_kind, user,
 };
 pub use system::{OsDirectory, OsFile, Process};
+pub use system::{boot_id, umask};
 
 /// What an error of the system means, where [`std::io::ErrorKind`] has no stable word for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

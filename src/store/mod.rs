@@ -1,6 +1,6 @@
 //! Disk: sessions, journals, sources and targets. Synchronous; the event loop runs each store on a thread of its own.
 //!
-//! Everything goes through the small traits of [`fs`]: [`os`] is the real implementation, [`memory`] a disk that
+//! Everything goes through the small traits of [`crate::fs`]: [`crate::platform`] is the real implementation, [`memory`] a disk that
 //! crashes on command. Under a root, paths are resolved one component after the other from open directory handles and
 //! never through a symlink.
 //!

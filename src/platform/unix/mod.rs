@@ -24,7 +24,7 @@ use std::process::{Child, Command};
 /// The boot that this process runs in; what was written in the same boot and not synced is still there after a mere
 /// kill. Random where the system does not say, so that nothing unsynced is trusted then.
 #[must_use]
-pub(crate) fn boot_id() -> [u8; 16] {
+pub fn boot_id() -> [u8; 16] {
     if let Ok(text) = std::fs::read("/proc/sys/kernel/random/boot_id") {
         let hash = blake3::hash(&text);
         let mut id = [0; 16];
