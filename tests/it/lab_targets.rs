@@ -10,7 +10,7 @@ use crate::support::lab::or_skip;
 use crate::support::lab::outcome::wait_for_durable;
 use crate::support::lab::outcome::{Meeting, assert_no_litter};
 use crate::support::lab::wrapped::{as_nobody, give_to_nobody};
-use crate::support::pair::{Pair, wait_for_half};
+use crate::support::pair::Pair;
 use crate::support::tree::{assert_same, assert_same_content};
 
 const MIB: usize = 1 << 20;
@@ -318,7 +318,10 @@ fn complete_files_are_there_on_a_full_disk() {
     let meeting = Meeting::new(&pair, "tree", small.path()).sending(&["--bwlimit", "8M"]);
     let sender = meeting.sender();
     let receiver = meeting.receiver();
-    wait_for_half(&receiver);
+    // What is written by then is some files and a piece of another one.
+    receiver.event_where("of five files", |event| {
+        event["event"] == "progress" && event["bytes"].as_u64() >= Some(5 * MIB as u64)
+    });
     // Somebody else takes the room.
     let hog = small.path().join("hog");
     let _ = fs::write(&hog, vec![1; 40 * MIB]);

@@ -4,9 +4,12 @@ use crate::support::model_source::{ModelSource, Node, Tree, random_tree};
 use crate::support::random::Random;
 use crate::support::sim::{Ending, SESSION};
 use crate::support::two_sessions::{Cut, Pair, RECEIVER, SENDER};
-use rejoin::error::ErrorKind;
+use rejoin::error::{Error, ErrorKind};
+use rejoin::event::Event;
+use rejoin::session::machine::{Session, SessionOutput};
 use rejoin::signal::Seed;
 use rejoin::signal::code::Code;
+use rejoin::signal::protocol::HostMessage;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -436,4 +439,64 @@ fn a_sender_that_comes_back_in_time_hears_that_all_is_there() {
         shown += 1;
     }
     assert!(shown > 5, "{shown} of them");
+}
+
+/// What a session asks for now that is an end or told.
+fn said(session: &mut Session) -> (Vec<String>, Option<Error>) {
+    let (mut told, mut end) = (Vec::new(), None);
+    while let Some(output) = session.poll_output() {
+        match output {
+            SessionOutput::Event(Event::Warning { message, .. }) => told.push(message),
+            SessionOutput::Failed(error) => end = Some(error),
+            _ => {}
+        }
+    }
+    (told, end)
+}
+
+fn unreachable() -> Error {
+    Error::new(ErrorKind::Unreachable, "no host can be reached")
+}
+
+/// Nobody is there: who has nothing to continue ends at once; who was told to wait is told why, and ends when that time is over.
+#[test]
+fn who_was_told_to_wait_waits_so_long_for_a_host_and_the_sender() {
+    let mut pair = small(0);
+    let now = pair.now;
+    let session = &mut pair.sides[RECEIVER].session;
+    session.handle_begin(None, now);
+    session.handle_nobody_there(unreachable(), false, now);
+    assert_eq!(said(session).1, Some(unreachable()));
+
+    let mut pair = small(0);
+    let session = &mut pair.sides[RECEIVER].session;
+    session.handle_begin(Some(now + SECOND * 60), now);
+    for second in [1, 30, 59] {
+        session.handle_nobody_there(unreachable(), false, now + SECOND * second);
+        session.handle_timeout(now + SECOND * second);
+        let (told, end) = said(session);
+        assert_eq!((told.len(), end), (usize::from(second == 1), None), "{told:?}");
+    }
+    assert!(session.poll_timeout().is_some_and(|(at, _)| at <= now + SECOND * 60));
+    session.handle_timeout(now + SECOND * 60);
+    let end = said(session).1.unwrap();
+    assert_eq!(end.kind, ErrorKind::Unreachable);
+    assert!(end.message.contains("--wait") && end.message.contains("no host can be"), "{end:?}");
+}
+
+/// Hosts that take connections and say nothing: two of each are none; one word makes good for all before it.
+#[test]
+fn hosts_that_never_answer_are_counted_and_one_word_is_an_answer() {
+    let mut pair = small(0);
+    let now = pair.now;
+    let session = &mut pair.sides[RECEIVER].session;
+    session.handle_begin(None, now);
+    let unanswered = |times: usize, session: &mut Session| {
+        (0..times).for_each(|_| session.handle_unanswered(2, unreachable(), now));
+        said(session).1
+    };
+    assert_eq!(unanswered(3, session), None);
+    session.handle_host(HostMessage::Waiting { number: 7 }, now);
+    assert_eq!(unanswered(3, session), None);
+    assert_eq!(unanswered(1, session), Some(unreachable()));
 }
