@@ -522,9 +522,7 @@ impl Session {
 
     fn say_recovered(&mut self, kept_bytes: u64) {
         if let Some((after_ms, resent_bytes)) = self.back.take() {
-            let layer = Layer::Connection;
-            self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes });
-            self.outputs.push_back(SessionOutput::KeepAttempts);
+            self.say_back(Layer::Connection, after_ms, kept_bytes, resent_bytes);
         }
     }
 

@@ -86,8 +86,8 @@ struct Connection {
     data: FrameReceiver,
     /// Whether it takes no frames any more: its end is about to be told, and nothing waits for room until then.
     is_shut: bool,
-    /// When its frames ended: the event that says why follows.
-    ended_at: Option<Instant>,
+    /// Its frames have ended: until when the event that says why may come.
+    reason_by: Option<Instant>,
 }
 
 struct Runner<R> {
@@ -190,15 +190,11 @@ impl<R: RoleActions> Runner<R> {
             self.session.poll_timeout().map(|(at, _)| at),
             Some(self.next_progress),
             self.around.relaying.poll_timeout(),
-            self.connection
-                .as_ref()
-                .and_then(|connection| connection.ended_at)
-                .map(|at| at + REASON_MAX),
+            self.reason_by(),
         ];
         let wake = timers.into_iter().flatten().min().unwrap_or(now + PROGRESS_INTERVAL);
         // Frames that come before the link counts as up wait in their channels.
-        let has_frames = |connection: &Connection| connection.ended_at.is_none();
-        let is_up = self.session.is_up() && self.connection.as_ref().is_none_or(has_frames);
+        let is_up = self.session.is_up() && self.reason_by().is_none();
         let is_host_gone = self.is_host_gone;
         let takes_data = is_up && self.session.takes_data();
         let blocked = self
@@ -245,7 +241,10 @@ impl<R: RoleActions> Runner<R> {
         match happening {
             Happening::Client(event) => self.on_client(event, now)?,
             Happening::Link(Some(event)) => self.on_link(event, now),
-            Happening::Link(None) => self.connection = None,
+            // Its last event found no room.
+            Happening::Link(None) => {
+                self.on_link(LinkEvent::Closed { reason: CloseReason::Peer }, now);
+            }
             Happening::Frame(channel, Some(frame)) => {
                 self.timeline.reach(Step::FirstWord, now);
                 self.session.handle_frame(channel, &frame, now);
@@ -256,7 +255,7 @@ impl<R: RoleActions> Runner<R> {
             }
             Happening::Frame(_, None) => {
                 if let Some(connection) = &mut self.connection {
-                    connection.ended_at.get_or_insert(now);
+                    connection.reason_by.get_or_insert(now + REASON_MAX);
                 }
             }
             Happening::Writable => {}
@@ -345,12 +344,15 @@ impl<R: RoleActions> Runner<R> {
         self.session.handle_link(event, now);
     }
 
+    fn reason_by(&self) -> Option<Instant> {
+        self.connection.as_ref()?.reason_by
+    }
+
     async fn on_tick(&mut self, now: Instant) -> Result<(), Error> {
         if let Some(away) = self.wake.handle_tick(now, SystemTime::now()) {
             self.session.handle_wake(away, now);
         }
-        let ended_at = self.connection.as_ref().and_then(|connection| connection.ended_at);
-        if ended_at.is_some_and(|at| now >= at + REASON_MAX) {
+        if self.reason_by().is_some_and(|at| now >= at) {
             self.on_link(LinkEvent::Closed { reason: CloseReason::Peer }, now);
         }
         self.session.handle_timeout(now);
@@ -522,7 +524,7 @@ impl<R: RoleActions> Runner<R> {
             pulse,
             data,
             is_shut: false,
-            ended_at: None,
+            reason_by: None,
         });
         Ok(())
     }

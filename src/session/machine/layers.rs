@@ -181,8 +181,7 @@ impl Session {
             let after = now.saturating_duration_since(since);
             let kept_bytes = self.progress().bytes;
             let (layer, after_ms) = (Layer::Host, millis(after));
-            self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes: 0 });
-            self.outputs.push_back(SessionOutput::KeepAttempts);
+            self.say_back(layer, after_ms, kept_bytes, 0);
         }
         if let Meeting::Joining(joining) = &mut self.meeting {
             joining.handle_evidence(now);
@@ -275,13 +274,7 @@ impl Session {
             }
             IceOutput::Recovered { after } => {
                 self.set_state(LinkState::Connected, "", now);
-                self.event(Event::Recovered {
-                    layer: Layer::Ice,
-                    after_ms: millis(after),
-                    kept_bytes: self.progress().bytes,
-                    resent_bytes: 0,
-                });
-                self.outputs.push_back(SessionOutput::KeepAttempts);
+                self.say_back(Layer::Ice, millis(after), self.progress().bytes, 0);
             }
             IceOutput::GiveUp(reason) => self.on_dead(reason, now),
         }

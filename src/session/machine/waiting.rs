@@ -3,7 +3,7 @@
 
 use super::{Session, SessionOutput};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, LinkState};
+use crate::event::{Event, Layer, LinkState};
 use crate::signal::Pace;
 use crate::time::Instant;
 use std::time::Duration;
@@ -118,6 +118,18 @@ impl Session {
         if state == LinkState::Connected {
             self.outputs.push_back(SessionOutput::KeepAttempts);
         }
+    }
+
+    /// A layer has brought back what was lost; the attempts that it took are stored.
+    pub(super) fn say_back(
+        &mut self,
+        layer: Layer,
+        after_ms: u64,
+        kept_bytes: u64,
+        resent_bytes: u64,
+    ) {
+        self.event(Event::Recovered { layer, after_ms, kept_bytes, resent_bytes });
+        self.outputs.push_back(SessionOutput::KeepAttempts);
     }
 
     /// The sender is gone: a receiver that has everything looks for it, and no longer than a while.
