@@ -53,6 +53,18 @@ pub(crate) fn random(bytes: &mut [u8]) -> std::io::Result<()> {
         .map_err(|error| std::io::Error::other(format!("the system gives no randomness: {error}")))
 }
 
+/// A boot of its own for each process, where the system does not say which it is: nothing unsynced is trusted then.
+fn unknown_boot() -> [u8; 16] {
+    let mut id = [0; 16];
+    // Zeros would be equal to those of the next boot; without randomness the process cannot start anyway.
+    #[cfg(not(target_family = "wasm"))]
+    if random(&mut id).is_ok() {
+        return id;
+    }
+    id[..4].copy_from_slice(&std::process::id().to_le_bytes());
+    id
+}
+
 /// Whether the system offers no such call at all: a sync or a lock that it does not know promises nothing, and there is nothing
 /// that a retry or the user could do.
 pub(crate) fn is_not_offered(error: &std::io::Error) -> bool {

@@ -45,7 +45,7 @@ pub fn of_sender(options: &SendOptions) -> Result<Places, Error> {
 /// As [`super::receive()`] would fail, with nothing more made than it would.
 pub fn of_receiver(options: &ReceiveOptions) -> Result<Places, Error> {
     let (_, _, target) = receive::open_places(options)?;
-    let own = vec![PathText::new(&surroundings::path_bytes(&target))];
+    let own = vec![PathText::new(crate::platform::path_bytes(&target))];
     Ok(Places { plan: Plan { target: Some(target), ..common(&options.common) }, own })
 }
 

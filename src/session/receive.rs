@@ -188,7 +188,7 @@ async fn meet(
     };
     let link_config = surroundings::link_config(&options.common)?;
     let session = Session::receiver(joining, config, kept, options.common.retry_for, now)
-        .with_place(crate::store::escape(&surroundings::path_bytes(&options.target)))
+        .with_place(crate::store::escape(platform::path_bytes(&options.target)))
         .with_timing(options.common.timing);
     let around = Surroundings {
         ui,
@@ -220,7 +220,7 @@ struct Opened {
 /// Opens the target and the state, and finds the session that this run continues, if there is one.
 fn open(options: &ReceiveOptions, code: Option<&Code>) -> Result<Opened, Error> {
     let (state, root, real) = open_places(options)?;
-    let target = surroundings::path_bytes(&real);
+    let target = platform::path_bytes(&real).to_vec();
     let record = match code {
         Some(code) => {
             let text = surroundings::canonical(code);
@@ -262,14 +262,14 @@ pub(super) fn open_places(
     let disk = |error: std::io::Error| {
         let text = format!(
             "cannot open {}: {error}",
-            crate::store::escape(&surroundings::path_bytes(&options.target))
+            crate::store::escape(platform::path_bytes(&options.target))
         );
         Error::new(ErrorKind::Disk, text)
     };
     if crate::store::is_within_own(&options.target) {
         let text = format!(
             "cannot receive into {}: it is a directory of rejoin's own, or lies in one; name another one with --out",
-            crate::store::escape(&surroundings::path_bytes(&options.target))
+            crate::store::escape(platform::path_bytes(&options.target))
         );
         return Err(Error::new(ErrorKind::Disk, text));
     }
@@ -329,7 +329,7 @@ async fn open_target(
 ) -> Result<(TargetWorker, TargetState), Error> {
     let (state, directory) = (state.clone(), directory.to_owned());
     surroundings::blocking(move || {
-        let target = surroundings::path_bytes(&directory);
+        let target = platform::path_bytes(&directory).to_vec();
         let options = target_options(&state, sealed)?;
         let root = OsDirectory::open(&directory)
             .map_err(|error| disk(crate::store::disk_error("open", &target, &error)))?;
@@ -532,7 +532,7 @@ impl RoleActions for ReceiverRole {
 
     fn resume_command(&self) -> Option<String> {
         let id = self.stored.as_ref()?.record.session;
-        let target = crate::platform::path_of(&self.target);
+        let target = platform::path_of(&self.target);
         let unfinished = tokio::task::block_in_place(|| stored::unfinished(&self.state, &target));
         let [only, one] = &self.resume;
         let has_others = unfinished.is_ok_and(|unfinished| unfinished.len() > 1);
@@ -575,7 +575,7 @@ impl RoleActions for ReceiverRole {
 /// What continues, from whatever directory, without the code: the target knows the session; where it knows several, its id.
 fn resume_commands(options: &ReceiveOptions) -> [String; 2] {
     let target = std::path::absolute(&options.target).unwrap_or_else(|_| options.target.clone());
-    let target = shell::quote(&surroundings::path_bytes(&target));
+    let target = shell::quote(platform::path_bytes(&target));
     let mut arguments = surroundings::common_arguments(&options.common);
     let policy = match options.on_conflict {
         Some(crate::options::OnConflict::Skip) => " --on-conflict skip",

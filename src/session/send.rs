@@ -501,7 +501,7 @@ fn resume_command(options: &SendOptions) -> String {
         .iter()
         .map(|path: &PathBuf| {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            format!(" {}", shell::quote(&surroundings::path_bytes(&path)))
+            format!(" {}", shell::quote(crate::platform::path_bytes(&path)))
         })
         .collect();
     format!("rejoin send{paths}{}", surroundings::common_arguments(&options.common))

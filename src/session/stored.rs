@@ -120,14 +120,14 @@ pub fn unfinished_in(
 pub(super) fn unfinished(state: &surroundings::State, target: &Path) -> Result<Vec<Listed>, Error> {
     let disk =
         |error: crate::transfer::disk::DiskError| Error::new(ErrorKind::Disk, error.to_string());
-    let bytes = surroundings::path_bytes(target);
+    let bytes = crate::platform::path_bytes(target);
     let root = OsDirectory::open(target)
-        .map_err(|error| disk(crate::store::disk_error("open", &bytes, &error)))?;
+        .map_err(|error| disk(crate::store::disk_error("open", bytes, &error)))?;
     let present = target::sessions_in(&root).map_err(disk)?;
     let listed = state.list().map_err(surroundings::state_error)?.into_iter();
     let is_unfinished = |listed: &Listed| {
         listed.record.as_ref().is_ok_and(|record| {
-            record.target() == Some(&bytes[..])
+            record.target() == Some(bytes)
                 && !record.is_complete
                 && present.contains(&record.session)
         })

@@ -111,11 +111,6 @@ pub(super) fn invitation(code: &Code, own: Vec<HostAddress>, hosts: &[String]) -
     (shown, command)
 }
 
-/// A path as bytes.
-pub(super) fn path_bytes(path: &Path) -> Vec<u8> {
-    path.as_os_str().as_encoded_bytes().to_vec()
-}
-
 /// A code as it is remembered: without the host, which may change.
 pub(super) fn canonical(code: &Code) -> String {
     code.clone().with_hosts(Vec::new()).to_string()
@@ -194,7 +189,7 @@ pub(super) fn common_arguments(options: &CommonOptions) -> String {
     }
     if let Some(directory) = &options.state_directory {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
-        add(&mut arguments, "--state-dir", &path_bytes(&directory));
+        add(&mut arguments, "--state-dir", platform::path_bytes(&directory));
     }
     arguments
 }

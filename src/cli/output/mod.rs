@@ -142,13 +142,9 @@ impl Printer {
             // Whoever waited has left.
             let _ = over.send(printed);
         });
-        match thread {
-            Ok(_) => {
-                Self { items, outcome, is_over, unstarted: Arc::default(), is_json: options.json }
-            }
-            // The system has no more threads: all that will be told is how the run ended.
-            Err(_) => Self { items, outcome, is_over, unstarted, is_json: options.json },
-        }
+        // Where the system has no more threads, all that will be told is how the run ended.
+        let unstarted = if thread.is_ok() { Arc::default() } else { unstarted };
+        Self { items, outcome, is_over, unstarted, is_json: options.json }
     }
 
     pub(crate) fn handle(&self) -> PrinterHandle {
@@ -314,9 +310,8 @@ pub(crate) fn json_error(error: &Error) {
 pub(crate) fn listing(lines: &[String]) -> ExitCode {
     use std::io::Write as _;
     let mut stdout = std::io::stdout().lock();
-    let mut written = lines.iter().try_for_each(|line| writeln!(stdout, "{line}"));
-    written = written.and_then(|()| stdout.flush());
-    stdout::exit(written)
+    let written = lines.iter().try_for_each(|line| writeln!(stdout, "{line}"));
+    stdout::exit(written.and_then(|()| stdout.flush()))
 }
 
 async fn until(at: Option<tokio::time::Instant>) {
