@@ -214,14 +214,21 @@ fn nobody_reading_stdout_disturbs_nothing() {
     }
 }
 
-/// With `--json`, what is on stdout is part of what is asked for (P-14): a disk that is full, and a reader that does not read, are told.
+/// A `tree` whose events are more than a small pipe takes.
 #[cfg(target_os = "linux")]
-#[test]
-fn results_that_cannot_be_written_are_no_success() {
+fn with_a_hundred_files() -> Pair {
     let pair = Pair::new();
     for index in 0..100 {
         pair.noise(&format!("tree/{index}"), 100);
     }
+    pair
+}
+
+/// With `--json`, what is on stdout is part of what is asked for (P-14): a disk that is full, and a reader that does not read, are told.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_no_success() {
+    let pair = with_a_hundred_files();
     let sender = pair.send(["--json", "--code", CODE, "tree"]).spawn();
     sender.event_where("code", |event| event["event"] == "code");
     let receive = format!("rejoin receive --json -y -o target {CODE}");
@@ -238,10 +245,7 @@ fn results_that_cannot_be_written_are_no_success() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_reader_that_does_not_read_is_told() {
-    let pair = Pair::new();
-    for index in 0..100 {
-        pair.noise(&format!("tree/{index}"), 100);
-    }
+    let pair = with_a_hundred_files();
     let pipe = pair.path("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
     let reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();

@@ -398,47 +398,44 @@ fn a_host_hears_nothing() {
     }
 }
 
-/// A receiver that has everything, and whose sender is gone for good before it heard that, looks for it for 20 s and ends (D3).
-#[test]
-fn a_receiver_that_has_everything_waits_20_s_for_its_sender() {
-    let mut shown = 0;
-    for seed in 0..seeds(30) {
+/// Receivers that have everything, and whose senders die before they hear it, for `away`.
+fn finished_and_left(away: Duration) -> Vec<Pair> {
+    let left = |seed| {
         let mut pair = small(seed);
         pair.ends_alone = true;
         pair.run_until(PLAIN, |pair| pair.sides[RECEIVER].target.is_finished() || is_over(pair));
-        if pair.sides.iter().any(|side| side.end.is_some()) {
-            // Both knew at once.
-            continue;
-        }
-        pair.crash(SENDER, true, SECOND * 3_600);
-        let gone = pair.elapsed();
+        // Else both knew at once.
+        let is_unheard = pair.sides.iter().all(|side| side.end.is_none());
+        is_unheard.then(|| {
+            pair.crash(SENDER, true, away);
+            pair
+        })
+    };
+    let pairs: Vec<Pair> = (0..seeds(30)).filter_map(left).collect();
+    assert!(pairs.len() > 5, "{} of them", pairs.len());
+    pairs
+}
+
+/// A receiver that has everything, and whose sender is gone for good before it heard that, looks for it for 20 s and ends (D3).
+#[test]
+fn a_receiver_that_has_everything_waits_20_s_for_its_sender() {
+    for mut pair in finished_and_left(SECOND * 3_600) {
+        let (seed, gone) = (pair.seed, pair.elapsed());
         pair.run_until(SECOND * 120, |pair| pair.sides[RECEIVER].end.is_some());
         assert_eq!(pair.sides[RECEIVER].end, Some(Ending::Alone), "seed {seed}");
         let waited = pair.elapsed().saturating_sub(gone);
         assert!((SECOND * 19..SECOND * 25).contains(&waited), "seed {seed}: {waited:?}");
-        shown += 1;
     }
-    assert!(shown > 5, "{shown} of them");
 }
 
 /// The same where the sender comes back within that time: it hears it, and both are done.
 #[test]
 fn a_sender_that_comes_back_in_time_hears_that_all_is_there() {
-    let mut shown = 0;
-    for seed in 0..seeds(30) {
-        let mut pair = small(seed);
-        pair.ends_alone = true;
-        pair.run_until(PLAIN, |pair| pair.sides[RECEIVER].target.is_finished() || is_over(pair));
-        if pair.sides.iter().any(|side| side.end.is_some()) {
-            continue;
-        }
-        pair.crash(SENDER, true, SECOND * 10);
+    for mut pair in finished_and_left(SECOND * 10) {
         finish(&mut pair, BUDGET);
         pair.run_until(SECOND * 10, |pair| pair.sides[RECEIVER].end.is_some());
-        assert_eq!(pair.sides[RECEIVER].end, Some(Ending::Done), "seed {seed}");
-        shown += 1;
+        assert_eq!(pair.sides[RECEIVER].end, Some(Ending::Done), "seed {}", pair.seed);
     }
-    assert!(shown > 5, "{shown} of them");
 }
 
 /// What a session asks for now that is an end or told.
