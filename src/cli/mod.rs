@@ -102,7 +102,10 @@ pub(crate) fn main() -> ExitCode {
     };
     if let Some(("completions", matches)) = typed.subcommand() {
         return match completions::CompletionsArgs::from_arg_matches(matches) {
-            Ok(args) => completions::run(&args),
+            Ok(args) => {
+                process::survive_full_files();
+                completions::run(&args)
+            }
             Err(error) => reject(error),
         };
     }
@@ -189,6 +192,7 @@ fn reject(error: clap::Error) -> ExitCode {
         let message = first_line.strip_prefix("error: ").unwrap_or(first_line);
         output::json_error(&usage(message));
     }
+    process::survive_full_files();
     let printed = error.print();
     if is_help {
         return output::stdout::exit(printed);

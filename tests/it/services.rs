@@ -288,6 +288,10 @@ fn a_limit_of_file_size_ends_in_a_sentence() {
     home.file("t/f", vec![b'x'; 3_000_000]);
     let run = home.shell("ulimit -f 0; exec rejoin send t --code-out code").run().expect_code(8);
     assert!(run.stderr.contains("file too large"), "{}", run.stderr);
+    for line in ["rejoin completions bash", "rejoin --help", "rejoin stats"] {
+        let run = home.shell(&format!("ulimit -f 0; exec {line} > shown")).run().expect_code(8);
+        assert!(run.stderr.contains("file too large"), "{line}: {}", run.stderr);
+    }
     let sender = home.rejoin(["send", "t", "--code", "7-crane-velvet-orbit"]).spawn();
     sender.line_with(From::Stderr, "rejoin receive ");
     let receive = "ulimit -f 2000; exec rejoin receive -y -o out --wait 20s 7-crane-velvet-orbit";
